@@ -47,7 +47,7 @@ pub(crate) enum Subject {
 /// How the run ended, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Written when the command begins.
+    /// Written when the command begins; and at the end, where the exit code is not approved.
     Running,
     /// The process told its exit code.
     Exited(i64),

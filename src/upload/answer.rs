@@ -48,3 +48,18 @@ pub(crate) enum FailureKind {
     /// The settings of the destination cannot be used: an endpoint, a header, a certificate file.
     Settings,
 }
+
+impl std::fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FailureKind::Connection => f.write_str("connection"),
+            FailureKind::Timeout => f.write_str("timeout"),
+            FailureKind::Tls => f.write_str("tls"),
+            FailureKind::Http(status) => write!(f, "http {status}"),
+            FailureKind::Grpc(code) => write!(f, "grpc {code}"),
+            FailureKind::NotOtlp => f.write_str("not otlp"),
+            FailureKind::TooLarge => f.write_str("too large"),
+            FailureKind::Settings => f.write_str("settings"),
+        }
+    }
+}
