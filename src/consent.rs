@@ -1,29 +1,11 @@
-//! May we collect, and why: a pure function of what was found out.
+//! May we collect, and why.
+
+#[cfg(feature = "spool")]
+mod decide;
+#[cfg(feature = "spool")]
+pub(crate) use decide::{Facts, PolicySays, decide};
 
 use std::fmt;
-
-use crate::choice::{Choice, ChoiceRead};
-
-/// What decides, in this order. Each part can turn telemetry off; none turns on what one before it turned off.
-#[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    /// The tool was built with `TOOL_TELEMETRY_BUILD=off`.
-    pub(crate) built_off: bool,
-    /// The variable that opted out.
-    pub(crate) variable: Option<String>,
-    pub(crate) policy: PolicySays,
-    pub(crate) choice: ChoiceRead,
-    /// The author chose that nothing happens before `telemetry on`.
-    pub(crate) opt_in: bool,
-}
-
-/// What the machine's policy says about collecting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PolicySays {
-    Nothing,
-    Off,
-    Unreadable,
-}
 
 /// Whether telemetry may collect, and what decided it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,13 +60,7 @@ impl fmt::Display for Reason {
             Reason::Build => f.write_str("turned off by whoever built this"),
             Reason::Variable(name) => write!(f, "the environment variable {name}"),
             Reason::Policy => f.write_str("the machine's policy"),
-            Reason::PolicyUnreadable => {
-                write!(
-                    f,
-                    "the machine's policy cannot be read: {}",
-                    crate::platform::policy_file().display()
-                )
-            }
+            Reason::PolicyUnreadable => f.write_str("the machine's policy file cannot be read"),
             Reason::Person => f.write_str("your own choice"),
             Reason::ChoiceUnreadable => f.write_str("the file with your choice cannot be read"),
             Reason::OptIn => f.write_str("it asks first, and nobody turned it on"),
@@ -98,37 +74,5 @@ impl fmt::Display for Reason {
             Reason::SetUp(what) => write!(f, "the tool's own set-up is faulty: {what}"),
             Reason::NotCompiled => f.write_str("the tool was built without telemetry"),
         }
-    }
-}
-
-/// Decides.
-pub(crate) fn decide(facts: &Facts) -> Decision {
-    let off = |reason| Decision { on: false, reason };
-    if facts.built_off {
-        return off(Reason::Build);
-    }
-    if let Some(variable) = &facts.variable {
-        return off(Reason::Variable(variable.clone()));
-    }
-    match facts.policy {
-        PolicySays::Off => return off(Reason::Policy),
-        PolicySays::Unreadable => return off(Reason::PolicyUnreadable),
-        PolicySays::Nothing => {}
-    }
-    let choice = match facts.choice {
-        ChoiceRead::Unreadable => return off(Reason::ChoiceUnreadable),
-        ChoiceRead::Missing => Choice::default(),
-        ChoiceRead::Read(choice) => choice,
-    };
-    match choice.telemetry {
-        Some(on) => Decision {
-            on,
-            reason: Reason::Person,
-        },
-        None if facts.opt_in => off(Reason::OptIn),
-        None => Decision {
-            on: true,
-            reason: Reason::Default,
-        },
     }
 }
