@@ -1,10 +1,14 @@
 //! `<tool> telemetry …` as plain functions: what a person can ask of a tool's telemetry. With the feature `clap`
 //! there is a ready subcommand beside them.
 
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+mod show;
 mod status;
 #[cfg(feature = "clap")]
 mod subcommand;
 
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+pub use show::{ShownRun, ShownState};
 pub use status::{DestinationStatus, Status};
 #[cfg(feature = "clap")]
 pub use subcommand::TelemetryCommand;

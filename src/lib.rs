@@ -35,6 +35,8 @@ mod spool;
 #[cfg(feature = "spool")]
 mod survey;
 mod telemetry;
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+mod tree;
 #[cfg(feature = "spool")]
 mod upload;
 mod visitor;

@@ -34,6 +34,12 @@ pub enum TelemetryCommand {
     On,
     /// Turn telemetry off, and delete what waits and what is kept
     Off,
+    /// Show the runs that wait and the last that were sent
+    Show {
+        /// Print the OTLP exactly as it is sent, JSON Lines
+        #[arg(long)]
+        json: bool,
+    },
     /// Send what waits now, and wait until it is delivered
     Flush,
     /// Delete what waits and what is kept
@@ -75,6 +81,26 @@ impl TelemetryCommand {
                 format!("Telemetry of {name} is off. {}\n", told(telemetry.turn_off()?)),
                 0,
             ),
+            Self::Show { json } => {
+                let shown: String = telemetry
+                    .runs()
+                    .iter()
+                    .map(|run| {
+                        if *json {
+                            run.otlp_json()
+                        } else {
+                            format!("{}\n", run.tree())
+                        }
+                    })
+                    .collect();
+                match (shown.is_empty(), json) {
+                    (true, false) => (
+                        "No run waits, and none was sent in the last days.\n".to_owned(),
+                        0,
+                    ),
+                    _ => (shown, 0),
+                }
+            }
             Self::Purge => (format!("{}\n", told(telemetry.purge()?)), 0),
             Self::Flush => match telemetry.flush()? {
                 Flushed::NothingLeft => ("Nothing waits.\n".to_owned(), 0),
