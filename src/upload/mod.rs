@@ -1,29 +1,27 @@
 //! The uploader: how runs leave the spool.
 
 pub(crate) mod answer;
+#[cfg(feature = "http")]
+mod body;
 pub(crate) mod detach;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
 pub(crate) mod drain;
+#[cfg(feature = "http")]
+pub(crate) mod http;
+#[cfg(feature = "http")]
+mod proxy;
+#[cfg(feature = "http")]
+mod response;
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
+pub(crate) mod sdk_data;
 #[cfg(any(feature = "http", feature = "grpc"))]
 pub(crate) mod settings;
+#[cfg(all(test, feature = "http", feature = "grpc"))]
+mod testing;
+#[cfg(feature = "http")]
+mod tls;
+#[cfg(any(feature = "http", feature = "grpc"))]
+pub(crate) mod transport;
 
 /// Whether this build can send at all.
 pub(crate) const CAN_DELIVER: bool = cfg!(any(feature = "http", feature = "grpc"));
-
-#[cfg(any(feature = "http", feature = "grpc"))]
-pub(crate) mod transport {
-    pub(crate) struct Transport;
-    impl Transport {
-        pub(crate) fn open(_settings: &super::settings::Settings) -> Self {
-            Self
-        }
-    }
-    impl super::drain::Deliver for Transport {
-        fn deliver(&mut self, _batch: &super::answer::Batch<'_>) -> super::answer::Answer {
-            super::answer::Answer::Retry {
-                after: None,
-                kind: super::answer::FailureKind::Settings,
-            }
-        }
-    }
-}
