@@ -25,12 +25,13 @@ struct Terms<'a> {
 
 impl Allowlist {
     /// `tool` is the running version; `told` is the version whose notice the person saw, or nothing if all of
-    /// it counts as told.
+    /// it counts as told; `narrowed_to` are the only keys that the machine's policy allows, if it says so.
     pub(crate) fn new(
         data_points: &'static DataPoints,
         chosen_by: ChosenBy,
         tool: Option<&Version>,
         told: Option<&Version>,
+        narrowed_to: Option<&[String]>,
     ) -> Self {
         let applies = |terms: Terms<'_>| {
             (chosen_by == ChosenBy::Operator || terms.audience == Audience::Maker)
@@ -58,20 +59,18 @@ impl Allowlist {
             since: &data_point.since,
             until: data_point.until.as_ref(),
         }));
-        Self {
-            data_points,
-            spans,
-            values,
-        }
+        let allowed = data_points.data_points.iter().enumerate().filter(|(_, data_point)| {
+            narrowed_to.is_none_or(|keys| keys.iter().any(|key| key == data_point.key))
+        });
+        let values = values & allowed.fold(0, |bits, (position, _)| bits | 1 << position);
+        Self { data_points, spans, values }
     }
 
     /// The newest `since` of everything in the file: what a notice must be of to tell of all.
     pub(crate) fn newest(data_points: &DataPoints) -> Option<Version> {
         let spans = data_points.spans.iter().map(|span| span.since);
         let values = data_points.data_points.iter().map(|data_point| data_point.since);
-        spans
-            .chain(values)
-            .reduce(|newest, since| if newest.is_before(&since) { since } else { newest })
+        spans.chain(values).reduce(|newest, since| if newest.is_before(&since) { since } else { newest })
     }
 
     /// The position of the approved span that this call site makes, if it makes one.

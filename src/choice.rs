@@ -57,11 +57,7 @@ impl Choice {
         if !text.ends_with('\n') {
             return None;
         }
-        for line in text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        {
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (key, value) = line.split_once('=')?;
             let value = value.trim();
             let quoted = || value.strip_prefix('"')?.strip_suffix('"');
@@ -123,10 +119,7 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// No such file, or no such folder because a part of the path is a file.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]
@@ -135,16 +128,10 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let choice = Choice {
-            telemetry: Some(false),
-            notice: Version::parse("1.2.3-rc.1"),
-            printed: Some(7),
-        };
+        let choice =
+            Choice { telemetry: Some(false), notice: Version::parse("1.2.3-rc.1"), printed: Some(7) };
         assert_eq!(Choice::parse(&choice.render("dotnet")), Some(choice));
-        assert_eq!(
-            Choice::parse(&Choice::default().render("dotnet")),
-            Some(Choice::default())
-        );
+        assert_eq!(Choice::parse(&Choice::default().render("dotnet")), Some(Choice::default()));
     }
 
     #[test]
@@ -164,12 +151,8 @@ mod tests {
 
     #[test]
     fn a_file_cut_anywhere_is_unreadable_or_says_less_but_never_on() {
-        let whole = Choice {
-            telemetry: Some(false),
-            notice: Version::parse("1.0.0"),
-            printed: None,
-        }
-        .render("t");
+        let whole =
+            Choice { telemetry: Some(false), notice: Version::parse("1.0.0"), printed: None }.render("t");
         for length in 0..whole.len() {
             let on = Choice::parse(&whole[..length]).and_then(|choice| choice.telemetry);
             assert_ne!(on, Some(true), "cut at {length}");

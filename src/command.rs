@@ -114,17 +114,9 @@ impl Telemetry {
 
     fn choose(&self, on: bool) -> Result<Places, Error> {
         let places = self.places()?;
-        let notice = self
-            .settings()
-            .data_points
-            .and_then(notice_version)
-            .filter(|_| on);
+        let notice = self.settings().data_points.and_then(notice_version).filter(|_| on);
         // A choice replaces whatever the file said, also when it could not be read.
-        let choice = Choice {
-            telemetry: Some(on),
-            notice,
-            printed: None,
-        };
+        let choice = Choice { telemetry: Some(on), notice, printed: None };
         choice
             .write(&places.choice_file, self.settings().name)
             .map_err(|error| Error::file("write", &places.choice_file, error))?;

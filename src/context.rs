@@ -30,10 +30,8 @@ pub(crate) fn parse(text: &str) -> Option<(TraceId, SpanId)> {
 /// Lower-case digits only, as the specification demands.
 fn hex<const LENGTH: usize>(text: &str) -> Option<[u8; LENGTH]> {
     let digits = text.as_bytes();
-    let well_formed = digits.len() == 2 * LENGTH
-        && digits
-            .iter()
-            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    let well_formed =
+        digits.len() == 2 * LENGTH && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
     if !well_formed {
         return None;
     }

@@ -71,7 +71,7 @@ impl Destination {
     /// the maker's. `localhost:4318` is never assumed.
     pub(crate) fn find(environment: Environment<'_>, wish: Wish, named: &Named) -> Found {
         if let Some((address, settings)) = &named.policy {
-            return Self::operator(address, settings.clone(), false);
+            return Self::operator(address, settings.clone(), true);
         }
         let variables: &[&str] = match environment.raw(env::UPLOADER) {
             Some(_) => &[env::UPLOADER_OTLP],
@@ -105,12 +105,8 @@ impl Destination {
 
     /// `is_base`: the address is a base to which the signal's path is added.
     fn operator(address: &str, settings: Vec<(&'static str, String)>, is_base: bool) -> Found {
-        let setting = |wanted: &str| {
-            settings
-                .iter()
-                .find(|(name, _)| *name == wanted)
-                .map(|(_, value)| value.as_str())
-        };
+        let setting =
+            |wanted: &str| settings.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
         let grpc = setting("PROTOCOL") == Some("grpc");
         let insecure = setting("INSECURE").is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let parsed = Endpoint::parse(address, grpc, insecure);
@@ -138,12 +134,7 @@ impl Destination {
             warnings
                 .push("the OTLP timeout that was set is no number of milliseconds; 10000 is used".to_owned());
         }
-        Found::Destination(Self {
-            chosen_by: ChosenBy::Operator,
-            endpoint,
-            settings,
-            warnings,
-        })
+        Found::Destination(Self { chosen_by: ChosenBy::Operator, endpoint, settings, warnings })
     }
 }
 
@@ -168,14 +159,7 @@ impl Endpoint {
             Some(bracketed) => {
                 let (host, port) = bracketed.split_once(']')?;
                 host.parse::<std::net::Ipv6Addr>().ok()?;
-                (
-                    host,
-                    if port.is_empty() {
-                        None
-                    } else {
-                        Some(port.strip_prefix(':')?)
-                    },
-                )
+                (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
             }
             None => {
                 let (host, port) = match host_and_port.split_once(':') {
@@ -184,9 +168,7 @@ impl Endpoint {
                 };
                 let is_name = !host.is_empty()
                     && !host.starts_with('.')
-                    && host
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+                    && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
                 if !is_name {
                     return None;
                 }
@@ -198,11 +180,7 @@ impl Endpoint {
             None | Some("") => 80,
             Some(port) => port.parse().ok().filter(|port| *port != 0)?,
         };
-        let tail = if tail.starts_with('/') || grpc {
-            tail.to_owned()
-        } else {
-            format!("/{tail}")
-        };
+        let tail = if tail.starts_with('/') || grpc { tail.to_owned() } else { format!("/{tail}") };
         Some(Self {
             address: format!("{scheme}://{authority}{tail}"),
             https,
@@ -213,20 +191,13 @@ impl Endpoint {
 
     fn add_path(&mut self, path: &str) {
         let end = self.address.find(['?', '#']).unwrap_or(self.address.len());
-        let slash = if self.address[..end].ends_with('/') {
-            ""
-        } else {
-            "/"
-        };
+        let slash = if self.address[..end].ends_with('/') { "" } else { "/" };
         self.address.insert_str(end, &format!("{slash}{path}"));
     }
 
     fn is_loopback(&self) -> bool {
         self.host == "localhost"
-            || self
-                .host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+            || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// In a file's name the colons of an IPv6 address become `_`, which no name of a host begins or ends with.
@@ -252,10 +223,7 @@ mod tests {
 
     fn find(variables: &[(&str, &str)], wish: Wish, maker: Option<&'static str>) -> Found {
         let look_up = |name: &str| {
-            variables
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| OsString::from(value))
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
         };
         Destination::find(Environment::new(&look_up), wish, &Named { maker, policy: None })
     }
@@ -270,46 +238,20 @@ mod tests {
     #[test]
     fn nothing_is_ever_assumed() {
         assert_eq!(find(&[], Wish::None, None), Found::None);
-        assert_eq!(
-            find(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], Wish::None, None),
-            Found::None
-        );
+        assert_eq!(find(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], Wish::None, None), Found::None);
     }
 
     #[test]
     fn the_signal_path_is_added_to_a_base_only() {
         for (variable, value, address) in [
-            (
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                "http://c:4318",
-                "http://c:4318/v1/traces",
-            ),
-            (
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                "http://c:4318/",
-                "http://c:4318/v1/traces",
-            ),
-            (
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                "http://c/otlp",
-                "http://c/otlp/v1/traces",
-            ),
-            (
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                "http://c/otlp/?k=1",
-                "http://c/otlp/v1/traces?k=1",
-            ),
-            (
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-                "http://c:4318",
-                "http://c:4318/",
-            ),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318", "http://c:4318/v1/traces"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/", "http://c:4318/v1/traces"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c/otlp", "http://c/otlp/v1/traces"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c/otlp/?k=1", "http://c/otlp/v1/traces?k=1"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4318", "http://c:4318/"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c/in", "http://c/in"),
         ] {
-            assert_eq!(
-                found(&[(variable, value)], Wish::None, None).endpoint.address,
-                address
-            );
+            assert_eq!(found(&[(variable, value)], Wish::None, None).endpoint.address, address);
         }
     }
 
@@ -320,17 +262,11 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x"),
         ];
         let maker = found(&variables, Wish::None, Some("https://maker.example/v1/traces"));
-        assert_eq!(
-            (maker.chosen_by, maker.folder().as_str()),
-            (ChosenBy::Maker, "maker")
-        );
+        assert_eq!((maker.chosen_by, maker.folder().as_str()), (ChosenBy::Maker, "maker"));
         assert!(maker.settings.is_empty());
         let operator = found(&variables, Wish::Otlp, Some("https://maker.example/v1/traces"));
         assert_eq!(operator.folder(), "http-service-4318");
-        assert_eq!(
-            operator.settings,
-            [("HEADERS", "authorization=Bearer%20x".to_owned())]
-        );
+        assert_eq!(operator.settings, [("HEADERS", "authorization=Bearer%20x".to_owned())]);
     }
 
     #[test]
@@ -350,10 +286,7 @@ mod tests {
     #[test]
     fn on_disk_a_destination_has_no_user_path_or_query() {
         let destination = found(
-            &[(
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-                "https://anna:secret@Collector.example/tenant?key=1",
-            )],
+            &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://anna:secret@Collector.example/tenant?key=1")],
             Wish::None,
             None,
         );
@@ -374,10 +307,7 @@ mod tests {
         ] {
             let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", address)];
             assert!(
-                matches!(
-                    find(&variables, Wish::Otlp, Some("https://maker.example")),
-                    Found::Unusable(_)
-                ),
+                matches!(find(&variables, Wish::Otlp, Some("https://maker.example")), Found::Unusable(_)),
                 "{address}"
             );
         }

@@ -98,16 +98,12 @@ impl<'a> Environment<'a> {
 
     /// The variable as text. What is not Unicode reads as a text that means nothing we know.
     pub(crate) fn text(self, name: &str) -> Option<String> {
-        self.raw(name)
-            .map(|value| value.to_string_lossy().trim().to_owned())
-            .filter(|text| !text.is_empty())
+        self.raw(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|text| !text.is_empty())
     }
 
     /// The variable as an absolute path; the XDG specification has relative ones ignored.
     pub(crate) fn absolute_path(self, name: &str) -> Option<PathBuf> {
-        self.raw(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
+        self.raw(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
     /// Whether an opt-out variable opts out: any value but `0`, `false`, `no` and `off`, in any case. Who
@@ -128,9 +124,7 @@ impl<'a> Environment<'a> {
 
 /// `0`, `false`, `no` or `off`, in any case.
 pub(crate) fn is_no(value: &str) -> bool {
-    ["0", "false", "no", "off"]
-        .iter()
-        .any(|no| value.eq_ignore_ascii_case(no))
+    ["0", "false", "no", "off"].iter().any(|no| value.eq_ignore_ascii_case(no))
 }
 
 /// `<TOOL>_TELEMETRY`: the tool's name in capitals, with `_` for what a variable's name cannot have.
@@ -139,16 +133,8 @@ pub(crate) fn is_no(value: &str) -> bool {
 /// assert_eq!(tool_telemetry::env::tool_variable("my-tool"), "MY_TOOL_TELEMETRY");
 /// ```
 pub fn tool_variable(tool: &str) -> String {
-    let mut name: String = tool
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_uppercase()
-            } else {
-                '_'
-            }
-        })
-        .collect();
+    let mut name: String =
+        tool.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
     name.push_str("_TELEMETRY");
     name
 }

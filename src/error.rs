@@ -13,11 +13,7 @@ pub struct Error {
 #[derive(Debug)]
 enum Kind {
     /// Something could not be read or written.
-    File {
-        what: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    File { what: &'static str, path: PathBuf, source: io::Error },
     /// There is no home folder of this user's.
     NoHome,
     /// Telemetry is off, so the thing asked for has no meaning.
@@ -28,13 +24,7 @@ enum Kind {
 
 impl Error {
     pub(crate) fn file(what: &'static str, path: &Path, source: io::Error) -> Self {
-        Self {
-            kind: Kind::File {
-                what,
-                path: path.to_owned(),
-                source,
-            },
-        }
+        Self { kind: Kind::File { what, path: path.to_owned(), source } }
     }
 
     pub(crate) fn no_home() -> Self {
@@ -42,15 +32,11 @@ impl Error {
     }
 
     pub(crate) fn off(reason: String) -> Self {
-        Self {
-            kind: Kind::Off(reason),
-        }
+        Self { kind: Kind::Off(reason) }
     }
 
     pub(crate) fn uploader(source: io::Error) -> Self {
-        Self {
-            kind: Kind::Uploader(source),
-        }
+        Self { kind: Kind::Uploader(source) }
     }
 
     /// Whether it failed because telemetry is off.

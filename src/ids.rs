@@ -15,10 +15,7 @@ pub(crate) struct Ids {
 
 impl Ids {
     pub(crate) fn new() -> Self {
-        Self {
-            keys: RandomState::new(),
-            count: AtomicU64::new(0),
-        }
+        Self { keys: RandomState::new(), count: AtomicU64::new(0) }
     }
 
     pub(crate) fn number(&self) -> u64 {

@@ -38,25 +38,18 @@ pub struct TelemetryLayer<S> {
 
 impl<S> std::fmt::Debug for TelemetryLayer<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TelemetryLayer")
-            .field("recording", &self.recording.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("TelemetryLayer").field("recording", &self.recording.is_some()).finish_non_exhaustive()
     }
 }
 
 impl<S> TelemetryLayer<S> {
     pub(crate) fn new(recording: Option<&'static Run>) -> Self {
         let filtered = Filtered::new(Recorder::new(recording), Approved { recording });
-        Self {
-            recording,
-            filtered,
-            registered: false,
-        }
+        Self { recording, filtered, registered: false }
     }
 
     fn approves(&self, metadata: &Metadata<'_>) -> bool {
-        self.recording
-            .is_some_and(|run| run.allowlist.span(metadata).is_some())
+        self.recording.is_some_and(|run| run.allowlist.span(metadata).is_some())
     }
 }
 
@@ -92,11 +85,7 @@ where
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
-        if self.registered {
-            self.filtered.enabled(metadata, context)
-        } else {
-            true
-        }
+        if self.registered { self.filtered.enabled(metadata, context) } else { true }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -167,19 +156,12 @@ struct Approved {
 
 impl<S> Filter<S> for Approved {
     fn enabled(&self, metadata: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
-        self.recording
-            .is_some_and(|run| run.allowlist.span(metadata).is_some())
+        self.recording.is_some_and(|run| run.allowlist.span(metadata).is_some())
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let approved = self
-            .recording
-            .is_some_and(|run| run.allowlist.span(metadata).is_some());
-        if approved {
-            Interest::always()
-        } else {
-            Interest::never()
-        }
+        let approved = self.recording.is_some_and(|run| run.allowlist.span(metadata).is_some());
+        if approved { Interest::always() } else { Interest::never() }
     }
 }
 
@@ -195,10 +177,7 @@ struct Recorder {
 
 impl Recorder {
     fn new(recording: Option<&'static Run>) -> Self {
-        Self {
-            recording,
-            open_spans: AtomicUsize::new(0),
-        }
+        Self { recording, open_spans: AtomicUsize::new(0) }
     }
 
     fn has_open_spans(&self) -> bool {
@@ -226,10 +205,7 @@ where
         let span = Span {
             trace_id: run.trace_id(),
             span_id: run.new_span_id(),
-            parent: Some(Parent {
-                span_id: parent,
-                remote: false,
-            }),
+            parent: Some(Parent { span_id: parent, remote: false }),
             subject: Subject::Approved(position),
             start,
             end: start,
@@ -244,10 +220,7 @@ where
         let Some(registered) = context.span(id) else {
             return;
         };
-        let Some(allowed) = registered
-            .extensions()
-            .get::<OpenSpan>()
-            .map(|open| allowed(run, &open.0))
+        let Some(allowed) = registered.extensions().get::<OpenSpan>().map(|open| allowed(run, &open.0))
         else {
             return;
         };

@@ -28,14 +28,18 @@ mod layer;
 mod notice;
 #[cfg(feature = "spool")]
 mod platform;
+#[cfg(feature = "spool")]
+mod policy;
 mod run;
+#[cfg(feature = "spool")]
+mod sight;
 mod span;
 #[cfg(feature = "spool")]
 mod spool;
 #[cfg(feature = "spool")]
 mod survey;
 mod telemetry;
-#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+#[cfg(feature = "spool")]
 mod tree;
 #[cfg(feature = "spool")]
 mod upload;

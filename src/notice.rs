@@ -63,9 +63,7 @@ pub(crate) fn show(builder: &Builder, due: &Due) {
     if counts {
         choice.notice = notice_version(data_points);
     } else {
-        let again = choice
-            .printed
-            .is_none_or(|printed| now.abs_diff(printed) >= PRINT_AGAIN.as_secs());
+        let again = choice.printed.is_none_or(|printed| now.abs_diff(printed) >= PRINT_AGAIN.as_secs());
         if !again {
             return;
         }
@@ -120,10 +118,7 @@ fn render(
         || format!("{}=off", crate::env::tool_variable(name)),
         |variable| format!("{variable}=1"),
     );
-    text.push_str(&wrap(
-        &format!("To turn it off: `{name} telemetry off`, or set {variable}."),
-        1,
-    ));
+    text.push_str(&wrap(&format!("To turn it off: `{name} telemetry off`, or set {variable}."), 1));
     let more = data_points.publisher().map_or_else(
         || format!("To see what is sent: `{name} telemetry show`."),
         |publisher| format!("More: {} and `{name} telemetry show`.", publisher.privacy),

@@ -8,6 +8,7 @@ use crate::consent::{self, Decision, Facts, PolicySays, Reason};
 use crate::destination::{Destination, Found, Named};
 use crate::env::{self, Environment, Wish};
 use crate::platform;
+use crate::policy::{Policy, PolicyRead};
 use crate::telemetry::Builder;
 
 /// What was found out.
@@ -16,6 +17,7 @@ pub(crate) struct Survey {
     pub(crate) decision: Decision,
     /// What `<TOOL>_TELEMETRY` asks for.
     pub(crate) wish: Wish,
+    pub(crate) policy: PolicyRead,
     pub(crate) choice: ChoiceRead,
     /// Nothing if a variable decided, or there is no home folder.
     pub(crate) places: Option<Places>,
@@ -40,11 +42,9 @@ impl Survey {
         let tool_variable = env::tool_variable(builder.name);
         let wish = Wish::read(environment, &tool_variable);
         let mut survey = Self {
-            decision: Decision {
-                on: false,
-                reason: Reason::Build,
-            },
+            decision: Decision { on: false, reason: Reason::Build },
             wish,
+            policy: PolicyRead::Nothing,
             choice: ChoiceRead::Missing,
             places: None,
             found: Found::None,
@@ -60,20 +60,22 @@ impl Survey {
             survey.decision = consent::decide(&facts);
             return survey;
         }
-        survey.found = Destination::find(
-            environment,
-            wish,
-            &Named {
-                maker: builder.endpoint,
-                policy: None,
-            },
-        );
+        survey.policy = Policy::read(&platform::policy_file(), builder.name);
+        let mut named = Named { maker: builder.endpoint, policy: None };
+        match &survey.policy {
+            PolicyRead::Nothing => {}
+            PolicyRead::Policy(policy) => {
+                if policy.off {
+                    facts.policy = PolicySays::Off;
+                }
+                named.policy = policy.endpoint.clone().map(|endpoint| (endpoint, policy.settings.clone()));
+            }
+            PolicyRead::Unreadable { .. } => facts.policy = PolicySays::Unreadable,
+        }
+        survey.found = Destination::find(environment, wish, &named);
         survey.places = Places::find(builder.name, environment);
         let Some(places) = &survey.places else {
-            survey.decision = Decision {
-                on: false,
-                reason: Reason::NoHome,
-            };
+            survey.decision = Decision { on: false, reason: Reason::NoHome };
             return survey;
         };
         facts.choice = Choice::read(&places.choice_file);
@@ -82,21 +84,21 @@ impl Survey {
         if survey.decision.on {
             match survey.found {
                 Found::Destination(_) => {}
-                Found::None => {
-                    survey.decision = Decision {
-                        on: false,
-                        reason: Reason::NoDestination,
-                    }
-                }
+                Found::None => survey.decision = Decision { on: false, reason: Reason::NoDestination },
                 Found::Unusable(_) => {
-                    survey.decision = Decision {
-                        on: false,
-                        reason: Reason::BadDestination,
-                    }
+                    survey.decision = Decision { on: false, reason: Reason::BadDestination }
                 }
             }
         }
         survey
+    }
+
+    /// The only data points that the policy allows; nothing if it allows all.
+    pub(crate) fn narrowed_to(&self) -> Option<&[String]> {
+        match &self.policy {
+            PolicyRead::Policy(policy) => policy.data_points.as_deref(),
+            PolicyRead::Nothing | PolicyRead::Unreadable { .. } => None,
+        }
     }
 
     /// The person's choice, as far as it could be read.
@@ -120,10 +122,7 @@ impl Places {
         if let Some(home) = environment.absolute_path(env::HOME) {
             std::fs::metadata(home).ok().filter(platform::is_own)?;
         }
-        Some(Self {
-            state_home,
-            choice_file: config_home.join(tool).join("telemetry.toml"),
-        })
+        Some(Self { state_home, choice_file: config_home.join(tool).join("telemetry.toml") })
     }
 }
 
@@ -134,11 +133,7 @@ fn opt_out_variable(
     tool_variable: &str,
     wish: Wish,
 ) -> Option<String> {
-    let by_author = builder
-        .opt_out_vars
-        .iter()
-        .copied()
-        .find(|name| environment.opts_out(name));
+    let by_author = builder.opt_out_vars.iter().copied().find(|name| environment.opts_out(name));
     if let Some(name) = by_author {
         return Some(name.to_owned());
     }
@@ -148,11 +143,8 @@ fn opt_out_variable(
     if environment.opts_out(env::DO_NOT_TRACK) {
         return Some(env::DO_NOT_TRACK.to_owned());
     }
-    let says = |name: &str, word: &str| {
-        environment
-            .text(name)
-            .is_some_and(|value| value.eq_ignore_ascii_case(word))
-    };
+    let says =
+        |name: &str, word: &str| environment.text(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
     if says(env::OTEL_SDK_DISABLED, "true") {
         return Some(env::OTEL_SDK_DISABLED.to_owned());
     }

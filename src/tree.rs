@@ -7,12 +7,7 @@ use crate::span::{self, Ending, Span, SpanId, Subject};
 
 /// Renders the spans of one run. The run's own span comes first; children follow in the order of their starts.
 pub(crate) fn render(spans: &[Span], data_points: &'static DataPoints, tool: &str) -> String {
-    let mut tree = Tree {
-        spans,
-        data_points,
-        tool,
-        out: String::new(),
-    };
+    let mut tree = Tree { spans, data_points, tool, out: String::new() };
     if let Some(run) = spans.first() {
         tree.span(run, 0);
     }
@@ -35,13 +30,7 @@ impl<'a> Tree<'a> {
             Subject::Run(_) => self.tool,
             Subject::Approved(position) => self.data_points.spans[usize::from(position)].name,
         };
-        let _ = write!(
-            self.out,
-            "{:depth$}{name}  {}",
-            "",
-            duration(span),
-            depth = 2 * depth
-        );
+        let _ = write!(self.out, "{:depth$}{name}  {}", "", duration(span), depth = 2 * depth);
         if let Subject::Run(ending) = span.subject {
             let _ = write!(self.out, "  {} = {}", span::EXECUTABLE_NAME, self.tool);
             match (ending, self.data_points.exit_code()) {

@@ -21,11 +21,7 @@ impl<'a> Visitor<'a> {
         allowed: &'static [u8],
         values: &'a mut Vec<(u8, Value)>,
     ) -> Self {
-        Self {
-            allowlist,
-            allowed,
-            values,
-        }
+        Self { allowlist, allowed, values }
     }
 
     /// Records the value of a key, if the key is approved and the value is admitted.
@@ -57,21 +53,15 @@ impl Visit for Visitor<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.record(field.name(), |data_point| {
-            data_point.admit_integer(value.try_into().ok()?)
-        });
+        self.record(field.name(), |data_point| data_point.admit_integer(value.try_into().ok()?));
     }
 
     fn record_i128(&mut self, field: &Field, value: i128) {
-        self.record(field.name(), |data_point| {
-            data_point.admit_integer(value.try_into().ok()?)
-        });
+        self.record(field.name(), |data_point| data_point.admit_integer(value.try_into().ok()?));
     }
 
     fn record_u128(&mut self, field: &Field, value: u128) {
-        self.record(field.name(), |data_point| {
-            data_point.admit_integer(value.try_into().ok()?)
-        });
+        self.record(field.name(), |data_point| data_point.admit_integer(value.try_into().ok()?));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -106,10 +96,7 @@ struct ShortText {
 
 impl Default for ShortText {
     fn default() -> Self {
-        Self {
-            bytes: [0; LONGEST + 1],
-            length: 0,
-        }
+        Self { bytes: [0; LONGEST + 1], length: 0 }
     }
 }
 
@@ -126,10 +113,6 @@ impl fmt::Write for ShortText {
         let taken = text.len().min(room);
         self.bytes[self.length..self.length + taken].copy_from_slice(&text.as_bytes()[..taken]);
         self.length += taken;
-        if taken < text.len() {
-            Err(fmt::Error)
-        } else {
-            Ok(())
-        }
+        if taken < text.len() { Err(fmt::Error) } else { Ok(()) }
     }
 }

@@ -56,10 +56,9 @@ impl Telemetry {
         self.abandon();
         let builder = self.settings();
         let mut shown = Vec::new();
-        let (Some(places), Some(data_points)) = (
-            Places::find(builder.name, Environment::process()),
-            builder.data_points,
-        ) else {
+        let (Some(places), Some(data_points)) =
+            (Places::find(builder.name, Environment::process()), builder.data_points)
+        else {
             return shown;
         };
         for destination in SpoolDir::destinations(&places.state_home, builder.name) {
@@ -78,13 +77,7 @@ impl Telemetry {
                         continue;
                     };
                     let destination = destination.clone();
-                    shown.push(ShownRun {
-                        destination,
-                        state,
-                        run,
-                        data_points,
-                        tool: builder.name,
-                    });
+                    shown.push(ShownRun { destination, state, run, data_points, tool: builder.name });
                 }
             }
         }
@@ -106,13 +99,7 @@ impl ShownRun {
     /// The OTLP as it is sent: JSON Lines, one span a line.
     pub fn otlp_json(&self) -> String {
         let mut lines = String::new();
-        let writer = LineWriter::new(
-            self.data_points,
-            Tool {
-                name: self.tool,
-                version: &self.run.version,
-            },
-        );
+        let writer = LineWriter::new(self.data_points, Tool { name: self.tool, version: &self.run.version });
         for span in &self.run.spans {
             writer.write(span, &mut lines);
         }

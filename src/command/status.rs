@@ -74,12 +74,10 @@ impl Telemetry {
             .places
             .iter()
             .flat_map(|places| {
-                SpoolDir::destinations(&places.state_home, builder.name)
-                    .into_iter()
-                    .map(|folder| {
-                        let spool = SpoolDir::new(&places.state_home, builder.name, &folder);
-                        DestinationStatus::of(&spool, folder)
-                    })
+                SpoolDir::destinations(&places.state_home, builder.name).into_iter().map(|folder| {
+                    let spool = SpoolDir::new(&places.state_home, builder.name, &folder);
+                    DestinationStatus::of(&spool, folder)
+                })
             })
             .collect();
         if let Some(places) = &survey.places {
@@ -87,19 +85,10 @@ impl Telemetry {
             if let Err(error) = spool.check()
                 && error.kind() != std::io::ErrorKind::NotFound
             {
-                warnings.push(format!(
-                    "{}: {error}; nothing is recorded",
-                    spool.root().display()
-                ));
+                warnings.push(format!("{}: {error}; nothing is recorded", spool.root().display()));
             }
         }
-        Status {
-            tool: builder.name.to_owned(),
-            decision,
-            destination,
-            warnings,
-            destinations,
-        }
+        Status { tool: builder.name.to_owned(), decision, destination, warnings, destinations }
     }
 }
 
@@ -133,11 +122,7 @@ impl DestinationStatus {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.decision.on { "on" } else { "off" };
-        writeln!(
-            f,
-            "telemetry of {} is {state}: {}",
-            self.tool, self.decision.reason
-        )?;
+        writeln!(f, "telemetry of {} is {state}: {}", self.tool, self.decision.reason)?;
         match &self.destination {
             Some((origin, ChosenBy::Maker)) => writeln!(f, "runs go to {origin}, the maker's")?,
             Some((origin, ChosenBy::Operator)) => writeln!(f, "runs go to {origin}, set on this machine")?,

@@ -48,11 +48,7 @@ pub enum TelemetryCommand {
 
 impl TelemetryCommand {
     /// Does it, tells about it, and gives the exit code.
-    #[expect(
-        clippy::print_stdout,
-        clippy::print_stderr,
-        reason = "this is a command that a person ran"
-    )]
+    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command that a person ran")]
     pub fn run(&self, telemetry: &Telemetry) -> ExitCode {
         match self.answer(telemetry) {
             Ok((text, code)) => {
@@ -72,50 +68,31 @@ impl TelemetryCommand {
             Self::Status => (telemetry.status().to_string(), 0),
             Self::On => {
                 telemetry.turn_on()?;
-                (
-                    format!("Telemetry of {name} is on. To see what is sent: `{name} telemetry show`.\n"),
-                    0,
-                )
+                (format!("Telemetry of {name} is on. To see what is sent: `{name} telemetry show`.\n"), 0)
             }
-            Self::Off => (
-                format!("Telemetry of {name} is off. {}\n", told(telemetry.turn_off()?)),
-                0,
-            ),
+            Self::Off => (format!("Telemetry of {name} is off. {}\n", told(telemetry.turn_off()?)), 0),
             Self::Show { json } => {
                 let shown: String = telemetry
                     .runs()
                     .iter()
-                    .map(|run| {
-                        if *json {
-                            run.otlp_json()
-                        } else {
-                            format!("{}\n", run.tree())
-                        }
-                    })
+                    .map(|run| if *json { run.otlp_json() } else { format!("{}\n", run.tree()) })
                     .collect();
                 match (shown.is_empty(), json) {
-                    (true, false) => (
-                        "No run waits, and none was sent in the last days.\n".to_owned(),
-                        0,
-                    ),
+                    (true, false) => ("No run waits, and none was sent in the last days.\n".to_owned(), 0),
                     _ => (shown, 0),
                 }
             }
             Self::Purge => (format!("{}\n", told(telemetry.purge()?)), 0),
             Self::Flush => match telemetry.flush()? {
                 Flushed::NothingLeft => ("Nothing waits.\n".to_owned(), 0),
-                Flushed::StillPending => (
-                    format!("Something waits still; `{name} telemetry status` tells what.\n"),
-                    3,
-                ),
+                Flushed::StillPending => {
+                    (format!("Something waits still; `{name} telemetry status` tells what.\n"), 3)
+                }
             },
         })
     }
 }
 
 fn told(deleted: Deleted) -> String {
-    format!(
-        "Deleted {} waiting and {} kept runs, {} bytes.",
-        deleted.pending, deleted.kept, deleted.bytes
-    )
+    format!("Deleted {} waiting and {} kept runs, {} bytes.", deleted.pending, deleted.kept, deleted.bytes)
 }

@@ -44,14 +44,8 @@ pub(crate) fn decide(facts: &Facts) -> Decision {
         ChoiceRead::Read(choice) => choice,
     };
     match choice.telemetry {
-        Some(on) => Decision {
-            on,
-            reason: Reason::Person,
-        },
+        Some(on) => Decision { on, reason: Reason::Person },
         None if facts.opt_in => off(Reason::OptIn),
-        None => Decision {
-            on: true,
-            reason: Reason::Default,
-        },
+        None => Decision { on: true, reason: Reason::Default },
     }
 }

@@ -12,15 +12,11 @@ use crate::env::{self, Environment};
 pub(crate) const HAS_EXIT_HOOK: bool = false;
 
 pub(crate) fn state_home(environment: Environment<'_>) -> Option<PathBuf> {
-    environment
-        .absolute_path(env::XDG_STATE_HOME)
-        .or_else(|| environment.absolute_path(env::LOCALAPPDATA))
+    environment.absolute_path(env::XDG_STATE_HOME).or_else(|| environment.absolute_path(env::LOCALAPPDATA))
 }
 
 pub(crate) fn config_home(environment: Environment<'_>) -> Option<PathBuf> {
-    environment
-        .absolute_path(env::XDG_CONFIG_HOME)
-        .or_else(|| environment.absolute_path(env::LOCALAPPDATA))
+    environment.absolute_path(env::XDG_CONFIG_HOME).or_else(|| environment.absolute_path(env::LOCALAPPDATA))
 }
 
 pub(crate) fn policy_file() -> PathBuf {
@@ -52,20 +48,19 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
 }
 
 pub(crate) fn open_own(path: &Path, write: bool, create: bool) -> io::Result<(File, Metadata)> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(write)
-        .create(create)
-        .open(path)?;
+    let file = OpenOptions::new().read(true).write(write).create(create).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_file() {
         Ok((file, metadata))
     } else {
-        Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "not a regular file",
-        ))
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a regular file"))
     }
+}
+
+pub(crate) fn open_settings(path: &Path) -> io::Result<(File, Metadata)> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
 }
 
 pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
@@ -94,9 +89,7 @@ pub(crate) fn start_detached(start: &Start) -> io::Result<i32> {
         .args(start.arguments.iter().skip(1).map(text))
         .env_clear()
         .envs(start.environment.iter().filter_map(|variable| {
-            text(variable)
-                .split_once('=')
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            text(variable).split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
         }))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -27,11 +27,7 @@ pub(crate) fn state_home(environment: Environment<'_>) -> Option<PathBuf> {
 pub(crate) fn config_home(environment: Environment<'_>) -> Option<PathBuf> {
     environment.absolute_path(env::XDG_CONFIG_HOME).or_else(|| {
         let home = environment.absolute_path(env::HOME)?;
-        Some(home.join(if cfg!(target_os = "macos") {
-            "Library/Preferences"
-        } else {
-            ".config"
-        }))
+        Some(home.join(if cfg!(target_os = "macos") { "Library/Preferences" } else { ".config" }))
     })
 }
 
@@ -97,11 +93,15 @@ pub(crate) fn open_own(path: &Path, write: bool, create: bool) -> io::Result<(Fi
     if metadata.is_file() && is_own(&metadata) {
         Ok((file, metadata))
     } else {
-        Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "not a regular file of this user",
-        ))
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a regular file of this user"))
     }
+}
+
+/// Opens a regular file that the administrator wrote, whoever that is here.
+pub(crate) fn open_settings(path: &Path) -> io::Result<(File, Metadata)> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// Creates a folder, and those above it, for their owner alone.
@@ -154,11 +154,7 @@ pub(crate) struct Start {
 /// the tool's memory, and leaves a moment in which Ctrl-C reaches the child.
 pub(crate) fn start_detached(start: &Start) -> io::Result<i32> {
     let pointers = |texts: &[CString]| -> Vec<*mut c_char> {
-        texts
-            .iter()
-            .map(|text| text.as_ptr().cast_mut())
-            .chain([std::ptr::null_mut()])
-            .collect()
+        texts.iter().map(|text| text.as_ptr().cast_mut()).chain([std::ptr::null_mut()]).collect()
     };
     let arguments = pointers(&start.arguments);
     let environment = pointers(&start.environment);
@@ -186,11 +182,7 @@ pub(crate) fn start_detached(start: &Start) -> io::Result<i32> {
 }
 
 fn check(error: c_int) -> io::Result<()> {
-    if error == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(error))
-    }
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
 }
 
 struct FileActions(libc::posix_spawn_file_actions_t);
@@ -229,11 +221,7 @@ impl FileActions {
             // SAFETY: the function has this type where it exists (glibc 2.34).
             return check(unsafe { add(&mut self.0, first) });
         }
-        let folder = if cfg!(target_os = "linux") {
-            "/proc/self/fd"
-        } else {
-            "/dev/fd"
-        };
+        let folder = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
         for entry in std::fs::read_dir(folder)?.flatten() {
             if let Some(descriptor) = entry.file_name().to_str().and_then(|name| name.parse().ok())
                 && descriptor >= first
@@ -283,10 +271,7 @@ impl Attributes {
             libc::sigemptyset(&mut none);
             check(libc::posix_spawnattr_setsigdefault(&mut attributes.0, &all))?;
             check(libc::posix_spawnattr_setsigmask(&mut attributes.0, &none))?;
-            check(libc::posix_spawnattr_setflags(
-                &mut attributes.0,
-                flags as libc::c_short,
-            ))?;
+            check(libc::posix_spawnattr_setflags(&mut attributes.0, flags as libc::c_short))?;
         }
         Ok(attributes)
     }

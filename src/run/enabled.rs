@@ -32,7 +32,8 @@ pub(crate) struct Run {
     ids: Ids,
     trace_id: TraceId,
     root_id: SpanId,
-    spool: SpoolDir,
+    /// Nothing if the run is only shown and never written.
+    spool: Option<SpoolDir>,
     recording: Mutex<Recording>,
 }
 
@@ -46,18 +47,12 @@ struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::from_nanos(1));
-        Self {
-            started: since_epoch.as_nanos().clamp(1, u64::MAX.into()) as u64,
-            instant: Instant::now(),
-        }
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::from_nanos(1));
+        Self { started: since_epoch.as_nanos().clamp(1, u64::MAX.into()) as u64, instant: Instant::now() }
     }
 
     fn now(&self) -> u64 {
-        self.started
-            .saturating_add(self.instant.elapsed().as_nanos() as u64)
+        self.started.saturating_add(self.instant.elapsed().as_nanos() as u64)
     }
 }
 
@@ -71,6 +66,8 @@ struct Recording {
     buffer: String,
     spans: u32,
     dropped_spans: u32,
+    /// The spans once more, for a person who asked to see them.
+    shown: Option<Vec<Span>>,
 }
 
 #[derive(Debug)]
@@ -79,11 +76,21 @@ enum Stage {
     Before,
     /// There is a file.
     Open(RunFile),
+    /// There is none and will be none: the run is only shown.
+    Unwritten,
     /// Sealed, given up, or not to be recorded.
     Over,
 }
 
 /// What the end of a run left to do.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) sealed: Option<Sealed>,
+    /// For a person who asked to see them; the run's own span first.
+    pub(crate) shown: Option<Vec<Span>>,
+}
+
+/// A run that lies complete in the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sealed {
     /// Bytes that the run added to the spool.
@@ -96,8 +103,9 @@ impl Run {
     pub(crate) fn new(
         allowlist: Allowlist,
         tool: Tool<'_>,
-        spool: SpoolDir,
+        spool: Option<SpoolDir>,
         parent: Option<(TraceId, SpanId)>,
+        is_shown: bool,
     ) -> Self {
         let clock = Clock::new();
         let ids = Ids::new();
@@ -106,10 +114,7 @@ impl Run {
         let root = Span {
             trace_id,
             span_id: root_id,
-            parent: parent.map(|(_, span_id)| Parent {
-                span_id,
-                remote: true,
-            }),
+            parent: parent.map(|(_, span_id)| Parent { span_id, remote: true }),
             subject: Subject::Run(Ending::Running),
             start: clock.started,
             end: clock.started,
@@ -122,16 +127,9 @@ impl Run {
             buffer: String::with_capacity(2048),
             spans: 0,
             dropped_spans: 0,
+            shown: is_shown.then(Vec::new),
         };
-        Self {
-            allowlist,
-            clock,
-            ids,
-            trace_id,
-            root_id,
-            spool,
-            recording: Mutex::new(recording),
-        }
+        Self { allowlist, clock, ids, trace_id, root_id, spool, recording: Mutex::new(recording) }
     }
 
     pub(crate) fn trace_id(&self) -> TraceId {
@@ -201,6 +199,7 @@ impl Run {
                 recording.push_root();
                 false
             }
+            Stage::Unwritten => false,
             Stage::Open(file) => {
                 file.written() + recording.buffer.len() as u64 + 2 * ROOM_FOR_THE_END > LARGEST_RUN
             }
@@ -210,6 +209,9 @@ impl Run {
             return;
         }
         recording.spans += 1;
+        if let Some(shown) = &mut recording.shown {
+            shown.push(span.clone());
+        }
         recording.push(span);
         if recording.spans <= WRITTEN_AT_ONCE || recording.buffer.len() >= BATCH {
             recording.flush();
@@ -224,8 +226,13 @@ impl Run {
     /// Opens the file if there is none yet. Without one nothing is recorded.
     fn open(&self, recording: &mut Recording) {
         if matches!(recording.stage, Stage::Before) {
-            recording.stage = match RunFile::create(&self.spool, RunName::new(self.ids.file_name())) {
+            let Some(spool) = &self.spool else {
+                recording.stage = Stage::Unwritten;
+                return;
+            };
+            recording.stage = match RunFile::create(spool, RunName::new(self.ids.file_name())) {
                 Ok(file) => Stage::Open(file),
+                Err(_) if recording.shown.is_some() => Stage::Unwritten,
                 Err(_) => Stage::Over,
             };
         }
@@ -234,13 +241,13 @@ impl Run {
     /// The run ends with this exit code: writes its last line and seals it. Only the first end counts.
     ///
     /// `may_keep` is asked once more whether the run may be kept.
-    pub(crate) fn end(&self, exit_code: i64, may_keep: impl FnOnce() -> bool) -> Option<Sealed> {
+    pub(crate) fn end(&self, exit_code: i64, may_keep: impl FnOnce() -> bool) -> Ended {
         self.seal(self.lock(), exit_code, may_keep)
     }
 
     /// The same while the process exits, when another thread may be anywhere: waits for it only a moment.
     /// Touches no `tracing` and no thread-local, which may be gone.
-    pub(crate) fn end_at_exit(&self, exit_code: i64, may_keep: impl FnOnce() -> bool) -> Option<Sealed> {
+    pub(crate) fn end_at_exit(&self, exit_code: i64, may_keep: impl FnOnce() -> bool) -> Ended {
         let asked = Instant::now();
         let recording = loop {
             match self.recording.try_lock() {
@@ -248,7 +255,7 @@ impl Run {
                 Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) if asked.elapsed() < EXIT_PATIENCE => std::hint::spin_loop(),
                 // Left open, and reported as cut off.
-                Err(TryLockError::WouldBlock) => return None,
+                Err(TryLockError::WouldBlock) => return Ended::default(),
             }
         };
         self.seal(recording, exit_code, may_keep)
@@ -259,15 +266,12 @@ impl Run {
         mut recording: MutexGuard<'_, Recording>,
         exit_code: i64,
         may_keep: impl FnOnce() -> bool,
-    ) -> Option<Sealed> {
+    ) -> Ended {
         if matches!(recording.stage, Stage::Over) {
-            return None;
+            return Ended::default();
         }
-        let tells_exit_code = self
-            .allowlist
-            .data_points
-            .exit_code()
-            .is_some_and(|position| self.allowlist.has(position));
+        let tells_exit_code =
+            self.allowlist.data_points.exit_code().is_some_and(|position| self.allowlist.has(position));
         if tells_exit_code {
             recording.root.subject = Subject::Run(Ending::Exited(exit_code));
         }
@@ -275,18 +279,19 @@ impl Run {
         self.open(&mut recording);
         recording.push_root();
         recording.flush();
+        let root = recording.root.clone();
+        let shown = recording.shown.take().map(|spans| [root].into_iter().chain(spans).collect());
         let Stage::Open(file) = std::mem::replace(&mut recording.stage, Stage::Over) else {
-            return None;
+            return Ended { sealed: None, shown };
         };
         if !may_keep() {
             file.give_up(Outcome::OptedOut);
-            return None;
+            return Ended { sealed: None, shown };
         }
         let bytes = file.written();
-        file.seal(recording.dropped_spans).then_some(Sealed {
-            bytes,
-            is_one_in_64: self.ids.number().is_multiple_of(64),
-        })
+        let is_one_in_64 = self.ids.number().is_multiple_of(64);
+        let sealed = file.seal(recording.dropped_spans).then_some(Sealed { bytes, is_one_in_64 });
+        Ended { sealed, shown }
     }
 }
 

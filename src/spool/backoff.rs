@@ -50,11 +50,7 @@ impl Backoff {
         };
         // Rounded up: never earlier than asked.
         let until = seconds(now + wait) + 1;
-        Self {
-            until,
-            failures,
-            asked: asked.is_some(),
-        }
+        Self { until, failures, asked: asked.is_some() }
     }
 
     /// How long to wait still.
@@ -87,11 +83,7 @@ impl Backoff {
             "asked=no" => false,
             _ => return None,
         };
-        words.next().is_none().then_some(Self {
-            until,
-            failures,
-            asked,
-        })
+        words.next().is_none().then_some(Self { until, failures, asked })
     }
 
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
@@ -107,8 +99,7 @@ impl Backoff {
 
 /// Whole seconds since the Unix epoch; 0 before it.
 pub(crate) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0, |duration| duration.as_secs())
+    time.duration_since(UNIX_EPOCH).map_or(0, |duration| duration.as_secs())
 }
 
 #[cfg(test)]
@@ -137,11 +128,7 @@ mod tests {
             Backoff::after_failure(backoff, None, at(1_000_000), 1023),
         );
         assert_ne!(low.until, high.until);
-        let many = Backoff {
-            until: 0,
-            failures: u32::MAX - 1,
-            asked: false,
-        };
+        let many = Backoff { until: 0, failures: u32::MAX - 1, asked: false };
         let wait = Backoff::after_failure(Some(many), None, at(1_000_000), 1023).remaining(at(1_000_000));
         assert!(wait.unwrap() <= LONGEST + Duration::from_secs(1));
     }
@@ -166,12 +153,7 @@ mod tests {
         let backoff = Backoff::after_failure(None, Some(Duration::from_secs(9)), at(50), 0);
         backoff.write(&path).unwrap();
         assert_eq!(Backoff::read(&path), Some(backoff));
-        for text in [
-            "",
-            "until=1",
-            "until=1 failures=1 asked=maybe\n",
-            "until=1 failures=1 asked=no x\n",
-        ] {
+        for text in ["", "until=1", "until=1 failures=1 asked=maybe\n", "until=1 failures=1 asked=no x\n"] {
             assert_eq!(Backoff::parse(text), None);
         }
     }

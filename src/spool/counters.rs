@@ -70,10 +70,7 @@ impl Outcome {
     }
 
     fn index(self) -> usize {
-        Self::ALL
-            .iter()
-            .position(|outcome| *outcome == self)
-            .unwrap_or_default()
+        Self::ALL.iter().position(|outcome| *outcome == self).unwrap_or_default()
     }
 
     pub(crate) fn file_name(self, run: RunName) -> String {
@@ -140,9 +137,7 @@ impl Counters {
                 "last_failure" => {
                     let (kind, time) = value.rsplit_once(' ')?;
                     let known = kind.len() <= 40
-                        && kind
-                            .bytes()
-                            .all(|byte| byte.is_ascii_alphanumeric() || b" _-".contains(&byte));
+                        && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" _-".contains(&byte));
                     counters.last_failure = known.then(|| Some((kind.to_owned(), time.parse().ok()?)))?;
                 }
                 "folded" => {
@@ -175,10 +170,7 @@ impl Counters {
     }
 
     fn add(&mut self, waiting: &[Waiting]) {
-        for waiting in waiting
-            .iter()
-            .filter(|waiting| !self.folded.contains(&waiting.file_name))
-        {
+        for waiting in waiting.iter().filter(|waiting| !self.folded.contains(&waiting.file_name)) {
             self.runs[waiting.outcome.index()] += 1;
             self.rejected_spans += u64::from(waiting.run.rejected_spans);
             self.dropped_spans += u64::from(waiting.run.dropped_spans);
@@ -204,9 +196,8 @@ impl Counters {
 
 /// Keeps the newest delivered runs for `telemetry show`, and deletes the others.
 fn put_away(spool: &SpoolDir, waiting: Vec<Waiting>) -> io::Result<()> {
-    let (delivered, others): (Vec<_>, Vec<_>) = waiting
-        .into_iter()
-        .partition(|waiting| waiting.outcome == Outcome::Delivered);
+    let (delivered, others): (Vec<_>, Vec<_>) =
+        waiting.into_iter().partition(|waiting| waiting.outcome == Outcome::Delivered);
     for other in others {
         std::fs::remove_file(spool.outcomes().join(other.file_name))?;
     }
@@ -224,10 +215,7 @@ fn put_away(spool: &SpoolDir, waiting: Vec<Waiting>) -> io::Result<()> {
         if position < over {
             std::fs::remove_file(path)?;
         } else {
-            let kept = RunName {
-                rejected_spans: 0,
-                ..run
-            };
+            let kept = RunName { rejected_spans: 0, ..run };
             std::fs::rename(path, spool.sent().join(kept.sealed()))?;
         }
     }
@@ -265,11 +253,7 @@ fn outcomes_waiting(spool: &SpoolDir) -> Vec<Waiting> {
             let file_name = entry.file_name().into_string().ok()?;
             let (stem, ending) = file_name.rsplit_once('.')?;
             let (run, outcome) = (RunName::parse(stem)?, Outcome::from_name(ending)?);
-            Some(Waiting {
-                file_name,
-                run,
-                outcome,
-            })
+            Some(Waiting { file_name, run, outcome })
         })
         .collect()
 }
@@ -302,32 +286,20 @@ mod tests {
         for _ in 0..3 {
             Counters::fold(&spool, |_| {}).unwrap();
             let counters = Counters::look(&spool);
-            assert_eq!(
-                (counters.of(Outcome::Delivered), counters.of(Outcome::LimitAge)),
-                (1, 1)
-            );
+            assert_eq!((counters.of(Outcome::Delivered), counters.of(Outcome::LimitAge)), (1, 1));
         }
         assert!(outcomes_waiting(&spool).is_empty());
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        let mut counters = Counters {
-            rejected_spans: 3,
-            left_out: 1,
-            last_delivery: Some(9),
-            ..Counters::default()
-        };
+        let mut counters =
+            Counters { rejected_spans: 3, left_out: 1, last_delivery: Some(9), ..Counters::default() };
         counters.runs[1] = 4;
         counters.last_failure = Some(("http 503".to_owned(), 77));
         counters.folded.insert("run1-x.refused".to_owned());
         assert_eq!(Counters::parse(&counters.render()), Some(counters));
-        for text in [
-            "delivered",
-            "delivered x\n",
-            "unknown 1\n",
-            "last_failure <html> 7\n",
-        ] {
+        for text in ["delivered", "delivered x\n", "unknown 1\n", "last_failure <html> 7\n"] {
             assert_eq!(Counters::parse(text), None, "{text:?}");
         }
     }

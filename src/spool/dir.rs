@@ -22,11 +22,7 @@ impl SpoolDir {
         let tool = state_home.join(tool);
         let telemetry = tool.join("telemetry");
         let root = telemetry.join(destination);
-        Self {
-            tool,
-            telemetry,
-            root,
-        }
+        Self { tool, telemetry, root }
     }
 
     /// All destinations' folders that exist, by name.
@@ -136,11 +132,7 @@ const FORMAT: &str = "run1-";
 
 impl RunName {
     pub(crate) fn new(random: u128) -> Self {
-        Self {
-            random,
-            dropped_spans: 0,
-            rejected_spans: 0,
-        }
+        Self { random, dropped_spans: 0, rejected_spans: 0 }
     }
 
     pub(crate) fn open(self) -> String {
@@ -229,9 +221,7 @@ mod tests {
         ] {
             assert_eq!(RunName::parse_run(name), None, "{name}");
         }
-        assert!(RunName::is_newer_format(
-            "run2-00000000000000000000000000000001.jsonl"
-        ));
+        assert!(RunName::is_newer_format("run2-00000000000000000000000000000001.jsonl"));
         assert!(!RunName::is_newer_format("run1-x.jsonl"));
     }
 }

@@ -19,11 +19,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            bytes: 10 << 20,
-            runs: 1_000,
-            age: Duration::from_secs(28 * 24 * 60 * 60),
-        }
+        Self { bytes: 10 << 20, runs: 1_000, age: Duration::from_secs(28 * 24 * 60 * 60) }
     }
 }
 
@@ -70,12 +66,7 @@ pub(crate) fn list(folder: &std::path::Path) -> Listing {
             continue;
         }
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        listing.runs.push(Entry {
-            name,
-            state,
-            bytes: metadata.len(),
-            modified,
-        });
+        listing.runs.push(Entry { name, state, bytes: metadata.len(), modified });
     }
     listing.runs.sort_by_key(|entry| (entry.modified, entry.name));
     listing
@@ -124,11 +115,7 @@ fn is_older(time: SystemTime, now: SystemTime, age: Duration) -> bool {
 
 /// Tells a sealed run's outcome by a rename.
 pub(crate) fn settle(spool: &SpoolDir, run: RunName, outcome: Outcome) -> bool {
-    std::fs::rename(
-        spool.runs().join(run.sealed()),
-        spool.outcomes().join(outcome.file_name(run)),
-    )
-    .is_ok()
+    std::fs::rename(spool.runs().join(run.sealed()), spool.outcomes().join(outcome.file_name(run))).is_ok()
 }
 
 /// Deletes what is kept longer than promised, and temporary files that a killed process left.

@@ -56,10 +56,7 @@ pub(crate) fn has_no_locks(error: &io::Error) -> bool {
     }
     #[cfg(unix)]
     {
-        matches!(
-            error.raw_os_error(),
-            Some(libc::ENOLCK | libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL)
-        )
+        matches!(error.raw_os_error(), Some(libc::ENOLCK | libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL))
     }
     #[cfg(not(unix))]
     false

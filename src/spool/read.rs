@@ -40,21 +40,11 @@ impl RecordedRun {
 
 /// Reads the lines of one run; nothing if the run itself is not among them.
 pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &str) -> Option<RecordedRun> {
-    let whole = bytes
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |last| last + 1);
-    let mut reader = Reader {
-        data_points,
-        tool,
-        left_out: u64::from(whole < bytes.len()),
-    };
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    let mut reader = Reader { data_points, tool, left_out: u64::from(whole < bytes.len()) };
     let mut run: Option<(String, Span)> = None;
     let mut spans: Vec<Span> = Vec::new();
-    for line in bytes[..whole]
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
+    for line in bytes[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let Some((version, span)) = reader.line(line) else {
             reader.left_out += 1;
             continue;
@@ -77,12 +67,7 @@ pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &st
     spans.retain(|span| span.trace_id == run.trace_id && span.span_id != run.span_id);
     let left_out = reader.left_out + (strays - spans.len()) as u64;
     spans.insert(0, run);
-    Some(RecordedRun {
-        version,
-        spans,
-        left_out,
-        whole,
-    })
+    Some(RecordedRun { version, spans, left_out, whole })
 }
 
 struct Reader<'a> {
@@ -113,9 +98,7 @@ impl Reader<'_> {
                 .as_str()
         };
         let is_this_tool = text("service.name")? == self.tool;
-        text("service.version")
-            .filter(|version| is_this_tool && is_version(version))
-            .map(str::to_owned)
+        text("service.version").filter(|version| is_this_tool && is_version(version)).map(str::to_owned)
     }
 
     fn span(&mut self, json: &Json) -> Option<Span> {
@@ -139,9 +122,8 @@ impl Reader<'_> {
             end: Some(end).filter(|end| *end >= start)?,
             values: Vec::with_capacity(attributes.len()),
         };
-        let is_run = attributes
-            .first()
-            .is_some_and(|attribute| key_of(attribute) == Some(span::EXECUTABLE_NAME));
+        let is_run =
+            attributes.first().is_some_and(|attribute| key_of(attribute) == Some(span::EXECUTABLE_NAME));
         let allowed = if is_run {
             if name != self.tool {
                 return None;
@@ -149,11 +131,7 @@ impl Reader<'_> {
             span.subject = Subject::Run(self.ending(attributes));
             self.data_points.on_run
         } else {
-            let position = self
-                .data_points
-                .spans
-                .iter()
-                .position(|approved| approved.name == name)?;
+            let position = self.data_points.spans.iter().position(|approved| approved.name == name)?;
             // A span other than the run has a parent.
             span.parent?;
             span.subject = Subject::Approved(position as u8);
@@ -178,23 +156,14 @@ impl Reader<'_> {
 
     fn ending(&self, attributes: &[Json]) -> Ending {
         let value = |wanted: &str| {
-            attributes
-                .iter()
-                .find(|attribute| key_of(attribute) == Some(wanted))?
-                .get("value")
+            attributes.iter().find(|attribute| key_of(attribute) == Some(wanted))?.get("value")
         };
         let code = self.data_points.exit_code().and_then(|position| {
             let data_point = &self.data_points.data_points[usize::from(position)];
-            let code = value(data_point.key)?
-                .get("intValue")
-                .and_then(Json::as_str)?
-                .parse()
-                .ok()?;
+            let code = value(data_point.key)?.get("intValue").and_then(Json::as_str)?.parse().ok()?;
             data_point.admit_integer(code)
         });
-        let error = value(span::ERROR_TYPE)
-            .and_then(|value| value.get("stringValue"))
-            .and_then(Json::as_str);
+        let error = value(span::ERROR_TYPE).and_then(|value| value.get("stringValue")).and_then(Json::as_str);
         match (code, error) {
             (Some(Value::Integer(code)), _) => Ending::Exited(code),
             (_, Some(span::ERROR_CUT_OFF)) => Ending::CutOff,
@@ -206,10 +175,7 @@ impl Reader<'_> {
     fn value(&self, allowed: &[u8], key: &str, attribute: &Json) -> Option<(u8, Value)> {
         let position = self.data_points.key_among(allowed, key)?;
         let data_point = &self.data_points.data_points[usize::from(position)];
-        let value = attribute
-            .get("value")?
-            .as_object()
-            .filter(|value| value.len() == 1)?;
+        let value = attribute.get("value")?.as_object().filter(|value| value.len() == 1)?;
         let value = match (value.iter().next()?, &data_point.kind) {
             ((kind, Json::Bool(flag)), Kind::Bool) if kind == "boolValue" => data_point.admit_bool(*flag)?,
             ((kind, Json::String(text)), Kind::Integer { .. } | Kind::ExitCode) if kind == "intValue" => {

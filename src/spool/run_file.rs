@@ -63,9 +63,7 @@ impl RunFile {
             }
             other => other?,
         };
-        let identity = file
-            .metadata()
-            .map(|metadata| platform::file_identity(&metadata))?;
+        let identity = file.metadata().map(|metadata| platform::file_identity(&metadata))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(error)) if has_no_locks(&error) => {}
@@ -95,9 +93,7 @@ impl RunFile {
     fn ours(&self) -> Option<&File> {
         self.file.as_ref().filter(|file| {
             self.process == std::process::id()
-                && file
-                    .metadata()
-                    .is_ok_and(|metadata| platform::file_identity(&metadata) == self.identity)
+                && file.metadata().is_ok_and(|metadata| platform::file_identity(&metadata) == self.identity)
         })
     }
 

@@ -159,7 +159,5 @@ impl Telemetry {
 /// Whether a text may stand as a tool's version in a line: short, and nothing in it needs escaping.
 pub(crate) fn is_version(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".+-".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-".contains(&byte))
 }

@@ -38,17 +38,12 @@ impl CommandResult for i32 {
 impl CommandResult for ExitCode {
     /// std does not tell the number, but compares it.
     fn exit_code(self) -> u8 {
-        (0..=u8::MAX)
-            .find(|code| ExitCode::from(*code) == self)
-            .unwrap_or(1)
+        (0..=u8::MAX).find(|code| ExitCode::from(*code) == self).unwrap_or(1)
     }
 }
 
 impl<T: CommandResult, E: fmt::Debug> CommandResult for Result<T, E> {
-    #[expect(
-        clippy::print_stderr,
-        reason = "what std does with an error that `main` returns"
-    )]
+    #[expect(clippy::print_stderr, reason = "what std does with an error that `main` returns")]
     fn exit_code(self) -> u8 {
         match self {
             Ok(value) => value.exit_code(),

@@ -106,10 +106,7 @@ impl Telemetry {
         }
         #[cfg(not(feature = "spool"))]
         let _ = name;
-        Command {
-            telemetry: self,
-            ended: false,
-        }
+        Command { telemetry: self, ended: false }
     }
 
     /// Records a data point of the run itself, if it is approved and the value is admitted.

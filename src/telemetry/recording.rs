@@ -11,11 +11,12 @@ use crate::choice::{Choice, ChoiceRead};
 use crate::consent::{Decision, Reason};
 use crate::context;
 use crate::data_points::Version;
-use crate::destination::{Destination, Found};
+use crate::destination::{ChosenBy, Destination, Found};
 use crate::env::Environment;
 use crate::notice;
 use crate::platform;
-use crate::run::{Run, Sealed};
+use crate::run::{Ended, Run};
+use crate::sight::Sight;
 use crate::span::Tool;
 use crate::spool::dir::SpoolDir;
 use crate::survey::Survey;
@@ -29,8 +30,17 @@ static RECORDING: OnceCell<Recording> = OnceCell::new();
 pub(crate) struct Recording {
     pub(crate) run: Run,
     builder: Builder,
+    decision: Decision,
+    /// Nothing if the run is only shown.
+    kept: Option<Kept>,
+    destination: Option<Destination>,
+    sight: Option<Sight>,
+}
+
+/// Where the run is kept.
+#[derive(Debug)]
+struct Kept {
     spool: SpoolDir,
-    destination: Destination,
     choice_file: PathBuf,
 }
 
@@ -45,21 +55,24 @@ pub(super) fn start(builder: Builder) -> Telemetry {
     let survey = Survey::take(&builder, environment);
     let mut telemetry = Telemetry::off(builder, Reason::Default);
     telemetry.decision = survey.decision.clone();
-    if !survey.decision.on {
-        return telemetry;
+    if survey.decision.on {
+        telemetry.notice = notice::due(&telemetry.builder, &survey, environment);
+        if survey.choice().notice.is_none() {
+            telemetry.decision = Decision { on: false, reason: Reason::NoticeNotShown };
+        }
     }
-    telemetry.notice = notice::due(&telemetry.builder, &survey, environment);
-    if survey.choice().notice.is_none() {
-        telemetry.decision = Decision {
-            on: false,
-            reason: Reason::NoticeNotShown,
-        };
+    let sight = Sight::asked_for(survey.wish);
+    if sight.is_some() {
+        // The person is looking already.
+        telemetry.notice = None;
+    }
+    if !telemetry.decision.on && sight.is_none() {
         return telemetry;
     }
     let mut is_first = false;
     let recording = RECORDING.get_or_try_init(|| {
         is_first = true;
-        Recording::new(&telemetry.builder, &survey, environment).ok_or(())
+        Recording::new(&telemetry, survey, sight, environment).ok_or(())
     });
     match recording {
         Ok(recording) if is_first => {
@@ -68,10 +81,7 @@ pub(super) fn start(builder: Builder) -> Telemetry {
         }
         _ => {
             let what = "telemetry was started twice in this process".to_owned();
-            telemetry.decision = Decision {
-                on: false,
-                reason: Reason::SetUp(what),
-            };
+            telemetry.decision = Decision { on: false, reason: Reason::SetUp(what) };
         }
     }
     telemetry
@@ -81,46 +91,68 @@ pub(super) fn start(builder: Builder) -> Telemetry {
 /// ends in another way than by returning from its command.
 extern "C" fn end_at_exit(status: c_int, _argument: *mut c_void) {
     if let Some(recording) = RECORDING.get() {
-        let sealed = recording
-            .run
-            .end_at_exit(i64::from(status & 0xff), || recording.may_keep());
+        let sealed = recording.run.end_at_exit(i64::from(status & 0xff), || recording.may_keep());
         recording.after(sealed);
     }
 }
 
 impl Recording {
-    fn new(builder: &Builder, survey: &Survey, environment: Environment<'_>) -> Option<Self> {
-        let (Found::Destination(destination), Some(places), Some(data_points)) =
-            (&survey.found, &survey.places, builder.data_points)
-        else {
-            return None;
-        };
+    fn new(
+        telemetry: &Telemetry,
+        survey: Survey,
+        sight: Option<Sight>,
+        environment: Environment<'_>,
+    ) -> Option<Self> {
+        let builder = &telemetry.builder;
         let told = survey.choice().notice;
-        let version = Version::parse(builder.version);
-        let allowlist = Allowlist::new(
-            data_points,
-            destination.chosen_by,
-            version.as_ref(),
-            told.as_ref(),
-        );
-        let spool = SpoolDir::new(&places.state_home, builder.name, &destination.folder());
-        let tool = Tool {
-            name: builder.name,
-            version: builder.version,
+        let narrowed_to = survey.narrowed_to().map(<[String]>::to_vec);
+        let destination = match survey.found {
+            Found::Destination(destination) => Some(destination),
+            Found::None | Found::Unusable(_) => None,
         };
-        let parent = context::parent(environment, destination.chosen_by);
+        // Who looks at a run on their own terminal is an operator of it.
+        let chosen_by = match (&destination, sight) {
+            (_, Some(Sight::Tree)) => ChosenBy::Operator,
+            (Some(destination), _) => destination.chosen_by,
+            (None, _) => ChosenBy::Maker,
+        };
+        let is_kept = telemetry.decision.on
+            && match sight {
+                None => true,
+                Some(Sight::Otlp) => false,
+                Some(Sight::Tree) => {
+                    destination.as_ref().is_some_and(|found| found.chosen_by == ChosenBy::Operator)
+                }
+            };
+        let kept = match (is_kept, &destination, survey.places) {
+            (true, Some(destination), Some(places)) => Some(Kept {
+                spool: SpoolDir::new(&places.state_home, builder.name, &destination.folder()),
+                choice_file: places.choice_file,
+            }),
+            (true, ..) => return None,
+            (false, ..) => None,
+        };
+        let version = Version::parse(builder.version);
+        let told = told.as_ref().filter(|_| kept.is_some());
+        let allowlist =
+            Allowlist::new(builder.data_points?, chosen_by, version.as_ref(), told, narrowed_to.as_deref());
+        let tool = Tool { name: builder.name, version: builder.version };
+        let parent = context::parent(environment, chosen_by);
+        let spool = kept.as_ref().map(|kept| kept.spool.clone());
         Some(Self {
-            run: Run::new(allowlist, tool, spool.clone(), parent),
+            run: Run::new(allowlist, tool, spool, parent, sight.is_some()),
             builder: builder.clone(),
-            spool,
-            destination: destination.clone(),
-            choice_file: places.choice_file.clone(),
+            decision: telemetry.decision.clone(),
+            kept,
+            destination,
+            sight,
         })
     }
 
     /// Whether the person turned telemetry off while the run went on.
     fn may_keep(&self) -> bool {
-        match Choice::read(&self.choice_file) {
+        let Some(kept) = &self.kept else { return false };
+        match Choice::read(&kept.choice_file) {
             ChoiceRead::Read(choice) => choice.telemetry != Some(false),
             // The file was there when the run began.
             ChoiceRead::Missing | ChoiceRead::Unreadable => false,
@@ -129,13 +161,15 @@ impl Recording {
 
     /// Seals the run and sees to its delivery.
     pub(crate) fn end(&self, exit_code: i64) {
-        let sealed = self.run.end(exit_code, || self.may_keep());
-        self.after(sealed);
+        self.after(self.run.end(exit_code, || self.may_keep()));
     }
 
-    fn after(&self, sealed: Option<Sealed>) {
-        if let Some(sealed) = sealed {
-            super::uploading::after_seal(&self.builder, &self.spool, &self.destination, sealed);
+    fn after(&self, ended: Ended) {
+        if let (Some(sealed), Some(kept), Some(destination)) = (ended.sealed, &self.kept, &self.destination) {
+            super::uploading::after_seal(&self.builder, &kept.spool, destination, sealed);
+        }
+        if let (Some(sight), Some(spans)) = (self.sight, ended.shown) {
+            sight.show(&self.builder, &self.decision, self.destination.as_ref(), &spans);
         }
     }
 }

@@ -22,10 +22,7 @@ pub(crate) enum Answer {
     /// "Partial Success"). A message without rejected spans is a warning.
     Delivered { rejected: u64, warned: bool },
     /// Keep everything and come back later; not before `after`, if the server said so.
-    Retry {
-        after: Option<Duration>,
-        kind: FailureKind,
-    },
+    Retry { after: Option<Duration>, kind: FailureKind },
     /// This request must not be sent again as it is.
     Refused { kind: FailureKind },
 }
@@ -67,26 +64,18 @@ impl std::fmt::Display for FailureKind {
 }
 
 /// All of it was accepted, without a word.
-pub(crate) const DELIVERED: Answer = Answer::Delivered {
-    rejected: 0,
-    warned: false,
-};
+pub(crate) const DELIVERED: Answer = Answer::Delivered { rejected: 0, warned: false };
 
 /// What an HTTP status decides by itself; nothing for a success, whose body decides.
 pub(crate) fn of_http_status(status: u16, after: Option<Duration>) -> Option<Answer> {
     let kind = FailureKind::Http(status);
     match status {
         200..=299 => None,
-        413 => Some(Answer::Refused {
-            kind: FailureKind::TooLarge,
-        }),
+        413 => Some(Answer::Refused { kind: FailureKind::TooLarge }),
         429 | 502 | 503 | 504 => Some(Answer::Retry { after, kind }),
         // "Network Authentication Required" is never the server's own (RFC 6585): something on the way, such as a
         // captive portal, wants a login first.
-        511 => Some(Answer::Retry {
-            after: None,
-            kind: FailureKind::NotOtlp,
-        }),
+        511 => Some(Answer::Retry { after: None, kind: FailureKind::NotOtlp }),
         400..=599 => Some(Answer::Refused { kind }),
         // A redirect is not followed, since credentials and spans are for one destination only; nor is it a
         // refusal, since a captive portal redirects too.
@@ -117,10 +106,7 @@ pub(crate) fn of_grpc_status(code: i32, delay: Option<Duration>) -> Answer {
 /// What a partial success says. The Collector sends an empty one with every success.
 pub(crate) fn of_partial_success(rejected: i64, has_message: bool) -> Answer {
     let rejected = u64::try_from(rejected).unwrap_or(0);
-    Answer::Delivered {
-        rejected,
-        warned: rejected == 0 && has_message,
-    }
+    Answer::Delivered { rejected, warned: rejected == 0 && has_message }
 }
 
 /// Nothing is lost: what went wrong may be right the next time.
@@ -158,23 +144,13 @@ mod tests {
         for status in [400, 401, 403, 404, 405, 408, 415, 422, 500, 501, 505, 599] {
             assert_eq!(
                 of_http_status(status, after),
-                Some(Answer::Refused {
-                    kind: FailureKind::Http(status)
-                })
+                Some(Answer::Refused { kind: FailureKind::Http(status) })
             );
         }
         for status in [301, 302, 303, 307, 308] {
-            assert_eq!(
-                of_http_status(status, after),
-                Some(retry(FailureKind::Http(status)))
-            );
+            assert_eq!(of_http_status(status, after), Some(retry(FailureKind::Http(status))));
         }
-        assert_eq!(
-            of_http_status(413, after),
-            Some(Answer::Refused {
-                kind: FailureKind::TooLarge
-            })
-        );
+        assert_eq!(of_http_status(413, after), Some(Answer::Refused { kind: FailureKind::TooLarge }));
         assert_eq!(of_http_status(511, after), Some(retry(FailureKind::NotOtlp)));
     }
 
@@ -184,19 +160,11 @@ mod tests {
             for code in [1, 4, 10, 11, 14, 15] {
                 assert_eq!(
                     of_grpc_status(code, after),
-                    Answer::Retry {
-                        after,
-                        kind: FailureKind::Grpc(code)
-                    }
+                    Answer::Retry { after, kind: FailureKind::Grpc(code) }
                 );
             }
             for code in [2, 3, 5, 6, 7, 9, 12, 13, 16, 99] {
-                assert_eq!(
-                    of_grpc_status(code, after),
-                    Answer::Refused {
-                        kind: FailureKind::Grpc(code)
-                    }
-                );
+                assert_eq!(of_grpc_status(code, after), Answer::Refused { kind: FailureKind::Grpc(code) });
             }
         }
         let kind = FailureKind::Grpc(8);
@@ -208,20 +176,8 @@ mod tests {
     #[test]
     fn a_partial_success_is_never_retried() {
         assert_eq!(of_partial_success(0, false), DELIVERED);
-        assert_eq!(
-            of_partial_success(0, true),
-            Answer::Delivered {
-                rejected: 0,
-                warned: true
-            }
-        );
-        assert_eq!(
-            of_partial_success(3, true),
-            Answer::Delivered {
-                rejected: 3,
-                warned: false
-            }
-        );
+        assert_eq!(of_partial_success(0, true), Answer::Delivered { rejected: 0, warned: true });
+        assert_eq!(of_partial_success(3, true), Answer::Delivered { rejected: 3, warned: false });
         assert_eq!(of_partial_success(-3, false), DELIVERED);
     }
 

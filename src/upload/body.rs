@@ -53,10 +53,7 @@ mod tests {
         let json = br#"{ "a b" : [ 1 ,	"c \" d" , "\\" , { } ] ,
             "e" : " " }"#;
         let compact = compact_json(json);
-        assert_eq!(
-            std::str::from_utf8(&compact),
-            Ok(r#"{"a b":[1,"c \" d","\\",{}],"e":" "}"#)
-        );
+        assert_eq!(std::str::from_utf8(&compact), Ok(r#"{"a b":[1,"c \" d","\\",{}],"e":" "}"#));
         assert_eq!(compact_json(&compact), compact);
     }
 
@@ -66,9 +63,7 @@ mod tests {
         let compressed = gzip(&body);
         assert!(is_gzip(&compressed) && !is_gzip(&body) && compressed.len() < body.len() / 5);
         let mut again = Vec::new();
-        flate2::read::GzDecoder::new(&*compressed)
-            .read_to_end(&mut again)
-            .expect("gzip");
+        flate2::read::GzDecoder::new(&*compressed).read_to_end(&mut again).expect("gzip");
         assert_eq!(again, body);
     }
 }

@@ -84,32 +84,19 @@ pub(crate) fn start(
     };
     set(env::UPLOADER, OsStr::new(&destination.folder()))?;
     set(env::UPLOADER_PURPOSE, OsStr::new(purpose.name()))?;
-    let places = [
-        env::HOME,
-        env::XDG_STATE_HOME,
-        env::XDG_CONFIG_HOME,
-        env::LOCALAPPDATA,
-        "SYSTEMROOT",
-    ];
+    let places = [env::HOME, env::XDG_STATE_HOME, env::XDG_CONFIG_HOME, env::LOCALAPPDATA, "SYSTEMROOT"];
     for name in places.into_iter().chain(env::NETWORK) {
         if let Some(value) = environment.raw(name) {
             set(name, &value)?;
         }
     }
     if destination.chosen_by == crate::destination::ChosenBy::Operator {
-        set(
-            &format!("{}ENDPOINT", env::UPLOADER_OTLP),
-            OsStr::new(&destination.endpoint.address),
-        )?;
+        set(&format!("{}ENDPOINT", env::UPLOADER_OTLP), OsStr::new(&destination.endpoint.address))?;
         for (setting, value) in &destination.settings {
             set(&format!("{}{setting}", env::UPLOADER_OTLP), OsStr::new(value))?;
         }
     }
-    platform::start_detached(&platform::Start {
-        program,
-        arguments,
-        environment: variables,
-    })
+    platform::start_detached(&platform::Start { program, arguments, environment: variables })
 }
 
 #[cfg(unix)]

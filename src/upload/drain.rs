@@ -107,10 +107,7 @@ impl Uploader<'_> {
     }
 
     fn has_sealed_runs(&self) -> bool {
-        limits::list(&self.spool.runs())
-            .runs
-            .iter()
-            .any(|entry| entry.state == RunState::Sealed)
+        limits::list(&self.spool.runs()).runs.iter().any(|entry| entry.state == RunState::Sealed)
     }
 
     fn drain(&self, deliver: &mut dyn Deliver) -> Result<(), Stop> {
@@ -135,9 +132,7 @@ impl Uploader<'_> {
 
     /// When the folder of the runs last changed.
     fn last_change(&self) -> Option<SystemTime> {
-        std::fs::metadata(self.spool.runs())
-            .and_then(|metadata| metadata.modified())
-            .ok()
+        std::fs::metadata(self.spool.runs()).and_then(|metadata| metadata.modified()).ok()
     }
 
     /// Sends everything that lies there now; says whether there was anything.
@@ -172,9 +167,7 @@ impl Uploader<'_> {
             Ok(()) => {}
             Err(std::fs::TryLockError::Error(error)) if has_no_locks(&error) => {
                 // Who writes cannot be seen here: a run counts as dead when nothing came for an hour.
-                let silent = SystemTime::now()
-                    .duration_since(entry.modified)
-                    .unwrap_or_default();
+                let silent = SystemTime::now().duration_since(entry.modified).unwrap_or_default();
                 if silent < Duration::from_secs(60 * 60) {
                     return None;
                 }
@@ -203,10 +196,7 @@ impl Uploader<'_> {
         if run.ending() == Ending::Running {
             run.cut_off();
             let mut line = String::new();
-            let tool = Tool {
-                name: self.tool,
-                version: &run.version,
-            };
+            let tool = Tool { name: self.tool, version: &run.version };
             LineWriter::new(self.data_points, tool).write(run.spans.first()?, &mut line);
             file.seek(SeekFrom::End(0)).ok()?;
             file.write_all(line.as_bytes()).ok()?;
@@ -224,10 +214,7 @@ impl Uploader<'_> {
         while let Some(entry) = waiting.pop_front() {
             let Some(run) = self.read(&entry)? else { continue };
             let fits = batch.is_empty() || spans + run.spans.len() <= MOST_SPANS;
-            if batch
-                .first()
-                .is_some_and(|first| first.run.version != run.version)
-            {
+            if batch.first().is_some_and(|first| first.run.version != run.version) {
                 others.push_back(entry);
             } else if !fits {
                 waiting.push_front(entry);
@@ -256,9 +243,7 @@ impl Uploader<'_> {
             }
             Ok(bytes)
         });
-        let run = content
-            .ok()
-            .and_then(|bytes| read_run(&bytes, self.data_points, self.tool));
+        let run = content.ok().and_then(|bytes| read_run(&bytes, self.data_points, self.tool));
         if run.is_none() {
             self.put_away(entry.name, entry.name, Outcome::Damaged)?;
         }
@@ -285,19 +270,9 @@ impl Uploader<'_> {
         if waits {
             return Err(Stop::Later);
         }
-        let spans: Vec<Span> = batch
-            .iter()
-            .flat_map(|loaded| loaded.run.spans.iter().cloned())
-            .collect();
-        let tool = Tool {
-            name: self.tool,
-            version: &first.run.version,
-        };
-        let answer = deliver.deliver(&Batch {
-            data_points: self.data_points,
-            tool,
-            spans: &spans,
-        });
+        let spans: Vec<Span> = batch.iter().flat_map(|loaded| loaded.run.spans.iter().cloned()).collect();
+        let tool = Tool { name: self.tool, version: &first.run.version };
+        let answer = deliver.deliver(&Batch { data_points: self.data_points, tool, spans: &spans });
         let now = SystemTime::now();
         match answer {
             Answer::Delivered { rejected, .. } => {
@@ -339,14 +314,7 @@ impl Uploader<'_> {
         let mut rejected = u32::try_from(rejected).unwrap_or(u32::MAX);
         for loaded in batch {
             let rejected_spans = std::mem::take(&mut rejected);
-            self.put_away(
-                loaded.entry.name,
-                RunName {
-                    rejected_spans,
-                    ..loaded.entry.name
-                },
-                outcome,
-            )?;
+            self.put_away(loaded.entry.name, RunName { rejected_spans, ..loaded.entry.name }, outcome)?;
         }
         Ok(())
     }

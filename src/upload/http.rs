@@ -65,11 +65,7 @@ impl HttpTransport {
             .with_max_request_body_size(max_request_bytes)
             .build()
             .ok()?;
-        Some(Self {
-            exporter,
-            client,
-            tool: None,
-        })
+        Some(Self { exporter, client, tool: None })
     }
 
     pub(crate) fn send(&mut self, batch: &Batch<'_>, now: SystemTime) -> Answer {
@@ -78,16 +74,13 @@ impl HttpTransport {
             self.exporter.set_resource(&sdk_data::resource(batch.tool));
             self.tool = Some(tool);
         }
-        self.client
-            .exchange(|exchange| *exchange = Exchange { now, answer: None });
+        self.client.exchange(|exchange| *exchange = Exchange { now, answer: None });
         // Nothing in it waits: the client below is done when it returns.
         let _ = futures_executor::block_on(self.exporter.export(sdk_data::spans(batch)));
         // An exporter that did not come to the client found the request too large: it has no other reason.
         self.client
             .exchange(|exchange| exchange.answer.take())
-            .unwrap_or(Answer::Refused {
-                kind: FailureKind::TooLarge,
-            })
+            .unwrap_or(Answer::Refused { kind: FailureKind::TooLarge })
     }
 }
 
@@ -121,10 +114,8 @@ impl Client {
             Some(address) => Some(ureq::Proxy::new(&address).ok()?),
             None => None,
         };
-        let needs_tls = is_https
-            || proxy
-                .as_ref()
-                .is_some_and(|proxy| proxy.protocol() == ureq::ProxyProtocol::Https);
+        let needs_tls =
+            is_https || proxy.as_ref().is_some_and(|proxy| proxy.protocol() == ureq::ProxyProtocol::Https);
         let mut config = ureq::Agent::config_builder()
             .proxy(proxy)
             .timeout_global(Some(settings.timeout))
@@ -143,10 +134,7 @@ impl Client {
             headers: headers(settings)?,
             protocol: settings.protocol,
             gzip: settings.gzip,
-            exchange: Mutex::new(Exchange {
-                now: SystemTime::UNIX_EPOCH,
-                answer: None,
-            }),
+            exchange: Mutex::new(Exchange { now: SystemTime::UNIX_EPOCH, answer: None }),
         })
     }
 
@@ -162,11 +150,7 @@ impl Client {
             _ => ("application/x-protobuf", encoded.into()),
         };
         let mut request = ureq::http::Request::post(endpoint).header(header::CONTENT_TYPE, content_type);
-        let body = if self.gzip && !body::is_gzip(&body) {
-            body::gzip(&body).into()
-        } else {
-            body
-        };
+        let body = if self.gzip && !body::is_gzip(&body) { body::gzip(&body).into() } else { body };
         if body::is_gzip(&body) {
             request = request.header(header::CONTENT_ENCODING, "gzip");
         }
@@ -189,25 +173,13 @@ impl Client {
         let after = text(header::RETRY_AFTER).and_then(|value| answer::retry_after(&value, now));
         let content_type = text(header::CONTENT_TYPE);
         if let Some(answer) = answer::of_http_status(status, after) {
-            let _ = response
-                .body_mut()
-                .with_config()
-                .limit(MAX_FAILURE_BYTES)
-                .read_to_vec();
+            let _ = response.body_mut().with_config().limit(MAX_FAILURE_BYTES).read_to_vec();
             return answer;
         }
-        if content_type
-            .as_deref()
-            .is_some_and(|content_type| !response::is_otlp(content_type))
-        {
+        if content_type.as_deref().is_some_and(|content_type| !response::is_otlp(content_type)) {
             return answer::retry(FailureKind::NotOtlp);
         }
-        match response
-            .body_mut()
-            .with_config()
-            .limit(MAX_RESPONSE_BYTES)
-            .read_to_vec()
-        {
+        match response.body_mut().with_config().limit(MAX_RESPONSE_BYTES).read_to_vec() {
             Ok(body) => response::of_success(content_type.as_deref(), &body),
             // No refusal, since a success may have been meant, and no success, since it cannot be read.
             Err(ureq::Error::BodyExceedsLimit(_)) => answer::retry(FailureKind::TooLarge),
@@ -235,11 +207,7 @@ impl HttpClient for Client {
 
 /// Our name stands before the exporter's (OTLP exporter specification, "User Agent").
 fn user_agent() -> String {
-    format!(
-        "{}/{} OTel-OTLP-Exporter-Rust/{EXPORTER_VERSION}",
-        span::SCOPE_NAME,
-        span::SCOPE_VERSION
-    )
+    format!("{}/{} OTel-OTLP-Exporter-Rust/{EXPORTER_VERSION}", span::SCOPE_NAME, span::SCOPE_VERSION)
 }
 
 /// The headers that the settings give, and ours. Nothing if one of them is no header, or is about the body or the

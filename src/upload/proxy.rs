@@ -13,11 +13,8 @@ use ureq::http::Uri;
 /// one is unset. `HTTP_PROXY` in upper case is not followed in a CGI program, where it is a header that the client
 /// sent (CVE-2016-5385). Nothing on this machine's loopback is ever reached through a proxy.
 pub(crate) fn for_endpoint(endpoint: &Uri, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    let set = |name: &str| {
-        variable(name)
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
-    };
+    let set =
+        |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     let either = |lower: &str| set(lower).or_else(|| set(&lower.to_ascii_uppercase()));
 
     let host = bare(endpoint.host()?);
@@ -35,26 +32,21 @@ pub(crate) fn for_endpoint(endpoint: &Uri, variable: &dyn Fn(&str) -> Option<Str
     };
     let proxy = proxy.or_else(|| either("all_proxy"))?;
     let exempt = either("no_proxy").is_some_and(|list| {
-        list.split([',', ' ', '\t'])
-            .any(|entry| !entry.is_empty() && exempts(entry, host, port))
+        list.split([',', ' ', '\t']).any(|entry| !entry.is_empty() && exempts(entry, host, port))
     });
     (!exempt).then_some(proxy)
 }
 
 /// A host without the brackets of an IPv6 literal.
 fn bare(host: &str) -> &str {
-    host.strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host)
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 fn is_loopback(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     host == "localhost"
         || host.ends_with(".localhost")
-        || host
-            .parse()
-            .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+        || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
 /// Whether one entry of `no_proxy` names the host: `*`, an address, a network, or a domain with all below it, each
@@ -79,16 +71,11 @@ fn exempts(entry: &str, host: &str, port: u16) -> bool {
     if let Some(exempt) = address_exempts(bare(entry), host) {
         return exempt;
     }
-    let domain = entry
-        .trim_start_matches("*.")
-        .trim_start_matches('.')
-        .trim_end_matches('.')
-        .to_ascii_lowercase();
+    let domain =
+        entry.trim_start_matches("*.").trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     !domain.is_empty()
-        && host
-            .strip_suffix(domain.as_str())
-            .is_some_and(|front| front.is_empty() || front.ends_with('.'))
+        && host.strip_suffix(domain.as_str()).is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
 /// Nothing if the entry is neither an address nor a network.
@@ -123,10 +110,7 @@ mod tests {
 
     fn proxy(endpoint: &str, variables: &[(&str, &str)]) -> Option<String> {
         for_endpoint(&endpoint.parse().expect("an address"), &|name| {
-            variables
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
     }
 
@@ -144,39 +128,17 @@ mod tests {
         is("https://a.example/v1/traces", &all, "http://secure:2");
         is("https://a.example/", &all[..1], "");
         is("https://a.example/", &[all[0], all[2]], "socks5://any:3");
-        is(
-            "https://a.example/",
-            &[("https_proxy", "lower:1"), ("HTTPS_PROXY", "upper:2")],
-            "lower:1",
-        );
-        is(
-            "https://a.example/",
-            &[("https_proxy", ""), ("HTTPS_PROXY", "upper:2")],
-            "upper:2",
-        );
+        is("https://a.example/", &[("https_proxy", "lower:1"), ("HTTPS_PROXY", "upper:2")], "lower:1");
+        is("https://a.example/", &[("https_proxy", ""), ("HTTPS_PROXY", "upper:2")], "upper:2");
         is("http://a.example/", &[("HTTP_PROXY", "upper:2")], "upper:2");
-        is(
-            "http://a.example/",
-            &[("HTTP_PROXY", "evil:2"), ("REQUEST_METHOD", "GET")],
-            "",
-        );
+        is("http://a.example/", &[("HTTP_PROXY", "evil:2"), ("REQUEST_METHOD", "GET")], "");
     }
 
     #[test]
     fn loopback_is_never_proxied() {
-        for host in [
-            "localhost:4318",
-            "LOCALHOST",
-            "a.localhost",
-            "127.0.0.1",
-            "127.9.9.9:80",
-            "[::1]:4318",
-        ] {
-            assert_eq!(
-                proxy(&format!("http://{host}/v1/traces"), &[("all_proxy", "p:1")]),
-                None,
-                "{host}"
-            );
+        for host in ["localhost:4318", "LOCALHOST", "a.localhost", "127.0.0.1", "127.9.9.9:80", "[::1]:4318"]
+        {
+            assert_eq!(proxy(&format!("http://{host}/v1/traces"), &[("all_proxy", "p:1")]), None, "{host}");
         }
     }
 
@@ -199,24 +161,12 @@ mod tests {
         ] {
             assert!(exempt("http://otel.example.com:4318/v1/traces", list), "{list}");
         }
-        for list in [
-            "",
-            "ample.com",
-            "otel.example",
-            "com:80",
-            "other.example.com",
-            "10.0.0.0/8",
-            "example.com:x",
-        ] {
+        for list in
+            ["", "ample.com", "otel.example", "com:80", "other.example.com", "10.0.0.0/8", "example.com:x"]
+        {
             assert!(!exempt("http://otel.example.com:4318/v1/traces", list), "{list}");
         }
-        for list in [
-            "10.1.2.3",
-            "10.0.0.0/8",
-            "10.1.2.3:443",
-            "0.0.0.0/0",
-            "10.1.2.3/32",
-        ] {
+        for list in ["10.1.2.3", "10.0.0.0/8", "10.1.2.3:443", "0.0.0.0/0", "10.1.2.3/32"] {
             assert!(exempt("https://10.1.2.3/v1/traces", list), "{list}");
         }
         for list in ["10.1.2.4", "10.1.3.0/24", "10.1.2.3:80", "::/0", "10.0.0.0/99x"] {

@@ -24,10 +24,7 @@ pub(crate) fn of_success(content_type: Option<&str>, body: &[u8]) -> Answer {
         Some(_) => None,
     };
     match says {
-        Some(PartialSuccess {
-            rejected,
-            has_message,
-        }) => answer::of_partial_success(rejected, has_message),
+        Some(PartialSuccess { rejected, has_message }) => answer::of_partial_success(rejected, has_message),
         None => answer::retry(FailureKind::NotOtlp),
     }
 }
@@ -35,13 +32,9 @@ pub(crate) fn of_success(content_type: Option<&str>, body: &[u8]) -> Answer {
 /// Whether the content type is one of OTLP's, or the registered name of protobuf's.
 pub(crate) fn is_otlp(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    [
-        "application/x-protobuf",
-        "application/json",
-        "application/protobuf",
-    ]
-    .iter()
-    .any(|otlp| media_type.eq_ignore_ascii_case(otlp))
+    ["application/x-protobuf", "application/json", "application/protobuf"]
+        .iter()
+        .any(|otlp| media_type.eq_ignore_ascii_case(otlp))
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,9 +53,7 @@ fn protobuf_partial_success(body: &[u8]) -> Option<PartialSuccess> {
 }
 
 fn json_partial_success(body: &[u8]) -> Option<PartialSuccess> {
-    let mut json = Json {
-        rest: std::str::from_utf8(body).ok()?,
-    };
+    let mut json = Json { rest: std::str::from_utf8(body).ok()? };
     let mut says = PartialSuccess::default();
     json.object(0, &mut |json, key| {
         if !matches!(key, "partialSuccess" | "partial_success") || json.peek() != Some('{') {
@@ -162,10 +153,7 @@ impl<'a> Json<'a> {
     /// A number, or one of the three words.
     fn literal(&mut self) -> Option<&'a str> {
         self.peek();
-        let end = self
-            .rest
-            .find([',', '}', ']', ' ', '\t', '\n', '\r'])
-            .unwrap_or(self.rest.len());
+        let end = self.rest.find([',', '}', ']', ' ', '\t', '\n', '\r']).unwrap_or(self.rest.len());
         let (text, rest) = self.rest.split_at(end);
         let is_word = matches!(text, "true" | "false" | "null");
         let starts_as_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
@@ -193,10 +181,7 @@ mod tests {
 
     const PROTOBUF: Option<&str> = Some("application/x-protobuf");
     const JSON: Option<&str> = Some("application/json; charset=utf-8");
-    const NOT_OTLP: Answer = Answer::Retry {
-        after: None,
-        kind: FailureKind::NotOtlp,
-    };
+    const NOT_OTLP: Answer = Answer::Retry { after: None, kind: FailureKind::NotOtlp };
 
     fn delivered(rejected: u64, warned: bool) -> Answer {
         Answer::Delivered { rejected, warned }
@@ -221,16 +206,9 @@ mod tests {
             // Each with the other's content type.
             (PROTOBUF, "{}"),
             (JSON, "\n\0"),
-            (
-                JSON,
-                r#"{"partialSuccess":{"rejectedSpans":"0","errorMessage":""},"new":[1,{"a":[]},"\"]"]}"#,
-            ),
+            (JSON, r#"{"partialSuccess":{"rejectedSpans":"0","errorMessage":""},"new":[1,{"a":[]},"\"]"]}"#),
         ] {
-            assert_eq!(
-                of_success(content_type, body.as_bytes()),
-                DELIVERED,
-                "{content_type:?} {body:?}"
-            );
+            assert_eq!(of_success(content_type, body.as_bytes()), DELIVERED, "{content_type:?} {body:?}");
         }
     }
 
@@ -240,19 +218,10 @@ mod tests {
             (&b"\x0a\x02\x08\x03"[..], delivered(3, false)),
             (b"\x0a\x07\x08\x03\x12\x03bad", delivered(3, false)),
             (b"\x0a\x05\x12\x03hmm", delivered(0, true)),
-            (
-                br#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"bad"}}"#,
-                delivered(3, false),
-            ),
+            (br#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"bad"}}"#, delivered(3, false)),
             (br#"{"partialSuccess":{"rejectedSpans":3}}"#, delivered(3, false)),
-            (
-                br#"{"partial_success":{"rejected_spans":3}}"#,
-                delivered(3, false),
-            ),
-            (
-                br#"{"partialSuccess":{"errorMessage":"h\"m}"}}"#,
-                delivered(0, true),
-            ),
+            (br#"{"partial_success":{"rejected_spans":3}}"#, delivered(3, false)),
+            (br#"{"partialSuccess":{"errorMessage":"h\"m}"}}"#, delivered(0, true)),
         ] {
             assert_eq!(of_success(PROTOBUF, body), answer, "{body:?}");
             assert_eq!(of_success(JSON, body), answer, "{body:?}");
@@ -282,11 +251,7 @@ mod tests {
             (JSON, r#"{"partialSuccess":{"rejectedSpans":"many"}}"#),
             (JSON, &format!(r#"{{"a":{deep}"#)),
         ] {
-            assert_eq!(
-                of_success(content_type, body.as_bytes()),
-                NOT_OTLP,
-                "{content_type:?} {body:.40?}"
-            );
+            assert_eq!(of_success(content_type, body.as_bytes()), NOT_OTLP, "{content_type:?} {body:.40?}");
         }
     }
 
@@ -295,11 +260,7 @@ mod tests {
         let body =
             br#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"h\"m\u00e9"},"x":[1.5,true,null]}"#;
         for length in 0..body.len() {
-            assert_eq!(
-                of_success(JSON, &body[..length]) == DELIVERED,
-                length == 0,
-                "{length}"
-            );
+            assert_eq!(of_success(JSON, &body[..length]) == DELIVERED, length == 0, "{length}");
             for byte in [0, b'"', b'\\', b'{', b']', 0xff] {
                 let mut spoilt = body.to_vec();
                 spoilt[length] = byte;

@@ -25,23 +25,16 @@ pub(crate) fn resource(tool: Tool<'_>) -> Resource {
 
 /// All spans of a batch, in its order.
 pub(crate) fn spans(batch: &Batch<'_>) -> Vec<SpanData> {
-    let scope = InstrumentationScope::builder(span::SCOPE_NAME)
-        .with_version(span::SCOPE_VERSION)
-        .build();
-    batch
-        .spans
-        .iter()
-        .map(|span| span_data(span, batch, &scope))
-        .collect()
+    let scope = InstrumentationScope::builder(span::SCOPE_NAME).with_version(span::SCOPE_VERSION).build();
+    batch.spans.iter().map(|span| span_data(span, batch, &scope)).collect()
 }
 
 fn span_data(span: &Span, batch: &Batch<'_>, scope: &InstrumentationScope) -> SpanData {
     let (name, status) = match span.subject {
         Subject::Run(ending) => (Cow::Owned(batch.tool.name.to_owned()), status(ending)),
-        Subject::Approved(position) => (
-            Cow::Borrowed(batch.data_points.spans[usize::from(position)].name),
-            Status::Unset,
-        ),
+        Subject::Approved(position) => {
+            (Cow::Borrowed(batch.data_points.spans[usize::from(position)].name), Status::Unset)
+        }
     };
     SpanData {
         span_context: SpanContext::new(
@@ -51,9 +44,7 @@ fn span_data(span: &Span, batch: &Batch<'_>, scope: &InstrumentationScope) -> Sp
             false,
             TraceState::NONE,
         ),
-        parent_span_id: span
-            .parent
-            .map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.span_id)),
+        parent_span_id: span.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.span_id)),
         parent_span_is_remote: span.parent.is_some_and(|parent| parent.remote),
         span_kind: SpanKind::Internal,
         name,
@@ -70,11 +61,7 @@ fn span_data(span: &Span, batch: &Batch<'_>, scope: &InstrumentationScope) -> Sp
 
 /// An error has no description: it would be free text.
 fn status(ending: Ending) -> Status {
-    if ending.is_error() {
-        Status::error("")
-    } else {
-        Status::Unset
-    }
+    if ending.is_error() { Status::error("") } else { Status::Unset }
 }
 
 fn time(nanoseconds: u64) -> SystemTime {
@@ -86,10 +73,7 @@ fn attributes(span: &Span, data_points: &'static DataPoints, tool: Tool<'_>) -> 
     if let Subject::Run(ending) = span.subject {
         attributes.push(KeyValue::new(span::EXECUTABLE_NAME, tool.name.to_owned()));
         if let (Ending::Exited(code), Some(position)) = (ending, data_points.exit_code()) {
-            attributes.push(KeyValue::new(
-                data_points.data_points[usize::from(position)].key,
-                code,
-            ));
+            attributes.push(KeyValue::new(data_points.data_points[usize::from(position)].key, code));
         }
         if let Some(error_type) = ending.error_type() {
             attributes.push(KeyValue::new(span::ERROR_TYPE, error_type));
@@ -143,9 +127,7 @@ mod tests {
                     &(&resource(testing::TOOL)).into(),
                 ),
             };
-            let exported = TracesData {
-                resource_spans: exported.resource_spans,
-            };
+            let exported = TracesData { resource_spans: exported.resource_spans };
             assert_eq!(sorted(exported), sorted(said), "{line}");
         }
     }

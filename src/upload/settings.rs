@@ -47,11 +47,7 @@ impl Settings {
     /// What was set for a destination. A value that means nothing is ignored; the destination warns of it.
     pub(crate) fn of(destination: &Destination) -> Self {
         let setting = |wanted: &str| {
-            destination
-                .settings
-                .iter()
-                .find(|(name, _)| *name == wanted)
-                .map(|(_, value)| value.as_str())
+            destination.settings.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str())
         };
         let path = |wanted: &str| setting(wanted).map(PathBuf::from);
         let client = path("CLIENT_CERTIFICATE")
@@ -64,7 +60,11 @@ impl Settings {
                 Some("http/json") => Protocol::HttpJson,
                 _ => Protocol::HttpProtobuf,
             },
-            headers: setting("HEADERS").map(headers).unwrap_or_default(),
+            headers: match (setting("HEADERS"), setting("HEADERS_FILE")) {
+                (Some(text), _) => headers(text),
+                (None, Some(file)) => headers(&std::fs::read_to_string(file).unwrap_or_default()),
+                (None, None) => Vec::new(),
+            },
             gzip: setting("COMPRESSION") == Some("gzip"),
             timeout: setting("TIMEOUT")
                 .and_then(|milliseconds| milliseconds.parse::<u32>().ok())
@@ -76,9 +76,9 @@ impl Settings {
 }
 
 /// `name=value,name=value`, the values percent-decoded (OTLP exporter specification, "Specifying headers via
-/// environment variables").
+/// environment variables"); in a file also one a line.
 fn headers(text: &str) -> Vec<(String, String)> {
-    text.split(',')
+    text.split([',', '\n'])
         .filter_map(|header| header.split_once('='))
         .map(|(name, value)| (name.trim().to_owned(), value.trim()))
         .filter(|(name, _)| !name.is_empty())
@@ -92,10 +92,7 @@ mod tests {
 
     #[test]
     fn headers_are_percent_decoded() {
-        let wanted = [
-            ("authorization".to_owned(), "Bearer a=b".to_owned()),
-            ("x".to_owned(), String::new()),
-        ];
+        let wanted = [("authorization".to_owned(), "Bearer a=b".to_owned()), ("x".to_owned(), String::new())];
         assert_eq!(headers("authorization=Bearer%20a=b, x=,,broken"), wanted);
     }
 }

@@ -41,21 +41,12 @@ pub(crate) static DATA_POINTS: DataPoints = DataPoints {
         data_point("weave.verbose", Kind::Bool),
         data_point("weave.packages", Kind::Integer { min: 0, max: 1000 }),
         data_point("weave.cargo_version", Kind::Version),
-        data_point(
-            "weave.framework",
-            Kind::Moniker {
-                prefixes: &["net"],
-                suffixes: &["-windows"],
-            },
-        ),
+        data_point("weave.framework", Kind::Moniker { prefixes: &["net"], suffixes: &["-windows"] }),
     ],
     on_run: &[0, 1, 2],
 };
 
-pub(crate) const TOOL: Tool<'static> = Tool {
-    name: "weave",
-    version: "1.4.0",
-};
+pub(crate) const TOOL: Tool<'static> = Tool { name: "weave", version: "1.4.0" };
 
 /// One span of each kind: a run that begins, that ends well, that fails, that is cut off, and approved spans with a
 /// local, a remote and no parent.
@@ -73,51 +64,21 @@ pub(crate) fn spans() -> Vec<Span> {
         end: 1_763_900_000_123_456_789 + u64::from(id),
         values,
     };
-    let local = Some(Parent {
-        span_id: [0x11; 8],
-        remote: false,
-    });
-    let remote = Some(Parent {
-        span_id: [0x12; 8],
-        remote: true,
-    });
+    let local = Some(Parent { span_id: [0x11; 8], remote: false });
+    let remote = Some(Parent { span_id: [0x12; 8], remote: true });
     vec![
         span(1, None, Subject::Run(Ending::Running), vec![text(0, "build")]),
-        span(
-            2,
-            None,
-            Subject::Run(Ending::Exited(0)),
-            vec![text(0, "run"), (2, Value::Bool(true))],
-        ),
-        span(
-            3,
-            remote,
-            Subject::Run(Ending::Exited(101)),
-            vec![text(0, "no such command")],
-        ),
+        span(2, None, Subject::Run(Ending::Exited(0)), vec![text(0, "run"), (2, Value::Bool(true))]),
+        span(3, remote, Subject::Run(Ending::Exited(101)), vec![text(0, "no such command")]),
         span(4, None, Subject::Run(Ending::CutOff), Vec::new()),
-        span(
-            5,
-            local,
-            Subject::Approved(0),
-            vec![(3, Value::Integer(-1)), text(4, "1.89.0-beta.2")],
-        ),
-        span(
-            6,
-            remote,
-            Subject::Approved(0),
-            vec![text(5, "net8.0-windows"), (2, Value::Bool(false))],
-        ),
+        span(5, local, Subject::Approved(0), vec![(3, Value::Integer(-1)), text(4, "1.89.0-beta.2")]),
+        span(6, remote, Subject::Approved(0), vec![text(5, "net8.0-windows"), (2, Value::Bool(false))]),
         span(7, local, Subject::Approved(0), Vec::new()),
     ]
 }
 
 pub(crate) fn batch(spans: &[Span]) -> Batch<'_> {
-    Batch {
-        data_points: &DATA_POINTS,
-        tool: TOOL,
-        spans,
-    }
+    Batch { data_points: &DATA_POINTS, tool: TOOL, spans }
 }
 
 /// Settings that fail a hanging test soon.
@@ -174,15 +135,8 @@ pub(crate) fn read_request(stream: &mut impl BufRead, connection: usize) -> Opti
             line => head.push(line.to_owned()),
         }
     }
-    let mut request = Request {
-        head,
-        body: Vec::new(),
-        connection,
-    };
-    let length = request
-        .header("content-length")
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(0);
+    let mut request = Request { head, body: Vec::new(), connection };
+    let length = request.header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
     request.body.resize(length, 0);
     stream.read_exact(&mut request.body).ok()?;
     Some(request)
@@ -225,11 +179,8 @@ pub(crate) fn serve_by(answer: impl FnOnce(TcpStream) + Send + 'static) -> (Sock
 
 /// An HTTP answer with a length.
 pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let mut answer = format!(
-        "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
+    let mut answer =
+        format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
     answer.extend_from_slice(body);
     answer
 }

@@ -46,10 +46,7 @@ fn system_roots() -> Option<Vec<CertificateDer<'static>>> {
 fn given_roots(path: &Path) -> Option<Vec<CertificateDer<'static>>> {
     let roots = certificates(&read(path)?)?;
     let mut store = RootCertStore::empty();
-    roots
-        .iter()
-        .all(|root| store.add(root.clone()).is_ok())
-        .then_some(roots)
+    roots.iter().all(|root| store.add(root.clone()).is_ok()).then_some(roots)
 }
 
 fn client_cert(identity: &ClientIdentity, provider: &rustls::crypto::CryptoProvider) -> Option<ClientCert> {
@@ -57,31 +54,20 @@ fn client_cert(identity: &ClientIdentity, provider: &rustls::crypto::CryptoProvi
     let key_pem = read(&identity.key)?;
     let key = PrivateKeyDer::from_pem_slice(&key_pem).ok()?;
     CertifiedKey::from_der(chain.clone(), key, provider).ok()?;
-    let chain: Vec<_> = chain
-        .iter()
-        .map(|certificate| Certificate::from_der(certificate).to_owned())
-        .collect();
-    Some(ClientCert::new_with_certs(
-        &chain,
-        PrivateKey::from_pem(&key_pem).ok()?,
-    ))
+    let chain: Vec<_> =
+        chain.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+    Some(ClientCert::new_with_certs(&chain, PrivateKey::from_pem(&key_pem).ok()?))
 }
 
 /// At least one certificate.
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .ok()?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
     (!certificates.is_empty()).then_some(certificates)
 }
 
 /// A PEM file, as it is.
 pub(crate) fn read(path: &Path) -> Option<Vec<u8>> {
     let mut pem = Vec::new();
-    let length = File::open(path)
-        .ok()?
-        .take(MAX_PEM_BYTES + 1)
-        .read_to_end(&mut pem)
-        .ok()?;
+    let length = File::open(path).ok()?.take(MAX_PEM_BYTES + 1).read_to_end(&mut pem).ok()?;
     (length as u64 <= MAX_PEM_BYTES).then_some(pem)
 }

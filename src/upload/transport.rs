@@ -28,10 +28,7 @@ impl Transport {
                 HttpTransport::open(settings, http::MAX_REQUEST_BYTES, &variable)
                     .map(|transport| Self::Http(Box::new(transport)))
             }
-            #[allow(
-                unreachable_patterns,
-                reason = "with every feature each protocol has its transport"
-            )]
+            #[allow(unreachable_patterns, reason = "with every feature each protocol has its transport")]
             _ => None,
         };
         transport.unwrap_or(Self::Unusable)

@@ -44,65 +44,34 @@ fn decoded(body: &[u8]) -> ExportTraceServiceRequest {
 }
 
 fn span_names(request: &ExportTraceServiceRequest) -> Vec<&str> {
-    let spans = request
-        .resource_spans
-        .iter()
-        .flat_map(|resource| &resource.scope_spans);
-    spans
-        .flat_map(|scope| &scope.spans)
-        .map(|span| span.name.as_str())
-        .collect()
+    let spans = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+    spans.flat_map(|scope| &scope.spans).map(|span| span.name.as_str()).collect()
 }
 
-const NAMES: [&str; 7] = [
-    "weave", "weave", "weave", "weave", "resolve", "resolve", "resolve",
-];
+const NAMES: [&str; 7] = ["weave", "weave", "weave", "weave", "resolve", "resolve", "resolve"];
 
 #[test]
 fn posts_protobuf_and_nothing_but_our_headers() {
     let (answer, request) = exchange(ok(), |settings| {
-        settings.headers = vec![
-            ("X-Key".into(), "a, b=c".into()),
-            ("authorization".into(), "Bearer x".into()),
-        ];
+        settings.headers =
+            vec![("X-Key".into(), "a, b=c".into()), ("authorization".into(), "Bearer x".into())];
     });
     assert_eq!(answer, DELIVERED);
     assert_eq!(request.head[0], "POST /v1/traces HTTP/1.1");
     assert_eq!(
         request.header_names(),
-        [
-            "authorization",
-            "content-length",
-            "content-type",
-            "host",
-            "user-agent",
-            "x-key"
-        ]
+        ["authorization", "content-length", "content-type", "host", "user-agent", "x-key"]
     );
     assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
     assert_eq!(request.header("x-key"), Some("a, b=c"));
-    let user_agent = format!(
-        "tool-telemetry/{} OTel-OTLP-Exporter-Rust/0.33.1",
-        env!("CARGO_PKG_VERSION")
-    );
+    let user_agent = format!("tool-telemetry/{} OTel-OTLP-Exporter-Rust/0.33.1", env!("CARGO_PKG_VERSION"));
     assert_eq!(request.header("user-agent"), Some(&*user_agent));
     let request = decoded(&request.body);
     assert_eq!(span_names(&request), NAMES);
-    let [resource_spans] = &request.resource_spans[..] else {
-        panic!("one resource")
-    };
-    assert_eq!(
-        resource_spans
-            .resource
-            .as_ref()
-            .map(|resource| resource.attributes.len()),
-        Some(7)
-    );
+    let [resource_spans] = &request.resource_spans[..] else { panic!("one resource") };
+    assert_eq!(resource_spans.resource.as_ref().map(|resource| resource.attributes.len()), Some(7));
     let scope = resource_spans.scope_spans[0].scope.as_ref().expect("a scope");
-    assert_eq!(
-        (&*scope.name, &*scope.version),
-        (span::SCOPE_NAME, span::SCOPE_VERSION)
-    );
+    assert_eq!((&*scope.name, &*scope.version), (span::SCOPE_NAME, span::SCOPE_VERSION));
 }
 
 #[test]
@@ -111,9 +80,7 @@ fn compresses_when_told() {
     assert_eq!(answer, DELIVERED);
     assert_eq!(request.header("content-encoding"), Some("gzip"));
     let mut body = Vec::new();
-    GzDecoder::new(&*request.body)
-        .read_to_end(&mut body)
-        .expect("gzip");
+    GzDecoder::new(&*request.body).read_to_end(&mut body).expect("gzip");
     assert_eq!(span_names(&decoded(&body)), NAMES);
 }
 
@@ -121,21 +88,17 @@ fn compresses_when_told() {
 #[test]
 fn posts_json_on_one_line() {
     for gzip in [false, true] {
-        let (answer, request) = exchange(
-            answer("200 OK", testing::JSON, b"{\"partialSuccess\":{}}"),
-            |settings| {
+        let (answer, request) =
+            exchange(answer("200 OK", testing::JSON, b"{\"partialSuccess\":{}}"), |settings| {
                 settings.protocol = Protocol::HttpJson;
                 settings.gzip = gzip;
-            },
-        );
+            });
         assert_eq!(answer, DELIVERED);
         assert_eq!(request.header("content-type"), Some("application/json"));
         assert_eq!(request.header("content-encoding"), gzip.then_some("gzip"));
         let mut json = String::new();
         if gzip {
-            GzDecoder::new(&*request.body)
-                .read_to_string(&mut json)
-                .expect("gzip");
+            GzDecoder::new(&*request.body).read_to_string(&mut json).expect("gzip");
         } else {
             json = String::from_utf8(request.body).expect("UTF-8");
         }
@@ -155,36 +118,15 @@ fn the_answer_is_the_servers() {
         (answer("204 No Content", "", b""), DELIVERED),
         (
             answer("200 OK", testing::PROTOBUF, b"\x0a\x02\x08\x02"),
-            Answer::Delivered {
-                rejected: 2,
-                warned: false,
-            },
+            Answer::Delivered { rejected: 2, warned: false },
         ),
-        (
-            answer("200 OK", html, b"<html>Log in</html>"),
-            answer::retry(FailureKind::NotOtlp),
-        ),
+        (answer("200 OK", html, b"<html>Log in</html>"), answer::retry(FailureKind::NotOtlp)),
         (answer("200 OK", html, b""), answer::retry(FailureKind::NotOtlp)),
-        (
-            answer("400 Bad Request", testing::PROTOBUF, b"\x12\x04test"),
-            refused(FailureKind::Http(400)),
-        ),
-        (
-            answer("413 Content Too Large", "", b""),
-            refused(FailureKind::TooLarge),
-        ),
-        (
-            answer("500 Internal Server Error", html, b"oops"),
-            refused(FailureKind::Http(500)),
-        ),
-        (
-            answer("503 Service Unavailable", "", b""),
-            answer::retry(FailureKind::Http(503)),
-        ),
-        (
-            b"SSH-2.0-OpenSSH_9.9\r\n\r\n\r\n".to_vec(),
-            answer::retry(FailureKind::NotOtlp),
-        ),
+        (answer("400 Bad Request", testing::PROTOBUF, b"\x12\x04test"), refused(FailureKind::Http(400))),
+        (answer("413 Content Too Large", "", b""), refused(FailureKind::TooLarge)),
+        (answer("500 Internal Server Error", html, b"oops"), refused(FailureKind::Http(500))),
+        (answer("503 Service Unavailable", "", b""), answer::retry(FailureKind::Http(503))),
+        (b"SSH-2.0-OpenSSH_9.9\r\n\r\n\r\n".to_vec(), answer::retry(FailureKind::NotOtlp)),
     ] {
         let shown = String::from_utf8_lossy(&reply).into_owned();
         assert_eq!(answered(reply), wanted, "{shown}");
@@ -197,10 +139,7 @@ fn retry_after_is_read_against_the_given_time() {
         let headers = format!("Retry-After: {value}\r\n");
         assert_eq!(
             answered(answer("429 Too Many Requests", &headers, b"")),
-            Answer::Retry {
-                after: Some(Duration::from_secs(90)),
-                kind: FailureKind::Http(429)
-            }
+            Answer::Retry { after: Some(Duration::from_secs(90)), kind: FailureKind::Http(429) }
         );
     }
 }
@@ -208,16 +147,10 @@ fn retry_after_is_read_against_the_given_time() {
 #[test]
 fn a_redirect_is_not_followed() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let location = format!(
-        "Location: http://{}/v1/traces\r\n",
-        elsewhere.local_addr().expect("its address")
-    );
+    let location = format!("Location: http://{}/v1/traces\r\n", elsewhere.local_addr().expect("its address"));
     for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"] {
         let code = status[..3].parse().expect("a number");
-        assert_eq!(
-            answered(answer(status, &location, b"moved")),
-            answer::retry(FailureKind::Http(code))
-        );
+        assert_eq!(answered(answer(status, &location, b"moved")), answer::retry(FailureKind::Http(code)));
     }
     elsewhere.set_nonblocking(true).expect("a socket option");
     assert!(elsewhere.accept().is_err(), "it was followed");
@@ -232,12 +165,7 @@ fn a_request_over_the_limit_is_not_sent() {
     let mut transport = HttpTransport::open(&settings, 1000, &|_| None).expect("usable settings");
     let spans = testing::spans();
     let answer = transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
-    assert_eq!(
-        answer,
-        Answer::Refused {
-            kind: FailureKind::TooLarge
-        }
-    );
+    assert_eq!(answer, Answer::Refused { kind: FailureKind::TooLarge });
     listener.set_nonblocking(true).expect("a socket option");
     assert!(listener.accept().is_err(), "it was sent");
 }
@@ -248,11 +176,7 @@ fn an_endless_answer_is_cut_off() {
         let mut stream = BufReader::new(stream);
         testing::read_request(&mut stream, 0);
         let stream = stream.get_mut();
-        let _ = write!(
-            stream,
-            "HTTP/1.1 200 OK\r\n{}Transfer-Encoding: chunked\r\n\r\n",
-            testing::JSON
-        );
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\n{}Transfer-Encoding: chunked\r\n\r\n", testing::JSON);
         let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
         while stream.write_all(&chunk).is_ok() {}
     });
@@ -292,16 +216,8 @@ fn the_timeout_bounds_the_whole_exchange() {
                 settings.endpoint = settings.endpoint.replace("http:", "https:");
             }
             let start = Instant::now();
-            assert_eq!(
-                send(&settings),
-                answer::retry(FailureKind::Timeout),
-                "{settings:?}"
-            );
-            assert!(
-                start.elapsed() < settings.timeout + Duration::from_secs(2),
-                "{:?}",
-                start.elapsed()
-            );
+            assert_eq!(send(&settings), answer::retry(FailureKind::Timeout), "{settings:?}");
+            assert!(start.elapsed() < settings.timeout + Duration::from_secs(2), "{:?}", start.elapsed());
         }
     }
     one.join().expect("a server");
@@ -310,10 +226,7 @@ fn the_timeout_bounds_the_whole_exchange() {
 
 #[test]
 fn no_connection_and_no_answer_are_retried() {
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .expect("a free port")
-        .local_addr()
-        .expect("its address");
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address");
     assert_eq!(send(&settings(closed)), answer::retry(FailureKind::Connection));
     for answer in [
         &b""[..],
@@ -332,11 +245,7 @@ fn no_connection_and_no_answer_are_retried() {
 
 #[test]
 fn requests_share_a_connection_until_the_server_closes_it() {
-    let close = answer(
-        "200 OK",
-        "Content-Type: application/x-protobuf\r\nConnection: close\r\n",
-        b"",
-    );
+    let close = answer("200 OK", "Content-Type: application/x-protobuf\r\nConnection: close\r\n", b"");
     let failure = answer("400 Bad Request", "", b"no");
     let (address, server) = testing::serve(vec![ok(), failure, close, ok()]);
     let mut transport = open(&settings(address));
@@ -347,31 +256,14 @@ fn requests_share_a_connection_until_the_server_closes_it() {
         batch.tool.version = version;
         answers.push(transport.send(&batch, SystemTime::UNIX_EPOCH));
     }
-    assert_eq!(
-        answers,
-        [
-            DELIVERED,
-            Answer::Refused {
-                kind: FailureKind::Http(400)
-            },
-            DELIVERED,
-            DELIVERED
-        ]
-    );
+    assert_eq!(answers, [DELIVERED, Answer::Refused { kind: FailureKind::Http(400) }, DELIVERED, DELIVERED]);
     drop(transport);
     let requests = server.join().expect("a server");
     let connections: Vec<_> = requests.iter().map(|request| request.connection).collect();
     assert_eq!(connections[..3], [0, 0, 0]);
     assert_ne!(connections[3], 0);
-    let resource = decoded(&requests[3].body)
-        .resource_spans
-        .remove(0)
-        .resource
-        .expect("a resource");
-    assert!(
-        format!("{resource:?}").contains("2.0.0"),
-        "the second version's own resource"
-    );
+    let resource = decoded(&requests[3].body).resource_spans.remove(0).resource.expect("a resource");
+    assert!(format!("{resource:?}").contains("2.0.0"), "the second version's own resource");
 }
 
 #[test]
@@ -400,10 +292,7 @@ fn a_proxy_gets_the_name_and_never_the_headers() {
         assert_eq!(connect.head[0], "CONNECT collector.invalid:4318 HTTP/1.1");
         assert_eq!(connect.header("proxy-authorization"), Some("Basic dTpw"));
         assert!(connect.header("x-key").is_none());
-        stream
-            .get_mut()
-            .write_all(b"HTTP/1.1 200 OK\r\n\r\n")
-            .expect("an answer");
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("an answer");
         let request = testing::read_request(&mut stream, 0).expect("a request");
         assert_eq!(request.header("host"), Some("collector.invalid:4318"));
         assert_eq!(request.header("x-key"), Some("secret"));
@@ -416,10 +305,7 @@ fn a_proxy_gets_the_name_and_never_the_headers() {
     let mut transport =
         HttpTransport::open(&settings, MAX_REQUEST_BYTES, &variable).expect("usable settings");
     let spans = testing::spans();
-    assert_eq!(
-        transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH),
-        DELIVERED
-    );
+    assert_eq!(transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH), DELIVERED);
     server.join().expect("a proxy");
 }
 
@@ -428,29 +314,16 @@ fn settings_that_cannot_be_used_are_found_when_opening() {
     let unusable = |change: &dyn Fn(&mut Settings)| {
         let mut settings = testing::settings("https://collector.invalid/v1/traces", Protocol::HttpProtobuf);
         change(&mut settings);
-        assert!(
-            HttpTransport::open(&settings, MAX_REQUEST_BYTES, &|_| None).is_none(),
-            "{settings:?}"
-        );
+        assert!(HttpTransport::open(&settings, MAX_REQUEST_BYTES, &|_| None).is_none(), "{settings:?}");
     };
-    for endpoint in [
-        "",
-        "collector.invalid",
-        "ftp://collector.invalid/",
-        "http://",
-        "http:///v1/traces",
-        "http://a b/",
-    ] {
+    for endpoint in
+        ["", "collector.invalid", "ftp://collector.invalid/", "http://", "http:///v1/traces", "http://a b/"]
+    {
         unusable(&|settings| settings.endpoint = endpoint.into());
     }
-    for (name, value) in [
-        ("a b", "c"),
-        ("", "c"),
-        ("a", "b\nc"),
-        ("a", "b\0"),
-        ("Content-Length", "1"),
-        ("te", "x"),
-    ] {
+    for (name, value) in
+        [("a b", "c"), ("", "c"), ("a", "b\nc"), ("a", "b\0"), ("Content-Length", "1"), ("te", "x")]
+    {
         unusable(&|settings| settings.headers = vec![(name.into(), value.into())]);
     }
     unusable(&|settings| settings.protocol = Protocol::Grpc);
@@ -482,29 +355,17 @@ fn the_environment_adds_nothing() {
         let this = std::env::current_exe().expect("this test's program");
         let name = "upload::http::tests::the_environment_adds_nothing";
         let mut child = std::process::Command::new(this);
-        let output = child
-            .args(["--exact", name])
-            .envs(VARIABLES)
-            .output()
-            .expect("another process");
+        let output = child.args(["--exact", name]).envs(VARIABLES).output().expect("another process");
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains("1 passed"), "{said}");
         return;
     }
-    let (answer, request) = exchange(ok(), |settings| {
-        settings.headers = vec![("x-key".into(), "ours".into())]
-    });
+    let (answer, request) =
+        exchange(ok(), |settings| settings.headers = vec![("x-key".into(), "ours".into())]);
     assert_eq!(answer, DELIVERED);
-    assert_eq!(
-        request.header_names(),
-        ["content-length", "content-type", "host", "user-agent", "x-key"]
-    );
+    assert_eq!(request.header_names(), ["content-length", "content-type", "host", "user-agent", "x-key"]);
     assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
-    assert!(
-        request
-            .header("user-agent")
-            .is_some_and(|value| value.starts_with("tool-telemetry/"))
-    );
+    assert!(request.header("user-agent").is_some_and(|value| value.starts_with("tool-telemetry/")));
     let request = decoded(&request.body);
     assert_eq!(span_names(&request), NAMES);
     assert!(!format!("{request:?}").contains("planted"));
@@ -513,13 +374,9 @@ fn the_environment_adds_nothing() {
 #[test]
 fn the_versions_named_are_those_that_are_built() {
     let lock = include_str!("../../../Cargo.lock");
-    for (name, version) in [
-        ("opentelemetry-otlp", EXPORTER_VERSION),
-        ("opentelemetry_sdk", span::SDK_VERSION),
-    ] {
-        assert!(
-            lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")),
-            "{name} {version}"
-        );
+    for (name, version) in
+        [("opentelemetry-otlp", EXPORTER_VERSION), ("opentelemetry_sdk", span::SDK_VERSION)]
+    {
+        assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")), "{name} {version}");
     }
 }
