@@ -41,6 +41,24 @@ pub const PARENT: &str = "TOOL_TELEMETRY_PARENT";
 /// Variables as Context Propagation Carriers"). Followed only to an operator's destination.
 pub const TRACEPARENT: &str = "TRACEPARENT";
 
+/// Any of these set to anything but `0`, `false`, `no` or `off` means that this is CI.
+pub const CI: [&str; 14] = [
+    "CI",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "TF_BUILD",
+    "JENKINS_URL",
+    "TEAMCITY_VERSION",
+    "BUILDKITE",
+    "CIRCLECI",
+    "TRAVIS",
+    "APPVEYOR",
+    "BITBUCKET_BUILD_NUMBER",
+    "CODEBUILD_BUILD_ID",
+    "BUILD_ID",
+    "BUILD_NUMBER",
+];
+
 /// What opens the uploader's way to the network, passed on to it as it is.
 pub(crate) const NETWORK: [&str; 10] = [
     "HTTP_PROXY",
@@ -106,10 +124,15 @@ impl<'a> Environment<'a> {
         self.raw(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
-    /// Whether an opt-out variable opts out: any value but `0`, `false`, `no` and `off`, in any case. Who
-    /// writes `yes` or `TRUE ` meant it.
-    pub(crate) fn opts_out(self, name: &str) -> bool {
+    /// Whether a variable says yes: any value but `0`, `false`, `no` and `off`, in any case. Who writes `yes` or
+    /// `TRUE ` meant it.
+    pub(crate) fn says_yes(self, name: &str) -> bool {
         self.text(name).is_some_and(|value| !is_no(&value))
+    }
+
+    /// Whether this is a build machine.
+    pub(crate) fn is_ci(self) -> bool {
+        CI.iter().any(|name| self.says_yes(name))
     }
 
     /// One of OTLP's settings: the uploader's own, or the variable for traces, or the general one.

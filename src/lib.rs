@@ -53,7 +53,7 @@ pub use error::Error;
 pub use layer::TelemetryLayer;
 #[cfg(feature = "spool")]
 pub use spool::{counters::Outcome, discard::Deleted, limits::Limits};
-pub use telemetry::{Builder, Command, CommandResult, FieldValue, Telemetry};
+pub use telemetry::{Builder, Command, CommandResult, FieldValue, InCi, Telemetry};
 pub use tool_telemetry_macros::data_points;
 
 /// What the code made by [`data_points!`](crate::data_points!) names; nothing for people.

@@ -42,7 +42,7 @@ pub(crate) fn due(builder: &Builder, survey: &Survey, environment: Environment<'
         (Some(_), None) => true,
         (None, _) => false,
     };
-    let silenced = builder.silence_vars.iter().any(|name| environment.opts_out(name));
+    let silenced = builder.silence_vars.iter().any(|name| environment.says_yes(name));
     (!is_seen && !silenced).then(|| Due {
         seen: choice.notice,
         choice,
@@ -73,6 +73,29 @@ pub(crate) fn show(builder: &Builder, due: &Due) {
     if stderr.write_all(text.as_bytes()).is_ok() {
         let _ = choice.write(&due.places.choice_file, builder.name);
     }
+}
+
+/// Prints the one line that is the notice in the log of a build machine.
+pub(crate) fn announce(builder: &Builder, due: &Due) -> bool {
+    let (name, origin) = (builder.name, due.destination.origin());
+    let line = format!(
+        "{name} reports how it is used to {origin}; what: `{name} telemetry show`, off: {}\n",
+        opt_out(builder)
+    );
+    let printed = std::io::stderr().write_all(line.as_bytes()).is_ok();
+    if printed {
+        let choice = Choice { notice: builder.data_points.and_then(notice_version), ..due.choice };
+        let _ = choice.write(&due.places.choice_file, name);
+    }
+    printed
+}
+
+/// The variable that opts out, as it is typed.
+fn opt_out(builder: &Builder) -> String {
+    builder.opt_out_vars.first().map_or_else(
+        || format!("{}=off", crate::env::tool_variable(builder.name)),
+        |variable| format!("{variable}=1"),
+    )
 }
 
 /// The version that a notice of all data points is recorded with.
@@ -114,11 +137,7 @@ fn render(
     };
     text.push_str(&wrap(&format!("It goes to {receiver}."), 2));
     text.push_str("No name, no account, no device id. The server can see your IP address.\n");
-    let variable = builder.opt_out_vars.first().map_or_else(
-        || format!("{}=off", crate::env::tool_variable(name)),
-        |variable| format!("{variable}=1"),
-    );
-    text.push_str(&wrap(&format!("To turn it off: `{name} telemetry off`, or set {variable}."), 1));
+    text.push_str(&wrap(&format!("To turn it off: `{name} telemetry off`, or set {}.", opt_out(builder)), 1));
     let more = data_points.publisher().map_or_else(
         || format!("To see what is sent: `{name} telemetry show`."),
         |publisher| format!("More: {} and `{name} telemetry show`.", publisher.privacy),

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use crate::choice::{Choice, ChoiceRead};
 use crate::consent::{self, Decision, Facts, PolicySays, Reason};
-use crate::destination::{Destination, Found, Named};
+use crate::destination::{ChosenBy, Destination, Found, Named};
 use crate::env::{self, Environment, Wish};
 use crate::platform;
 use crate::policy::{Policy, PolicyRead};
-use crate::telemetry::Builder;
+use crate::telemetry::{Builder, InCi};
 
 /// What was found out.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(crate) struct Survey {
     pub(crate) decision: Decision,
     /// What `<TOOL>_TELEMETRY` asks for.
     pub(crate) wish: Wish,
+    pub(crate) is_ci: bool,
     pub(crate) policy: PolicyRead,
     pub(crate) choice: ChoiceRead,
     /// Nothing if a variable decided, or there is no home folder.
@@ -44,6 +45,7 @@ impl Survey {
         let mut survey = Self {
             decision: Decision { on: false, reason: Reason::Build },
             wish,
+            is_ci: false,
             policy: PolicyRead::Nothing,
             choice: ChoiceRead::Missing,
             places: None,
@@ -60,6 +62,7 @@ impl Survey {
             survey.decision = consent::decide(&facts);
             return survey;
         }
+        survey.is_ci = environment.is_ci();
         survey.policy = Policy::read(&platform::policy_file(), builder.name);
         let mut named = Named { maker: builder.endpoint, policy: None };
         match &survey.policy {
@@ -83,6 +86,14 @@ impl Survey {
         survey.decision = consent::decide(&facts);
         if survey.decision.on {
             match survey.found {
+                Found::Destination(ref destination)
+                    if survey.is_ci
+                        && destination.chosen_by == ChosenBy::Maker
+                        && builder.in_ci == InCi::OperatorOnly
+                        && survey.decision.reason != Reason::Person =>
+                {
+                    survey.decision = Decision { on: false, reason: Reason::Ci };
+                }
                 Found::Destination(_) => {}
                 Found::None => survey.decision = Decision { on: false, reason: Reason::NoDestination },
                 Found::Unusable(_) => {
@@ -133,14 +144,14 @@ fn opt_out_variable(
     tool_variable: &str,
     wish: Wish,
 ) -> Option<String> {
-    let by_author = builder.opt_out_vars.iter().copied().find(|name| environment.opts_out(name));
+    let by_author = builder.opt_out_vars.iter().copied().find(|name| environment.says_yes(name));
     if let Some(name) = by_author {
         return Some(name.to_owned());
     }
     if wish == Wish::Off {
         return Some(tool_variable.to_owned());
     }
-    if environment.opts_out(env::DO_NOT_TRACK) {
+    if environment.says_yes(env::DO_NOT_TRACK) {
         return Some(env::DO_NOT_TRACK.to_owned());
     }
     let says =

@@ -1,9 +1,20 @@
 //! How a tool author describes telemetry.
 
+use std::time::Duration;
+
 use crate::consent::{Decision, Reason};
 #[cfg(feature = "spool")]
 use crate::spool::limits::Limits;
 use crate::{DataPoints, Telemetry};
+
+/// What goes to the maker from CI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InCi {
+    /// Nothing, unless `telemetry on` was said there.
+    OperatorOnly,
+    /// Runs, as from everywhere.
+    AlsoMaker,
+}
 
 /// Describes a tool's telemetry. Each method returns the changed description; [`Builder::start`] comes last.
 ///
@@ -14,6 +25,9 @@ use crate::{DataPoints, Telemetry};
 /// | [`endpoint`](Builder::endpoint) | none: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and without it nothing is recorded |
 /// | [`silence_var`](Builder::silence_var) | none |
 /// | [`opt_in`](Builder::opt_in) | off: telemetry is on after the notice was shown |
+/// | [`in_ci`](Builder::in_ci) | nothing goes to the maker |
+/// | [`wait_in_ci`](Builder::wait_in_ci) | 300 ms |
+/// | [`limits`](Builder::limits) | 10 MiB, 1,000 runs, 28 days |
 #[derive(Debug, Clone)]
 #[must_use = "describes telemetry; nothing happens before `.start()`"]
 pub struct Builder {
@@ -24,6 +38,8 @@ pub struct Builder {
     pub(crate) silence_vars: Vec<&'static str>,
     pub(crate) endpoint: Option<&'static str>,
     pub(crate) opt_in: bool,
+    pub(crate) in_ci: InCi,
+    pub(crate) wait_in_ci: Duration,
     #[cfg(feature = "spool")]
     pub(crate) limits: Limits,
 }
@@ -38,6 +54,8 @@ impl Builder {
             silence_vars: Vec::new(),
             endpoint: None,
             opt_in: false,
+            in_ci: InCi::OperatorOnly,
+            wait_in_ci: Duration::from_millis(300),
             #[cfg(feature = "spool")]
             limits: Limits::default(),
         }
@@ -74,6 +92,19 @@ impl Builder {
     /// Nothing is recorded before the person says `telemetry on`.
     pub fn opt_in(mut self) -> Self {
         self.opt_in = true;
+        self
+    }
+
+    /// Whether runs in CI go to the maker. An operator's destination gets them in any case.
+    pub fn in_ci(mut self, in_ci: InCi) -> Self {
+        self.in_ci = in_ci;
+        self
+    }
+
+    /// How long a command in CI, or one that is process 1 of its container, waits for the delivery of its run:
+    /// what is detached there is ended with the job.
+    pub fn wait_in_ci(mut self, wait: Duration) -> Self {
+        self.wait_in_ci = wait;
         self
     }
 

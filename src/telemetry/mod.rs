@@ -7,9 +7,9 @@ mod recording;
 #[cfg(feature = "spool")]
 mod uploading;
 
-pub use builder::Builder;
 #[cfg(feature = "spool")]
 pub(crate) use builder::is_version;
+pub use builder::{Builder, InCi};
 pub use command_result::CommandResult;
 
 use std::process::ExitCode;
@@ -101,6 +101,7 @@ impl Telemetry {
                 crate::notice::show(&self.builder, due);
             }
             if let Some(recording) = self.recording {
+                recording.announce();
                 recording.run.begin(name);
             }
         }

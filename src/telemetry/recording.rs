@@ -2,6 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use once_cell::sync::OnceCell;
 
@@ -35,6 +36,11 @@ pub(crate) struct Recording {
     kept: Option<Kept>,
     destination: Option<Destination>,
     sight: Option<Sight>,
+    /// Whether what is detached may be ended with this process: in CI, and in a container's first process.
+    must_wait: bool,
+    /// The notice of a log in CI, and whether it was printed: without it nothing is kept.
+    announcement: Option<notice::Due>,
+    is_announced: AtomicBool,
 }
 
 /// Where the run is kept.
@@ -57,7 +63,9 @@ pub(super) fn start(builder: Builder) -> Telemetry {
     telemetry.decision = survey.decision.clone();
     if survey.decision.on {
         telemetry.notice = notice::due(&telemetry.builder, &survey, environment);
-        if survey.choice().notice.is_none() {
+        // In CI one line in the log is the notice, printed when the command begins.
+        let is_announced = survey.is_ci && telemetry.notice.is_some();
+        if survey.choice().notice.is_none() && !is_announced {
             telemetry.decision = Decision { on: false, reason: Reason::NoticeNotShown };
         }
     }
@@ -72,8 +80,11 @@ pub(super) fn start(builder: Builder) -> Telemetry {
     let mut is_first = false;
     let recording = RECORDING.get_or_try_init(|| {
         is_first = true;
-        Recording::new(&telemetry, survey, sight, environment).ok_or(())
+        Recording::new(&mut telemetry, survey, sight, environment).ok_or(())
     });
+    if recording.is_ok_and(|recording| recording.announcement.is_some()) {
+        telemetry.notice = None;
+    }
     match recording {
         Ok(recording) if is_first => {
             platform::at_exit(end_at_exit);
@@ -98,13 +109,15 @@ extern "C" fn end_at_exit(status: c_int, _argument: *mut c_void) {
 
 impl Recording {
     fn new(
-        telemetry: &Telemetry,
+        telemetry: &mut Telemetry,
         survey: Survey,
         sight: Option<Sight>,
         environment: Environment<'_>,
     ) -> Option<Self> {
         let builder = &telemetry.builder;
         let told = survey.choice().notice;
+        let announcement = if survey.is_ci { telemetry.notice.take() } else { None };
+        let must_wait = survey.is_ci || std::process::id() == 1;
         let narrowed_to = survey.narrowed_to().map(<[String]>::to_vec);
         let destination = match survey.found {
             Found::Destination(destination) => Some(destination),
@@ -146,16 +159,31 @@ impl Recording {
             kept,
             destination,
             sight,
+            must_wait,
+            announcement,
+            is_announced: AtomicBool::new(false),
         })
+    }
+
+    /// Prints the one line that is the notice in CI.
+    pub(crate) fn announce(&self) {
+        if let Some(due) = &self.announcement {
+            let printed = notice::announce(&self.builder, due);
+            self.is_announced.store(printed, Ordering::Relaxed);
+        }
     }
 
     /// Whether the person turned telemetry off while the run went on.
     fn may_keep(&self) -> bool {
         let Some(kept) = &self.kept else { return false };
+        if self.announcement.is_some() && !self.is_announced.load(Ordering::Relaxed) {
+            return false;
+        }
         match Choice::read(&kept.choice_file) {
             ChoiceRead::Read(choice) => choice.telemetry != Some(false),
-            // The file was there when the run began.
-            ChoiceRead::Missing | ChoiceRead::Unreadable => false,
+            // On a build machine it may never be there. Elsewhere it was when the run began.
+            ChoiceRead::Missing => self.announcement.is_some(),
+            ChoiceRead::Unreadable => false,
         }
     }
 
@@ -166,7 +194,8 @@ impl Recording {
 
     fn after(&self, ended: Ended) {
         if let (Some(sealed), Some(kept), Some(destination)) = (ended.sealed, &self.kept, &self.destination) {
-            super::uploading::after_seal(&self.builder, &kept.spool, destination, sealed);
+            let wait = self.must_wait.then_some(self.builder.wait_in_ci);
+            super::uploading::after_seal(&self.builder, &kept.spool, destination, sealed, wait);
         }
         if let (Some(sight), Some(spans)) = (self.sight, ended.shown) {
             sight.show(&self.builder, &self.decision, self.destination.as_ref(), &spans);

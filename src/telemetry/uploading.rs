@@ -1,11 +1,12 @@
 //! When an uploader is started, and what it does when it runs.
 
 use std::process::exit;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Builder;
 use crate::destination::Destination;
 use crate::env::{self, Environment};
+use crate::platform;
 use crate::run::Sealed;
 use crate::spool::backoff::Backoff;
 use crate::spool::counters::Counters;
@@ -22,7 +23,15 @@ const LARGE_RUN: u64 = 64 << 10;
 pub(crate) const STILL_PENDING: i32 = 3;
 
 /// Looks, in the order of cost, whether an uploader is to be started: may we send now, and is none at work?
-pub(super) fn after_seal(builder: &Builder, spool: &SpoolDir, destination: &Destination, sealed: Sealed) {
+///
+/// With `wait` the command waits that long for the delivery.
+pub(super) fn after_seal(
+    builder: &Builder,
+    spool: &SpoolDir,
+    destination: &Destination,
+    sealed: Sealed,
+    wait: Option<Duration>,
+) {
     let backs_off =
         Backoff::read(&spool.backoff()).is_some_and(|backoff| backoff.remaining(SystemTime::now()).is_some());
     if backs_off {
@@ -31,8 +40,23 @@ pub(super) fn after_seal(builder: &Builder, spool: &SpoolDir, destination: &Dest
         }
         return;
     }
-    if crate::upload::CAN_DELIVER && matches!(UploaderLock::probe(&spool.lock()), Ok(Uploader::Absent)) {
-        let _ = detach::start(Environment::process(), destination, Purpose::Detached);
+    if !crate::upload::CAN_DELIVER {
+        return;
+    }
+    let environment = Environment::process();
+    match wait {
+        None => {
+            if matches!(UploaderLock::probe(&spool.lock()), Ok(Uploader::Absent)) {
+                let _ = detach::start(environment, destination, Purpose::Detached);
+            }
+        }
+        Some(wait) => {
+            let asked = Instant::now();
+            let Ok(uploader) = detach::start(environment, destination, Purpose::Awaited) else { return };
+            while asked.elapsed() < wait && matches!(platform::child_ended(uploader), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 }
 

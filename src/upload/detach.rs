@@ -16,6 +16,8 @@ pub(crate) const ARGUMENT: &str = "__upload-telemetry";
 pub(crate) enum Purpose {
     /// Nobody waits for it.
     Detached,
+    /// A command waits for it, but only a moment: it does not linger.
+    Awaited,
     /// Somebody waits for its exit code.
     Flush,
 }
@@ -24,6 +26,7 @@ impl Purpose {
     fn name(self) -> &'static str {
         match self {
             Purpose::Detached => "detached",
+            Purpose::Awaited => "awaited",
             Purpose::Flush => "flush",
         }
     }
@@ -53,6 +56,7 @@ impl Role {
         }
         match environment.text(env::UPLOADER_PURPOSE).as_deref() {
             Some("flush") => Role::Uploader(Purpose::Flush),
+            Some("awaited") => Role::Uploader(Purpose::Awaited),
             _ => Role::Uploader(Purpose::Detached),
         }
     }

@@ -78,7 +78,7 @@ impl Uploader<'_> {
         loop {
             let patience = match self.purpose {
                 Purpose::Detached => LOCK_PATIENCE,
-                Purpose::Flush => life.saturating_sub(started.elapsed()),
+                Purpose::Awaited | Purpose::Flush => life.saturating_sub(started.elapsed()),
             };
             let Some(lock) = self.take_lock(patience) else {
                 return End::StillPending;
@@ -123,7 +123,7 @@ impl Uploader<'_> {
                 }
             }
             let idle_since = *idle_since.get_or_insert_with(Instant::now);
-            if self.purpose == Purpose::Flush || idle_since.elapsed() >= LINGER {
+            if self.purpose != Purpose::Detached || idle_since.elapsed() >= LINGER {
                 return Ok(());
             }
             std::thread::sleep(LOOK_EVERY);
@@ -265,7 +265,7 @@ impl Uploader<'_> {
         let before = Backoff::read(&self.spool.backoff());
         let waits = before.is_some_and(|backoff| {
             backoff.remaining(SystemTime::now()).is_some()
-                && (backoff.asked || self.purpose == Purpose::Detached)
+                && (backoff.asked || self.purpose != Purpose::Flush)
         });
         if waits {
             return Err(Stop::Later);
