@@ -3,6 +3,8 @@
 pub(crate) mod answer;
 #[cfg(feature = "http")]
 mod body;
+#[cfg(feature = "grpc")]
+pub(crate) mod grpc;
 #[cfg(feature = "http")]
 pub(crate) mod http;
 #[cfg(feature = "http")]
@@ -14,6 +16,7 @@ pub(crate) mod sdk_data;
 pub(crate) mod settings;
 #[cfg(all(test, feature = "http", feature = "grpc"))]
 mod testing;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "grpc"))]
 mod tls;
+#[cfg(any(feature = "http", feature = "grpc"))]
 pub(crate) mod transport;
