@@ -14,16 +14,10 @@ use opentelemetry_otlp::{RetryPolicy, WithExportConfig as _, WithHttpConfig as _
 use opentelemetry_sdk::trace::SpanExporter as _;
 use ureq::http::{HeaderName, HeaderValue, Uri, header};
 
-use crate::span;
 use crate::upload::answer::{self, Answer, Batch, FailureKind};
 use crate::upload::settings::{Protocol, Settings};
+use crate::upload::transport::user_agent;
 use crate::upload::{body, proxy, response, sdk_data, tls};
-
-/// The version of `opentelemetry-otlp`; a test holds it against the lock file.
-const EXPORTER_VERSION: &str = "0.33.1";
-
-/// Before compression (OTLP exporter specification, "Request size limits").
-pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
 /// After decompression, which does not happen here: compressed answers are not asked for.
 const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
@@ -127,7 +121,7 @@ impl Client {
             .accept("")
             .accept_encoding("");
         if needs_tls {
-            config = config.tls_config(tls::config(settings)?);
+            config = config.tls_config(tls::for_ureq(settings)?);
         }
         Some(Self {
             agent: config.build().into(),
@@ -203,11 +197,6 @@ impl HttpClient for Client {
             Err("not delivered".into())
         }
     }
-}
-
-/// Our name stands before the exporter's (OTLP exporter specification, "User Agent").
-fn user_agent() -> String {
-    format!("{}/{} OTel-OTLP-Exporter-Rust/{EXPORTER_VERSION}", span::SCOPE_NAME, span::SCOPE_VERSION)
 }
 
 /// The headers that the settings give, and ours. Nothing if one of them is no header, or is about the body or the

@@ -6,6 +6,8 @@ mod body;
 pub(crate) mod detach;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
 pub(crate) mod drain;
+#[cfg(feature = "grpc")]
+pub(crate) mod grpc;
 #[cfg(feature = "http")]
 pub(crate) mod http;
 #[cfg(feature = "http")]
@@ -18,7 +20,7 @@ pub(crate) mod sdk_data;
 pub(crate) mod settings;
 #[cfg(all(test, feature = "http", feature = "grpc"))]
 mod testing;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "grpc"))]
 mod tls;
 #[cfg(any(feature = "http", feature = "grpc"))]
 pub(crate) mod transport;

@@ -2,8 +2,14 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use crate::data_points::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Value, Version};
 use crate::span::{Ending, Parent, Span, Subject, Tool};
@@ -189,3 +195,74 @@ pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 pub(crate) const PROTOBUF: &str = "Content-Type: application/x-protobuf\r\n";
 /// The header line of a JSON answer.
 pub(crate) const JSON: &str = "Content-Type: application/json\r\n";
+
+/// Certificates of one authority, made for this test.
+pub(crate) struct Authority {
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+    /// The root, as PEM.
+    pub(crate) root: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let root = params.self_signed(&key).expect("a root").pem();
+        Self { issuer: rcgen::Issuer::new(params, key), root }
+    }
+
+    /// A certificate for this name or address, and its key.
+    pub(crate) fn issue(&self, name: &str) -> (rcgen::Certificate, rcgen::KeyPair) {
+        let params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        (params.signed_by(&key, &self.issuer).expect("a certificate"), key)
+    }
+
+    /// TLS for a server on loopback, which lets in only clients of `clients`, if that is given.
+    fn server(
+        &self,
+        clients: Option<&Authority>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ServerConfig {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .expect("versions");
+        let builder = match clients {
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                let root = CertificateDer::from_pem_slice(authority.root.as_bytes()).expect("a root");
+                roots.add(root).expect("a root");
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                builder.with_client_cert_verifier(verifier.expect("a verifier"))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        let (certificate, key) = self.issue("127.0.0.1");
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        builder.with_single_cert(vec![certificate.der().clone()], key).expect("a certificate")
+    }
+
+    /// Answers one request over TLS. The thread gives nothing if none came.
+    pub(crate) fn serve(
+        &self,
+        clients: Option<&Authority>,
+        versions: &[&'static SupportedProtocolVersion],
+        answer: Vec<u8>,
+    ) -> (SocketAddr, JoinHandle<Option<Request>>) {
+        let config = Arc::new(self.server(clients, versions));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let thread = std::thread::spawn(move || {
+            let stream = listener.accept().expect("a connection").0;
+            let connection = ServerConnection::new(config).expect("a connection");
+            let mut stream = BufReader::new(StreamOwned::new(connection, stream));
+            let request = read_request(&mut stream, 0)?;
+            stream.get_mut().write_all(&answer).ok()?;
+            stream.get_mut().flush().ok()?;
+            Some(request)
+        });
+        (address, thread)
+    }
+}
