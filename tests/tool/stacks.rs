@@ -106,7 +106,9 @@ pub fn run(stack: &str, telemetry: Option<&Telemetry>) -> String {
             registry().with(LevelFilter::INFO).with(Witness).with(ours.layer()).init();
         }
         ("before-level" | "after-level", None) => registry().with(LevelFilter::INFO).with(Witness).init(),
-        ("on-fmt", Some(ours)) => fmt().with_writer(std::io::sink).finish().with(Witness).with(ours.layer()).init(),
+        ("on-fmt", Some(ours)) => {
+            fmt().with_writer(std::io::sink).finish().with(Witness).with(ours.layer()).init()
+        }
         ("on-fmt", None) => fmt().with_writer(std::io::sink).finish().with(Witness).init(),
         ("boxed", Some(ours)) => registry().with(Witness).with(ours.layer().boxed()).init(),
         ("boxed", None) => registry().with(Witness).init(),
