@@ -4,6 +4,8 @@
 extern crate self as tool_telemetry;
 
 mod data_points;
+#[cfg(feature = "receiver")]
+pub mod receiver;
 mod span;
 #[cfg(feature = "spool")]
 mod upload;
