@@ -60,13 +60,7 @@ impl Publisher {
         retention_days: u32,
         licence: &'static str,
     ) -> Self {
-        Self {
-            name,
-            contact,
-            privacy,
-            retention_days,
-            licence,
-        }
+        Self { name, contact, privacy, retention_days, licence }
     }
 }
 
@@ -173,18 +167,11 @@ enum Stage {
 }
 
 impl Stage {
-    const NAMED: [(Stage, &'static str); 4] = [
-        (Stage::Alpha, "alpha"),
-        (Stage::Beta, "beta"),
-        (Stage::Preview, "preview"),
-        (Stage::Rc, "rc"),
-    ];
+    const NAMED: [(Stage, &'static str); 4] =
+        [(Stage::Alpha, "alpha"), (Stage::Beta, "beta"), (Stage::Preview, "preview"), (Stage::Rc, "rc")];
 
     fn name(self) -> &'static str {
-        Self::NAMED
-            .iter()
-            .find(|(stage, _)| *stage == self)
-            .map_or("", |(_, name)| name)
+        Self::NAMED.iter().find(|(stage, _)| *stage == self).map_or("", |(_, name)| name)
     }
 }
 
@@ -192,12 +179,7 @@ impl Version {
     /// `major.minor.patch`, as the tables made by `data_points!` write it.
     #[doc(hidden)]
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
-        Self {
-            numbers: [major, minor, patch],
-            count: 3,
-            stage: Stage::Release,
-            stage_number: None,
-        }
+        Self { numbers: [major, minor, patch], count: 3, stage: Stage::Release, stage_number: None }
     }
 
     /// Reads a version, or nothing if the text is more or other than one.
@@ -232,12 +214,7 @@ impl Version {
                 }
             }
         };
-        Some(Self {
-            numbers,
-            count: count as u8,
-            stage,
-            stage_number,
-        })
+        Some(Self { numbers, count: count as u8, stage, stage_number })
     }
 
     fn order(&self) -> ([u32; 3], Stage, Option<u32>) {
@@ -300,10 +277,7 @@ impl DataPoints {
 
     /// The position of the data point with this key among those of `allowed`.
     pub(crate) fn key_among(&self, allowed: &[u8], key: &str) -> Option<u8> {
-        allowed
-            .iter()
-            .copied()
-            .find(|&position| self.data_points[usize::from(position)].key == key)
+        allowed.iter().copied().find(|&position| self.data_points[usize::from(position)].key == key)
     }
 
     /// The position of the data point that holds the tool's command, if one is approved.
@@ -317,10 +291,7 @@ impl DataPoints {
     }
 
     fn run_data_point(&self, wanted: impl Fn(&Kind) -> bool) -> Option<u8> {
-        self.on_run
-            .iter()
-            .copied()
-            .find(|&position| wanted(&self.data_points[usize::from(position)].kind))
+        self.on_run.iter().copied().find(|&position| wanted(&self.data_points[usize::from(position)].kind))
     }
 }
 
@@ -370,14 +341,7 @@ impl DataPoint {
             (Value::Member(position), Kind::Command(members) | Kind::Set(members)) => {
                 out.write_str(listed(members, *position))
             }
-            (
-                Value::Moniker {
-                    prefix,
-                    suffix,
-                    version,
-                },
-                Kind::Moniker { prefixes, suffixes },
-            ) => {
+            (Value::Moniker { prefix, suffix, version }, Kind::Moniker { prefixes, suffixes }) => {
                 out.write_str(listed(prefixes, *prefix))?;
                 write!(out, "{version}")?;
                 match suffix {
@@ -391,9 +355,7 @@ impl DataPoint {
 }
 
 fn position_of(list: &[&str], text: &str) -> Option<u16> {
-    list.iter()
-        .position(|member| member.eq_ignore_ascii_case(text))
-        .map(|position| position as u16)
+    list.iter().position(|member| member.eq_ignore_ascii_case(text)).map(|position| position as u16)
 }
 
 fn member(members: &[&str], text: &str) -> Value {
@@ -414,11 +376,7 @@ fn moniker(prefixes: &[&str], suffixes: &[&str], text: &str) -> Value {
             None => split_suffix(suffixes, rest),
         };
         if let Some(version) = version {
-            return Value::Moniker {
-                prefix: position as u16,
-                suffix,
-                version,
-            };
+            return Value::Moniker { prefix: position as u16, suffix, version };
         }
     }
     Value::Other
@@ -426,10 +384,8 @@ fn moniker(prefixes: &[&str], suffixes: &[&str], text: &str) -> Value {
 
 fn split_suffix(suffixes: &[&str], text: &str) -> (Option<Version>, Option<u16>) {
     for (position, suffix) in suffixes.iter().enumerate() {
-        let Some((version, tail)) = text
-            .len()
-            .checked_sub(suffix.len())
-            .and_then(|at| text.split_at_checked(at))
+        let Some((version, tail)) =
+            text.len().checked_sub(suffix.len()).and_then(|at| text.split_at_checked(at))
         else {
             continue;
         };

@@ -47,7 +47,7 @@ pub(crate) enum Subject {
 /// How the run ended, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Written when the command begins.
+    /// Written when the command begins; and at the end, where the exit code is not approved.
     Running,
     /// The process told its exit code.
     Exited(i64),
@@ -96,22 +96,14 @@ pub(crate) struct Span {
 impl Span {
     /// Sets a value; the last one wins.
     pub(crate) fn set(&mut self, data_point: u8, value: Value) {
-        match self
-            .values
-            .iter_mut()
-            .find(|(position, _)| *position == data_point)
-        {
+        match self.values.iter_mut().find(|(position, _)| *position == data_point) {
             Some((_, old)) => *old = value,
             None => self.values.push((data_point, value)),
         }
     }
 
     pub(crate) fn flags(&self) -> u32 {
-        if self.parent.is_some_and(|parent| parent.remote) {
-            FLAGS_REMOTE_PARENT
-        } else {
-            FLAGS_LOCAL_PARENT
-        }
+        if self.parent.is_some_and(|parent| parent.remote) { FLAGS_REMOTE_PARENT } else { FLAGS_LOCAL_PARENT }
     }
 }
 
@@ -157,20 +149,13 @@ impl LineWriter {
             if position > 0 {
                 head.push(',');
             }
-            let _ = write!(
-                head,
-                "{{\"key\":\"{key}\",\"value\":{{\"stringValue\":\"{value}\"}}}}"
-            );
+            let _ = write!(head, "{{\"key\":\"{key}\",\"value\":{{\"stringValue\":\"{value}\"}}}}");
         }
         let _ = write!(
             head,
             "]}},\"scopeSpans\":[{{\"scope\":{{\"name\":\"{SCOPE_NAME}\",\"version\":\"{SCOPE_VERSION}\"}},\"spans\":["
         );
-        Self {
-            data_points,
-            tool_name: tool.name.to_owned(),
-            head,
-        }
+        Self { data_points, tool_name: tool.name.to_owned(), head }
     }
 
     /// Appends the span's line, the newline included.
@@ -219,11 +204,7 @@ impl LineWriter {
                 }),
             }
         }
-        out.push_str(if is_error {
-            "],\"status\":{\"code\":2}}"
-        } else {
-            "],\"status\":{}}"
-        });
+        out.push_str(if is_error { "],\"status\":{\"code\":2}}" } else { "],\"status\":{}}" });
     }
 
     fn name(&self, subject: Subject) -> &str {

@@ -28,37 +28,21 @@ pub(super) struct Content {
 
 /// Checks every span.
 pub(super) fn check(request: ExportTraceServiceRequest, outside: Outside) -> Content {
-    let mut content = Content {
-        spans: Vec::new(),
-        violations: Vec::new(),
-        outside,
-    };
+    let mut content = Content { spans: Vec::new(), violations: Vec::new(), outside };
     for resource_spans in request.resource_spans {
-        let attributes = resource_spans
-            .resource
-            .map(|resource| resource.attributes)
-            .unwrap_or_default();
+        let attributes = resource_spans.resource.map(|resource| resource.attributes).unwrap_or_default();
         let bad_resource = bad_keys(&attributes).map(|why| format!("resource: {why}"));
-        let attributes = admit(
-            attributes,
-            "resource_spans.resource.attributes",
-            &mut content.outside,
-        );
+        let attributes = admit(attributes, "resource_spans.resource.attributes", &mut content.outside);
         let resource = Arc::new(Resource { attributes });
         for scope_spans in resource_spans.scope_spans {
             let scope = scope_spans.scope.unwrap_or_default();
-            let scope = Arc::new(Scope {
-                name: scope.name,
-                version: scope.version,
-            });
+            let scope = Arc::new(Scope { name: scope.name, version: scope.version });
             for span in scope_spans.spans {
                 match bad_resource.clone().or_else(|| violation(&span)) {
                     Some(why) => content.violations.push(format!("span {:?}: {why}", span.name)),
                     None => {
                         let record = record(span, &resource, &scope, &mut content.outside);
-                        content.spans.push(Span {
-                            record: Arc::new(record),
-                        });
+                        content.spans.push(Span { record: Arc::new(record) });
                     }
                 }
             }
@@ -139,15 +123,8 @@ fn record(span: wire::Span, resource: &Arc<Resource>, scope: &Arc<Scope>, outsid
         kind: kind(span.kind).unwrap_or(SpanKind::Internal),
         start: span.start_time_unix_nano,
         end: span.end_time_unix_nano,
-        attributes: admit(
-            span.attributes,
-            "resource_spans.scope_spans.spans.attributes",
-            outside,
-        ),
-        status: span
-            .status
-            .and_then(|status_| status(status_.code))
-            .unwrap_or(Status::Unset),
+        attributes: admit(span.attributes, "resource_spans.scope_spans.spans.attributes", outside),
+        status: span.status.and_then(|status_| status(status_.code)).unwrap_or(Status::Unset),
     }
 }
 

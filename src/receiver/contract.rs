@@ -28,10 +28,7 @@ pub(super) struct Outside {
 impl Outside {
     pub(super) fn add(&mut self, path: String, times: u64) {
         let known = self.paths.len() < MAX_PATHS || self.paths.contains_key(&path);
-        *self
-            .paths
-            .entry(if known { path } else { MORE_PATHS.to_owned() })
-            .or_default() += times;
+        *self.paths.entry(if known { path } else { MORE_PATHS.to_owned() }).or_default() += times;
     }
 
     pub(super) fn merge(&mut self, other: Outside) {
@@ -126,10 +123,7 @@ const SPAN: &[Field] = &[
     field(16, "flags", Kind::Scalar),
 ];
 
-const STATUS: &[Field] = &[
-    field(2, "message", Kind::OutsideUnlessDefault),
-    field(3, "code", Kind::Enum(2)),
-];
+const STATUS: &[Field] = &[field(2, "message", Kind::OutsideUnlessDefault), field(3, "code", Kind::Enum(2))];
 
 const KEY_VALUE: &[Field] = &[
     field(1, "key", Kind::Scalar),
@@ -200,12 +194,7 @@ fn walk_message(
         };
         // Only the last of several counts when a message is decoded, so the others are carried and lost.
         let again = seen & (1 << number) != 0;
-        if again
-            && !matches!(
-                field.kind,
-                Kind::Many(_) | Kind::Outside | Kind::OutsideUnlessDefault
-            )
-        {
+        if again && !matches!(field.kind, Kind::Many(_) | Kind::Outside | Kind::OutsideUnlessDefault) {
             outside.add(spell(path, field.name, number, ", again"), 1);
         }
         seen |= 1 << number;
@@ -217,10 +206,7 @@ fn walk_message(
             }
             (Kind::One(_) | Kind::Many(_), _) => return None,
             (Kind::Enum(last), Wire::Number(number)) if number > *last => {
-                outside.add(
-                    spell(path, field.name, field.number, ", not a value of the enum"),
-                    1,
-                );
+                outside.add(spell(path, field.name, field.number, ", not a value of the enum"), 1);
             }
             // The bits above the lowest would be lost.
             (Kind::Flag, Wire::Number(number)) if number > 1 => {
@@ -296,20 +282,12 @@ fn walk_object(object: &Json, fields: &'static [Field], path: &mut Vec<&'static 
                 path.pop();
             }
             Kind::Enum(last)
-                if value
-                    .as_i64()
-                    .is_some_and(|number| u64::try_from(number).is_ok_and(|n| n <= *last)) => {}
+                if value.as_i64().is_some_and(|number| u64::try_from(number).is_ok_and(|n| n <= *last)) => {}
             Kind::Enum(_) if !value.is_null() => {
-                outside.add(
-                    spell(path, field.name, field.number, ", not a value of the enum"),
-                    1,
-                );
+                outside.add(spell(path, field.name, field.number, ", not a value of the enum"), 1);
             }
             Kind::Wide if value.is_number() => {
-                outside.add(
-                    spell(path, field.name, field.number, ", a number instead of a string"),
-                    1,
-                );
+                outside.add(spell(path, field.name, field.number, ", a number instead of a string"), 1);
             }
             Kind::Scalar | Kind::Wide | Kind::Flag | Kind::Enum(_) => {}
             Kind::OutsideUnlessDefault if json_carries_nothing(value) => {}
@@ -346,11 +324,7 @@ fn is_json_name(name: &str, key: &str) -> bool {
             upper = true;
             continue;
         }
-        let expected = if std::mem::take(&mut upper) {
-            letter.to_ascii_uppercase()
-        } else {
-            letter
-        };
+        let expected = if std::mem::take(&mut upper) { letter.to_ascii_uppercase() } else { letter };
         if key.next() != Some(expected) {
             return false;
         }
@@ -382,13 +356,8 @@ mod tests {
     fn json_names_are_lower_camel_case() {
         assert!(is_json_name("start_time_unix_nano", "startTimeUnixNano"));
         assert!(is_json_name("name", "name"));
-        for key in [
-            "start_time_unix_nano",
-            "StartTimeUnixNano",
-            "startTimeUnixNan",
-            "startTimeUnixNanos",
-            "",
-        ] {
+        for key in ["start_time_unix_nano", "StartTimeUnixNano", "startTimeUnixNan", "startTimeUnixNanos", ""]
+        {
             assert!(!is_json_name("start_time_unix_nano", key), "{key}");
         }
     }

@@ -30,20 +30,12 @@ const TRUNCATED_FRAME: [u8; 5] = [0, 0, 0, 0, 64];
 pub(super) async fn answer(asked: Asked, connection: Arc<Connection>) -> Answered {
     let overlap = connection.overlap();
     let (parts, body) = asked.into_parts();
-    let gzip = parts
-        .headers
-        .get("grpc-encoding")
-        .is_some_and(|value| value == "gzip");
+    let gzip = parts.headers.get("grpc-encoding").is_some_and(|value| value == "gzip");
     let is_grpc = parts
         .headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(CONTENT_TYPE.as_bytes()));
-    let request = Request::new(
-        Transport::Grpc,
-        is_grpc.then_some(Encoding::Protobuf),
-        gzip,
-        &parts,
-    );
+    let request = Request::new(Transport::Grpc, is_grpc.then_some(Encoding::Protobuf), gzip, &parts);
     let refusal = if !is_grpc {
         Some(Refusal::wrong_type("the content type is not application/grpc"))
     } else if parts.uri.path() != PATH {
@@ -112,9 +104,9 @@ impl UnaryService<Bytes> for Export {
         let taken = self.shared.take(request, content);
         let result = match (&taken.answer, taken.outcome) {
             (Answer::Grpc { code, retry_info }, _) => Err(scripted(*code, *retry_info)),
-            (_, Ok(partial_success)) => Ok(tonic::Response::new(ExportTraceServiceResponse {
-                partial_success,
-            })),
+            (_, Ok(partial_success)) => {
+                Ok(tonic::Response::new(ExportTraceServiceResponse { partial_success }))
+            }
             (_, Err(refusal)) => Err(tonic::Status::new(refusal.grpc, refusal.message)),
         };
         let _ = self.given.set(taken.answer);
@@ -134,16 +126,9 @@ fn scripted(code: i32, retry_info: Option<Duration>) -> tonic::Status {
     };
     let detail = Detail {
         type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
-        value: RetryInfo {
-            retry_delay: Some(retry_delay),
-        }
-        .encode_to_vec(),
+        value: RetryInfo { retry_delay: Some(retry_delay) }.encode_to_vec(),
     };
-    let details = RpcStatus {
-        code,
-        message: MESSAGE.to_owned(),
-        details: vec![detail],
-    };
+    let details = RpcStatus { code, message: MESSAGE.to_owned(), details: vec![detail] };
     tonic::Status::with_details(tonic::Code::from(code), MESSAGE, details.encode_to_vec().into())
 }
 

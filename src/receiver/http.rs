@@ -49,24 +49,12 @@ pub(super) async fn answer(asked: Asked, connection: Arc<Connection>) -> Answere
 }
 
 fn header_text(parts: &request::Parts, name: header::HeaderName) -> &str {
-    parts
-        .headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-        .trim()
+    parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
 }
 
 fn encoding(parts: &request::Parts) -> Option<Encoding> {
     let content_type = header_text(parts, header::CONTENT_TYPE);
-    match content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
-        .as_str()
-    {
+    match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         PROTOBUF => Some(Encoding::Protobuf),
         JSON => Some(Encoding::Json),
         _ => None,
@@ -96,9 +84,7 @@ fn read(
         }
         "" | "identity" => body,
         _ => {
-            return Err(Refusal::wrong_type(
-                "the content encoding is neither gzip nor identity",
-            ));
+            return Err(Refusal::wrong_type("the content encoding is neither gzip nor identity"));
         }
     };
     match encoding {
@@ -157,9 +143,7 @@ async fn give(
         _ => (body.len(), AnswerBody::whole(body, overlap)),
     };
     let mut response = respond(StatusCode::OK, content_type(as_json), body);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, length.into());
+    response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     Ok(response)
 }
 
@@ -171,10 +155,7 @@ fn success(as_json: bool, partial: Option<ExportTracePartialSuccess>) -> Vec<u8>
     if as_json {
         json::success(partial.as_ref())
     } else {
-        ExportTraceServiceResponse {
-            partial_success: partial,
-        }
-        .encode_to_vec()
+        ExportTraceServiceResponse { partial_success: partial }.encode_to_vec()
     }
 }
 
@@ -186,9 +167,7 @@ fn give_refusal(refusal: &Refusal, encoding: Option<Encoding>, overlap: Counted)
     };
     let mut response = respond(refusal.http, content_type, AnswerBody::whole(body, overlap));
     if refusal.http == StatusCode::METHOD_NOT_ALLOWED {
-        response
-            .headers_mut()
-            .insert(header::ALLOW, HeaderValue::from_static("POST"));
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
     response
 }
@@ -204,35 +183,16 @@ pub(super) async fn give_plain(
     let (status, content_type, bytes, extra) = match answer {
         Answer::Status { status, retry_after } => {
             let extra = retry_after.map(|text| (header::RETRY_AFTER, text));
-            (
-                status_of(status),
-                content_type(as_json).to_owned(),
-                scripted(),
-                extra,
-            )
+            (status_of(status), content_type(as_json).to_owned(), scripted(), extra)
         }
         Answer::Grpc { code, retry_info } => {
             let extra = retry_info.map(|delay| (header::RETRY_AFTER, whole_seconds(delay).to_string()));
-            (
-                http_status(code),
-                content_type(as_json).to_owned(),
-                scripted(),
-                extra,
-            )
+            (http_status(code), content_type(as_json).to_owned(), scripted(), extra)
         }
-        Answer::Body {
-            status,
-            content_type,
-            bytes,
-        } => (status_of(status), content_type, bytes, None),
+        Answer::Body { status, content_type, bytes } => (status_of(status), content_type, bytes, None),
         Answer::Redirect(location) => {
             let extra = Some((header::LOCATION, location));
-            (
-                StatusCode::TEMPORARY_REDIRECT,
-                "text/plain".to_owned(),
-                Vec::new(),
-                extra,
-            )
+            (StatusCode::TEMPORARY_REDIRECT, "text/plain".to_owned(), Vec::new(), extra)
         }
         Answer::Reset => connection.reset().await,
         // The others accept, and are given elsewhere.
@@ -252,9 +212,7 @@ fn whole_seconds(delay: Duration) -> u64 {
 fn respond(status: StatusCode, content_type: &str, body: AnswerBody) -> Response<AnswerBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header_value(content_type));
+    response.headers_mut().insert(header::CONTENT_TYPE, header_value(content_type));
     response
 }
 

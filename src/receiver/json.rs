@@ -24,9 +24,7 @@ pub(super) type Unreadable = String;
 /// Reads a request. Its depth is bounded twice: `serde_json` stops at 128 levels, and this walk at the contract's.
 pub(super) fn decode(request: &Json) -> Result<ExportTraceServiceRequest, Unreadable> {
     let request = Object::of(request, "the request")?;
-    Ok(ExportTraceServiceRequest {
-        resource_spans: request.list("resourceSpans", resource_spans)?,
-    })
+    Ok(ExportTraceServiceRequest { resource_spans: request.list("resourceSpans", resource_spans)? })
 }
 
 fn resource_spans(value: &Json) -> Result<ResourceSpans, Unreadable> {
@@ -34,9 +32,7 @@ fn resource_spans(value: &Json) -> Result<ResourceSpans, Unreadable> {
     Ok(ResourceSpans {
         resource: object.message("resource", |value| {
             let resource = Object::of(value, "resource")?;
-            Ok(Resource {
-                attributes: resource.list("attributes", key_value)?,
-            })
+            Ok(Resource { attributes: resource.list("attributes", key_value)? })
         })?,
         scope_spans: object.list("scopeSpans", scope_spans)?,
     })
@@ -47,10 +43,7 @@ fn scope_spans(value: &Json) -> Result<ScopeSpans, Unreadable> {
     Ok(ScopeSpans {
         scope: object.message("scope", |value| {
             let scope = Object::of(value, "scope")?;
-            Ok(InstrumentationScope {
-                name: scope.text("name")?,
-                version: scope.text("version")?,
-            })
+            Ok(InstrumentationScope { name: scope.text("name")?, version: scope.text("version")? })
         })?,
         spans: object.list("spans", span)?,
     })
@@ -62,28 +55,21 @@ fn span(value: &Json) -> Result<WireSpan, Unreadable> {
         trace_id: object.id("traceId")?,
         span_id: object.id("spanId")?,
         parent_span_id: object.id("parentSpanId")?,
-        flags: object.read("flags", "a 32-bit number", |value| {
-            value.as_u64()?.try_into().ok()
-        })?,
+        flags: object.read("flags", "a 32-bit number", |value| value.as_u64()?.try_into().ok())?,
         name: object.text("name")?,
         kind: object.number("kind")?,
         start_time_unix_nano: object.read("startTimeUnixNano", UNSIGNED, unsigned)?,
         end_time_unix_nano: object.read("endTimeUnixNano", UNSIGNED, unsigned)?,
         attributes: object.list("attributes", key_value)?,
         status: object.message("status", |value| {
-            Ok(WireStatus {
-                code: Object::of(value, "status")?.number("code")?,
-            })
+            Ok(WireStatus { code: Object::of(value, "status")?.number("code")? })
         })?,
     })
 }
 
 fn key_value(value: &Json) -> Result<KeyValue, Unreadable> {
     let object = Object::of(value, "an attribute")?;
-    Ok(KeyValue {
-        key: object.text("key")?,
-        value: object.message("value", any_value)?,
-    })
+    Ok(KeyValue { key: object.text("key")?, value: object.message("value", any_value)? })
 }
 
 fn any_value(value: &Json) -> Result<AnyValue, Unreadable> {
@@ -91,13 +77,10 @@ fn any_value(value: &Json) -> Result<AnyValue, Unreadable> {
     if object.fields.values().filter(|value| !value.is_null()).count() > 1 {
         return Err("the value of an attribute has several types".to_owned());
     }
-    let text = object.read("stringValue", "a string", |value| {
-        Some(Some(value.as_str()?.to_owned()))
-    })?;
+    let text = object.read("stringValue", "a string", |value| Some(Some(value.as_str()?.to_owned())))?;
     let flag = object.read("boolValue", "true or false", |value| Some(Some(value.as_bool()?)))?;
-    let number = object.read("intValue", "a 64-bit integer in a string", |value| {
-        Some(Some(signed(value)?))
-    })?;
+    let number =
+        object.read("intValue", "a 64-bit integer in a string", |value| Some(Some(signed(value)?)))?;
     let value = text
         .map(any_value::Value::StringValue)
         .or(flag.map(any_value::Value::BoolValue))
@@ -131,9 +114,7 @@ struct Object<'a> {
 
 impl<'a> Object<'a> {
     fn of(value: &'a Json, what: &str) -> Result<Self, Unreadable> {
-        let fields = value
-            .as_object()
-            .ok_or_else(|| format!("{what} is not an object"))?;
+        let fields = value.as_object().ok_or_else(|| format!("{what} is not an object"))?;
         Ok(Self { fields })
     }
 
@@ -158,9 +139,7 @@ impl<'a> Object<'a> {
     }
 
     fn number(&self, key: &str) -> Result<i32, Unreadable> {
-        self.read(key, "the number of an enum", |value| {
-            value.as_i64()?.try_into().ok()
-        })
+        self.read(key, "the number of an enum", |value| value.as_i64()?.try_into().ok())
     }
 
     /// Lengths are checked with the other rules, so that one bad span does not refuse the request.
@@ -169,9 +148,7 @@ impl<'a> Object<'a> {
             let digits = value.as_str()?.as_bytes();
             let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
             let (pairs, rest) = digits.as_chunks::<2>();
-            let bytes = pairs
-                .iter()
-                .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
+            let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
             rest.is_empty().then(|| bytes.collect()).flatten()
         })
     }
@@ -260,10 +237,7 @@ fn attributes_json(attributes: &[(String, Value)]) -> Vec<Json> {
         Value::Bool(flag) => json!({ "boolValue": flag }),
         Value::Int(number) => json!({ "intValue": number.to_string() }),
     };
-    attributes
-        .iter()
-        .map(|(key, held)| json!({ "key": key, "value": value(held) }))
-        .collect()
+    attributes.iter().map(|(key, held)| json!({ "key": key, "value": value(held) })).collect()
 }
 
 /// The body of a successful answer.
@@ -273,10 +247,7 @@ pub(super) fn success(partial: Option<&ExportTracePartialSuccess>) -> Vec<u8> {
         Some(partial) => {
             let mut fields = Map::new();
             if partial.rejected_spans != 0 {
-                fields.insert(
-                    "rejectedSpans".to_owned(),
-                    partial.rejected_spans.to_string().into(),
-                );
+                fields.insert("rejectedSpans".to_owned(), partial.rejected_spans.to_string().into());
             }
             if !partial.error_message.is_empty() {
                 fields.insert("errorMessage".to_owned(), partial.error_message.as_str().into());
@@ -289,7 +260,5 @@ pub(super) fn success(partial: Option<&ExportTracePartialSuccess>) -> Vec<u8> {
 
 /// The body of a failure: a `google.rpc.Status`.
 pub(super) fn failure(code: i32, message: &str) -> Vec<u8> {
-    json!({ "code": code, "message": message })
-        .to_string()
-        .into_bytes()
+    json!({ "code": code, "message": message }).to_string().into_bytes()
 }

@@ -222,9 +222,7 @@ impl Receiver {
     /// [`TimedOut`](io::ErrorKind::TimedOut) after `timeout`, with what there is in the message.
     pub fn wait_for(&self, traces: usize, timeout: Duration) -> io::Result<Vec<Trace>> {
         let enough = || Some(self.traces()).filter(|there| there.len() >= traces);
-        self.shared
-            .wait(timeout, enough)
-            .ok_or_else(|| self.timed_out(&format!("{traces} traces")))
+        self.shared.wait(timeout, enough).ok_or_else(|| self.timed_out(&format!("{traces} traces")))
     }
 
     /// Waits until `condition` holds. It is asked again after every request and every change of a connection.
@@ -251,9 +249,7 @@ impl Receiver {
         timeout: Duration,
     ) -> io::Result<()> {
         let holds = || condition(self).then_some(());
-        self.shared
-            .wait(timeout, holds)
-            .ok_or_else(|| self.timed_out("the condition"))
+        self.shared.wait(timeout, holds).ok_or_else(|| self.timed_out("the condition"))
     }
 
     fn timed_out(&self, what: &str) -> io::Error {
@@ -304,12 +300,7 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Self {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self {
-            script: Script::default(),
-            file: None,
-            http: free,
-            grpc: free,
-        }
+        Self { script: Script::default(), file: None, http: free, grpc: free }
     }
 }
 
@@ -373,11 +364,7 @@ impl Builder {
         let file = path.as_deref().map(open).transpose()?;
         let shared = Arc::new(Shared::new(self.script, file));
         let server = Server::start(self.http, self.grpc, Arc::clone(&shared))?;
-        Ok(Receiver {
-            server,
-            shared,
-            file: path,
-        })
+        Ok(Receiver { server, shared, file: path })
     }
 }
 
@@ -438,16 +425,8 @@ impl Request {
             encoding,
             gzip,
             method: parts.method.to_string(),
-            path: parts
-                .uri
-                .path_and_query()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            headers: parts
-                .headers
-                .iter()
-                .map(|(name, value)| (name.to_string(), text(value)))
-                .collect(),
+            path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            headers: parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
             body_bytes: 0,
             spans: Vec::new(),
             fault: None,
@@ -496,10 +475,7 @@ impl Request {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(there, _)| there == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(there, _)| there == name).map(|(_, value)| value.as_str())
     }
 
     /// Bytes of the body as they came over HTTP, or of the message after decompression over gRPC. 0 if it was

@@ -16,11 +16,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn unreadable(message: impl Into<String>) -> Self {
-        Self {
-            http: StatusCode::BAD_REQUEST,
-            grpc: tonic::Code::InvalidArgument,
-            message: message.into(),
-        }
+        Self { http: StatusCode::BAD_REQUEST, grpc: tonic::Code::InvalidArgument, message: message.into() }
     }
 
     pub(super) fn too_large() -> Self {
@@ -106,11 +102,7 @@ pub(super) fn body(as_json: bool, code: tonic::Code, message: &str) -> Vec<u8> {
     if as_json {
         json::failure(code as i32, message)
     } else {
-        let status = RpcStatus {
-            code: code as i32,
-            message: message.to_owned(),
-            details: Vec::new(),
-        };
+        let status = RpcStatus { code: code as i32, message: message.to_owned(), details: Vec::new() };
         status.encode_to_vec()
     }
 }

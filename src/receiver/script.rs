@@ -84,26 +84,17 @@ pub enum Answer {
 impl Answer {
     /// An HTTP status.
     pub fn status(status: u16) -> Self {
-        Answer::Status {
-            status,
-            retry_after: None,
-        }
+        Answer::Status { status, retry_after: None }
     }
 
     /// A gRPC status code other than 0 (OK).
     pub fn grpc(code: i32) -> Self {
-        Answer::Grpc {
-            code,
-            retry_info: None,
-        }
+        Answer::Grpc { code, retry_info: None }
     }
 
     /// The partial success of an answer: the last `rejected` spans are refused.
     pub fn partial_success(rejected: u32, message: impl Into<String>) -> Self {
-        Answer::PartialSuccess {
-            rejected,
-            message: message.into(),
-        }
+        Answer::PartialSuccess { rejected, message: message.into() }
     }
 
     /// A captive portal: a 200 with a page of HTML.
@@ -175,10 +166,7 @@ pub(super) struct Script {
 
 impl Default for Script {
     fn default() -> Self {
-        Self {
-            queue: VecDeque::new(),
-            afterwards: Afterwards::Always(Answer::Ok),
-        }
+        Self { queue: VecDeque::new(), afterwards: Afterwards::Always(Answer::Ok) }
     }
 }
 

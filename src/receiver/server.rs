@@ -46,10 +46,7 @@ impl Server {
         };
         let (http, http_listener) = listen(http)?;
         let (grpc, grpc_listener) = listen(grpc)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let listeners = {
             // Registering with the reactor needs its context, and can fail.
             let _context = runtime.enter();
@@ -60,25 +57,18 @@ impl Server {
         };
         let (end, asked_to_end) = oneshot::channel::<()>();
         let (at_end, ended) = mpsc::channel();
-        thread::Builder::new()
-            .name("otlp-receiver".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    for (listener, transport) in listeners {
-                        tokio::spawn(accept(listener, transport, Arc::clone(&shared)));
-                    }
-                    let _ = asked_to_end.await;
-                });
-                // Drops every task, and with it every socket, before the owner goes on.
-                drop(runtime);
-                drop(at_end);
-            })?;
-        Ok(Self {
-            http,
-            grpc,
-            end: Some(end),
-            ended,
-        })
+        thread::Builder::new().name("otlp-receiver".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                for (listener, transport) in listeners {
+                    tokio::spawn(accept(listener, transport, Arc::clone(&shared)));
+                }
+                let _ = asked_to_end.await;
+            });
+            // Drops every task, and with it every socket, before the owner goes on.
+            drop(runtime);
+            drop(at_end);
+        })?;
+        Ok(Self { http, grpc, end: Some(end), ended })
     }
 }
 
@@ -100,10 +90,7 @@ async fn accept(listener: tokio::net::TcpListener, transport: Transport, shared:
         tokio::task::yield_now().await;
         let _ = stream.set_nodelay(true);
         let counted = shared.count(|state| &mut state.connections);
-        let connection = Arc::new(Connection {
-            shared: Arc::clone(&shared),
-            task: OnceLock::new(),
-        });
+        let connection = Arc::new(Connection { shared: Arc::clone(&shared), task: OnceLock::new() });
         let serving = Arc::clone(&connection);
         let task = tokio::spawn(async move {
             let _counted = counted;
@@ -119,9 +106,7 @@ async fn serve(stream: tokio::net::TcpStream, transport: Transport, connection: 
     match transport {
         Transport::Http => {
             let service = service_fn(move |request| http::answer(request, Arc::clone(&connection)));
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(io, service)
-                .await;
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
         }
         Transport::Grpc => {
             let service = service_fn(move |request| grpc::answer(request, Arc::clone(&connection)));
@@ -206,42 +191,22 @@ const DRIP_PAUSE: Duration = Duration::from_secs(1);
 impl AnswerBody {
     pub(super) fn whole(bytes: impl Into<Bytes>, overlap: Counted) -> Self {
         let bytes = Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty());
-        Self {
-            content: Content::Whole(bytes),
-            _overlap: overlap,
-        }
+        Self { content: Content::Whole(bytes), _overlap: overlap }
     }
 
     pub(super) fn grpc(body: tonic::body::Body, overlap: Counted) -> Self {
-        Self {
-            content: Content::Grpc(body),
-            _overlap: overlap,
-        }
+        Self { content: Content::Grpc(body), _overlap: overlap }
     }
 
     pub(super) fn cut(bytes: impl Into<Bytes>, connection: Arc<Connection>, overlap: Counted) -> Self {
-        let content = Content::Cut {
-            bytes: Some(bytes.into()),
-            flushed: false,
-            connection,
-        };
-        Self {
-            content,
-            _overlap: overlap,
-        }
+        let content = Content::Cut { bytes: Some(bytes.into()), flushed: false, connection };
+        Self { content, _overlap: overlap }
     }
 
     pub(super) fn drip(first: impl Into<Bytes>, overlap: Counted) -> Self {
         let first = Some(first.into()).filter(|bytes: &Bytes| !bytes.is_empty());
         let pause = Box::pin(tokio::time::sleep(DRIP_PAUSE));
-        Self {
-            content: Content::Drip {
-                first,
-                pause,
-                left: DRIP,
-            },
-            _overlap: overlap,
-        }
+        Self { content: Content::Drip { first, pause, left: DRIP }, _overlap: overlap }
     }
 }
 
@@ -260,11 +225,7 @@ impl Body for AnswerBody {
                 let frame = ready!(Pin::new(body).poll_frame(context));
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
-            Content::Cut {
-                bytes,
-                flushed,
-                connection,
-            } => {
+            Content::Cut { bytes, flushed, connection } => {
                 if let Some(bytes) = bytes.take() {
                     return data(bytes);
                 }

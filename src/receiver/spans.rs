@@ -231,10 +231,7 @@ impl fmt::Display for Span {
 }
 
 fn find<'a>(attributes: &'a [(String, Value)], key: &str) -> Option<&'a Value> {
-    attributes
-        .iter()
-        .find(|(name, _)| name == key)
-        .map(|(_, value)| value)
+    attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value)
 }
 
 /// The spans of one trace id, as a tree: usually one run of a tool.
@@ -321,11 +318,8 @@ pub(super) fn traces(spans: &[Span]) -> Vec<Trace> {
 
 /// `spans` belong to one trace and are sorted. No recursion: a sender decides how deep a tree is.
 fn arrange(spans: &[&Span]) -> Trace {
-    let places: HashMap<&str, usize> = spans
-        .iter()
-        .enumerate()
-        .map(|(i, span)| (span.span_id(), i))
-        .collect();
+    let places: HashMap<&str, usize> =
+        spans.iter().enumerate().map(|(i, span)| (span.span_id(), i)).collect();
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); spans.len()];
     let mut tops = Vec::new();
     for (place, span) in spans.iter().enumerate() {

@@ -52,15 +52,8 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(script: Script, file: Option<File>) -> Self {
-        let state = State {
-            file,
-            ..State::default()
-        };
-        Self {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            script: Mutex::new(script),
-        }
+        let state = State { file, ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new(), script: Mutex::new(script) }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -101,13 +94,8 @@ impl Shared {
             }
             let mut state = self.state();
             while state.version == version {
-                let left = end
-                    .checked_duration_since(Instant::now())
-                    .filter(|left| !left.is_zero())?;
-                let waited = self
-                    .changed
-                    .wait_timeout(state, left)
-                    .unwrap_or_else(PoisonError::into_inner);
+                let left = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+                let waited = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
                 state = waited.0;
             }
         }
@@ -122,10 +110,7 @@ impl Shared {
         state.version += 1;
         drop(state);
         self.changed.notify_all();
-        Counted {
-            shared: Arc::clone(self),
-            of,
-        }
+        Counted { shared: Arc::clone(self), of }
     }
 }
 
@@ -164,15 +149,12 @@ impl State {
         self.outside.merge(std::mem::take(&mut content.outside));
         self.rejected += content.violations.len() as u64;
         let room = MAX_VIOLATIONS.saturating_sub(self.violations.len());
-        self.violations
-            .extend(content.violations.iter().take(room).cloned());
+        self.violations.extend(content.violations.iter().take(room).cloned());
         if !answer.accepts() {
             return Ok(None);
         }
 
-        content
-            .spans
-            .truncate(content.spans.len().saturating_sub(answer.rejects()));
+        content.spans.truncate(content.spans.len().saturating_sub(answer.rejects()));
         let mut new_ids = HashSet::new();
         let received = content.spans.len();
         content.spans.retain(|span| {

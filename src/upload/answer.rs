@@ -1,6 +1,8 @@
 //! What an uploader sends, and what an answer to it means. No I/O happens here.
 
 use std::time::Duration;
+#[cfg(feature = "http")]
+use std::time::SystemTime;
 
 use crate::data_points::DataPoints;
 use crate::span::{Span, Tool};
@@ -20,10 +22,7 @@ pub(crate) enum Answer {
     /// "Partial Success"). A message without rejected spans is a warning.
     Delivered { rejected: u64, warned: bool },
     /// Keep everything and come back later; not before `after`, if the server said so.
-    Retry {
-        after: Option<Duration>,
-        kind: FailureKind,
-    },
+    Retry { after: Option<Duration>, kind: FailureKind },
     /// This request must not be sent again as it is.
     Refused { kind: FailureKind },
 }
@@ -47,4 +46,155 @@ pub(crate) enum FailureKind {
     TooLarge,
     /// The settings of the destination cannot be used: an endpoint, a header, a certificate file.
     Settings,
+}
+
+impl std::fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FailureKind::Connection => f.write_str("connection"),
+            FailureKind::Timeout => f.write_str("timeout"),
+            FailureKind::Tls => f.write_str("tls"),
+            FailureKind::Http(status) => write!(f, "http {status}"),
+            FailureKind::Grpc(code) => write!(f, "grpc {code}"),
+            FailureKind::NotOtlp => f.write_str("not otlp"),
+            FailureKind::TooLarge => f.write_str("too large"),
+            FailureKind::Settings => f.write_str("settings"),
+        }
+    }
+}
+
+/// All of it was accepted, without a word.
+pub(crate) const DELIVERED: Answer = Answer::Delivered { rejected: 0, warned: false };
+
+/// What an HTTP status decides by itself; nothing for a success, whose body decides.
+pub(crate) fn of_http_status(status: u16, after: Option<Duration>) -> Option<Answer> {
+    let kind = FailureKind::Http(status);
+    match status {
+        200..=299 => None,
+        413 => Some(Answer::Refused { kind: FailureKind::TooLarge }),
+        429 | 502 | 503 | 504 => Some(Answer::Retry { after, kind }),
+        // "Network Authentication Required" is never the server's own (RFC 6585): something on the way, such as a
+        // captive portal, wants a login first.
+        511 => Some(Answer::Retry { after: None, kind: FailureKind::NotOtlp }),
+        400..=599 => Some(Answer::Refused { kind }),
+        // A redirect is not followed, since credentials and spans are for one destination only; nor is it a
+        // refusal, since a captive portal redirects too.
+        _ => Some(Answer::Retry { after: None, kind }),
+    }
+}
+
+/// What a gRPC status other than OK means; `delay` is the server's `RetryInfo` (OTLP specification, "Failures").
+pub(crate) fn of_grpc_status(code: i32, delay: Option<Duration>) -> Answer {
+    const CANCELLED: i32 = 1;
+    const DEADLINE_EXCEEDED: i32 = 4;
+    const RESOURCE_EXHAUSTED: i32 = 8;
+    const ABORTED: i32 = 10;
+    const OUT_OF_RANGE: i32 = 11;
+    const UNAVAILABLE: i32 = 14;
+    const DATA_LOSS: i32 = 15;
+
+    let kind = FailureKind::Grpc(code);
+    match code {
+        CANCELLED | DEADLINE_EXCEEDED | ABORTED | OUT_OF_RANGE | UNAVAILABLE | DATA_LOSS => {
+            Answer::Retry { after: delay, kind }
+        }
+        RESOURCE_EXHAUSTED if delay.is_some() => Answer::Retry { after: delay, kind },
+        _ => Answer::Refused { kind },
+    }
+}
+
+/// What a partial success says. The Collector sends an empty one with every success.
+pub(crate) fn of_partial_success(rejected: i64, has_message: bool) -> Answer {
+    let rejected = u64::try_from(rejected).unwrap_or(0);
+    Answer::Delivered { rejected, warned: rejected == 0 && has_message }
+}
+
+/// Nothing is lost: what went wrong may be right the next time.
+pub(crate) fn retry(kind: FailureKind) -> Answer {
+    Answer::Retry { after: None, kind }
+}
+
+/// Reads `Retry-After`: seconds, or an HTTP date, of which one that has passed means at once.
+#[cfg(feature = "http")]
+pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // So long that it does not matter, and short enough to be added to a time.
+        let seconds = value.parse().unwrap_or(u32::MAX);
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_http_status_is_retried_only_where_otlp_says_so() {
+        let after = Some(Duration::from_secs(7));
+        for status in [200, 202, 204] {
+            assert_eq!(of_http_status(status, after), None);
+        }
+        for status in [429, 502, 503, 504] {
+            let kind = FailureKind::Http(status);
+            assert_eq!(of_http_status(status, after), Some(Answer::Retry { after, kind }));
+        }
+        for status in [400, 401, 403, 404, 405, 408, 415, 422, 500, 501, 505, 599] {
+            assert_eq!(
+                of_http_status(status, after),
+                Some(Answer::Refused { kind: FailureKind::Http(status) })
+            );
+        }
+        for status in [301, 302, 303, 307, 308] {
+            assert_eq!(of_http_status(status, after), Some(retry(FailureKind::Http(status))));
+        }
+        assert_eq!(of_http_status(413, after), Some(Answer::Refused { kind: FailureKind::TooLarge }));
+        assert_eq!(of_http_status(511, after), Some(retry(FailureKind::NotOtlp)));
+    }
+
+    #[test]
+    fn a_grpc_status_is_retried_only_where_otlp_says_so() {
+        for after in [None, Some(Duration::from_secs(2))] {
+            for code in [1, 4, 10, 11, 14, 15] {
+                assert_eq!(
+                    of_grpc_status(code, after),
+                    Answer::Retry { after, kind: FailureKind::Grpc(code) }
+                );
+            }
+            for code in [2, 3, 5, 6, 7, 9, 12, 13, 16, 99] {
+                assert_eq!(of_grpc_status(code, after), Answer::Refused { kind: FailureKind::Grpc(code) });
+            }
+        }
+        let kind = FailureKind::Grpc(8);
+        assert_eq!(of_grpc_status(8, None), Answer::Refused { kind });
+        let after = Some(Duration::ZERO);
+        assert_eq!(of_grpc_status(8, after), Answer::Retry { after, kind });
+    }
+
+    #[test]
+    fn a_partial_success_is_never_retried() {
+        assert_eq!(of_partial_success(0, false), DELIVERED);
+        assert_eq!(of_partial_success(0, true), Answer::Delivered { rejected: 0, warned: true });
+        assert_eq!(of_partial_success(3, true), Answer::Delivered { rejected: 3, warned: false });
+        assert_eq!(of_partial_success(-3, false), DELIVERED);
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        // Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let seconds = |count| Some(Duration::from_secs(count));
+        assert_eq!(retry_after("120", now), seconds(120));
+        assert_eq!(retry_after(" 0 ", now), seconds(0));
+        assert_eq!(retry_after("99999999999999999999", now), seconds(u32::MAX.into()));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:07 GMT", now), seconds(30));
+        assert_eq!(retry_after("Sunday, 06-Nov-94 08:50:07 GMT", now), seconds(30));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), seconds(0));
+        for value in ["", "soon", "-1", "1.5", "+3"] {
+            assert_eq!(retry_after(value, now), None, "{value}");
+        }
+    }
 }

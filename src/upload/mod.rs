@@ -1,4 +1,29 @@
 //! The uploader: how runs leave the spool.
 
 pub(crate) mod answer;
+#[cfg(feature = "http")]
+mod body;
+pub(crate) mod detach;
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
+pub(crate) mod drain;
+#[cfg(feature = "grpc")]
+pub(crate) mod grpc;
+#[cfg(feature = "http")]
+pub(crate) mod http;
+#[cfg(feature = "http")]
+mod proxy;
+#[cfg(feature = "http")]
+mod response;
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
+pub(crate) mod sdk_data;
+#[cfg(any(feature = "http", feature = "grpc"))]
 pub(crate) mod settings;
+#[cfg(all(test, feature = "http", feature = "grpc"))]
+mod testing;
+#[cfg(any(feature = "http", feature = "grpc"))]
+mod tls;
+#[cfg(any(feature = "http", feature = "grpc"))]
+pub(crate) mod transport;
+
+/// Whether this build can send at all.
+pub(crate) const CAN_DELIVER: bool = cfg!(any(feature = "http", feature = "grpc"));

@@ -30,9 +30,7 @@ fn generated_code_is_what_the_proto_files_say() {
             std::fs::write(committed.join(&name), &code).unwrap();
         }
         // Line ends may have been changed by the checkout.
-        let old = std::fs::read_to_string(committed.join(&name))
-            .unwrap_or_default()
-            .replace("\r\n", "\n");
+        let old = std::fs::read_to_string(committed.join(&name)).unwrap_or_default().replace("\r\n", "\n");
         assert!(
             old == code,
             "src/receiver/generated/{name} is not what proto/ says; run the test with {REGENERATE}=1 and commit"
@@ -46,8 +44,5 @@ fn generated_code_is_what_the_proto_files_say() {
         .filter(|name| name != "mod.rs")
         .collect();
     files.sort();
-    assert_eq!(
-        files, names,
-        "src/receiver/generated holds files that no definition makes"
-    );
+    assert_eq!(files, names, "src/receiver/generated holds files that no definition makes");
 }

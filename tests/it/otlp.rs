@@ -24,11 +24,7 @@ pub(crate) fn text(key: &str, value: &str) -> KeyValue {
 }
 
 pub(crate) fn attribute(key: &str, value: any_value::Value) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-        ..KeyValue::default()
-    }
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
 /// A span of trace 1 without a parent, from `start` to 10 ns later.
@@ -45,10 +41,7 @@ pub(crate) fn span(id: u8, name: &str, start: u64) -> Span {
 }
 
 pub(crate) fn child(parent: u8, id: u8, name: &str, start: u64) -> Span {
-    Span {
-        parent_span_id: vec![parent; 8],
-        ..span(id, name, start)
-    }
+    Span { parent_span_id: vec![parent; 8], ..span(id, name, start) }
 }
 
 pub(crate) fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
@@ -57,18 +50,11 @@ pub(crate) fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
         version: "0.1".to_owned(),
         ..InstrumentationScope::default()
     };
-    let resource = Resource {
-        attributes: vec![text("service.name", "dotnet")],
-        ..Resource::default()
-    };
+    let resource = Resource { attributes: vec![text("service.name", "dotnet")], ..Resource::default() };
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(resource),
-            scope_spans: vec![ScopeSpans {
-                scope: Some(scope),
-                spans,
-                ..ScopeSpans::default()
-            }],
+            scope_spans: vec![ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() }],
             ..ResourceSpans::default()
         }],
     }
@@ -101,9 +87,7 @@ impl Got {
     pub(crate) fn partial_success(&self) -> Option<(i64, String)> {
         assert_eq!((self.status, self.header("content-type")), (200, PROTOBUF));
         let response = ExportTraceServiceResponse::decode(&self.body[..]).unwrap();
-        response
-            .partial_success
-            .map(|partial| (partial.rejected_spans, partial.error_message))
+        response.partial_success.map(|partial| (partial.rejected_spans, partial.error_message))
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -146,11 +130,7 @@ pub(crate) fn post_with(
     let mut response = request.send(body)?;
     let body = response.body_mut().with_config().limit(1 << 20).read_to_vec()?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Ok(Got {
-        status,
-        body,
-        headers,
-    })
+    Ok(Got { status, body, headers })
 }
 
 /// Sends protobuf over HTTP.
@@ -169,10 +149,7 @@ pub(crate) fn send_grpc(
     compression: Option<CompressionEncoding>,
     timeout: Duration,
 ) -> Result<ExportTraceServiceResponse, tonic::Status> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let channel = tonic::transport::Endpoint::from_shared(receiver.grpc_endpoint())
             .unwrap()
@@ -185,9 +162,7 @@ pub(crate) fn send_grpc(
             client = client.send_compressed(compression);
         }
         let mut request = tonic::Request::new(request(spans));
-        request
-            .metadata_mut()
-            .insert("x-planted", "leaked".parse().unwrap());
+        request.metadata_mut().insert("x-planted", "leaked".parse().unwrap());
         client.export(request).await.map(tonic::Response::into_inner)
     })
 }

@@ -22,21 +22,13 @@ fn run() -> Vec<Span> {
         text("error.type", "_OTHER"),
         text("dotnet.command", "build"),
     ];
-    root.status = Some(Status {
-        code: 2,
-        message: String::new(),
-    });
+    root.status = Some(Status { code: 2, message: String::new() });
     let mut late = child(1, 3, "target", 120);
     late.attributes = vec![
         text("dotnet.framework", "netcoreapp1.1"),
         attribute("incremental", any_value::Value::BoolValue(false)),
     ];
-    vec![
-        child(3, 4, "compile", 121),
-        child(1, 2, "target", 110),
-        late,
-        root,
-    ]
+    vec![child(3, 4, "compile", 121), child(1, 2, "target", 110), late, root]
 }
 
 const RUN: &str = "\
@@ -53,20 +45,11 @@ fn a_run_is_a_tree_over_http_and_grpc_compressed_or_not() {
         &|receiver| {
             let headers = [("content-type", PROTOBUF), ("content-encoding", "gzip")];
             assert_eq!(
-                post(receiver, "/v1/traces", &headers, &gzip(&bytes(run())))
-                    .unwrap()
-                    .partial_success(),
+                post(receiver, "/v1/traces", &headers, &gzip(&bytes(run()))).unwrap().partial_success(),
                 None
             );
         },
-        &|receiver| {
-            assert_eq!(
-                send_grpc(receiver, run(), None, PATIENCE)
-                    .unwrap()
-                    .partial_success,
-                None
-            )
-        },
+        &|receiver| assert_eq!(send_grpc(receiver, run(), None, PATIENCE).unwrap().partial_success, None),
         &|receiver| {
             let answer = send_grpc(receiver, run(), Some(CompressionEncoding::Gzip), PATIENCE);
             assert_eq!(answer.unwrap().partial_success, None);
@@ -80,10 +63,7 @@ fn a_run_is_a_tree_over_http_and_grpc_compressed_or_not() {
         assert_eq!(receiver.outside_contract(), [""; 0], "way {way}");
         let requests = receiver.requests();
         assert_eq!(requests.len(), 1);
-        assert_eq!(
-            requests[0].transport(),
-            if way < 2 { Transport::Http } else { Transport::Grpc }
-        );
+        assert_eq!(requests[0].transport(), if way < 2 { Transport::Http } else { Transport::Grpc });
         assert_eq!(requests[0].encoding(), Some(Encoding::Protobuf));
         assert_eq!(requests[0].is_gzip(), way % 2 == 1, "way {way}");
         assert_eq!(requests[0].spans().len(), 4);

@@ -1,0 +1,101 @@
+//! What of the approved data points applies to this run: by audience, by the tool's version, and by what the
+//! person has been told of.
+
+use tracing::Metadata;
+
+use crate::data_points::{Audience, DataPoints, Version};
+use crate::destination::ChosenBy;
+
+/// The spans and data points that this run may record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowlist {
+    pub(crate) data_points: &'static DataPoints,
+    /// One bit for each approved span, by position.
+    spans: u64,
+    /// One bit for each data point, by position.
+    values: u64,
+}
+
+/// What decides whether one entry of the file applies.
+struct Terms<'a> {
+    audience: Audience,
+    since: &'a Version,
+    until: Option<&'a Version>,
+}
+
+impl Allowlist {
+    /// `tool` is the running version; `told` is the version whose notice the person saw, or nothing if all of
+    /// it counts as told; `narrowed_to` are the only keys that the machine's policy allows, if it says so.
+    pub(crate) fn new(
+        data_points: &'static DataPoints,
+        chosen_by: ChosenBy,
+        tool: Option<&Version>,
+        told: Option<&Version>,
+        narrowed_to: Option<&[String]>,
+    ) -> Self {
+        let applies = |terms: Terms<'_>| {
+            (chosen_by == ChosenBy::Operator || terms.audience == Audience::Maker)
+                && told.is_none_or(|told| !told.is_before(terms.since))
+                && match (terms.until, tool) {
+                    (Some(until), Some(tool)) => tool.is_before(until),
+                    // A tool without a readable version cannot show that the time is not up.
+                    (Some(_), None) => false,
+                    (None, _) => true,
+                }
+        };
+        let bits = |entries: &mut dyn Iterator<Item = Terms<'_>>| {
+            entries
+                .enumerate()
+                .filter(|(_, terms)| applies(Terms { ..*terms }))
+                .fold(0, |bits, (position, _)| bits | 1 << position)
+        };
+        let spans = bits(&mut data_points.spans.iter().map(|span| Terms {
+            audience: span.audience,
+            since: &span.since,
+            until: span.until.as_ref(),
+        }));
+        let values = bits(&mut data_points.data_points.iter().map(|data_point| Terms {
+            audience: data_point.audience,
+            since: &data_point.since,
+            until: data_point.until.as_ref(),
+        }));
+        let allowed = data_points.data_points.iter().enumerate().filter(|(_, data_point)| {
+            narrowed_to.is_none_or(|keys| keys.iter().any(|key| key == data_point.key))
+        });
+        let values = values & allowed.fold(0, |bits, (position, _)| bits | 1 << position);
+        Self { data_points, spans, values }
+    }
+
+    /// The newest `since` of everything in the file: what a notice must be of to tell of all.
+    pub(crate) fn newest(data_points: &DataPoints) -> Option<Version> {
+        let spans = data_points.spans.iter().map(|span| span.since);
+        let values = data_points.data_points.iter().map(|data_point| data_point.since);
+        spans.chain(values).reduce(|newest, since| if newest.is_before(&since) { since } else { newest })
+    }
+
+    /// The position of the approved span that this call site makes, if it makes one.
+    pub(crate) fn span(&self, metadata: &Metadata<'_>) -> Option<u8> {
+        if self.spans == 0 || !metadata.is_span() {
+            return None;
+        }
+        let position = self.data_points.span(metadata.name(), metadata.target())?;
+        let approved = &self.data_points.spans[usize::from(position)];
+        (self.spans >> position & 1 == 1 && *metadata.level() <= approved.level).then_some(position)
+    }
+
+    /// Whether this data point applies.
+    pub(crate) fn has(&self, position: u8) -> bool {
+        self.values >> position & 1 == 1
+    }
+
+    /// The most verbose level at which a span is recorded.
+    pub(crate) fn level(&self) -> Option<tracing::Level> {
+        self.data_points
+            .spans
+            .iter()
+            .enumerate()
+            .filter(|(position, _)| self.spans >> position & 1 == 1)
+            .map(|(_, span)| span.level)
+            .max()
+    }
+}

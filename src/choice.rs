@@ -1,0 +1,161 @@
+//! What the person chose for one tool: a small file that only we write, so it is read without a TOML library.
+//!
+//! It is valid TOML all the same. Whatever is not exactly what we write is unreadable, and unreadable means off.
+
+use std::fmt::Write as _;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use crate::data_points::Version;
+use crate::platform;
+
+/// The file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Choice {
+    /// `telemetry on` or `off`; nothing while the person has not said.
+    pub(crate) telemetry: Option<bool>,
+    /// The tool's version whose notice this person saw.
+    pub(crate) notice: Option<Version>,
+    /// When the notice was last printed to something that is not a terminal: seconds since the Unix epoch.
+    pub(crate) printed: Option<u64>,
+}
+
+/// What a look at the file gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChoiceRead {
+    /// There is no file.
+    Missing,
+    Read(Choice),
+    /// There is one that we cannot read, or did not write: off.
+    Unreadable,
+}
+
+/// Larger than anything we write.
+const LARGEST: u64 = 4096;
+
+impl Choice {
+    pub(crate) fn read(path: &Path) -> ChoiceRead {
+        let mut file = match platform::open_own(path, false, false) {
+            Ok((file, metadata)) if metadata.len() <= LARGEST => file,
+            Ok(_) => return ChoiceRead::Unreadable,
+            Err(error) if is_missing(&error) => return ChoiceRead::Missing,
+            Err(_) => return ChoiceRead::Unreadable,
+        };
+        // One read is enough for a file of this size, and a short one fails the parse.
+        let mut bytes = [0; LARGEST as usize];
+        match file.read(&mut bytes) {
+            Ok(length) => std::str::from_utf8(&bytes[..length])
+                .ok()
+                .and_then(Self::parse)
+                .map_or(ChoiceRead::Unreadable, ChoiceRead::Read),
+            Err(_) => ChoiceRead::Unreadable,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut choice = Self::default();
+        if !text.ends_with('\n') {
+            return None;
+        }
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (key, value) = line.split_once('=')?;
+            let value = value.trim();
+            let quoted = || value.strip_prefix('"')?.strip_suffix('"');
+            let fresh = match key.trim() {
+                "telemetry" => {
+                    let on = match quoted()? {
+                        "on" => true,
+                        "off" => false,
+                        _ => return None,
+                    };
+                    choice.telemetry.replace(on).is_none()
+                }
+                "notice" => choice.notice.replace(Version::parse(quoted()?)?).is_none(),
+                "printed" => choice.printed.replace(value.parse().ok()?).is_none(),
+                _ => false,
+            };
+            if !fresh {
+                return None;
+            }
+        }
+        Some(choice)
+    }
+
+    fn render(&self, tool: &str) -> String {
+        let mut text = format!("# Written by `{tool} telemetry on` and `{tool} telemetry off`.\n");
+        if let Some(on) = self.telemetry {
+            let _ = writeln!(text, "telemetry = \"{}\"", if on { "on" } else { "off" });
+        }
+        if let Some(notice) = self.notice {
+            let _ = writeln!(text, "notice = \"{notice}\"");
+        }
+        if let Some(printed) = self.printed {
+            let _ = writeln!(text, "printed = {printed}");
+        }
+        text
+    }
+
+    /// Replaces the file in one step.
+    pub(crate) fn write(&self, path: &Path, tool: &str) -> io::Result<()> {
+        let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        platform::create_private_dir(folder)?;
+        replace_file(path, self.render(tool).as_bytes())
+    }
+}
+
+/// Writes a private file beside `path` and renames it there, so that a reader sees the old or the new one.
+pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{:016x}.tmp", crate::ids::random_number()));
+    let temporary = path.with_file_name(name);
+    let written = platform::create_private(&temporary)
+        .and_then(|mut file| file.write_all(content))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// No such file, or no such folder because a part of the path is a file.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let choice =
+            Choice { telemetry: Some(false), notice: Version::parse("1.2.3-rc.1"), printed: Some(7) };
+        assert_eq!(Choice::parse(&choice.render("dotnet")), Some(choice));
+        assert_eq!(Choice::parse(&Choice::default().render("dotnet")), Some(Choice::default()));
+    }
+
+    #[test]
+    fn anything_else_is_unreadable() {
+        for text in [
+            "telemetry = \"on\"",
+            "telemetry = on\n",
+            "telemetry = \"enabled\"\n",
+            "telemetry = \"on\"\ntelemetry = \"off\"\n",
+            "telemetry = \"on\"\nfuture = 1\n",
+            "notice = \"everything\"\n",
+            "garbage\n",
+        ] {
+            assert_eq!(Choice::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_unreadable_or_says_less_but_never_on() {
+        let whole =
+            Choice { telemetry: Some(false), notice: Version::parse("1.0.0"), printed: None }.render("t");
+        for length in 0..whole.len() {
+            let on = Choice::parse(&whole[..length]).and_then(|choice| choice.telemetry);
+            assert_ne!(on, Some(true), "cut at {length}");
+        }
+    }
+}

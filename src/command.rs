@@ -1,0 +1,137 @@
+//! `<tool> telemetry …` as plain functions: what a person can ask of a tool's telemetry. With the feature `clap`
+//! there is a ready subcommand beside them.
+
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+mod show;
+mod status;
+#[cfg(feature = "clap")]
+mod subcommand;
+
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+pub use show::{ShownRun, ShownState};
+pub use status::{DestinationStatus, Status};
+#[cfg(feature = "clap")]
+pub use subcommand::TelemetryCommand;
+
+use std::time::{Duration, Instant};
+
+use crate::choice::Choice;
+use crate::consent::Reason;
+use crate::destination::Found;
+use crate::env::Environment;
+use crate::error::Error;
+use crate::notice::notice_version;
+use crate::platform;
+use crate::spool::counters::Outcome;
+use crate::spool::dir::SpoolDir;
+use crate::spool::discard::{Deleted, discard};
+use crate::survey::{Places, Survey};
+use crate::telemetry::Telemetry;
+use crate::upload::detach::{self, Purpose};
+
+/// How a flush ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing that could be delivered is left.
+    NothingLeft,
+    /// Something waits still: the receiver cannot be reached, or asked to come later.
+    StillPending,
+}
+
+/// Longer than an uploader lives.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(65);
+
+impl Telemetry {
+    /// `telemetry on`: the person wants telemetry. Counts as having seen the notice. Records nothing itself.
+    ///
+    /// # Errors
+    ///
+    /// The choice could not be written, or there is no home folder to write it to.
+    pub fn turn_on(&self) -> Result<(), Error> {
+        self.abandon();
+        self.choose(true).map(|_| ())
+    }
+
+    /// `telemetry off`: the person does not want telemetry. Deletes at once what waits and what is kept, for
+    /// every destination. Records nothing itself.
+    ///
+    /// # Errors
+    ///
+    /// The choice could not be written: then nothing is deleted, and telemetry is as it was.
+    pub fn turn_off(&self) -> Result<Deleted, Error> {
+        self.abandon();
+        let places = self.choose(false)?;
+        Ok(self.discard_all(&places, Outcome::OptedOut))
+    }
+
+    /// `telemetry purge`: deletes at once what waits and what is kept, and changes nothing else.
+    ///
+    /// # Errors
+    ///
+    /// There is no home folder of this user's.
+    pub fn purge(&self) -> Result<Deleted, Error> {
+        self.abandon();
+        let places = self.places()?;
+        Ok(self.discard_all(&places, Outcome::Purged))
+    }
+
+    /// `telemetry flush`: sends now and waits, at most a minute. Our own backoff does not hold it up; a wait that
+    /// the receiver asked for does.
+    ///
+    /// # Errors
+    ///
+    /// Telemetry is off, or the uploader could not be started.
+    pub fn flush(&self) -> Result<Flushed, Error> {
+        self.abandon();
+        let environment = Environment::process();
+        let survey = Survey::take(self.settings(), environment);
+        if !survey.decision.on {
+            return Err(Error::off(survey.decision.reason.to_string()));
+        }
+        let (Found::Destination(destination), Some(places)) = (&survey.found, &survey.places) else {
+            return Err(Error::off(Reason::NoDestination.to_string()));
+        };
+        let spool = SpoolDir::new(&places.state_home, self.settings().name, &destination.folder());
+        if spool.check().is_err() {
+            return Ok(Flushed::NothingLeft);
+        }
+        let uploader = detach::start(environment, destination, Purpose::Flush).map_err(Error::uploader)?;
+        let started = Instant::now();
+        loop {
+            match platform::child_ended(uploader) {
+                Ok(Some(0)) => return Ok(Flushed::NothingLeft),
+                Ok(None) if started.elapsed() < FLUSH_PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(2))
+                }
+                _ => return Ok(Flushed::StillPending),
+            }
+        }
+    }
+
+    fn places(&self) -> Result<Places, Error> {
+        Places::find(self.settings().name, Environment::process()).ok_or_else(Error::no_home)
+    }
+
+    fn choose(&self, on: bool) -> Result<Places, Error> {
+        let places = self.places()?;
+        let notice = self.settings().data_points.and_then(notice_version).filter(|_| on);
+        // A choice replaces whatever the file said, also when it could not be read.
+        let choice = Choice { telemetry: Some(on), notice, printed: None };
+        choice
+            .write(&places.choice_file, self.settings().name)
+            .map_err(|error| Error::file("write", &places.choice_file, error))?;
+        Ok(places)
+    }
+
+    fn discard_all(&self, places: &Places, outcome: Outcome) -> Deleted {
+        let tool = self.settings().name;
+        let mut all = Deleted::default();
+        for destination in SpoolDir::destinations(&places.state_home, tool) {
+            let deleted = discard(&SpoolDir::new(&places.state_home, tool, &destination), outcome);
+            all.pending += deleted.pending;
+            all.kept += deleted.kept;
+            all.bytes += deleted.bytes;
+        }
+        all
+    }
+}

@@ -1,0 +1,133 @@
+//! `telemetry show`: the runs that wait and the last that were sent.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::data_points::DataPoints;
+use crate::env::Environment;
+use crate::platform;
+use crate::span::{LineWriter, Tool};
+use crate::spool::dir::{RunState, SpoolDir};
+use crate::spool::limits;
+use crate::spool::read::{RecordedRun, read_run};
+use crate::spool::run_file::LARGEST_RUN;
+use crate::survey::Places;
+use crate::telemetry::Telemetry;
+use crate::tree;
+
+/// A run as `telemetry show` tells it.
+#[derive(Debug)]
+pub struct ShownRun {
+    /// `maker`, or scheme, host and port.
+    pub destination: String,
+    /// Whether it waits or was delivered.
+    pub state: ShownState,
+    run: RecordedRun,
+    data_points: &'static DataPoints,
+    tool: &'static str,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownState {
+    /// Being written, or left by a process that died.
+    Open,
+    /// Complete, and waiting.
+    Pending,
+    /// Delivered; kept for at most 7 days.
+    Sent,
+}
+
+impl ShownState {
+    fn name(self) -> &'static str {
+        match self {
+            ShownState::Open => "being written",
+            ShownState::Pending => "pending",
+            ShownState::Sent => "sent",
+        }
+    }
+}
+
+impl Telemetry {
+    /// `telemetry show`: the runs that wait, and the last that were sent, oldest first. Reads only; records
+    /// nothing about itself.
+    pub fn runs(&self) -> Vec<ShownRun> {
+        self.abandon();
+        let builder = self.settings();
+        let mut shown = Vec::new();
+        let (Some(places), Some(data_points)) =
+            (Places::find(builder.name, Environment::process()), builder.data_points)
+        else {
+            return shown;
+        };
+        for destination in SpoolDir::destinations(&places.state_home, builder.name) {
+            let spool = SpoolDir::new(&places.state_home, builder.name, &destination);
+            if spool.check().is_err() {
+                continue;
+            }
+            for (folder, is_sent) in [(spool.sent(), true), (spool.runs(), false)] {
+                for entry in limits::list(&folder).runs {
+                    let (name, state) = match (entry.state, is_sent) {
+                        (RunState::Open, _) => (entry.name.open(), ShownState::Open),
+                        (RunState::Sealed, true) => (entry.name.sealed(), ShownState::Sent),
+                        (RunState::Sealed, false) => (entry.name.sealed(), ShownState::Pending),
+                    };
+                    let Some(run) = read(&folder.join(name), data_points, builder.name) else {
+                        continue;
+                    };
+                    let destination = destination.clone();
+                    shown.push(ShownRun { destination, state, run, data_points, tool: builder.name });
+                }
+            }
+        }
+        shown
+    }
+}
+
+impl ShownRun {
+    /// The id under which the receiver knows the run: 32 hexadecimal digits.
+    pub fn trace_id(&self) -> String {
+        self.run.spans.first().map_or_else(String::new, |run| {
+            run.trace_id.iter().fold(String::new(), |mut id, byte| {
+                let _ = write!(id, "{byte:02x}");
+                id
+            })
+        })
+    }
+
+    /// The OTLP as it is sent: JSON Lines, one span a line.
+    pub fn otlp_json(&self) -> String {
+        let mut lines = String::new();
+        let writer = LineWriter::new(self.data_points, Tool { name: self.tool, version: &self.run.version });
+        for span in &self.run.spans {
+            writer.write(span, &mut lines);
+        }
+        lines
+    }
+
+    /// The run as a readable tree.
+    pub fn tree(&self) -> String {
+        let started = self.run.spans.first().map_or(0, |run| run.start);
+        format!(
+            "{}  {}  {} {}  {}: {}\n{}",
+            self.trace_id(),
+            httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_nanos(started)),
+            self.tool,
+            self.run.version,
+            self.state.name(),
+            self.destination,
+            tree::render(&self.run.spans, self.data_points, self.tool),
+        )
+    }
+}
+
+fn read(path: &std::path::Path, data_points: &'static DataPoints, tool: &str) -> Option<RecordedRun> {
+    let (mut file, metadata) = platform::open_own(path, false, false).ok()?;
+    if metadata.len() > 2 * LARGEST_RUN {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    read_run(&bytes, data_points, tool)
+}

@@ -1,0 +1,327 @@
+//! Where a run goes: fixed when it starts, and one set of settings that never mixes two sources.
+
+use crate::env::{self, Environment, Wish};
+
+/// The destination of this process's run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Destination {
+    pub(crate) chosen_by: ChosenBy,
+    /// Where requests go. For HTTP the whole address of the traces signal.
+    pub(crate) endpoint: Endpoint,
+    /// The other settings of the same source, by their names in [`env::OTLP_SETTINGS`].
+    pub(crate) settings: Vec<(&'static str, String)>,
+    /// Settings that were ignored, and why.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Who chose the destination. An operator gets what is meant for operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChosenBy {
+    /// The tool's author.
+    Maker,
+    /// The person, or the machine's administrator.
+    Operator,
+}
+
+/// An address, taken apart as far as we need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    /// As it is used, the path included.
+    pub(crate) address: String,
+    https: bool,
+    /// Lower case; an IPv6 address without its brackets.
+    host: String,
+    port: u16,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    Destination(Destination),
+    /// Nobody named one: nothing is recorded.
+    None,
+    /// One was named that cannot be used: nothing is recorded, and nothing goes anywhere else instead.
+    Unusable(String),
+}
+
+/// What the author and the administrator named.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Named {
+    /// The author's endpoint.
+    pub(crate) maker: Option<&'static str>,
+    /// The policy's endpoint, and the settings that go with it.
+    pub(crate) policy: Option<(String, Vec<(&'static str, String)>)>,
+}
+
+impl Destination {
+    /// The name of its folder: `maker`, or scheme, host and port. Never a user, a path or a query.
+    pub(crate) fn folder(&self) -> String {
+        match self.chosen_by {
+            ChosenBy::Maker => "maker".to_owned(),
+            ChosenBy::Operator => self.endpoint.origin("-"),
+        }
+    }
+
+    /// How people read it: scheme, host and port.
+    pub(crate) fn origin(&self) -> String {
+        self.endpoint.origin("://")
+    }
+
+    /// Finds the destination: the policy's; else, unless the author named one of his own, the variables'; else
+    /// the maker's. `localhost:4318` is never assumed.
+    pub(crate) fn find(environment: Environment<'_>, wish: Wish, named: &Named) -> Found {
+        if let Some((address, settings)) = &named.policy {
+            return Self::operator(address, settings.clone(), true);
+        }
+        let variables: &[&str] = match environment.raw(env::UPLOADER) {
+            Some(_) => &[env::UPLOADER_OTLP],
+            None => &[env::OTEL_EXPORTER_OTLP_TRACES, env::OTEL_EXPORTER_OTLP],
+        };
+        if named.maker.is_none() || wish == Wish::Otlp || environment.raw(env::UPLOADER).is_some() {
+            if let Some((variable, address)) = environment.otlp(variables, "ENDPOINT") {
+                let settings = env::OTLP_SETTINGS
+                    .into_iter()
+                    .filter(|setting| *setting != "ENDPOINT")
+                    .filter_map(|setting| Some((setting, environment.otlp(variables, setting)?.1)))
+                    .collect();
+                let is_base = variable == format!("{}ENDPOINT", env::OTEL_EXPORTER_OTLP);
+                return Self::operator(&address, settings, is_base);
+            }
+        }
+        let Some(address) = named.maker else {
+            return Found::None;
+        };
+        match Endpoint::parse(address, false, false) {
+            Some(endpoint) if endpoint.https || endpoint.is_loopback() => Found::Destination(Self {
+                chosen_by: ChosenBy::Maker,
+                endpoint,
+                settings: Vec::new(),
+                warnings: Vec::new(),
+            }),
+            Some(_) => Found::Unusable("the maker's endpoint must be an https address".to_owned()),
+            None => Found::Unusable("the maker's endpoint is not an http or https address".to_owned()),
+        }
+    }
+
+    /// `is_base`: the address is a base to which the signal's path is added.
+    fn operator(address: &str, settings: Vec<(&'static str, String)>, is_base: bool) -> Found {
+        let setting =
+            |wanted: &str| settings.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
+        let grpc = setting("PROTOCOL") == Some("grpc");
+        let insecure = setting("INSECURE").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let parsed = Endpoint::parse(address, grpc, insecure);
+        let Some(mut endpoint) = parsed else {
+            // The value may hold credentials: it is not repeated.
+            return Found::Unusable("the endpoint is not an http or https address".to_owned());
+        };
+        if is_base && !grpc {
+            endpoint.add_path("v1/traces");
+        }
+        let mut warnings = Vec::new();
+        if let Some(protocol) = setting("PROTOCOL")
+            && !["grpc", "http/protobuf", "http/json"].contains(&protocol)
+        {
+            warnings.push("the OTLP protocol that was set is unknown; http/protobuf is used".to_owned());
+        }
+        if let Some(compression) = setting("COMPRESSION")
+            && !["gzip", "none"].contains(&compression)
+        {
+            warnings.push("the OTLP compression that was set is unknown; none is used".to_owned());
+        }
+        if let Some(timeout) = setting("TIMEOUT")
+            && timeout.parse::<u32>().is_err()
+        {
+            warnings
+                .push("the OTLP timeout that was set is no number of milliseconds; 10000 is used".to_owned());
+        }
+        Found::Destination(Self { chosen_by: ChosenBy::Operator, endpoint, settings, warnings })
+    }
+}
+
+impl Endpoint {
+    /// Reads `http://host[:port][/path]` or https. gRPC also has addresses without a scheme; `insecure` then
+    /// says which one is meant.
+    fn parse(address: &str, grpc: bool, insecure: bool) -> Option<Self> {
+        let (scheme, rest) = match address.split_once("://") {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+            None if grpc => ((if insecure { "http" } else { "https" }).to_owned(), address),
+            None => return None,
+        };
+        let https = match scheme.as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return None,
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, tail) = rest.split_at(end);
+        let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let (host, port) = match host_and_port.strip_prefix('[') {
+            Some(bracketed) => {
+                let (host, port) = bracketed.split_once(']')?;
+                host.parse::<std::net::Ipv6Addr>().ok()?;
+                (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+            }
+            None => {
+                let (host, port) = match host_and_port.split_once(':') {
+                    Some((host, port)) => (host, Some(port)),
+                    None => (host_and_port, None),
+                };
+                let is_name = !host.is_empty()
+                    && !host.starts_with('.')
+                    && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+                if !is_name {
+                    return None;
+                }
+                (host, port)
+            }
+        };
+        let port = match port {
+            None | Some("") if https => 443,
+            None | Some("") => 80,
+            Some(port) => port.parse().ok().filter(|port| *port != 0)?,
+        };
+        let tail = if tail.starts_with('/') || grpc { tail.to_owned() } else { format!("/{tail}") };
+        Some(Self {
+            address: format!("{scheme}://{authority}{tail}"),
+            https,
+            host: host.to_ascii_lowercase(),
+            port,
+        })
+    }
+
+    fn add_path(&mut self, path: &str) {
+        let end = self.address.find(['?', '#']).unwrap_or(self.address.len());
+        let slash = if self.address[..end].ends_with('/') { "" } else { "/" };
+        self.address.insert_str(end, &format!("{slash}{path}"));
+    }
+
+    fn is_loopback(&self) -> bool {
+        self.host == "localhost"
+            || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// In a file's name the colons of an IPv6 address become `_`, which no name of a host begins or ends with.
+    fn origin(&self, separator: &str) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        let is_ipv6 = self.host.contains(':');
+        if separator == "-" {
+            let host = self.host.replace(':', "~");
+            format!("{scheme}-{host}-{}", self.port)
+        } else if is_ipv6 {
+            format!("{scheme}{separator}[{}]:{}", self.host, self.port)
+        } else {
+            format!("{scheme}{separator}{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn find(variables: &[(&str, &str)], wish: Wish, maker: Option<&'static str>) -> Found {
+        let look_up = |name: &str| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
+        };
+        Destination::find(Environment::new(&look_up), wish, &Named { maker, policy: None })
+    }
+
+    fn found(variables: &[(&str, &str)], wish: Wish, maker: Option<&'static str>) -> Destination {
+        match find(variables, wish, maker) {
+            Found::Destination(destination) => destination,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_is_ever_assumed() {
+        assert_eq!(find(&[], Wish::None, None), Found::None);
+        assert_eq!(find(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], Wish::None, None), Found::None);
+    }
+
+    #[test]
+    fn the_signal_path_is_added_to_a_base_only() {
+        for (variable, value, address) in [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318", "http://c:4318/v1/traces"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/", "http://c:4318/v1/traces"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c/otlp", "http://c/otlp/v1/traces"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c/otlp/?k=1", "http://c/otlp/v1/traces?k=1"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4318", "http://c:4318/"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c/in", "http://c/in"),
+        ] {
+            assert_eq!(found(&[(variable, value)], Wish::None, None).endpoint.address, address);
+        }
+    }
+
+    #[test]
+    fn a_maker_with_an_endpoint_does_not_follow_the_variables_unless_asked() {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://service:4318"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x"),
+        ];
+        let maker = found(&variables, Wish::None, Some("https://maker.example/v1/traces"));
+        assert_eq!((maker.chosen_by, maker.folder().as_str()), (ChosenBy::Maker, "maker"));
+        assert!(maker.settings.is_empty());
+        let operator = found(&variables, Wish::Otlp, Some("https://maker.example/v1/traces"));
+        assert_eq!(operator.folder(), "http-service-4318");
+        assert_eq!(operator.settings, [("HEADERS", "authorization=Bearer%20x".to_owned())]);
+    }
+
+    #[test]
+    fn the_maker_gets_https_only_except_on_loopback() {
+        for (address, usable) in [
+            ("https://maker.example", true),
+            ("http://maker.example", false),
+            ("http://127.0.0.1:4318/v1/traces", true),
+            ("http://[::1]:4318/v1/traces", true),
+            ("http://localhost.evil.example", false),
+        ] {
+            let is_destination = matches!(find(&[], Wish::None, Some(address)), Found::Destination(_));
+            assert_eq!(is_destination, usable, "{address}");
+        }
+    }
+
+    #[test]
+    fn on_disk_a_destination_has_no_user_path_or_query() {
+        let destination = found(
+            &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://anna:secret@Collector.example/tenant?key=1")],
+            Wish::None,
+            None,
+        );
+        assert_eq!(destination.folder(), "https-collector.example-443");
+        assert_eq!(destination.origin(), "https://collector.example:443");
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_nowhere_else_instead() {
+        for address in [
+            "collector:4318",
+            "ftp://c",
+            "http://",
+            "http://c:0",
+            "http://c:99999",
+            "http://a b",
+            "http://../x",
+        ] {
+            let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", address)];
+            assert!(
+                matches!(find(&variables, Wish::Otlp, Some("https://maker.example")), Found::Unusable(_)),
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn grpc_takes_an_address_without_a_scheme() {
+        for (insecure, origin) in [("true", "http://c:4317"), ("yes", "https://c:4317")] {
+            let variables = [
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4317"),
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+                ("OTEL_EXPORTER_OTLP_INSECURE", insecure),
+            ];
+            assert_eq!(found(&variables, Wish::None, None).origin(), origin);
+        }
+    }
+}

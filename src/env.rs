@@ -1,0 +1,191 @@
+//! Every environment variable that this crate reads, and how.
+//!
+//! An empty value is an unset one (OpenTelemetry specification, "Environment variables"). Variables are read
+//! through an [`Environment`], which a test replaces; nothing here ever sets one.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Set to anything but empty, `0`, `false`, `no` or `off`: telemetry is off, for every tool
+/// (<https://consoledonottrack.com>).
+pub const DO_NOT_TRACK: &str = "DO_NOT_TRACK";
+/// `true` in any case: telemetry is off (OpenTelemetry specification, "General SDK Configuration").
+pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
+/// `none`: telemetry is off; every other value is ignored.
+pub const OTEL_TRACES_EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+
+/// The prefix of OTLP's variables for all signals.
+pub const OTEL_EXPORTER_OTLP: &str = "OTEL_EXPORTER_OTLP_";
+/// The prefix of OTLP's variables for traces; one of these wins over the general one.
+pub const OTEL_EXPORTER_OTLP_TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_";
+
+/// Where state lives on Unix; default `~/.local/state` (XDG Base Directory Specification).
+pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
+/// Where choices live on Unix; default `~/.config` (XDG Base Directory Specification).
+pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+/// The person's home folder on Unix.
+pub const HOME: &str = "HOME";
+/// The person's local application data on Windows.
+pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
+
+/// Set by us for the uploader alone: the name of the destination's folder that it is to deliver.
+pub const UPLOADER: &str = "TOOL_TELEMETRY_UPLOADER";
+/// Set by us for the uploader alone: `detached`, or `flush` when somebody waits for its exit code.
+pub const UPLOADER_PURPOSE: &str = "TOOL_TELEMETRY_UPLOADER_PURPOSE";
+/// The prefix under which the uploader gets its destination's own settings, so that no library finds and adds
+/// `OTEL_*` variables which belong to somebody else.
+pub const UPLOADER_OTLP: &str = "TOOL_TELEMETRY_OTLP_";
+/// The run that started this process, when it was one of our own tools: a W3C `traceparent`.
+pub const PARENT: &str = "TOOL_TELEMETRY_PARENT";
+/// The trace that this process belongs to: a W3C `traceparent` (OpenTelemetry specification, "Environment
+/// Variables as Context Propagation Carriers"). Followed only to an operator's destination.
+pub const TRACEPARENT: &str = "TRACEPARENT";
+
+/// Any of these set to anything but `0`, `false`, `no` or `off` means that this is CI.
+pub const CI: [&str; 14] = [
+    "CI",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "TF_BUILD",
+    "JENKINS_URL",
+    "TEAMCITY_VERSION",
+    "BUILDKITE",
+    "CIRCLECI",
+    "TRAVIS",
+    "APPVEYOR",
+    "BITBUCKET_BUILD_NUMBER",
+    "CODEBUILD_BUILD_ID",
+    "BUILD_ID",
+    "BUILD_NUMBER",
+];
+
+/// What opens the uploader's way to the network, passed on to it as it is.
+pub(crate) const NETWORK: [&str; 10] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// OTLP's variables without their prefix.
+pub(crate) const OTLP_SETTINGS: [&str; 9] = [
+    "ENDPOINT",
+    "PROTOCOL",
+    "HEADERS",
+    "COMPRESSION",
+    "TIMEOUT",
+    "CERTIFICATE",
+    "CLIENT_KEY",
+    "CLIENT_CERTIFICATE",
+    "INSECURE",
+];
+
+/// Where variables come from.
+#[derive(Clone, Copy)]
+pub(crate) struct Environment<'a>(&'a dyn Fn(&str) -> Option<OsString>);
+
+impl std::fmt::Debug for Environment<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Environment(..)")
+    }
+}
+
+impl Environment<'static> {
+    /// This process's own.
+    pub(crate) fn process() -> Self {
+        Self(&|name| std::env::var_os(name))
+    }
+}
+
+impl<'a> Environment<'a> {
+    #[cfg(test)]
+    pub(crate) fn new(look_up: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+        Self(look_up)
+    }
+
+    /// The variable, unless it is unset or empty.
+    pub(crate) fn raw(self, name: &str) -> Option<OsString> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    /// The variable as text. What is not Unicode reads as a text that means nothing we know.
+    pub(crate) fn text(self, name: &str) -> Option<String> {
+        self.raw(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// The variable as an absolute path; the XDG specification has relative ones ignored.
+    pub(crate) fn absolute_path(self, name: &str) -> Option<PathBuf> {
+        self.raw(name).map(PathBuf::from).filter(|path| path.is_absolute())
+    }
+
+    /// Whether a variable says yes: any value but `0`, `false`, `no` and `off`, in any case. Who writes `yes` or
+    /// `TRUE ` meant it.
+    pub(crate) fn says_yes(self, name: &str) -> bool {
+        self.text(name).is_some_and(|value| !is_no(&value))
+    }
+
+    /// Whether this is a build machine.
+    pub(crate) fn is_ci(self) -> bool {
+        CI.iter().any(|name| self.says_yes(name))
+    }
+
+    /// One of OTLP's settings: the uploader's own, or the variable for traces, or the general one.
+    pub(crate) fn otlp(self, prefixes: &[&str], setting: &str) -> Option<(String, String)> {
+        prefixes.iter().find_map(|prefix| {
+            let name = format!("{prefix}{setting}");
+            let value = self.text(&name)?;
+            Some((name, value))
+        })
+    }
+}
+
+/// `0`, `false`, `no` or `off`, in any case.
+pub(crate) fn is_no(value: &str) -> bool {
+    ["0", "false", "no", "off"].iter().any(|no| value.eq_ignore_ascii_case(no))
+}
+
+/// `<TOOL>_TELEMETRY`: the tool's name in capitals, with `_` for what a variable's name cannot have.
+///
+/// ```
+/// assert_eq!(tool_telemetry::env::tool_variable("my-tool"), "MY_TOOL_TELEMETRY");
+/// ```
+pub fn tool_variable(tool: &str) -> String {
+    let mut name: String =
+        tool.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    name.push_str("_TELEMETRY");
+    name
+}
+
+/// What `<TOOL>_TELEMETRY` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Wish {
+    /// Unset, or a value that we do not know.
+    #[default]
+    None,
+    /// `0`, `false`, `no`, `off`.
+    Off,
+    /// `log`: print what would be sent, and do nothing else.
+    Log,
+    /// `trace`: print the run as a tree when it ends.
+    Trace,
+    /// `otlp`: follow the `OTEL_*` variables though the author named an endpoint.
+    Otlp,
+}
+
+impl Wish {
+    pub(crate) fn read(environment: Environment<'_>, variable: &str) -> Self {
+        match environment.text(variable) {
+            Some(value) if is_no(&value) => Wish::Off,
+            Some(value) if value.eq_ignore_ascii_case("log") => Wish::Log,
+            Some(value) if value.eq_ignore_ascii_case("trace") => Wish::Trace,
+            Some(value) if value.eq_ignore_ascii_case("otlp") => Wish::Otlp,
+            _ => Wish::None,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The one error of this crate: opaque, with the path that it concerns and a sentence that says what to do.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why something that the person asked for could not be done. Recording never gives one: it never fails a tool.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Something could not be read or written.
+    File { what: &'static str, path: PathBuf, source: io::Error },
+    /// There is no home folder of this user's.
+    NoHome,
+    /// Telemetry is off, so the thing asked for has no meaning.
+    Off(String),
+    /// The uploader could not be started.
+    Uploader(io::Error),
+}
+
+impl Error {
+    pub(crate) fn file(what: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { kind: Kind::File { what, path: path.to_owned(), source } }
+    }
+
+    pub(crate) fn no_home() -> Self {
+        Self { kind: Kind::NoHome }
+    }
+
+    pub(crate) fn off(reason: String) -> Self {
+        Self { kind: Kind::Off(reason) }
+    }
+
+    pub(crate) fn uploader(source: io::Error) -> Self {
+        Self { kind: Kind::Uploader(source) }
+    }
+
+    /// Whether it failed because telemetry is off.
+    pub fn is_off(&self) -> bool {
+        matches!(self.kind, Kind::Off(_))
+    }
+
+    /// Whether it failed because a file could not be read or written.
+    pub fn is_file(&self) -> bool {
+        matches!(self.kind, Kind::File { .. })
+    }
+
+    /// The file or folder that it concerns.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::File { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::File { what, path, source } => {
+                write!(f, "cannot {what} {}: {source}; check who owns it and whether the disk is full", path.display())
+            }
+            Kind::NoHome => f.write_str(
+                "there is no home folder that belongs to this user; set HOME, or XDG_STATE_HOME and XDG_CONFIG_HOME",
+            ),
+            Kind::Off(reason) => write!(f, "telemetry is off: {reason}"),
+            Kind::Uploader(source) => write!(f, "cannot start the uploader: {source}; try again"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.kind {
+            Kind::File { source, .. } | Kind::Uploader(source) => Some(source),
+            Kind::NoHome | Kind::Off(_) => None,
+        }
+    }
+}

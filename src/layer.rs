@@ -1,0 +1,268 @@
+//! The `tracing` layer: approved spans in, `Span` records out, and nothing that another layer could notice.
+//!
+//! How layers influence each other is decided by `tracing-subscriber` from three answers of each layer, and
+//! this is what ours says:
+//!
+//! - *Is this call site of interest?* Of one that is not approved we say nothing at all: neither "always", which
+//!   would make the others' "never" a "sometimes" that is asked again for every span and event, nor "never",
+//!   which would do the same to their "always".
+//! - *Up to which level?* As far as approved spans go; `OFF` when nothing is recorded. (The answer of a `None`
+//!   layer can raise `log`'s level to trace.)
+//! - *Does the layer filter for itself?* Yes, whenever the subscriber below supports it. `fmt().finish()` does
+//!   not and panics when a layer asks for it, so its type is looked at first.
+
+use std::any::TypeId;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Dispatch, Event, Metadata, Subscriber};
+use tracing_subscriber::filter::Filtered;
+use tracing_subscriber::layer::{Context, Filter, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::data_points::Value;
+use crate::run::Run;
+use crate::span::{Parent, Span, SpanId, Subject};
+use crate::visitor::Visitor;
+
+/// Records approved spans. Made by [`Telemetry::layer`](crate::Telemetry::layer); without effect when nothing is
+/// recorded.
+pub struct TelemetryLayer<S> {
+    recording: Option<&'static Run>,
+    filtered: Filtered<Recorder, Approved, S>,
+    /// Whether the subscriber below supports filters of single layers, and ours is registered there.
+    registered: bool,
+}
+
+impl<S> std::fmt::Debug for TelemetryLayer<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TelemetryLayer").field("recording", &self.recording.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl<S> TelemetryLayer<S> {
+    pub(crate) fn new(recording: Option<&'static Run>) -> Self {
+        let filtered = Filtered::new(Recorder::new(recording), Approved { recording });
+        Self { recording, filtered, registered: false }
+    }
+
+    fn approves(&self, metadata: &Metadata<'_>) -> bool {
+        self.recording.is_some_and(|run| run.allowlist.span(metadata).is_some())
+    }
+}
+
+/// Whether the subscriber supports filters of single layers: a `Registry` does, and so does whatever passes the
+/// question on to one. There is no way to ask without a panic, so the type's name must answer; for a name that
+/// we do not know the layer goes without a filter of its own, which costs time but records the same.
+fn supports_filters<S>() -> bool {
+    let name = std::any::type_name::<S>();
+    let is_known = |part: &str| name.starts_with(part);
+    (is_known("tracing_subscriber::layer::layered::Layered<")
+        || is_known("tracing_subscriber::registry::sharded::Registry"))
+        && name.contains("tracing_subscriber::registry::sharded::Registry")
+        && !name.contains("tracing_subscriber::fmt::Subscriber<")
+}
+
+impl<S> Layer<S> for TelemetryLayer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_layer(&mut self, subscriber: &mut S) {
+        if self.recording.is_some() && supports_filters::<S>() {
+            self.filtered.on_layer(subscriber);
+            self.registered = true;
+        }
+    }
+
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.registered && self.approves(metadata) {
+            self.filtered.register_callsite(metadata)
+        } else {
+            Interest::always()
+        }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
+        if self.registered { self.filtered.enabled(metadata, context) } else { true }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(match self.recording.and_then(|run| run.allowlist.level()) {
+            Some(level) => LevelFilter::from_level(level),
+            None => LevelFilter::OFF,
+        })
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if self.registered {
+            self.filtered.on_new_span(attributes, id, context);
+        } else if self.recording.is_some() {
+            self.filtered.inner().on_new_span(attributes, id, context);
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        if self.filtered.inner().has_open_spans() {
+            if self.registered {
+                self.filtered.on_record(id, values, context);
+            } else {
+                self.filtered.inner().on_record(id, values, context);
+            }
+        }
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        if self.filtered.inner().has_open_spans() {
+            if self.registered {
+                self.filtered.on_close(id, context);
+            } else {
+                self.filtered.inner().on_close(id, context);
+            }
+        }
+    }
+
+    /// Registered, every event must pass our filter's bookkeeping, or a bit of it stays behind for the next
+    /// span; the recorder itself never sees one.
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if self.registered {
+            self.filtered.on_event(event, context);
+        }
+    }
+
+    fn on_register_dispatch(&self, dispatch: &Dispatch) {
+        if self.registered {
+            self.filtered.on_register_dispatch(dispatch);
+        }
+    }
+
+    #[doc(hidden)]
+    #[allow(unsafe_code)]
+    unsafe fn downcast_raw(&self, id: TypeId) -> Option<*const ()> {
+        if id == TypeId::of::<Self>() {
+            return Some(std::ptr::from_ref(self).cast());
+        }
+        // SAFETY: passed on as it came. `Filtered` answers with pointers to its own parts, which live as long
+        // as `self`; its answer is what tells `tracing-subscriber` that this layer filters for itself.
+        unsafe { Layer::<S>::downcast_raw(&self.filtered, id) }
+    }
+}
+
+/// The filter: approved spans, no events.
+struct Approved {
+    recording: Option<&'static Run>,
+}
+
+impl<S> Filter<S> for Approved {
+    fn enabled(&self, metadata: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
+        self.recording.is_some_and(|run| run.allowlist.span(metadata).is_some())
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        let approved = self.recording.is_some_and(|run| run.allowlist.span(metadata).is_some());
+        if approved { Interest::always() } else { Interest::never() }
+    }
+}
+
+/// What an open approved span has in the registry.
+struct OpenSpan(Span);
+
+/// Records approved spans; it may be shown any.
+struct Recorder {
+    recording: Option<&'static Run>,
+    /// While it is 0, a span that is closed or gets a field is none of ours and need not be looked up.
+    open_spans: AtomicUsize,
+}
+
+impl Recorder {
+    fn new(recording: Option<&'static Run>) -> Self {
+        Self { recording, open_spans: AtomicUsize::new(0) }
+    }
+
+    fn has_open_spans(&self) -> bool {
+        self.open_spans.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl<S> Layer<S> for Recorder
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(run) = self.recording else { return };
+        let Some(position) = run.allowlist.span(attributes.metadata()) else {
+            return;
+        };
+        let Some(registered) = context.span(id) else {
+            return;
+        };
+        let parent = self.nearest_approved(&registered).unwrap_or(run.root_id());
+        let allowed = run.allowlist.data_points.spans[usize::from(position)].data_points;
+        let mut values = Vec::with_capacity(allowed.len());
+        attributes.record(&mut Visitor::new(&run.allowlist, allowed, &mut values));
+        let start = run.now();
+        let span = Span {
+            trace_id: run.trace_id(),
+            span_id: run.new_span_id(),
+            parent: Some(Parent { span_id: parent, remote: false }),
+            subject: Subject::Approved(position),
+            start,
+            end: start,
+            values,
+        };
+        registered.extensions_mut().replace(OpenSpan(span));
+        self.open_spans.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn on_record(&self, id: &Id, record: &Record<'_>, context: Context<'_, S>) {
+        let Some(run) = self.recording else { return };
+        let Some(registered) = context.span(id) else {
+            return;
+        };
+        let Some(allowed) = registered.extensions().get::<OpenSpan>().map(|open| allowed(run, &open.0))
+        else {
+            return;
+        };
+        // Formatted before the span is borrowed: a field's own code may do as it likes with spans.
+        let mut values: Vec<(u8, Value)> = Vec::new();
+        record.record(&mut Visitor::new(&run.allowlist, allowed, &mut values));
+        if let Some(open) = registered.extensions_mut().get_mut::<OpenSpan>() {
+            for (position, value) in values {
+                open.0.set(position, value);
+            }
+        }
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let Some(run) = self.recording else { return };
+        let Some(registered) = context.span(&id) else {
+            return;
+        };
+        let Some(OpenSpan(mut span)) = registered.extensions_mut().remove::<OpenSpan>() else {
+            return;
+        };
+        self.open_spans.fetch_sub(1, Ordering::Relaxed);
+        span.end = run.now().max(span.start);
+        run.span_closed(&span);
+    }
+}
+
+impl Recorder {
+    /// The nearest ancestor that is recorded; the spans between do not exist for us.
+    fn nearest_approved<'a, S>(&self, span: &tracing_subscriber::registry::SpanRef<'a, S>) -> Option<SpanId>
+    where
+        S: Subscriber + LookupSpan<'a>,
+    {
+        span.scope()
+            .skip(1)
+            .find_map(|ancestor| ancestor.extensions().get::<OpenSpan>().map(|open| open.0.span_id))
+    }
+}
+
+fn allowed(run: &Run, span: &Span) -> &'static [u8] {
+    match span.subject {
+        Subject::Approved(position) => run.allowlist.data_points.spans[usize::from(position)].data_points,
+        Subject::Run(_) => run.allowlist.data_points.on_run,
+    }
+}

@@ -1,0 +1,109 @@
+//! Windows and the rest, written from their documentation: state under `%LOCALAPPDATA%`, no exit hook, and a
+//! detached process without a console window (CREATE_NO_WINDOW; with DETACHED_PROCESS its own children would
+//! open one). Folders below the person's profile are private by their inherited access lists.
+
+use std::ffi::{CString, c_int, c_void};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::env::{self, Environment};
+
+pub(crate) const HAS_EXIT_HOOK: bool = false;
+
+pub(crate) fn state_home(environment: Environment<'_>) -> Option<PathBuf> {
+    environment.absolute_path(env::XDG_STATE_HOME).or_else(|| environment.absolute_path(env::LOCALAPPDATA))
+}
+
+pub(crate) fn config_home(environment: Environment<'_>) -> Option<PathBuf> {
+    environment.absolute_path(env::XDG_CONFIG_HOME).or_else(|| environment.absolute_path(env::LOCALAPPDATA))
+}
+
+pub(crate) fn policy_file() -> PathBuf {
+    PathBuf::from(r"C:\ProgramData\tool-telemetry\policy.toml")
+}
+
+pub(crate) fn has_foreign_rights() -> bool {
+    false
+}
+
+pub(crate) fn is_own(_metadata: &Metadata) -> bool {
+    true
+}
+
+pub(crate) fn is_private(_metadata: &Metadata) -> bool {
+    true
+}
+
+/// The time of creation: stable Rust tells no file index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileIdentity(Option<std::time::SystemTime>);
+
+pub(crate) fn file_identity(metadata: &Metadata) -> FileIdentity {
+    FileIdentity(metadata.created().ok())
+}
+
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create_new(true).open(path)
+}
+
+pub(crate) fn open_own(path: &Path, write: bool, create: bool) -> io::Result<(File, Metadata)> {
+    let file = OpenOptions::new().read(true).write(write).create(create).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        Ok((file, metadata))
+    } else {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a regular file"))
+    }
+}
+
+pub(crate) fn open_settings(path: &Path) -> io::Result<(File, Metadata)> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
+}
+
+pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).create(path)
+}
+
+pub(crate) fn at_exit(_hook: extern "C" fn(c_int, *mut c_void)) {}
+
+pub(crate) fn at_fork_in_child(_hook: unsafe extern "C" fn()) {}
+
+pub(crate) fn close_descriptor(_descriptor: i32) {}
+
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) program: CString,
+    pub(crate) arguments: Vec<CString>,
+    pub(crate) environment: Vec<CString>,
+}
+
+pub(crate) fn start_detached(start: &Start) -> io::Result<i32> {
+    use std::process::{Command, Stdio};
+
+    let text = |text: &CString| text.to_string_lossy().into_owned();
+    let mut command = Command::new(text(&start.program));
+    command
+        .args(start.arguments.iter().skip(1).map(text))
+        .env_clear()
+        .envs(start.environment.iter().filter_map(|variable| {
+            text(variable).split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+        }))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    #[cfg(windows)]
+    {
+        use std::os::windows::process::CommandExt;
+        const CREATE_NO_WINDOW: u32 = 0x0800_0000;
+        const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
+        command.creation_flags(CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP);
+    }
+    Ok(command.spawn()?.id() as i32)
+}
+
+pub(crate) fn child_ended(_child: i32) -> io::Result<Option<i32>> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}

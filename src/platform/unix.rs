@@ -1,0 +1,303 @@
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::env::{self, Environment};
+
+/// Whether a program learns its exit code while it exits.
+pub(crate) const HAS_EXIT_HOOK: bool = cfg!(all(target_os = "linux", target_env = "gnu"));
+
+/// The folder in which tools keep state.
+pub(crate) fn state_home(environment: Environment<'_>) -> Option<PathBuf> {
+    environment.absolute_path(env::XDG_STATE_HOME).or_else(|| {
+        let home = environment.absolute_path(env::HOME)?;
+        Some(home.join(if cfg!(target_os = "macos") {
+            "Library/Application Support"
+        } else {
+            ".local/state"
+        }))
+    })
+}
+
+/// The folder in which tools keep what the person chose.
+pub(crate) fn config_home(environment: Environment<'_>) -> Option<PathBuf> {
+    environment.absolute_path(env::XDG_CONFIG_HOME).or_else(|| {
+        let home = environment.absolute_path(env::HOME)?;
+        Some(home.join(if cfg!(target_os = "macos") { "Library/Preferences" } else { ".config" }))
+    })
+}
+
+/// The machine administrator's policy for all tools.
+pub(crate) fn policy_file() -> PathBuf {
+    PathBuf::from("/etc/tool-telemetry/policy.toml")
+}
+
+/// Whether the process has rights that its starter has not (set-user-id and the like): `AT_SECURE`.
+pub(crate) fn has_foreign_rights() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: getauxval reads a value that the kernel gave at the start of the process; no pointers.
+        unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        // SAFETY: these four calls only read this process's ids.
+        unsafe { libc::geteuid() != libc::getuid() || libc::getegid() != libc::getgid() }
+    }
+}
+
+/// Whether the effective user owns the file that `metadata` tells of.
+pub(crate) fn is_own(metadata: &Metadata) -> bool {
+    // SAFETY: geteuid only reads this process's id.
+    metadata.uid() == unsafe { libc::geteuid() }
+}
+
+/// Whether nobody but the owner can reach what the file or folder holds.
+pub(crate) fn is_private(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o077 == 0
+}
+
+/// What tells one file from every other: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileIdentity(u64, u64);
+
+pub(crate) fn file_identity(metadata: &Metadata) -> FileIdentity {
+    FileIdentity(metadata.dev(), metadata.ino())
+}
+
+/// Creates a file that did not exist, for appending, for its owner alone.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY)
+        .open(path)
+}
+
+/// Opens a regular file of ours for reading and, if asked, writing; creates it if asked. Follows no link and
+/// waits for no FIFO.
+pub(crate) fn open_own(path: &Path, write: bool, create: bool) -> io::Result<(File, Metadata)> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(write)
+        .create(create)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && is_own(&metadata) {
+        Ok((file, metadata))
+    } else {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a regular file of this user"))
+    }
+}
+
+/// Opens a regular file that the administrator wrote, whoever that is here.
+pub(crate) fn open_settings(path: &Path) -> io::Result<(File, Metadata)> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+/// Creates a folder, and those above it, for their owner alone.
+pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Calls `hook` with the exit code while the process exits, wherever `exit` is called from.
+pub(crate) fn at_exit(hook: extern "C" fn(c_int, *mut c_void)) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        unsafe extern "C" {
+            fn on_exit(hook: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
+        }
+        // SAFETY: glibc keeps the function, which lives as long as the program, and passes on the null pointer,
+        // which the hook never reads.
+        unsafe { on_exit(hook, std::ptr::null_mut()) };
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let _ = hook;
+}
+
+/// Calls `hook` in every child that is forked without exec.
+pub(crate) fn at_fork_in_child(hook: unsafe extern "C" fn()) {
+    // SAFETY: the function lives as long as the program, and does only what is allowed after a fork: it stores
+    // an atomic and closes a descriptor.
+    unsafe { libc::pthread_atfork(None, None, Some(hook)) };
+}
+
+/// Closes a descriptor by its number, in a child after a fork. The number may have been closed before.
+pub(crate) fn close_descriptor(descriptor: i32) {
+    // SAFETY: the caller owns the number in this process: it is a copy, made by the fork, of our own file's.
+    unsafe { libc::close(descriptor) };
+}
+
+/// What a program is started with.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// The executable's path.
+    pub(crate) program: CString,
+    /// All arguments, the program's own name first.
+    pub(crate) arguments: Vec<CString>,
+    /// The whole environment, `NAME=value`.
+    pub(crate) environment: Vec<CString>,
+}
+
+/// Starts a program in a session of its own, in `/`, with null stdio and no other descriptor.
+///
+/// One raw `posix_spawn`: `Command` with a hook for `setsid` forks, which takes twice as long and grows with
+/// the tool's memory, and leaves a moment in which Ctrl-C reaches the child.
+pub(crate) fn start_detached(start: &Start) -> io::Result<i32> {
+    let pointers = |texts: &[CString]| -> Vec<*mut c_char> {
+        texts.iter().map(|text| text.as_ptr().cast_mut()).chain([std::ptr::null_mut()]).collect()
+    };
+    let arguments = pointers(&start.arguments);
+    let environment = pointers(&start.environment);
+    let mut actions = FileActions::new()?;
+    actions.open(0, libc::O_RDONLY)?;
+    actions.open(1, libc::O_WRONLY)?;
+    actions.open(2, libc::O_WRONLY)?;
+    actions.change_to_root()?;
+    actions.close_from(3)?;
+    let attributes = Attributes::in_own_session()?;
+    let mut child: libc::pid_t = 0;
+    // SAFETY: all pointers are to values that live until the call returns; both arrays end with null.
+    let error = unsafe {
+        libc::posix_spawn(
+            &mut child,
+            start.program.as_ptr(),
+            &actions.0,
+            &attributes.0,
+            arguments.as_ptr(),
+            environment.as_ptr(),
+        )
+    };
+    check(error)?;
+    Ok(child)
+}
+
+fn check(error: c_int) -> io::Result<()> {
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+struct FileActions(libc::posix_spawn_file_actions_t);
+
+impl FileActions {
+    fn new() -> io::Result<Self> {
+        let mut actions = std::mem::MaybeUninit::uninit();
+        // SAFETY: init writes the whole value, which is read only if it says so.
+        check(unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) })?;
+        // SAFETY: just initialised.
+        Ok(Self(unsafe { actions.assume_init() }))
+    }
+
+    fn open(&mut self, descriptor: c_int, flags: c_int) -> io::Result<()> {
+        // SAFETY: the path is a static string, copied by the call; the actions are initialised.
+        check(unsafe {
+            libc::posix_spawn_file_actions_addopen(&mut self.0, descriptor, c"/dev/null".as_ptr(), flags, 0)
+        })
+    }
+
+    /// So that the child keeps no folder busy. Where the platform lacks the call, the uploader does it itself.
+    fn change_to_root(&mut self) -> io::Result<()> {
+        type Add = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, *const c_char) -> c_int;
+        match look_up::<Add>(c"posix_spawn_file_actions_addchdir_np") {
+            // SAFETY: the function has this type where it exists (glibc 2.29, musl 1.1.24, macOS 10.15).
+            Some(add) => check(unsafe { add(&mut self.0, c"/".as_ptr()) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Closes every descriptor from `first` on, so that nobody who waits for the end of a pipe or for a lock
+    /// waits for the uploader.
+    fn close_from(&mut self, first: c_int) -> io::Result<()> {
+        type Add = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
+        if let Some(add) = look_up::<Add>(c"posix_spawn_file_actions_addclosefrom_np") {
+            // SAFETY: the function has this type where it exists (glibc 2.34).
+            return check(unsafe { add(&mut self.0, first) });
+        }
+        let folder = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+        for entry in std::fs::read_dir(folder)?.flatten() {
+            if let Some(descriptor) = entry.file_name().to_str().and_then(|name| name.parse().ok())
+                && descriptor >= first
+            {
+                // SAFETY: the actions are initialised; closing a number that is not open is no error here.
+                check(unsafe { libc::posix_spawn_file_actions_addclose(&mut self.0, descriptor) })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for FileActions {
+    fn drop(&mut self) {
+        // SAFETY: initialised in `new`, and not used afterwards.
+        unsafe { libc::posix_spawn_file_actions_destroy(&mut self.0) };
+    }
+}
+
+/// A function that not every version of the C library has.
+fn look_up<F: Copy>(name: &CStr) -> Option<F> {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
+    // SAFETY: the name ends with null; RTLD_DEFAULT searches what is loaded already.
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    // SAFETY: the caller names the function's own type, and a function pointer is as large as an address.
+    (!address.is_null()).then(|| unsafe { std::mem::transmute_copy(&address) })
+}
+
+struct Attributes(libc::posix_spawnattr_t);
+
+impl Attributes {
+    /// A session of its own from the first instruction on, default signals, none blocked: Ctrl-C and a closed
+    /// terminal never reach the child.
+    fn in_own_session() -> io::Result<Self> {
+        let mut attributes = std::mem::MaybeUninit::uninit();
+        // SAFETY: init writes the whole value, which is read only if it says so.
+        check(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
+        // SAFETY: just initialised.
+        let mut attributes = Self(unsafe { attributes.assume_init() });
+        let flags = POSIX_SPAWN_SETSID | libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK;
+        // SAFETY: the signal sets are initialised by sigfillset and sigemptyset before they are read; the
+        // attributes are initialised.
+        unsafe {
+            let mut all = std::mem::zeroed();
+            let mut none = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::sigemptyset(&mut none);
+            check(libc::posix_spawnattr_setsigdefault(&mut attributes.0, &all))?;
+            check(libc::posix_spawnattr_setsigmask(&mut attributes.0, &none))?;
+            check(libc::posix_spawnattr_setflags(&mut attributes.0, flags as libc::c_short))?;
+        }
+        Ok(attributes)
+    }
+}
+
+#[cfg(target_os = "linux")]
+const POSIX_SPAWN_SETSID: c_int = libc::POSIX_SPAWN_SETSID as c_int;
+/// `spawn.h` of macOS; the libc crate has no name for it.
+#[cfg(not(target_os = "linux"))]
+const POSIX_SPAWN_SETSID: c_int = 0x0400;
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: initialised in `in_own_session`, and not used afterwards.
+        unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
+    }
+}
+
+/// The exit code of a child that has ended, or nothing while it runs.
+pub(crate) fn child_ended(child: i32) -> io::Result<Option<i32>> {
+    let mut status = 0;
+    // SAFETY: the pointer is to a live integer; WNOHANG returns at once.
+    match unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } {
+        0 => Ok(None),
+        -1 => Err(io::Error::last_os_error()),
+        _ if libc::WIFEXITED(status) => Ok(Some(libc::WEXITSTATUS(status))),
+        _ => Ok(Some(128 + libc::WTERMSIG(status))),
+    }
+}

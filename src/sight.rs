@@ -1,0 +1,70 @@
+//! Looking at a run without sending it: `<TOOL>_TELEMETRY=log` and `<TOOL>_TELEMETRY=trace`.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use crate::consent::Decision;
+use crate::destination::{ChosenBy, Destination};
+use crate::env::Wish;
+use crate::span::{LineWriter, Span, Tool};
+use crate::telemetry::Builder;
+use crate::tree;
+
+/// How the person asked to see the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// `log`: the OTLP that would be sent.
+    Otlp,
+    /// `trace`: a tree.
+    Tree,
+}
+
+impl Sight {
+    pub(crate) fn asked_for(wish: Wish) -> Option<Self> {
+        match wish {
+            Wish::Log => Some(Sight::Otlp),
+            Wish::Trace => Some(Sight::Tree),
+            Wish::None | Wish::Off | Wish::Otlp => None,
+        }
+    }
+
+    /// Prints the run on stderr, in one write. May run while the process exits.
+    pub(crate) fn show(
+        self,
+        builder: &Builder,
+        decision: &Decision,
+        destination: Option<&Destination>,
+        spans: &[Span],
+    ) {
+        let Some(data_points) = builder.data_points else {
+            return;
+        };
+        let name = builder.name;
+        let mut text = String::new();
+        match self {
+            Sight::Otlp if decision.on => {
+                let origin = destination.map(Destination::origin).unwrap_or_default();
+                let _ = writeln!(text, "{name} telemetry: this would be sent to {origin}:");
+                let lines =
+                    LineWriter::new(data_points, Tool { name: builder.name, version: builder.version });
+                for span in spans {
+                    lines.write(span, &mut text);
+                }
+            }
+            Sight::Otlp => {
+                let _ = writeln!(text, "{name} telemetry: nothing would be sent: {}", decision.reason);
+            }
+            Sight::Tree => {
+                text.push_str(&tree::render(spans, data_points, name));
+                if let (true, Some(destination), Some(run)) = (decision.on, destination, spans.first())
+                    && destination.chosen_by == ChosenBy::Operator
+                {
+                    let id: String = run.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
+                    let _ = writeln!(text, "trace {id} goes to {}", destination.origin());
+                }
+            }
+        }
+        // A closed stderr is the person's choice.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+}

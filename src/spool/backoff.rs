@@ -1,0 +1,160 @@
+//! When to try again: a time on disk that every process obeys.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::choice::replace_file;
+use crate::platform;
+
+/// The first wait after a failure that gave no time of its own.
+pub(crate) const FIRST: Duration = Duration::from_secs(2);
+/// The longest wait of our own.
+pub(crate) const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// The longest wait that a server may ask for. A time on disk that lies further ahead was written before the
+/// clock jumped, and counts as over.
+pub(crate) const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the last failures left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Backoff {
+    /// Seconds since the Unix epoch before which nothing is sent; milliseconds would promise too much.
+    until: u64,
+    /// Failures in a row.
+    pub(crate) failures: u32,
+    /// The server asked for the wait; `flush` obeys it too.
+    pub(crate) asked: bool,
+}
+
+/// Larger than anything we write.
+const LARGEST: u64 = 256;
+
+impl Backoff {
+    /// The wait after one more failure: what the server asked for, or an exponential one with full jitter.
+    /// `random` is any number.
+    pub(crate) fn after_failure(
+        before: Option<Self>,
+        asked: Option<Duration>,
+        now: SystemTime,
+        random: u64,
+    ) -> Self {
+        let failures = before.map_or(0, |before| before.failures).saturating_add(1);
+        let wait = match asked {
+            Some(asked) => asked.min(LONGEST_ASKED),
+            None => {
+                let ceiling = FIRST.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST);
+                // Between half of it and all of it, so that the wait still grows.
+                let half = ceiling / 2;
+                half + half.mul_f64((random % 1024) as f64 / 1024.0)
+            }
+        };
+        // Rounded up: never earlier than asked.
+        let until = seconds(now + wait) + 1;
+        Self { until, failures, asked: asked.is_some() }
+    }
+
+    /// How long to wait still.
+    pub(crate) fn remaining(&self, now: SystemTime) -> Option<Duration> {
+        let until = UNIX_EPOCH.checked_add(Duration::from_secs(self.until))?;
+        let remaining = until.duration_since(now).ok()?;
+        let most = if self.asked { LONGEST_ASKED } else { LONGEST } + Duration::from_secs(2);
+        (!remaining.is_zero() && remaining <= most).then_some(remaining)
+    }
+
+    /// The file's content; nothing if there is none or it is not ours to understand, which means "now".
+    pub(crate) fn read(path: &Path) -> Option<Self> {
+        use std::io::Read as _;
+
+        let (mut file, metadata) = platform::open_own(path, false, false).ok()?;
+        if metadata.len() > LARGEST {
+            return None;
+        }
+        let mut bytes = [0; LARGEST as usize];
+        let length = file.read(&mut bytes).ok()?;
+        Self::parse(std::str::from_utf8(&bytes[..length]).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.strip_suffix('\n')?.split(' ');
+        let until = words.next()?.strip_prefix("until=")?.parse().ok()?;
+        let failures = words.next()?.strip_prefix("failures=")?.parse().ok()?;
+        let asked = match words.next()? {
+            "asked=yes" => true,
+            "asked=no" => false,
+            _ => return None,
+        };
+        words.next().is_none().then_some(Self { until, failures, asked })
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        let asked = if self.asked { "yes" } else { "no" };
+        let text = format!("until={} failures={} asked={asked}\n", self.until, self.failures);
+        replace_file(path, text.as_bytes())
+    }
+
+    pub(crate) fn clear(path: &Path) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Whole seconds since the Unix epoch; 0 before it.
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |duration| duration.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: SystemTime = UNIX_EPOCH;
+
+    fn at(seconds: u64) -> SystemTime {
+        NOW + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn our_own_wait_grows_has_jitter_and_is_bounded() {
+        let mut backoff = None;
+        let mut before = Duration::ZERO;
+        for _ in 0..8 {
+            let next = Backoff::after_failure(backoff, None, at(1_000_000), 0);
+            let wait = next.remaining(at(1_000_000)).unwrap();
+            assert!(wait > before);
+            before = wait;
+            backoff = Some(next);
+        }
+        let (low, high) = (
+            Backoff::after_failure(backoff, None, at(1_000_000), 0),
+            Backoff::after_failure(backoff, None, at(1_000_000), 1023),
+        );
+        assert_ne!(low.until, high.until);
+        let many = Backoff { until: 0, failures: u32::MAX - 1, asked: false };
+        let wait = Backoff::after_failure(Some(many), None, at(1_000_000), 1023).remaining(at(1_000_000));
+        assert!(wait.unwrap() <= LONGEST + Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_server_is_obeyed_to_the_second() {
+        let backoff = Backoff::after_failure(None, Some(Duration::from_secs(120)), at(1_000), 5);
+        assert!(backoff.remaining(at(1_119)).is_some());
+        assert!(backoff.remaining(at(1_121)).is_none());
+    }
+
+    #[test]
+    fn a_time_too_far_ahead_is_over_since_the_clock_has_jumped() {
+        let backoff = Backoff::after_failure(None, None, at(1_000_000_000), 0);
+        assert!(backoff.remaining(at(1_000)).is_none());
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backoff");
+        let backoff = Backoff::after_failure(None, Some(Duration::from_secs(9)), at(50), 0);
+        backoff.write(&path).unwrap();
+        assert_eq!(Backoff::read(&path), Some(backoff));
+        for text in ["", "until=1", "until=1 failures=1 asked=maybe\n", "until=1 failures=1 asked=no x\n"] {
+            assert_eq!(Backoff::parse(text), None);
+        }
+    }
+}

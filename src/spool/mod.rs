@@ -1,0 +1,24 @@
+//! The spool: where runs lie between the end of a command and their delivery. One folder for each destination.
+//!
+//! ```text
+//! <state>/<tool>/telemetry/<destination>/
+//!     runs/run1-<random>.open       being written; locked by its process for its whole life
+//!     runs/run1-<random>.jsonl      sealed: complete, waiting
+//!     outcomes/run1-<random>.<outcome>   what became of it, not counted yet
+//!     sent/run1-<random>.jsonl      the last delivered runs, kept for `telemetry show`
+//!     counters                      what became of all the others
+//!     backoff                       not before when to try again
+//!     uploader.lock                 held by the one uploader at work; never deleted
+//! ```
+//!
+//! Each step is a rename, so a kill between two steps neither counts a run twice nor loses it.
+
+pub(crate) mod backoff;
+pub(crate) mod counters;
+pub(crate) mod dir;
+pub(crate) mod discard;
+pub(crate) mod limits;
+pub(crate) mod lock;
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+pub(crate) mod read;
+pub(crate) mod run_file;

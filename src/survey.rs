@@ -1,0 +1,163 @@
+//! Everything that decides whether this process collects, found out once: variables first, since a person who
+//! opted out by one must not cost a single system call; then the files.
+
+use std::path::PathBuf;
+
+use crate::choice::{Choice, ChoiceRead};
+use crate::consent::{self, Decision, Facts, PolicySays, Reason};
+use crate::destination::{ChosenBy, Destination, Found, Named};
+use crate::env::{self, Environment, Wish};
+use crate::platform;
+use crate::policy::{Policy, PolicyRead};
+use crate::telemetry::{Builder, InCi};
+
+/// What was found out.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    pub(crate) decision: Decision,
+    /// What `<TOOL>_TELEMETRY` asks for.
+    pub(crate) wish: Wish,
+    pub(crate) is_ci: bool,
+    pub(crate) policy: PolicyRead,
+    pub(crate) choice: ChoiceRead,
+    /// Nothing if a variable decided, or there is no home folder.
+    pub(crate) places: Option<Places>,
+    pub(crate) found: Found,
+}
+
+/// Where this person's files are.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub(crate) state_home: PathBuf,
+    pub(crate) choice_file: PathBuf,
+}
+
+/// Turned off for every tool built in an environment with `TOOL_TELEMETRY_BUILD=off`: for packagers.
+const BUILT_OFF: bool = match option_env!("TOOL_TELEMETRY_BUILD") {
+    Some(value) => matches!(value.as_bytes(), b"off"),
+    None => false,
+};
+
+impl Survey {
+    pub(crate) fn take(builder: &Builder, environment: Environment<'_>) -> Self {
+        let tool_variable = env::tool_variable(builder.name);
+        let wish = Wish::read(environment, &tool_variable);
+        let mut survey = Self {
+            decision: Decision { on: false, reason: Reason::Build },
+            wish,
+            is_ci: false,
+            policy: PolicyRead::Nothing,
+            choice: ChoiceRead::Missing,
+            places: None,
+            found: Found::None,
+        };
+        let mut facts = Facts {
+            built_off: BUILT_OFF,
+            variable: opt_out_variable(builder, environment, &tool_variable, wish),
+            policy: PolicySays::Nothing,
+            choice: ChoiceRead::Missing,
+            opt_in: builder.opt_in,
+        };
+        if facts.built_off || facts.variable.is_some() {
+            survey.decision = consent::decide(&facts);
+            return survey;
+        }
+        survey.is_ci = environment.is_ci();
+        survey.policy = Policy::read(&platform::policy_file(), builder.name);
+        let mut named = Named { maker: builder.endpoint, policy: None };
+        match &survey.policy {
+            PolicyRead::Nothing => {}
+            PolicyRead::Policy(policy) => {
+                if policy.off {
+                    facts.policy = PolicySays::Off;
+                }
+                named.policy = policy.endpoint.clone().map(|endpoint| (endpoint, policy.settings.clone()));
+            }
+            PolicyRead::Unreadable { .. } => facts.policy = PolicySays::Unreadable,
+        }
+        survey.found = Destination::find(environment, wish, &named);
+        survey.places = Places::find(builder.name, environment);
+        let Some(places) = &survey.places else {
+            survey.decision = Decision { on: false, reason: Reason::NoHome };
+            return survey;
+        };
+        facts.choice = Choice::read(&places.choice_file);
+        survey.choice = facts.choice;
+        survey.decision = consent::decide(&facts);
+        if survey.decision.on {
+            match survey.found {
+                Found::Destination(ref destination)
+                    if survey.is_ci
+                        && destination.chosen_by == ChosenBy::Maker
+                        && builder.in_ci == InCi::OperatorOnly
+                        && survey.decision.reason != Reason::Person =>
+                {
+                    survey.decision = Decision { on: false, reason: Reason::Ci };
+                }
+                Found::Destination(_) => {}
+                Found::None => survey.decision = Decision { on: false, reason: Reason::NoDestination },
+                Found::Unusable(_) => {
+                    survey.decision = Decision { on: false, reason: Reason::BadDestination }
+                }
+            }
+        }
+        survey
+    }
+
+    /// The only data points that the policy allows; nothing if it allows all.
+    pub(crate) fn narrowed_to(&self) -> Option<&[String]> {
+        match &self.policy {
+            PolicyRead::Policy(policy) => policy.data_points.as_deref(),
+            PolicyRead::Nothing | PolicyRead::Unreadable { .. } => None,
+        }
+    }
+
+    /// The person's choice, as far as it could be read.
+    pub(crate) fn choice(&self) -> Choice {
+        match self.choice {
+            ChoiceRead::Read(choice) => choice,
+            ChoiceRead::Missing | ChoiceRead::Unreadable => Choice::default(),
+        }
+    }
+}
+
+impl Places {
+    /// Nothing where there is no home folder, or it is somebody else's: `sudo` may keep the caller's, and no
+    /// file of root's is to be left there.
+    pub(crate) fn find(tool: &str, environment: Environment<'_>) -> Option<Self> {
+        if platform::has_foreign_rights() {
+            return None;
+        }
+        let state_home = platform::state_home(environment)?;
+        let config_home = platform::config_home(environment)?;
+        if let Some(home) = environment.absolute_path(env::HOME) {
+            std::fs::metadata(home).ok().filter(platform::is_own)?;
+        }
+        Some(Self { state_home, choice_file: config_home.join(tool).join("telemetry.toml") })
+    }
+}
+
+/// The first variable that opts out.
+fn opt_out_variable(
+    builder: &Builder,
+    environment: Environment<'_>,
+    tool_variable: &str,
+    wish: Wish,
+) -> Option<String> {
+    let by_author = builder.opt_out_vars.iter().copied().find(|name| environment.says_yes(name));
+    if let Some(name) = by_author {
+        return Some(name.to_owned());
+    }
+    if wish == Wish::Off {
+        return Some(tool_variable.to_owned());
+    }
+    if environment.says_yes(env::DO_NOT_TRACK) {
+        return Some(env::DO_NOT_TRACK.to_owned());
+    }
+    let says =
+        |name: &str, word: &str| environment.text(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
+    if says(env::OTEL_SDK_DISABLED, "true") {
+        return Some(env::OTEL_SDK_DISABLED.to_owned());
+    }
+    says(env::OTEL_TRACES_EXPORTER, "none").then(|| env::OTEL_TRACES_EXPORTER.to_owned())
+}

@@ -1,0 +1,194 @@
+//! How a tool author describes telemetry.
+
+use std::time::Duration;
+
+use crate::consent::{Decision, Reason};
+#[cfg(feature = "spool")]
+use crate::spool::limits::Limits;
+use crate::{DataPoints, Telemetry};
+
+/// What goes to the maker from CI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InCi {
+    /// Nothing, unless `telemetry on` was said there.
+    OperatorOnly,
+    /// Runs, as from everywhere.
+    AlsoMaker,
+}
+
+/// Describes a tool's telemetry. Each method returns the changed description; [`Builder::start`] comes last.
+///
+/// | setting | default |
+/// | --- | --- |
+/// | [`data_points`](Builder::data_points) | none: needed for anything to be recorded |
+/// | [`opt_out_var`](Builder::opt_out_var) | none besides `<TOOL>_TELEMETRY`, `DO_NOT_TRACK` and `OTEL_SDK_DISABLED` |
+/// | [`endpoint`](Builder::endpoint) | none: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and without it nothing is recorded |
+/// | [`silence_var`](Builder::silence_var) | none |
+/// | [`opt_in`](Builder::opt_in) | off: telemetry is on after the notice was shown |
+/// | [`in_ci`](Builder::in_ci) | nothing goes to the maker |
+/// | [`wait_in_ci`](Builder::wait_in_ci) | 300 ms |
+/// | [`limits`](Builder::limits) | 10 MiB, 1,000 runs, 28 days |
+#[derive(Debug, Clone)]
+#[must_use = "describes telemetry; nothing happens before `.start()`"]
+pub struct Builder {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) data_points: Option<&'static DataPoints>,
+    pub(crate) opt_out_vars: Vec<&'static str>,
+    pub(crate) silence_vars: Vec<&'static str>,
+    pub(crate) endpoint: Option<&'static str>,
+    pub(crate) opt_in: bool,
+    pub(crate) in_ci: InCi,
+    pub(crate) wait_in_ci: Duration,
+    #[cfg(feature = "spool")]
+    pub(crate) limits: Limits,
+}
+
+impl Builder {
+    pub(crate) fn new(name: &'static str, version: &'static str) -> Self {
+        Self {
+            name,
+            version,
+            data_points: None,
+            opt_out_vars: Vec::new(),
+            silence_vars: Vec::new(),
+            endpoint: None,
+            opt_in: false,
+            in_ci: InCi::OperatorOnly,
+            wait_in_ci: Duration::from_millis(300),
+            #[cfg(feature = "spool")]
+            limits: Limits::default(),
+        }
+    }
+
+    /// The approved data points, made by [`data_points!`](crate::data_points!).
+    pub fn data_points(mut self, data_points: &'static DataPoints) -> Self {
+        self.data_points = Some(data_points);
+        self
+    }
+
+    /// A variable that opts out with any value but empty, `0`, `false`, `no` and `off`. May be called more than
+    /// once.
+    pub fn opt_out_var(mut self, name: &'static str) -> Self {
+        self.opt_out_vars.push(name);
+        self
+    }
+
+    /// A variable that silences the first-run notice, such as `DOTNET_NOLOGO`. Telemetry stays off until the
+    /// notice was shown.
+    pub fn silence_var(mut self, name: &'static str) -> Self {
+        self.silence_vars.push(name);
+        self
+    }
+
+    /// The maker's own endpoint: the whole address of the traces signal, such as
+    /// `https://telemetry.example.com/v1/traces`. Only https, except on loopback. The data points must then name
+    /// a publisher.
+    pub fn endpoint(mut self, address: &'static str) -> Self {
+        self.endpoint = Some(address);
+        self
+    }
+
+    /// Nothing is recorded before the person says `telemetry on`.
+    pub fn opt_in(mut self) -> Self {
+        self.opt_in = true;
+        self
+    }
+
+    /// Whether runs in CI go to the maker. An operator's destination gets them in any case.
+    pub fn in_ci(mut self, in_ci: InCi) -> Self {
+        self.in_ci = in_ci;
+        self
+    }
+
+    /// How long a command in CI, or one that is process 1 of its container, waits for the delivery of its run:
+    /// what is detached there is ended with the job.
+    pub fn wait_in_ci(mut self, wait: Duration) -> Self {
+        self.wait_in_ci = wait;
+        self
+    }
+
+    /// How much may wait for delivery, and for how long.
+    #[cfg(feature = "spool")]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Checks what no compiler can: for a test of the tool's.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong and what to do. [`Builder::start`] then leaves telemetry off.
+    ///
+    /// ```
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// use tool_telemetry::Telemetry;
+    ///
+    /// assert!(Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).check().is_ok());
+    /// assert!(Telemetry::builder("My Tool", "1.0.0").data_points(&DATA_POINTS).check().is_err());
+    /// ```
+    pub fn check(&self) -> Result<(), String> {
+        let is_name = !self.name.is_empty()
+            && self.name.len() <= 64
+            && self.name.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && self
+                .name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte));
+        if !is_name {
+            return Err(format!(
+                "the tool's name {:?} must be lower case letters, digits, `-`, `_` and `.`: it names a folder and a \
+                 variable",
+                self.name
+            ));
+        }
+        if !is_version(self.version) {
+            return Err(format!(
+                "the tool's version {:?} must be at most 64 letters, digits, `.`, `+` and `-`",
+                self.version
+            ));
+        }
+        let Some(data_points) = self.data_points else {
+            return Err("no data points are approved: call `.data_points(&DATA_POINTS)`".to_owned());
+        };
+        if self.endpoint.is_some() && data_points.publisher().is_none() {
+            return Err("the maker has an endpoint but the data points name no [publisher]".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Starts telemetry. Must be the first statement of `main`: the uploader is this same program, and is
+    /// recognised here.
+    ///
+    /// Never fails, and does nothing when telemetry is off; [`Telemetry::decision`] says what decided it. The
+    /// first call in a process counts.
+    pub fn start(self) -> Telemetry {
+        if let Err(what) = self.check() {
+            return Telemetry::off(self, Reason::SetUp(what));
+        }
+        #[cfg(feature = "spool")]
+        return super::recording::start(self);
+        #[cfg(not(feature = "spool"))]
+        Telemetry::off(self, Reason::NotCompiled)
+    }
+}
+
+impl Telemetry {
+    pub(crate) fn off(builder: Builder, reason: Reason) -> Self {
+        Self {
+            builder,
+            decision: Decision { on: false, reason },
+            #[cfg(feature = "spool")]
+            recording: None,
+            #[cfg(feature = "spool")]
+            notice: None,
+        }
+    }
+}
+
+/// Whether a text may stand as a tool's version in a line: short, and nothing in it needs escaping.
+pub(crate) fn is_version(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-".contains(&byte))
+}

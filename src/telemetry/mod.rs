@@ -1,0 +1,222 @@
+//! [`Telemetry`]: the one type that a tool author meets.
+
+mod builder;
+mod command_result;
+#[cfg(feature = "spool")]
+mod recording;
+#[cfg(feature = "spool")]
+mod uploading;
+
+#[cfg(feature = "spool")]
+pub(crate) use builder::is_version;
+pub use builder::{Builder, InCi};
+pub use command_result::CommandResult;
+
+use std::process::ExitCode;
+
+use crate::consent::Decision;
+use crate::layer::TelemetryLayer;
+
+/// Telemetry of one tool: made once, as the first statement of `main`.
+///
+/// It never fails the tool, prints nothing but the first-run notice, and opens no socket in the tool's process.
+/// When telemetry is off everything here does nothing.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+/// use tool_telemetry::{DataPoints, Telemetry};
+///
+/// static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+///
+/// fn main() -> ExitCode {
+///     let telemetry = Telemetry::builder("frob", env!("CARGO_PKG_VERSION"))
+///         .data_points(&DATA_POINTS)
+///         .opt_out_var("FROB_TELEMETRY_OPTOUT")
+///         .start();
+///     telemetry.command("build", || println!("building"))
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Telemetry {
+    builder: Builder,
+    decision: Decision,
+    #[cfg(feature = "spool")]
+    recording: Option<&'static recording::Recording>,
+    #[cfg(feature = "spool")]
+    notice: Option<crate::notice::Due>,
+}
+
+impl Telemetry {
+    /// Begins to describe a tool's telemetry: the tool's name (as people type it; lower case letters, digits,
+    /// `-` and `_`) and its version.
+    pub fn builder(name: &'static str, version: &'static str) -> Builder {
+        Builder::new(name, version)
+    }
+
+    /// The layer that takes approved spans from `tracing`.
+    ///
+    /// It can stand anywhere among other layers: they see the same spans at the same cost with it and without.
+    /// A *global* filter (an `EnvFilter` or `LevelFilter` added as a layer) hides spans from every layer, this
+    /// one included; the run itself is reported all the same. To filter only the log, put the filter on the log's
+    /// own layer: `fmt::layer().with_filter(filter)`.
+    ///
+    /// ```no_run
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// use tracing_subscriber::prelude::*;
+    ///
+    /// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+    /// tracing_subscriber::registry().with(telemetry.layer()).init();
+    /// ```
+    pub fn layer<S>(&self) -> TelemetryLayer<S> {
+        #[cfg(feature = "spool")]
+        return TelemetryLayer::new(self.recording.map(|recording| &recording.run));
+        #[cfg(not(feature = "spool"))]
+        TelemetryLayer::new(None)
+    }
+
+    /// Runs a command of the tool's and records it: its name (a data point of the kind `command`), how long it
+    /// took and its exit code, which is returned.
+    ///
+    /// What the command returns becomes the exit code as it would when returned from `main`; see
+    /// [`CommandResult`].
+    pub fn command<R: CommandResult>(&self, name: &str, run: impl FnOnce() -> R) -> ExitCode {
+        self.begin(name).end(run())
+    }
+
+    /// Begins a command whose end is told later, for commands that are not one closure: asynchronous ones, say.
+    ///
+    /// ```no_run
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// # async fn build() -> Result<(), std::io::Error> { Ok(()) }
+    /// # async fn example() -> std::process::ExitCode {
+    /// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+    /// let command = telemetry.begin("build");
+    /// command.end(build().await)
+    /// # }
+    /// ```
+    pub fn begin(&self, name: &str) -> Command<'_> {
+        #[cfg(feature = "spool")]
+        {
+            if let Some(due) = &self.notice {
+                crate::notice::show(&self.builder, due);
+            }
+            if let Some(recording) = self.recording {
+                recording.announce();
+                recording.run.begin(name);
+            }
+        }
+        #[cfg(not(feature = "spool"))]
+        let _ = name;
+        Command { telemetry: self, ended: false }
+    }
+
+    /// Records a data point of the run itself, if it is approved and the value is admitted.
+    ///
+    /// ```no_run
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+    /// telemetry.record("frob.color", "auto");
+    /// ```
+    pub fn record(&self, key: &str, value: impl Into<FieldValue>) {
+        #[cfg(feature = "spool")]
+        if let Some(recording) = self.recording {
+            let value = value.into();
+            recording.run.record(key, |data_point| match &value.0 {
+                Field::Bool(flag) => data_point.admit_bool(*flag),
+                Field::Integer(number) => data_point.admit_integer(*number),
+                Field::Text(text) => data_point.admit_text(text),
+            });
+        }
+        #[cfg(not(feature = "spool"))]
+        let _ = (key, value);
+    }
+
+    /// Whether telemetry is on in this process, and what decided it.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    #[cfg(feature = "spool")]
+    pub(crate) fn settings(&self) -> &Builder {
+        &self.builder
+    }
+
+    /// Nothing of this process is recorded: for commands about telemetry itself.
+    #[cfg(feature = "spool")]
+    pub(crate) fn abandon(&self) {
+        if let Some(recording) = self.recording {
+            recording.run.abandon();
+        }
+    }
+}
+
+/// A command that was begun by [`Telemetry::begin`].
+///
+/// Dropped without [`Command::end`], as by a panic, it is left to the end of the process: there the exit code is
+/// known where the platform tells it.
+#[derive(Debug)]
+#[must_use = "tell how the command ended with `.end(result)`"]
+pub struct Command<'a> {
+    telemetry: &'a Telemetry,
+    ended: bool,
+}
+
+impl Command<'_> {
+    /// Records the exit code, seals the run and gives the exit code for `main` to return.
+    pub fn end<R: CommandResult>(mut self, result: R) -> ExitCode {
+        let code = result.exit_code();
+        self.finish(code);
+        ExitCode::from(code)
+    }
+
+    fn finish(&mut self, code: u8) {
+        self.ended = true;
+        #[cfg(feature = "spool")]
+        if let Some(recording) = self.telemetry.recording {
+            recording.end(i64::from(code));
+        }
+        #[cfg(not(feature = "spool"))]
+        let _ = (self.telemetry, code);
+    }
+}
+
+impl Drop for Command<'_> {
+    fn drop(&mut self) {
+        // What the Rust runtime exits with after a panic that nobody caught. Where an exit hook tells the real
+        // code it has the last word, since the panic may be caught further out.
+        #[cfg(feature = "spool")]
+        if !self.ended && std::thread::panicking() && !crate::platform::HAS_EXIT_HOOK {
+            self.finish(101);
+        }
+    }
+}
+
+/// A value for [`Telemetry::record`]: a flag, a whole number or a text, all subject to the allowlist.
+#[derive(Debug)]
+pub struct FieldValue(#[cfg_attr(not(feature = "spool"), expect(dead_code))] Field);
+
+#[derive(Debug)]
+#[cfg_attr(not(feature = "spool"), expect(dead_code))]
+enum Field {
+    Bool(bool),
+    Integer(i64),
+    Text(String),
+}
+
+impl From<bool> for FieldValue {
+    fn from(flag: bool) -> Self {
+        Self(Field::Bool(flag))
+    }
+}
+
+impl From<i64> for FieldValue {
+    fn from(number: i64) -> Self {
+        Self(Field::Integer(number))
+    }
+}
+
+impl From<&str> for FieldValue {
+    fn from(text: &str) -> Self {
+        Self(Field::Text(text.to_owned()))
+    }
+}

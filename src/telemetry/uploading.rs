@@ -1,0 +1,124 @@
+//! When an uploader is started, and what it does when it runs.
+
+use std::process::exit;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::Builder;
+use crate::destination::Destination;
+use crate::env::{self, Environment};
+use crate::platform;
+use crate::run::Sealed;
+use crate::spool::backoff::Backoff;
+use crate::spool::counters::Counters;
+use crate::spool::dir::SpoolDir;
+use crate::spool::limits;
+use crate::spool::lock::{Uploader, UploaderLock};
+use crate::upload::detach::{self, Purpose};
+
+/// An uploader's whole life.
+pub(crate) const LIFE: Duration = Duration::from_secs(60);
+/// A run of more bytes than this is checked against the limits at once, also while nothing can be sent.
+const LARGE_RUN: u64 = 64 << 10;
+/// An uploader's exit code when something still waits.
+pub(crate) const STILL_PENDING: i32 = 3;
+
+/// Looks, in the order of cost, whether an uploader is to be started: may we send now, and is none at work?
+///
+/// With `wait` the command waits that long for the delivery.
+pub(super) fn after_seal(
+    builder: &Builder,
+    spool: &SpoolDir,
+    destination: &Destination,
+    sealed: Sealed,
+    wait: Option<Duration>,
+) {
+    let backs_off =
+        Backoff::read(&spool.backoff()).is_some_and(|backoff| backoff.remaining(SystemTime::now()).is_some());
+    if backs_off {
+        if sealed.is_one_in_64 || sealed.bytes > LARGE_RUN {
+            enforce_limits(builder, spool);
+        }
+        return;
+    }
+    if !crate::upload::CAN_DELIVER {
+        return;
+    }
+    let environment = Environment::process();
+    match wait {
+        None => {
+            if matches!(UploaderLock::probe(&spool.lock()), Ok(Uploader::Absent)) {
+                let _ = detach::start(environment, destination, Purpose::Detached);
+            }
+        }
+        Some(wait) => {
+            let asked = Instant::now();
+            let Ok(uploader) = detach::start(environment, destination, Purpose::Awaited) else { return };
+            while asked.elapsed() < wait && matches!(platform::child_ended(uploader), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
+/// While nothing can be sent nobody holds the lock for long, and the limits must hold all the same.
+fn enforce_limits(builder: &Builder, spool: &SpoolDir) {
+    if let Ok(Some(_lock)) = UploaderLock::try_take(&spool.lock()) {
+        limits::enforce(spool, &builder.limits, SystemTime::now());
+        let _ = Counters::fold(spool, |_| {});
+    }
+}
+
+/// This process is an uploader: works, and exits.
+pub(super) fn run(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> ! {
+    // On a thread of its own, so that nothing that this process waits for can make it immortal.
+    std::thread::spawn(|| {
+        std::thread::sleep(LIFE);
+        exit(STILL_PENDING);
+    });
+    // Already done by the start where the platform can: keep no folder busy.
+    let _ = std::env::set_current_dir("/");
+    exit(upload(builder, environment, purpose))
+}
+
+#[cfg(any(feature = "http", feature = "grpc"))]
+fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> i32 {
+    use crate::destination::Found;
+    use crate::survey::Survey;
+    use crate::upload::drain::{End, Uploader};
+    use crate::upload::settings::Settings;
+    use crate::upload::transport::Transport;
+
+    let survey = Survey::take(builder, environment);
+    let (Found::Destination(destination), Some(places), Some(data_points)) =
+        (&survey.found, &survey.places, builder.data_points)
+    else {
+        return STILL_PENDING;
+    };
+    // Started for a destination that is another one by now: a run goes only where it was to go.
+    if environment.text(env::UPLOADER).as_deref() != Some(&destination.folder()) {
+        return STILL_PENDING;
+    }
+    let spool = SpoolDir::new(&places.state_home, builder.name, &destination.folder());
+    if spool.check().is_err() {
+        return 0;
+    }
+    let may_send = || Survey::take(builder, Environment::process()).decision.on;
+    let uploader = Uploader {
+        spool: &spool,
+        data_points,
+        tool: builder.name,
+        limits: builder.limits,
+        purpose,
+        may_send: &may_send,
+    };
+    let mut transport = Transport::open(&Settings::of(destination));
+    match uploader.work(&mut transport, LIFE) {
+        End::NothingLeft => 0,
+        End::StillPending => STILL_PENDING,
+    }
+}
+
+#[cfg(not(any(feature = "http", feature = "grpc")))]
+fn upload(_builder: &Builder, _environment: Environment<'_>, _purpose: Purpose) -> i32 {
+    STILL_PENDING
+}

@@ -1,0 +1,89 @@
+//! A run as people read it: an indented tree with durations and data points.
+
+use std::fmt::Write as _;
+
+use crate::data_points::DataPoints;
+use crate::span::{self, Ending, Span, SpanId, Subject};
+
+/// Renders the spans of one run. The run's own span comes first; children follow in the order of their starts.
+pub(crate) fn render(spans: &[Span], data_points: &'static DataPoints, tool: &str) -> String {
+    let mut tree = Tree { spans, data_points, tool, out: String::new() };
+    if let Some(run) = spans.first() {
+        tree.span(run, 0);
+    }
+    tree.out
+}
+
+/// Deeper than this the indentation stays the same, and so does the stack.
+const DEEPEST: usize = 64;
+
+struct Tree<'a> {
+    spans: &'a [Span],
+    data_points: &'static DataPoints,
+    tool: &'a str,
+    out: String,
+}
+
+impl<'a> Tree<'a> {
+    fn span(&mut self, span: &'a Span, depth: usize) {
+        let name = match span.subject {
+            Subject::Run(_) => self.tool,
+            Subject::Approved(position) => self.data_points.spans[usize::from(position)].name,
+        };
+        let _ = write!(self.out, "{:depth$}{name}  {}", "", duration(span), depth = 2 * depth);
+        if let Subject::Run(ending) = span.subject {
+            let _ = write!(self.out, "  {} = {}", span::EXECUTABLE_NAME, self.tool);
+            match (ending, self.data_points.exit_code()) {
+                (Ending::Exited(code), Some(position)) => {
+                    let key = self.data_points.data_points[usize::from(position)].key;
+                    let _ = write!(self.out, "  {key} = {code}");
+                }
+                (Ending::Running, _) => self.out.push_str("  (running)"),
+                _ => {}
+            }
+            if let Some(error_type) = ending.error_type() {
+                let _ = write!(self.out, "  {} = {error_type}", span::ERROR_TYPE);
+            }
+        }
+        for (position, value) in &span.values {
+            let data_point = &self.data_points.data_points[usize::from(*position)];
+            let _ = write!(self.out, "  {} = ", data_point.key);
+            let _ = data_point.render(value, &mut self.out);
+        }
+        self.out.push('\n');
+        if depth < DEEPEST {
+            for child in self.children(span.span_id) {
+                self.span(child, depth + 1);
+            }
+        }
+    }
+
+    fn children(&self, parent: SpanId) -> Vec<&'a Span> {
+        let mut children: Vec<_> = self
+            .spans
+            .iter()
+            .skip(1)
+            .filter(|span| span.parent.is_some_and(|found| found.span_id == parent))
+            .collect();
+        children.sort_by_key(|span| span.start);
+        children
+    }
+}
+
+/// Three digits and a unit.
+fn duration(span: &Span) -> String {
+    let nanoseconds = span.end.saturating_sub(span.start) as f64;
+    let (value, unit) = match nanoseconds {
+        ns if ns >= 1e9 => (ns / 1e9, "s"),
+        ns if ns >= 1e6 => (ns / 1e6, "ms"),
+        ns => (ns / 1e3, "µs"),
+    };
+    let decimals = if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.decimals$} {unit}")
+}

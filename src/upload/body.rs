@@ -1,0 +1,69 @@
+//! The body of a request over HTTP, between the exporter and the wire.
+
+use std::borrow::Cow;
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// Whether the bytes are gzip. Neither protobuf (field 3 of wire type 7) nor JSON begins so, so this says more than
+/// a header that the environment may have planted.
+pub(crate) fn is_gzip(body: &[u8]) -> bool {
+    body.starts_with(&[0x1f, 0x8b])
+}
+
+pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::default());
+    // Writing to memory does not fail.
+    let _ = encoder.write_all(body);
+    encoder.finish().unwrap_or_default()
+}
+
+/// Drops the space between the tokens of a JSON text; `opentelemetry-otlp` indents.
+pub(crate) fn compact_json(json: &[u8]) -> Cow<'_, [u8]> {
+    // Another crate may have turned on the exporter's own compression, which the environment then can ask for.
+    if is_gzip(json) {
+        return Cow::Borrowed(json);
+    }
+    let mut compact = Vec::with_capacity(json.len());
+    let mut in_string = false;
+    let mut escaped = false;
+    for &byte in json {
+        if in_string {
+            in_string = byte != b'"' || escaped;
+            escaped = byte == b'\\' && !escaped;
+        } else if byte.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_string = byte == b'"';
+        }
+        compact.push(byte);
+    }
+    Cow::Owned(compact)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn compacting_leaves_strings_alone() {
+        let json = br#"{ "a b" : [ 1 ,	"c \" d" , "\\" , { } ] ,
+            "e" : " " }"#;
+        let compact = compact_json(json);
+        assert_eq!(std::str::from_utf8(&compact), Ok(r#"{"a b":[1,"c \" d","\\",{}],"e":" "}"#));
+        assert_eq!(compact_json(&compact), compact);
+    }
+
+    #[test]
+    fn gzip_is_recognised_and_read_again() {
+        let body = b"spans ".repeat(100);
+        let compressed = gzip(&body);
+        assert!(is_gzip(&compressed) && !is_gzip(&body) && compressed.len() < body.len() / 5);
+        let mut again = Vec::new();
+        flate2::read::GzDecoder::new(&*compressed).read_to_end(&mut again).expect("gzip");
+        assert_eq!(again, body);
+    }
+}

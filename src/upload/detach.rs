@@ -1,0 +1,116 @@
+//! Starting the uploader: the same program once more, detached, with an environment that we construct.
+
+use std::ffi::{CString, OsStr};
+use std::io;
+
+use crate::destination::Destination;
+use crate::env::{self, Environment};
+use crate::platform;
+
+/// The uploader's only argument. The word alone reaches the tool's own parser, and a test binary takes it for a
+/// name filter that matches nothing, so a test suite never runs itself again.
+pub(crate) const ARGUMENT: &str = "__upload-telemetry";
+
+/// What an uploader is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Nobody waits for it.
+    Detached,
+    /// A command waits for it, but only a moment: it does not linger.
+    Awaited,
+    /// Somebody waits for its exit code.
+    Flush,
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Purpose::Detached => "detached",
+            Purpose::Awaited => "awaited",
+            Purpose::Flush => "flush",
+        }
+    }
+}
+
+/// Whether this process was started as an uploader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Tool,
+    Uploader(Purpose),
+    /// It has an uploader's environment but other arguments: the tool's own code runs, and nothing is recorded
+    /// or started, so that no uploader ever starts another.
+    Inert,
+}
+
+impl Role {
+    pub(crate) fn of(
+        environment: Environment<'_>,
+        arguments: &mut dyn Iterator<Item = std::ffi::OsString>,
+    ) -> Self {
+        if environment.raw(env::UPLOADER).is_none() {
+            return Role::Tool;
+        }
+        let word = arguments.nth(1);
+        if word.as_deref() != Some(OsStr::new(ARGUMENT)) || arguments.next().is_some() {
+            return Role::Inert;
+        }
+        match environment.text(env::UPLOADER_PURPOSE).as_deref() {
+            Some("flush") => Role::Uploader(Purpose::Flush),
+            Some("awaited") => Role::Uploader(Purpose::Awaited),
+            _ => Role::Uploader(Purpose::Detached),
+        }
+    }
+}
+
+/// Starts an uploader for one destination; returns its process id.
+pub(crate) fn start(
+    environment: Environment<'_>,
+    destination: &Destination,
+    purpose: Purpose,
+) -> io::Result<i32> {
+    // The program that runs now, even if its file was moved, replaced or deleted meanwhile.
+    let program = if cfg!(target_os = "linux") {
+        c"/proc/self/exe".to_owned()
+    } else {
+        text(std::env::current_exe()?.as_os_str())?
+    };
+    // A multi-call program finds out by its name which tool it is.
+    let own_name = std::env::args_os().next().unwrap_or_default();
+    let arguments = vec![text(&own_name)?, text(OsStr::new(ARGUMENT))?];
+
+    let mut variables = Vec::with_capacity(24);
+    let mut set = |name: &str, value: &OsStr| -> io::Result<()> {
+        let mut variable = std::ffi::OsString::from(name);
+        variable.push("=");
+        variable.push(value);
+        variables.push(text(&variable)?);
+        Ok(())
+    };
+    set(env::UPLOADER, OsStr::new(&destination.folder()))?;
+    set(env::UPLOADER_PURPOSE, OsStr::new(purpose.name()))?;
+    let places = [env::HOME, env::XDG_STATE_HOME, env::XDG_CONFIG_HOME, env::LOCALAPPDATA, "SYSTEMROOT"];
+    for name in places.into_iter().chain(env::NETWORK) {
+        if let Some(value) = environment.raw(name) {
+            set(name, &value)?;
+        }
+    }
+    if destination.chosen_by == crate::destination::ChosenBy::Operator {
+        set(&format!("{}ENDPOINT", env::UPLOADER_OTLP), OsStr::new(&destination.endpoint.address))?;
+        for (setting, value) in &destination.settings {
+            set(&format!("{}{setting}", env::UPLOADER_OTLP), OsStr::new(value))?;
+        }
+    }
+    platform::start_detached(&platform::Start { program, arguments, environment: variables })
+}
+
+#[cfg(unix)]
+fn text(text: &OsStr) -> io::Result<CString> {
+    use std::os::unix::ffi::OsStrExt as _;
+    Ok(CString::new(text.as_bytes())?)
+}
+
+#[cfg(not(unix))]
+fn text(text: &OsStr) -> io::Result<CString> {
+    let text = text.to_str().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(CString::new(text)?)
+}

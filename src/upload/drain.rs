@@ -1,0 +1,351 @@
+//! The uploader's loop: takes the lock, recovers what dead processes left, sends run after run in batches, tells
+//! each run's outcome, and ends.
+
+use std::collections::VecDeque;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::answer::{Answer, Batch, FailureKind};
+use super::detach::Purpose;
+use crate::data_points::DataPoints;
+use crate::platform;
+use crate::span::{Ending, LineWriter, Span, Tool};
+use crate::spool::backoff::Backoff;
+use crate::spool::counters::{Counters, Outcome, note_delivery, note_failure};
+use crate::spool::dir::{RunName, RunState, SpoolDir};
+use crate::spool::limits::{self, Entry, Limits};
+use crate::spool::lock::{UploaderLock, has_no_locks};
+use crate::spool::read::{RecordedRun, read_run};
+use crate::spool::run_file::LARGEST_RUN;
+
+/// Runs in one request.
+const MOST_RUNS: usize = 512;
+/// Spans in one request, unless one run alone has more; what a request takes in memory follows from it.
+const MOST_SPANS: usize = 4096;
+/// A larger run file is not one of ours.
+const LARGEST_FILE: u64 = LARGEST_RUN + (64 << 10);
+/// How long an uploader that has nothing left waits for more, so that a script of 100 commands starts one.
+const LINGER: Duration = Duration::from_millis(500);
+/// How often it looks meanwhile: one `stat`.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// How long an uploader tries for the lock: another process's look at it lasts microseconds.
+const LOCK_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Sends one batch somewhere.
+pub(crate) trait Deliver {
+    /// Bounded in time.
+    fn deliver(&mut self, batch: &Batch<'_>) -> Answer;
+}
+
+/// An uploader of one spool.
+pub(crate) struct Uploader<'a> {
+    pub(crate) spool: &'a SpoolDir,
+    pub(crate) data_points: &'static DataPoints,
+    pub(crate) tool: &'a str,
+    pub(crate) limits: Limits,
+    pub(crate) purpose: Purpose,
+    /// Asked before each request.
+    pub(crate) may_send: &'a dyn Fn() -> bool,
+}
+
+/// How an uploader ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Nothing that could be delivered is left.
+    NothingLeft,
+    /// Something waits: for a time, for consent, or for another uploader.
+    StillPending,
+}
+
+/// A run that was read.
+struct Loaded {
+    entry: Entry,
+    run: RecordedRun,
+}
+
+/// Why the work on a spool stops.
+enum Stop {
+    /// A wait is written to disk, or something cannot be put away.
+    Later,
+    /// The person or the policy turned it off.
+    Forbidden,
+}
+
+impl Uploader<'_> {
+    /// Works until nothing is left, the way is closed for a time, or another uploader holds the lock for long.
+    pub(crate) fn work(&self, deliver: &mut dyn Deliver, life: Duration) -> End {
+        let started = Instant::now();
+        loop {
+            let patience = match self.purpose {
+                Purpose::Detached => LOCK_PATIENCE,
+                Purpose::Awaited | Purpose::Flush => life.saturating_sub(started.elapsed()),
+            };
+            let Some(lock) = self.take_lock(patience) else {
+                return End::StillPending;
+            };
+            let stopped = self.drain(deliver).is_err();
+            drop(lock);
+            // A command that found the lock held between our last look and now relies on us.
+            if stopped {
+                return End::StillPending;
+            }
+            if !self.has_sealed_runs() {
+                return End::NothingLeft;
+            }
+        }
+    }
+
+    fn take_lock(&self, patience: Duration) -> Option<UploaderLock> {
+        let asked = Instant::now();
+        loop {
+            match UploaderLock::try_take(&self.spool.lock()) {
+                Ok(Some(lock)) => return Some(lock),
+                Ok(None) if asked.elapsed() < patience => std::thread::sleep(Duration::from_millis(5)),
+                _ => return None,
+            }
+        }
+    }
+
+    fn has_sealed_runs(&self) -> bool {
+        limits::list(&self.spool.runs()).runs.iter().any(|entry| entry.state == RunState::Sealed)
+    }
+
+    fn drain(&self, deliver: &mut dyn Deliver) -> Result<(), Stop> {
+        let mut idle_since: Option<Instant> = None;
+        let mut looked_at = None;
+        loop {
+            let changed = self.last_change();
+            if changed.is_none() || changed != looked_at {
+                looked_at = changed;
+                if self.drain_once(deliver)? {
+                    idle_since = None;
+                    continue;
+                }
+            }
+            let idle_since = *idle_since.get_or_insert_with(Instant::now);
+            if self.purpose != Purpose::Detached || idle_since.elapsed() >= LINGER {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// When the folder of the runs last changed.
+    fn last_change(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.spool.runs()).and_then(|metadata| metadata.modified()).ok()
+    }
+
+    /// Sends everything that lies there now; says whether there was anything.
+    fn drain_once(&self, deliver: &mut dyn Deliver) -> Result<bool, Stop> {
+        let listing = limits::enforce(self.spool, &self.limits, SystemTime::now());
+        let mut waiting: VecDeque<Entry> = VecDeque::with_capacity(listing.runs.len());
+        for entry in listing.runs {
+            match entry.state {
+                RunState::Sealed => waiting.push_back(entry),
+                RunState::Open if entry.bytes > 0 => waiting.extend(self.recover(entry)),
+                RunState::Open => {}
+            }
+        }
+        let any = !waiting.is_empty();
+        while !waiting.is_empty() {
+            let batch = self.load(&mut waiting)?;
+            if !batch.is_empty() {
+                let mut refusals = 0;
+                let budget = 4 * batch.len().ilog2() + 8;
+                self.send(deliver, &batch, &mut refusals, budget)?;
+            }
+        }
+        let _ = Counters::fold(self.spool, |_| {});
+        Ok(any)
+    }
+
+    /// Seals the run of a process that died. Nothing if the process lives, or there is no run in the file.
+    fn recover(&self, mut entry: Entry) -> Option<Entry> {
+        let path = self.spool.runs().join(entry.name.open());
+        let (mut file, metadata) = platform::open_own(&path, true, false).ok()?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::Error(error)) if has_no_locks(&error) => {
+                // Who writes cannot be seen here: a run counts as dead when nothing came for an hour.
+                let silent = SystemTime::now().duration_since(entry.modified).unwrap_or_default();
+                if silent < Duration::from_secs(60 * 60) {
+                    return None;
+                }
+            }
+            Err(_) => return None,
+        }
+        // Sealed by its process between our listing and our lock?
+        let named = std::fs::symlink_metadata(&path).ok()?;
+        if platform::file_identity(&named) != platform::file_identity(&metadata) {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        if metadata.len() <= LARGEST_FILE {
+            file.read_to_end(&mut bytes).ok()?;
+        }
+        let Some(mut run) = read_run(&bytes, self.data_points, self.tool) else {
+            let damaged = self.spool.outcomes().join(Outcome::Damaged.file_name(entry.name));
+            let _ = std::fs::rename(&path, damaged);
+            return None;
+        };
+        if run.whole < bytes.len() {
+            // A torn line is a span that is dropped, and its name counts it.
+            entry.name.dropped_spans += 1;
+            file.set_len(run.whole as u64).ok()?;
+        }
+        if run.ending() == Ending::Running {
+            run.cut_off();
+            let mut line = String::new();
+            let tool = Tool { name: self.tool, version: &run.version };
+            LineWriter::new(self.data_points, tool).write(run.spans.first()?, &mut line);
+            file.seek(SeekFrom::End(0)).ok()?;
+            file.write_all(line.as_bytes()).ok()?;
+        }
+        std::fs::rename(&path, self.spool.runs().join(entry.name.sealed())).ok()?;
+        entry.state = RunState::Sealed;
+        Some(entry)
+    }
+
+    /// Reads runs of one version of the tool, oldest first; those of other versions stay in the queue.
+    fn load(&self, waiting: &mut VecDeque<Entry>) -> Result<Vec<Loaded>, Stop> {
+        let mut batch: Vec<Loaded> = Vec::new();
+        let mut others = VecDeque::new();
+        let mut spans = 0;
+        while let Some(entry) = waiting.pop_front() {
+            let Some(run) = self.read(&entry)? else { continue };
+            let fits = batch.is_empty() || spans + run.spans.len() <= MOST_SPANS;
+            if batch.first().is_some_and(|first| first.run.version != run.version) {
+                others.push_back(entry);
+            } else if !fits {
+                waiting.push_front(entry);
+                break;
+            } else {
+                spans += run.spans.len();
+                batch.push(Loaded { entry, run });
+            }
+            if batch.len() == MOST_RUNS || others.len() == MOST_RUNS {
+                break;
+            }
+        }
+        while let Some(other) = others.pop_back() {
+            waiting.push_front(other);
+        }
+        Ok(batch)
+    }
+
+    /// Reads one run; one that cannot be read is put away.
+    fn read(&self, entry: &Entry) -> Result<Option<RecordedRun>, Stop> {
+        let path = self.spool.runs().join(entry.name.sealed());
+        let content = platform::open_own(&path, false, false).and_then(|(mut file, metadata)| {
+            let mut bytes = Vec::with_capacity(metadata.len().min(LARGEST_FILE) as usize);
+            if metadata.len() <= LARGEST_FILE {
+                file.read_to_end(&mut bytes)?;
+            }
+            Ok(bytes)
+        });
+        let run = content.ok().and_then(|bytes| read_run(&bytes, self.data_points, self.tool));
+        if run.is_none() {
+            self.put_away(entry.name, entry.name, Outcome::Damaged)?;
+        }
+        Ok(run)
+    }
+
+    /// Sends a batch and tells the outcomes. A batch that is refused is halved until the offending run is alone.
+    fn send(
+        &self,
+        deliver: &mut dyn Deliver,
+        batch: &[Loaded],
+        refusals: &mut u32,
+        budget: u32,
+    ) -> Result<(), Stop> {
+        let Some(first) = batch.first() else { return Ok(()) };
+        if !(self.may_send)() {
+            return Err(Stop::Forbidden);
+        }
+        let before = Backoff::read(&self.spool.backoff());
+        let waits = before.is_some_and(|backoff| {
+            backoff.remaining(SystemTime::now()).is_some()
+                && (backoff.asked || self.purpose != Purpose::Flush)
+        });
+        if waits {
+            return Err(Stop::Later);
+        }
+        let spans: Vec<Span> = batch.iter().flat_map(|loaded| loaded.run.spans.iter().cloned()).collect();
+        let tool = Tool { name: self.tool, version: &first.run.version };
+        let answer = deliver.deliver(&Batch { data_points: self.data_points, tool, spans: &spans });
+        let now = SystemTime::now();
+        match answer {
+            Answer::Delivered { rejected, .. } => {
+                if before.is_some() {
+                    Backoff::clear(&self.spool.backoff());
+                }
+                let left_out = batch.iter().map(|loaded| loaded.run.left_out).sum();
+                self.settle(batch, Outcome::Delivered, rejected)?;
+                let _ = Counters::fold(self.spool, note_delivery(now, left_out));
+                Ok(())
+            }
+            Answer::Retry { after, kind } => {
+                self.back_off(before, after, kind, now);
+                Err(Stop::Later)
+            }
+            Answer::Refused { kind } if !is_about_content(kind) => {
+                // Any other request would be refused as well: this one is dropped, as OTLP demands, and the rest
+                // waits.
+                self.settle(batch, Outcome::Refused, 0)?;
+                self.back_off(before, None, kind, now);
+                Err(Stop::Later)
+            }
+            Answer::Refused { kind } => {
+                *refusals += 1;
+                if batch.len() == 1 || *refusals > budget {
+                    self.settle(batch, Outcome::Refused, 0)?;
+                    let _ = Counters::fold(self.spool, note_failure(now, kind.to_string()));
+                    return Ok(());
+                }
+                let (older, newer) = batch.split_at(batch.len() / 2);
+                self.send(deliver, older, refusals, budget)?;
+                self.send(deliver, newer, refusals, budget)
+            }
+        }
+    }
+
+    /// Tells the outcome of runs.
+    fn settle(&self, batch: &[Loaded], outcome: Outcome, rejected: u64) -> Result<(), Stop> {
+        let mut rejected = u32::try_from(rejected).unwrap_or(u32::MAX);
+        for loaded in batch {
+            let rejected_spans = std::mem::take(&mut rejected);
+            self.put_away(loaded.entry.name, RunName { rejected_spans, ..loaded.entry.name }, outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Tells one outcome. If it cannot be told the work stops, or the run would be sent again and again.
+    fn put_away(&self, run: RunName, told: RunName, outcome: Outcome) -> Result<(), Stop> {
+        let from = self.spool.runs().join(run.sealed());
+        match std::fs::rename(from, self.spool.outcomes().join(outcome.file_name(told))) {
+            Ok(()) => Ok(()),
+            // Deleted meanwhile, by `telemetry off`.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(_) => Err(Stop::Later),
+        }
+    }
+
+    fn back_off(&self, before: Option<Backoff>, asked: Option<Duration>, kind: FailureKind, now: SystemTime) {
+        let backoff = Backoff::after_failure(before, asked, now, crate::ids::random_number());
+        let _ = backoff.write(&self.spool.backoff());
+        let _ = Counters::fold(self.spool, note_failure(now, kind.to_string()));
+    }
+}
+
+/// Whether a refusal may be due to what was sent, so that sending less of it may help. A missing permission or a
+/// wrong address refuses everything alike.
+fn is_about_content(kind: FailureKind) -> bool {
+    match kind {
+        FailureKind::TooLarge => true,
+        FailureKind::Http(status) => !matches!(status, 401..=407 | 415 | 426 | 501),
+        // INVALID_ARGUMENT, RESOURCE_EXHAUSTED (too large), INTERNAL, UNKNOWN and the like; not PERMISSION_DENIED,
+        // UNIMPLEMENTED and UNAUTHENTICATED.
+        FailureKind::Grpc(code) => !matches!(code, 7 | 12 | 16),
+        _ => false,
+    }
+}

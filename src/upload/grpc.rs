@@ -1,0 +1,252 @@
+//! OTLP over gRPC: the `TraceService` of `opentelemetry-proto` on tonic, with a runtime on this thread.
+//!
+//! The exporter of `opentelemetry-otlp` hides partial success and `RetryInfo`, and would add the environment's
+//! headers; the messages are made by the same code that it uses, so both transports send the same. tonic knows no
+//! proxy: an endpoint that is reached only through one needs HTTP.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use prost::Message;
+use tokio::runtime::Runtime;
+use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
+use tonic::codegen::{Service, http};
+use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+
+use crate::upload::answer::{self, Answer, Batch, FailureKind};
+use crate::upload::settings::{Protocol, Settings};
+use crate::upload::transport::user_agent;
+use crate::upload::{sdk_data, tls};
+
+/// A runtime, and a client with its connection, for one destination.
+#[derive(Debug)]
+pub(crate) struct GrpcTransport {
+    /// There until this is dropped.
+    runtime: Option<Runtime>,
+    client: TraceServiceClient<Watched>,
+    head: Arc<Mutex<Option<Head>>>,
+    metadata: MetadataMap,
+    timeout: Duration,
+    max_request_bytes: usize,
+}
+
+impl GrpcTransport {
+    /// Reads certificates; opens no connection. Nothing if a setting cannot be used.
+    pub(crate) fn open(settings: &Settings, max_request_bytes: usize) -> Option<Self> {
+        if settings.protocol != Protocol::Grpc {
+            return None;
+        }
+        // Before tonic, which has an address of its own for a `unix:` socket.
+        let address: http::Uri = settings.endpoint.parse().ok()?;
+        address.host().filter(|host| !host.is_empty())?;
+        let is_https = match address.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return None,
+        };
+        let mut endpoint =
+            Endpoint::from(address).connect_timeout(settings.timeout).user_agent(user_agent()).ok()?;
+        if is_https {
+            endpoint = endpoint.tls_config(tls::for_tonic(settings)?).ok()?;
+        }
+        let metadata = metadata(&settings.headers)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let head = Arc::default();
+        let channel = {
+            let _entered = runtime.enter();
+            Watched { channel: endpoint.connect_lazy(), head: Arc::clone(&head) }
+        };
+        let mut client = TraceServiceClient::new(channel);
+        if settings.gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        let timeout = settings.timeout;
+        Some(Self { runtime: Some(runtime), client, head, metadata, timeout, max_request_bytes })
+    }
+
+    pub(crate) fn send(&mut self, batch: &Batch<'_>) -> Answer {
+        let Some(runtime) = &self.runtime else {
+            return answer::retry(FailureKind::Settings);
+        };
+        let message = ExportTraceServiceRequest {
+            resource_spans: group_spans_by_resource_and_scope(
+                sdk_data::spans(batch),
+                &(&sdk_data::resource(batch.tool)).into(),
+            ),
+        };
+        if message.encoded_len() > self.max_request_bytes {
+            return Answer::Refused { kind: FailureKind::TooLarge };
+        }
+        let mut request = Request::new(message);
+        *request.metadata_mut() = self.metadata.clone();
+        *locked(&self.head) = None;
+        let exported = runtime.block_on(async {
+            // From the name's resolution to the last byte of the answer.
+            tokio::time::timeout(self.timeout, self.client.export(request)).await
+        });
+        let head = *locked(&self.head);
+        match exported {
+            Ok(Ok(response)) => of_response(&response),
+            Ok(Err(status)) => of_failure(&status, head),
+            Err(_elapsed) => answer::retry(FailureKind::Timeout),
+        }
+    }
+}
+
+impl Drop for GrpcTransport {
+    /// A runtime that is dropped waits for its blocking threads, and one of them may hang in the resolver.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Nothing if one of the headers is none, or is binary metadata.
+fn metadata(headers: &[(String, String)]) -> Option<MetadataMap> {
+    let mut metadata = MetadataMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let name = AsciiMetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes()).ok()?;
+        let value = Some(value).filter(|value| value.is_ascii())?;
+        metadata.insert(name, AsciiMetadataValue::try_from(value).ok()?);
+    }
+    Some(metadata)
+}
+
+fn of_response(response: &Response<ExportTraceServiceResponse>) -> Answer {
+    match &response.get_ref().partial_success {
+        Some(partial) => {
+            answer::of_partial_success(partial.rejected_spans, !partial.error_message.is_empty())
+        }
+        None => answer::DELIVERED,
+    }
+}
+
+/// tonic makes a status of everything, also where no server sent one.
+fn of_failure(status: &Status, head: Option<Head>) -> Answer {
+    match head {
+        None => answer::retry(failure_kind(status)),
+        Some(Head { http_status, .. }) if http_status != 200 => {
+            answer::of_http_status(http_status, None).unwrap_or(answer::retry(FailureKind::NotOtlp))
+        }
+        Some(Head { is_grpc: false, .. }) => answer::retry(FailureKind::NotOtlp),
+        // A status that the server sent has no cause on our side.
+        Some(_) if status.source().is_some() => answer::retry(failure_kind(status)),
+        Some(_) => answer::of_grpc_status(status.code().into(), retry_delay(status.details())),
+    }
+}
+
+fn failure_kind(status: &Status) -> FailureKind {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+                return FailureKind::Tls;
+            }
+            if error.kind() == io::ErrorKind::TimedOut {
+                return FailureKind::Timeout;
+            }
+        }
+        source = error.source();
+    }
+    FailureKind::Connection
+}
+
+/// What came before the message.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    http_status: u16,
+    is_grpc: bool,
+}
+
+/// A channel that notes the head of each answer, which tonic turns into a status of its own.
+#[derive(Debug, Clone)]
+struct Watched {
+    channel: Channel,
+    head: Arc<Mutex<Option<Head>>>,
+}
+
+impl Service<http::Request<Body>> for Watched {
+    type Response = http::Response<Body>;
+    type Error = tonic::transport::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.channel.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let head = Arc::clone(&self.head);
+        let response = self.channel.call(request);
+        Box::pin(async move {
+            let response = response.await?;
+            let content_type = response.headers().get(http::header::CONTENT_TYPE);
+            *locked(&head) = Some(Head {
+                http_status: response.status().as_u16(),
+                is_grpc: content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
+            });
+            Ok(response)
+        })
+    }
+}
+
+fn locked(head: &Mutex<Option<Head>>) -> std::sync::MutexGuard<'_, Option<Head>> {
+    head.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The delay of a `google.rpc.RetryInfo` among the details of a `google.rpc.Status`.
+fn retry_delay(details: &[u8]) -> Option<Duration> {
+    let status = RpcStatus::decode(details).ok()?;
+    let info = status.details.iter().find(|detail| detail.type_url.ends_with("/google.rpc.RetryInfo"))?;
+    let delay = RetryInfo::decode(&*info.value).ok()?.retry_delay.unwrap_or_default();
+    let seconds = u64::try_from(delay.seconds).unwrap_or(0).min(u32::MAX.into());
+    Some(Duration::new(seconds, u32::try_from(delay.nanos).unwrap_or(0).min(999_999_999)))
+}
+
+/// `google.rpc.Status`, of which only the details matter.
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Detail>,
+}
+
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, Message)]
+struct Detail {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, PartialEq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<Delay>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Delay {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+#[cfg(all(test, feature = "receiver"))]
+mod tests;

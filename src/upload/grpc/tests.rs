@@ -1,0 +1,328 @@
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use tokio::sync::oneshot;
+use tonic::Code;
+use tonic::codegen::Bytes;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Server, ServerTlsConfig};
+
+use super::*;
+use crate::upload::answer::DELIVERED;
+use crate::upload::settings::ClientIdentity;
+use crate::upload::testing::{self, Authority};
+
+const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
+
+type Reply = Result<ExportTraceServiceResponse, Status>;
+
+/// Gives one reply after the other, and keeps what came.
+#[derive(Debug, Clone, Default)]
+struct Scripted {
+    replies: Arc<Mutex<VecDeque<Reply>>>,
+    requests: Arc<Mutex<Vec<(MetadataMap, ExportTraceServiceRequest)>>>,
+}
+
+#[tonic::async_trait]
+impl TraceService for Scripted {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        self.requests.lock().expect("a lock").push((metadata, message));
+        let reply = self.replies.lock().expect("a lock").pop_front();
+        match reply {
+            Some(reply) => reply.map(Response::new),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A receiver on loopback, on a thread of its own.
+struct Receiver {
+    address: SocketAddr,
+    scripted: Scripted,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Receiver {
+    fn start(replies: impl IntoIterator<Item = Reply>, tls: Option<ServerTlsConfig>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket option");
+        let address = listener.local_addr().expect("its address");
+        let scripted = Scripted::default();
+        scripted.replies.lock().expect("a lock").extend(replies);
+        let service = TraceServiceServer::new(scripted.clone()).accept_compressed(CompressionEncoding::Gzip);
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            on_this_thread(async {
+                let mut server = Server::builder();
+                if let Some(tls) = tls {
+                    server = server.tls_config(tls).expect("TLS");
+                }
+                let incoming =
+                    TcpIncoming::from(tokio::net::TcpListener::from_std(listener).expect("a listener"));
+                tokio::select! {
+                    ended = server.add_service(service).serve_with_incoming(incoming) => ended.expect("a server"),
+                    _ = stopped => (),
+                }
+            });
+        });
+        Self { address, scripted, stop, thread }
+    }
+
+    /// Stops, and gives what came.
+    fn requests(self) -> Vec<(MetadataMap, ExportTraceServiceRequest)> {
+        let _ = self.stop.send(());
+        self.thread.join().expect("a server");
+        std::mem::take(&mut self.scripted.requests.lock().expect("a lock"))
+    }
+}
+
+fn on_this_thread<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+fn settings(address: SocketAddr) -> Settings {
+    testing::settings(format!("http://{address}"), Protocol::Grpc)
+}
+
+fn open(settings: &Settings) -> GrpcTransport {
+    GrpcTransport::open(settings, MAX_REQUEST_BYTES).expect("settings that can be used")
+}
+
+fn send(settings: &Settings) -> Answer {
+    open(settings).send(&testing::batch(&testing::spans()))
+}
+
+fn ok() -> Reply {
+    Ok(ExportTraceServiceResponse::default())
+}
+
+fn partial(rejected_spans: i64, error_message: &str) -> Reply {
+    let partial_success = ExportTracePartialSuccess { rejected_spans, error_message: error_message.into() };
+    Ok(ExportTraceServiceResponse { partial_success: Some(partial_success) })
+}
+
+/// A status with a `RetryInfo` behind another detail.
+fn with_delay(code: Code, seconds: i64, nanos: i32) -> Reply {
+    let info = RetryInfo { retry_delay: Some(Delay { seconds, nanos }) };
+    let detail =
+        |name: &str, value| Detail { type_url: format!("type.googleapis.com/google.rpc.{name}"), value };
+    let details = vec![detail("ErrorInfo", vec![0xff]), detail("RetryInfo", info.encode_to_vec())];
+    Err(Status::with_details(code, "test", RpcStatus { details }.encode_to_vec().into()))
+}
+
+#[test]
+fn sends_the_same_spans_as_http() {
+    for gzip in [false, true] {
+        let receiver = Receiver::start([ok()], None);
+        let mut settings = settings(receiver.address);
+        settings.gzip = gzip;
+        settings.headers = vec![("X-Key".into(), "a, b=c".into())];
+        assert_eq!(send(&settings), DELIVERED);
+        let (metadata, message) = receiver.requests().remove(0);
+        let text = |name| metadata.get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(text("x-key"), Some("a, b=c"));
+        assert_eq!(text("grpc-encoding"), gzip.then_some("gzip"));
+        assert!(text("user-agent").is_some_and(|value| value.starts_with(&user_agent())));
+        let batch_spans = testing::spans();
+        let batch = testing::batch(&batch_spans);
+        let [resource_spans] = &message.resource_spans[..] else { panic!("one resource") };
+        let expected = group_spans_by_resource_and_scope(
+            sdk_data::spans(&batch),
+            &(&sdk_data::resource(batch.tool)).into(),
+        );
+        assert_eq!(resource_spans.scope_spans, expected[0].scope_spans);
+        assert_eq!(resource_spans.resource.as_ref().map(|resource| resource.attributes.len()), Some(7));
+    }
+}
+
+#[test]
+fn the_answer_is_the_receivers() {
+    let retry = |after, code| Answer::Retry { after, kind: FailureKind::Grpc(code) };
+    let refused = |code| Answer::Refused { kind: FailureKind::Grpc(code) };
+    let script = [
+        (ok(), DELIVERED),
+        (partial(0, ""), DELIVERED),
+        (partial(2, "bad"), Answer::Delivered { rejected: 2, warned: false }),
+        (partial(0, "hmm"), Answer::Delivered { rejected: 0, warned: true }),
+        (Err(Status::unavailable("x")), retry(None, 14)),
+        (with_delay(Code::Unavailable, 3, 500_000_000), retry(Some(Duration::from_millis(3500)), 14)),
+        (with_delay(Code::ResourceExhausted, 0, 0), retry(Some(Duration::ZERO), 8)),
+        (with_delay(Code::ResourceExhausted, -1, i32::MIN), retry(Some(Duration::ZERO), 8)),
+        (Err(Status::resource_exhausted("x")), refused(8)),
+        (
+            Err(Status::with_details(Code::ResourceExhausted, "x", Bytes::from_static(b"\xff\xff"))),
+            refused(8),
+        ),
+        (with_delay(Code::InvalidArgument, 1, 0), refused(3)),
+        (Err(Status::unauthenticated("x")), refused(16)),
+        (Err(Status::unimplemented("x")), refused(12)),
+        (Err(Status::cancelled("x")), retry(None, 1)),
+        (Err(Status::data_loss("x")), retry(None, 15)),
+    ];
+    let (replies, wanted): (Vec<_>, Vec<_>) = script.into_iter().unzip();
+    let receiver = Receiver::start(replies, None);
+    let mut transport = open(&settings(receiver.address));
+    let spans = testing::spans();
+    let answers: Vec<_> = wanted.iter().map(|_| transport.send(&testing::batch(&spans))).collect();
+    assert_eq!(answers, wanted);
+    assert_eq!(receiver.requests().len(), wanted.len());
+}
+
+#[test]
+fn a_request_over_the_limit_is_not_sent() {
+    let receiver = Receiver::start([ok()], None);
+    let mut transport = GrpcTransport::open(&settings(receiver.address), 1000).expect("usable settings");
+    let answer = transport.send(&testing::batch(&testing::spans()));
+    assert_eq!(answer, Answer::Refused { kind: FailureKind::TooLarge });
+    assert!(receiver.requests().is_empty());
+}
+
+#[test]
+fn the_timeout_bounds_the_whole_exchange() {
+    let receiver = Receiver::start([], None);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    for address in [receiver.address, silent.local_addr().expect("its address")] {
+        for scheme in ["http", "https"] {
+            // A receiver without TLS ends the handshake sooner.
+            if scheme == "https" && address == receiver.address {
+                continue;
+            }
+            let mut settings = settings(address);
+            settings.endpoint = format!("{scheme}://{address}");
+            settings.timeout = Duration::from_millis(300);
+            let start = Instant::now();
+            assert_eq!(send(&settings), answer::retry(FailureKind::Timeout), "{settings:?}");
+            assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        }
+    }
+    receiver.requests();
+}
+
+#[test]
+fn no_connection_is_retried_and_found_again() {
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = closed.local_addr().expect("its address");
+    drop(closed);
+    assert_eq!(send(&settings(address)), answer::retry(FailureKind::Connection));
+    // It answers in the wrong protocol, or not at all.
+    for text in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
+        let (address, server) = testing::serve_by(|mut stream| {
+            let _ = std::io::Write::write_all(&mut stream, text);
+        });
+        assert_eq!(send(&settings(address)), answer::retry(FailureKind::Connection));
+        server.join().expect("a server");
+    }
+    let receiver = Receiver::start([ok()], None);
+    let mut transport = open(&settings(receiver.address));
+    let spans = testing::spans();
+    assert_eq!(transport.send(&testing::batch(&spans)), DELIVERED);
+    assert_eq!(receiver.requests().len(), 1);
+    assert_eq!(transport.send(&testing::batch(&spans)), answer::retry(FailureKind::Connection));
+}
+
+/// HTTP/2, but not gRPC: one answer to every request.
+fn serve_http2(status: u16, content_type: &'static str) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a socket option");
+    let address = listener.local_addr().expect("its address");
+    let (stop, stopped) = oneshot::channel();
+    let thread = std::thread::spawn(move || {
+        on_this_thread(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+            let stream = listener.accept().await.expect("a connection").0;
+            let service = hyper::service::service_fn(move |_| async move {
+                let answer = http::Response::builder().status(status).header("content-type", content_type);
+                Ok::<_, Infallible>(answer.body(Full::new(Bytes::from_static(b"<html>"))).expect("an answer"))
+            });
+            let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::select! {
+                _ = connection => (),
+                _ = stopped => (),
+            }
+        });
+    });
+    (address, stop, thread)
+}
+
+#[test]
+fn what_is_not_grpc_has_received_nothing() {
+    for (status, content_type, wanted) in [
+        (200, "text/html", answer::retry(FailureKind::NotOtlp)),
+        (503, "text/html", answer::retry(FailureKind::Http(503))),
+        (302, "text/html", answer::retry(FailureKind::Http(302))),
+        (404, "text/html", Answer::Refused { kind: FailureKind::Http(404) }),
+    ] {
+        let (address, stop, thread) = serve_http2(status, content_type);
+        assert_eq!(send(&settings(address)), wanted, "{status}");
+        let _ = stop.send(());
+        thread.join().expect("a server");
+    }
+}
+
+#[test]
+fn tls_trusts_the_given_root_only() {
+    let (authority, clients, stranger) = (Authority::new(), Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    };
+    let (certificate, key) = authority.issue("127.0.0.1");
+    let tls = ServerTlsConfig::new()
+        .identity(tonic::transport::Identity::from_pem(certificate.pem(), key.serialize_pem()))
+        .client_ca_root(tonic::transport::Certificate::from_pem(&clients.root));
+    let receiver = Receiver::start([ok(), ok()], Some(tls));
+    let (certificate, key) = clients.issue("weave.invalid");
+    let mut settings = settings(receiver.address);
+    settings.endpoint = format!("https://{}", receiver.address);
+    settings.certificate = Some(write("root.pem", &authority.root));
+    settings.client = Some(ClientIdentity {
+        certificate: write("client.pem", &certificate.pem()),
+        key: write("client.key", &key.serialize_pem()),
+    });
+    assert_eq!(send(&settings), DELIVERED);
+
+    let mut anonymous = settings.clone();
+    anonymous.client = None;
+    assert!(matches!(send(&anonymous), Answer::Retry { after: None, .. }));
+
+    let mut misled = settings.clone();
+    misled.certificate = Some(write("stranger.pem", &stranger.root));
+    assert_eq!(send(&misled), answer::retry(FailureKind::Tls));
+    assert_eq!(receiver.requests().len(), 1);
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_found_when_opening() {
+    let unusable = |change: &dyn Fn(&mut Settings)| {
+        let mut settings = testing::settings("https://collector.invalid", Protocol::Grpc);
+        change(&mut settings);
+        assert!(GrpcTransport::open(&settings, MAX_REQUEST_BYTES).is_none(), "{settings:?}");
+    };
+    for endpoint in ["", "collector.invalid:4317", "unix:///tmp/socket", "http://a b"] {
+        unusable(&|settings| settings.endpoint = endpoint.into());
+    }
+    for (name, value) in [("a b", "c"), ("", "c"), ("a", "b\nc"), ("a", "\u{e9}"), ("a-bin", "AAAA")] {
+        unusable(&|settings| settings.headers = vec![(name.into(), value.into())]);
+    }
+    unusable(&|settings| settings.protocol = Protocol::HttpProtobuf);
+    unusable(&|settings| settings.certificate = Some("/missing.pem".into()));
+    let missing = ClientIdentity { certificate: "/missing.pem".into(), key: "/missing.key".into() };
+    unusable(&|settings| settings.client = Some(missing.clone()));
+}

@@ -1,0 +1,376 @@
+use std::io::{BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use flate2::read::GzDecoder;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
+
+use super::*;
+use crate::span;
+use crate::upload::answer::DELIVERED;
+use crate::upload::testing::{self, Request, answer};
+
+fn settings(address: SocketAddr) -> Settings {
+    testing::settings(format!("http://{address}/v1/traces"), Protocol::HttpProtobuf)
+}
+
+fn open(settings: &Settings) -> HttpTransport {
+    HttpTransport::open(settings, MAX_REQUEST_BYTES, &|_| None).expect("settings that can be used")
+}
+
+fn send(settings: &Settings) -> Answer {
+    open(settings).send(&testing::batch(&testing::spans()), SystemTime::UNIX_EPOCH)
+}
+
+/// Sends once to a server that answers so, and gives the request too.
+fn exchange(answer: Vec<u8>, change: impl FnOnce(&mut Settings)) -> (Answer, Request) {
+    let (address, server) = testing::serve(vec![answer]);
+    let mut settings = settings(address);
+    change(&mut settings);
+    let answer = send(&settings);
+    (answer, server.join().expect("a server").remove(0))
+}
+
+fn answered(answer: Vec<u8>) -> Answer {
+    exchange(answer, |_| ()).0
+}
+
+fn ok() -> Vec<u8> {
+    answer("200 OK", testing::PROTOBUF, b"")
+}
+
+fn decoded(body: &[u8]) -> ExportTraceServiceRequest {
+    ExportTraceServiceRequest::decode(body).expect("a request of OTLP")
+}
+
+fn span_names(request: &ExportTraceServiceRequest) -> Vec<&str> {
+    let spans = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+    spans.flat_map(|scope| &scope.spans).map(|span| span.name.as_str()).collect()
+}
+
+/// The limit that is built in.
+const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
+
+const NAMES: [&str; 7] = ["weave", "weave", "weave", "weave", "resolve", "resolve", "resolve"];
+
+#[test]
+fn posts_protobuf_and_nothing_but_our_headers() {
+    let (answer, request) = exchange(ok(), |settings| {
+        settings.headers =
+            vec![("X-Key".into(), "a, b=c".into()), ("authorization".into(), "Bearer x".into())];
+    });
+    assert_eq!(answer, DELIVERED);
+    assert_eq!(request.head[0], "POST /v1/traces HTTP/1.1");
+    assert_eq!(
+        request.header_names(),
+        ["authorization", "content-length", "content-type", "host", "user-agent", "x-key"]
+    );
+    assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
+    assert_eq!(request.header("x-key"), Some("a, b=c"));
+    let user_agent = format!("tool-telemetry/{} OTel-OTLP-Exporter-Rust/0.33.1", env!("CARGO_PKG_VERSION"));
+    assert_eq!(request.header("user-agent"), Some(&*user_agent));
+    let request = decoded(&request.body);
+    assert_eq!(span_names(&request), NAMES);
+    let [resource_spans] = &request.resource_spans[..] else { panic!("one resource") };
+    assert_eq!(resource_spans.resource.as_ref().map(|resource| resource.attributes.len()), Some(7));
+    let scope = resource_spans.scope_spans[0].scope.as_ref().expect("a scope");
+    assert_eq!((&*scope.name, &*scope.version), (span::SCOPE_NAME, span::SCOPE_VERSION));
+}
+
+#[test]
+fn compresses_when_told() {
+    let (answer, request) = exchange(ok(), |settings| settings.gzip = true);
+    assert_eq!(answer, DELIVERED);
+    assert_eq!(request.header("content-encoding"), Some("gzip"));
+    let mut body = Vec::new();
+    GzDecoder::new(&*request.body).read_to_end(&mut body).expect("gzip");
+    assert_eq!(span_names(&decoded(&body)), NAMES);
+}
+
+#[cfg(feature = "http-json")]
+#[test]
+fn posts_json_on_one_line() {
+    for gzip in [false, true] {
+        let (answer, request) =
+            exchange(answer("200 OK", testing::JSON, b"{\"partialSuccess\":{}}"), |settings| {
+                settings.protocol = Protocol::HttpJson;
+                settings.gzip = gzip;
+            });
+        assert_eq!(answer, DELIVERED);
+        assert_eq!(request.header("content-type"), Some("application/json"));
+        assert_eq!(request.header("content-encoding"), gzip.then_some("gzip"));
+        let mut json = String::new();
+        if gzip {
+            GzDecoder::new(&*request.body).read_to_string(&mut json).expect("gzip");
+        } else {
+            json = String::from_utf8(request.body).expect("UTF-8");
+        }
+        assert!(!json.contains(['\n', ' ']), "{json}");
+        let request: ExportTraceServiceRequest = serde_json::from_str(&json).expect("a request of OTLP");
+        assert_eq!(span_names(&request), NAMES);
+    }
+}
+
+#[test]
+fn the_answer_is_the_servers() {
+    let refused = |kind| Answer::Refused { kind };
+    let html = "Content-Type: text/html\r\n";
+    for (reply, wanted) in [
+        (ok(), DELIVERED),
+        (answer("200 OK", "", b""), DELIVERED),
+        (answer("204 No Content", "", b""), DELIVERED),
+        (
+            answer("200 OK", testing::PROTOBUF, b"\x0a\x02\x08\x02"),
+            Answer::Delivered { rejected: 2, warned: false },
+        ),
+        (answer("200 OK", html, b"<html>Log in</html>"), answer::retry(FailureKind::NotOtlp)),
+        (answer("200 OK", html, b""), answer::retry(FailureKind::NotOtlp)),
+        (answer("400 Bad Request", testing::PROTOBUF, b"\x12\x04test"), refused(FailureKind::Http(400))),
+        (answer("413 Content Too Large", "", b""), refused(FailureKind::TooLarge)),
+        (answer("500 Internal Server Error", html, b"oops"), refused(FailureKind::Http(500))),
+        (answer("503 Service Unavailable", "", b""), answer::retry(FailureKind::Http(503))),
+        (b"SSH-2.0-OpenSSH_9.9\r\n\r\n\r\n".to_vec(), answer::retry(FailureKind::NotOtlp)),
+    ] {
+        let shown = String::from_utf8_lossy(&reply).into_owned();
+        assert_eq!(answered(reply), wanted, "{shown}");
+    }
+}
+
+#[test]
+fn retry_after_is_read_against_the_given_time() {
+    for value in ["90", "Thu, 01 Jan 1970 00:01:30 GMT"] {
+        let headers = format!("Retry-After: {value}\r\n");
+        assert_eq!(
+            answered(answer("429 Too Many Requests", &headers, b"")),
+            Answer::Retry { after: Some(Duration::from_secs(90)), kind: FailureKind::Http(429) }
+        );
+    }
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let location = format!("Location: http://{}/v1/traces\r\n", elsewhere.local_addr().expect("its address"));
+    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"] {
+        let code = status[..3].parse().expect("a number");
+        assert_eq!(answered(answer(status, &location, b"moved")), answer::retry(FailureKind::Http(code)));
+    }
+    elsewhere.set_nonblocking(true).expect("a socket option");
+    assert!(elsewhere.accept().is_err(), "it was followed");
+}
+
+#[test]
+fn a_request_over_the_limit_is_not_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let mut settings = settings(listener.local_addr().expect("its address"));
+    // The limit is that before compression.
+    settings.gzip = true;
+    let mut transport = HttpTransport::open(&settings, 1000, &|_| None).expect("usable settings");
+    let spans = testing::spans();
+    let answer = transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
+    assert_eq!(answer, Answer::Refused { kind: FailureKind::TooLarge });
+    listener.set_nonblocking(true).expect("a socket option");
+    assert!(listener.accept().is_err(), "it was sent");
+}
+
+#[test]
+fn an_endless_answer_is_cut_off() {
+    let (address, server) = testing::serve_by(|stream| {
+        let mut stream = BufReader::new(stream);
+        testing::read_request(&mut stream, 0);
+        let stream = stream.get_mut();
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\n{}Transfer-Encoding: chunked\r\n\r\n", testing::JSON);
+        let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+        while stream.write_all(&chunk).is_ok() {}
+    });
+    assert_eq!(send(&settings(address)), answer::retry(FailureKind::TooLarge));
+    server.join().expect("a server");
+}
+
+/// Answers with one byte after the other, slowly, until the client goes.
+fn drips(answer: &'static [u8]) -> (SocketAddr, std::thread::JoinHandle<()>) {
+    testing::serve_by(move |stream| {
+        let mut stream = BufReader::new(stream);
+        testing::read_request(&mut stream, 0);
+        for byte in answer.iter().chain(std::iter::repeat(&b' ')) {
+            if stream.get_mut().write_all(&[*byte]).is_err() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })
+}
+
+#[test]
+fn the_timeout_bounds_the_whole_exchange() {
+    let hanging = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let (in_head, one) = drips(b"HTTP/1.1 200 OK\r\nX: ");
+    let (in_body, two) =
+        drips(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n");
+    for address in [hanging.local_addr().expect("its address"), in_head, in_body] {
+        for https in [false, true] {
+            // A server that drips in clear text ends a TLS handshake sooner.
+            if https && address != hanging.local_addr().expect("its address") {
+                continue;
+            }
+            let mut settings = settings(address);
+            settings.timeout = Duration::from_millis(if address == in_body { 2000 } else { 300 });
+            if https {
+                settings.endpoint = settings.endpoint.replace("http:", "https:");
+            }
+            let start = Instant::now();
+            assert_eq!(send(&settings), answer::retry(FailureKind::Timeout), "{settings:?}");
+            assert!(start.elapsed() < settings.timeout + Duration::from_secs(2), "{:?}", start.elapsed());
+        }
+    }
+    one.join().expect("a server");
+    two.join().expect("a server");
+}
+
+#[test]
+fn no_connection_and_no_answer_are_retried() {
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address");
+    assert_eq!(send(&settings(closed)), answer::retry(FailureKind::Connection));
+    for answer in [
+        &b""[..],
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
+    ] {
+        let (address, server) = testing::serve_by(|stream| {
+            let mut stream = BufReader::new(stream);
+            testing::read_request(&mut stream, 0);
+            let _ = stream.get_mut().write_all(answer);
+        });
+        assert_eq!(send(&settings(address)), answer::retry(FailureKind::Connection));
+        server.join().expect("a server");
+    }
+}
+
+#[test]
+fn requests_share_a_connection_until_the_server_closes_it() {
+    let close = answer("200 OK", "Content-Type: application/x-protobuf\r\nConnection: close\r\n", b"");
+    let failure = answer("400 Bad Request", "", b"no");
+    let (address, server) = testing::serve(vec![ok(), failure, close, ok()]);
+    let mut transport = open(&settings(address));
+    let spans = testing::spans();
+    let mut answers = Vec::new();
+    for version in ["1.0.0", "1.0.0", "1.0.0", "2.0.0"] {
+        let mut batch = testing::batch(&spans);
+        batch.tool.version = version;
+        answers.push(transport.send(&batch, SystemTime::UNIX_EPOCH));
+    }
+    assert_eq!(answers, [DELIVERED, Answer::Refused { kind: FailureKind::Http(400) }, DELIVERED, DELIVERED]);
+    drop(transport);
+    let requests = server.join().expect("a server");
+    let connections: Vec<_> = requests.iter().map(|request| request.connection).collect();
+    assert_eq!(connections[..3], [0, 0, 0]);
+    assert_ne!(connections[3], 0);
+    let resource = decoded(&requests[3].body).resource_spans.remove(0).resource.expect("a resource");
+    assert!(format!("{resource:?}").contains("2.0.0"), "the second version's own resource");
+}
+
+#[test]
+fn ipv6_literals_are_reached() {
+    // Not every machine that runs the tests has IPv6.
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        return;
+    };
+    let address = listener.local_addr().expect("its address");
+    let server = std::thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().expect("a connection").0);
+        let request = testing::read_request(&mut stream, 0);
+        stream.get_mut().write_all(&ok()).expect("an answer");
+        request
+    });
+    assert_eq!(send(&settings(address)), DELIVERED);
+    let request = server.join().expect("a server").expect("a request");
+    assert_eq!(request.header("host"), Some(&*address.to_string()));
+}
+
+#[test]
+fn a_proxy_gets_the_name_and_never_the_headers() {
+    let (address, server) = testing::serve_by(|stream| {
+        let mut stream = BufReader::new(stream);
+        let connect = testing::read_request(&mut stream, 0).expect("a request");
+        assert_eq!(connect.head[0], "CONNECT collector.invalid:4318 HTTP/1.1");
+        assert_eq!(connect.header("proxy-authorization"), Some("Basic dTpw"));
+        assert!(connect.header("x-key").is_none());
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("an answer");
+        let request = testing::read_request(&mut stream, 0).expect("a request");
+        assert_eq!(request.header("host"), Some("collector.invalid:4318"));
+        assert_eq!(request.header("x-key"), Some("secret"));
+        assert!(request.header("proxy-authorization").is_none());
+        stream.get_mut().write_all(&ok()).expect("an answer");
+    });
+    let mut settings = testing::settings("http://collector.invalid:4318/v1/traces", Protocol::HttpProtobuf);
+    settings.headers = vec![("x-key".into(), "secret".into())];
+    let variable = |name: &str| (name == "http_proxy").then(|| format!("http://u:p@{address}"));
+    let mut transport =
+        HttpTransport::open(&settings, MAX_REQUEST_BYTES, &variable).expect("usable settings");
+    let spans = testing::spans();
+    assert_eq!(transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH), DELIVERED);
+    server.join().expect("a proxy");
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_found_when_opening() {
+    let unusable = |change: &dyn Fn(&mut Settings)| {
+        let mut settings = testing::settings("https://collector.invalid/v1/traces", Protocol::HttpProtobuf);
+        change(&mut settings);
+        assert!(HttpTransport::open(&settings, MAX_REQUEST_BYTES, &|_| None).is_none(), "{settings:?}");
+    };
+    for endpoint in
+        ["", "collector.invalid", "ftp://collector.invalid/", "http://", "http:///v1/traces", "http://a b/"]
+    {
+        unusable(&|settings| settings.endpoint = endpoint.into());
+    }
+    for (name, value) in
+        [("a b", "c"), ("", "c"), ("a", "b\nc"), ("a", "b\0"), ("Content-Length", "1"), ("te", "x")]
+    {
+        unusable(&|settings| settings.headers = vec![(name.into(), value.into())]);
+    }
+    unusable(&|settings| settings.protocol = Protocol::Grpc);
+    let settings = testing::settings("http://collector.invalid/v1/traces", Protocol::HttpProtobuf);
+    let variable = |name: &str| (name == "http_proxy").then(|| "gopher://x".to_owned());
+    assert!(HttpTransport::open(&settings, MAX_REQUEST_BYTES, &variable).is_none());
+}
+
+/// The exporter adds what these variables say to every request; they are the process's, so this is another one.
+#[test]
+fn the_environment_adds_nothing() {
+    const VARIABLES: [(&str, &str); 8] = [
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "authorization=Bearer somebody,content-type=text/evil,content-encoding=gzip",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+            "authorization=Bearer somebody,x-planted=1,content-encoding=br",
+        ),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "planted=yes"),
+        ("OTEL_SERVICE_NAME", "planted"),
+    ];
+    if std::env::var_os(VARIABLES[0].0).is_none() {
+        let this = std::env::current_exe().expect("this test's program");
+        let name = "upload::http::tests::the_environment_adds_nothing";
+        let mut child = std::process::Command::new(this);
+        let output = child.args(["--exact", name]).envs(VARIABLES).output().expect("another process");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let (answer, request) =
+        exchange(ok(), |settings| settings.headers = vec![("x-key".into(), "ours".into())]);
+    assert_eq!(answer, DELIVERED);
+    assert_eq!(request.header_names(), ["content-length", "content-type", "host", "user-agent", "x-key"]);
+    assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
+    assert!(request.header("user-agent").is_some_and(|value| value.starts_with("tool-telemetry/")));
+    let request = decoded(&request.body);
+    assert_eq!(span_names(&request), NAMES);
+    assert!(!format!("{request:?}").contains("planted"));
+}

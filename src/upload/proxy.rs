@@ -1,0 +1,182 @@
+//! Which proxy leads to an endpoint, by the variables that other programs follow.
+//!
+//! ureq reads them too, but takes `ALL_PROXY` before `HTTPS_PROXY`, one variable for both schemes, and in `NO_PROXY`
+//! neither spaces, domains without a dot in front, ports nor networks.
+
+use std::net::IpAddr;
+
+use ureq::http::Uri;
+
+/// The proxy's address as the environment gives it, if one leads to this endpoint.
+///
+/// The variable of the endpoint's scheme comes before the one for all, and lower case before upper case; an empty
+/// one is unset. `HTTP_PROXY` in upper case is not followed in a CGI program, where it is a header that the client
+/// sent (CVE-2016-5385). Nothing on this machine's loopback is ever reached through a proxy.
+pub(crate) fn for_endpoint(endpoint: &Uri, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let set =
+        |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let either = |lower: &str| set(lower).or_else(|| set(&lower.to_ascii_uppercase()));
+
+    let host = bare(endpoint.host()?);
+    let is_https = endpoint.scheme_str() == Some("https");
+    let port = endpoint.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+    if is_loopback(host) {
+        return None;
+    }
+    let proxy = if is_https {
+        either("https_proxy")
+    } else if set("REQUEST_METHOD").is_some() {
+        set("http_proxy")
+    } else {
+        either("http_proxy")
+    };
+    let proxy = proxy.or_else(|| either("all_proxy"))?;
+    let exempt = either("no_proxy").is_some_and(|list| {
+        list.split([',', ' ', '\t']).any(|entry| !entry.is_empty() && exempts(entry, host, port))
+    });
+    (!exempt).then_some(proxy)
+}
+
+/// A host without the brackets of an IPv6 literal.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+}
+
+/// Whether one entry of `no_proxy` names the host: `*`, an address, a network, or a domain with all below it, each
+/// but `*` perhaps with a port.
+fn exempts(entry: &str, host: &str, port: u16) -> bool {
+    if entry == "*" {
+        return true;
+    }
+    if let Some(exempt) = address_exempts(entry, host) {
+        return exempt;
+    }
+    let (entry, entry_port) = match entry.rsplit_once(':') {
+        Some((entry, digits)) => match digits.parse() {
+            Ok(port) => (entry, Some(port)),
+            Err(_) => return false,
+        },
+        None => (entry, None),
+    };
+    if entry_port.is_some_and(|entry_port: u16| entry_port != port) {
+        return false;
+    }
+    if let Some(exempt) = address_exempts(bare(entry), host) {
+        return exempt;
+    }
+    let domain =
+        entry.trim_start_matches("*.").trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    !domain.is_empty()
+        && host.strip_suffix(domain.as_str()).is_some_and(|front| front.is_empty() || front.ends_with('.'))
+}
+
+/// Nothing if the entry is neither an address nor a network.
+fn address_exempts(entry: &str, host: &str) -> Option<bool> {
+    let (network, length) = match entry.split_once('/') {
+        Some((network, length)) => (network, Some(length.parse::<u32>().ok()?)),
+        None => (bare(entry), None),
+    };
+    let network = network.parse::<IpAddr>().ok()?;
+    let Ok(address) = host.parse::<IpAddr>() else {
+        return Some(false);
+    };
+    Some(match (network, address.to_canonical()) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
+            same_bits(network.to_bits().into(), address.to_bits().into(), 32, length)
+        }
+        (IpAddr::V6(network), IpAddr::V6(address)) => {
+            same_bits(network.to_bits(), address.to_bits(), 128, length)
+        }
+        _ => false,
+    })
+}
+
+fn same_bits(network: u128, address: u128, width: u32, length: Option<u32>) -> bool {
+    let ignored = width.saturating_sub(length.unwrap_or(width));
+    (network ^ address).checked_shr(ignored).unwrap_or(0) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxy(endpoint: &str, variables: &[(&str, &str)]) -> Option<String> {
+        for_endpoint(&endpoint.parse().expect("an address"), &|name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_variable_of_the_scheme_comes_first() {
+        let all = [
+            ("http_proxy", "http://plain:1"),
+            ("HTTPS_PROXY", "http://secure:2"),
+            ("ALL_PROXY", "socks5://any:3"),
+        ];
+        let is = |endpoint, variables: &[_], wanted: &str| {
+            assert_eq!(proxy(endpoint, variables).as_deref().unwrap_or_default(), wanted);
+        };
+        is("http://a.example/v1/traces", &all, "http://plain:1");
+        is("https://a.example/v1/traces", &all, "http://secure:2");
+        is("https://a.example/", &all[..1], "");
+        is("https://a.example/", &[all[0], all[2]], "socks5://any:3");
+        is("https://a.example/", &[("https_proxy", "lower:1"), ("HTTPS_PROXY", "upper:2")], "lower:1");
+        is("https://a.example/", &[("https_proxy", ""), ("HTTPS_PROXY", "upper:2")], "upper:2");
+        is("http://a.example/", &[("HTTP_PROXY", "upper:2")], "upper:2");
+        is("http://a.example/", &[("HTTP_PROXY", "evil:2"), ("REQUEST_METHOD", "GET")], "");
+    }
+
+    #[test]
+    fn loopback_is_never_proxied() {
+        for host in ["localhost:4318", "LOCALHOST", "a.localhost", "127.0.0.1", "127.9.9.9:80", "[::1]:4318"]
+        {
+            assert_eq!(proxy(&format!("http://{host}/v1/traces"), &[("all_proxy", "p:1")]), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn no_proxy_names_hosts_domains_ports_and_networks() {
+        let exempt = |endpoint: &str, list: &str| {
+            proxy(endpoint, &[("all_proxy", "http://p:1"), ("NO_PROXY", list)]).is_none()
+        };
+        for list in [
+            "*",
+            "otel.example.com",
+            "example.com",
+            ".example.com",
+            "*.example.com",
+            "EXAMPLE.com",
+            "a.b, example.com",
+            "a.b example.com",
+            "example.com:4318",
+            "example.com.",
+        ] {
+            assert!(exempt("http://otel.example.com:4318/v1/traces", list), "{list}");
+        }
+        for list in
+            ["", "ample.com", "otel.example", "com:80", "other.example.com", "10.0.0.0/8", "example.com:x"]
+        {
+            assert!(!exempt("http://otel.example.com:4318/v1/traces", list), "{list}");
+        }
+        for list in ["10.1.2.3", "10.0.0.0/8", "10.1.2.3:443", "0.0.0.0/0", "10.1.2.3/32"] {
+            assert!(exempt("https://10.1.2.3/v1/traces", list), "{list}");
+        }
+        for list in ["10.1.2.4", "10.1.3.0/24", "10.1.2.3:80", "::/0", "10.0.0.0/99x"] {
+            assert!(!exempt("https://10.1.2.3/v1/traces", list), "{list}");
+        }
+        for list in ["fd00::1", "[fd00::1]", "fd00::/16", "[fd00::1]:443", "::/0"] {
+            assert!(exempt("https://[fd00::1]/v1/traces", list), "{list}");
+        }
+        for list in ["fd00::2", "[fd00::1]:80", "fe80::/10", "0.0.0.0/0"] {
+            assert!(!exempt("https://[fd00::1]/v1/traces", list), "{list}");
+        }
+    }
+}

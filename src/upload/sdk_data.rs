@@ -1,0 +1,141 @@
+//! `Span` records as the OpenTelemetry SDK's `SpanData`, for any `SpanExporter`.
+//!
+//! What is exported is what the line on disk says ([`LineWriter`](crate::span::LineWriter)): same attributes, same
+//! order, same flags. The resource is built from nothing, since the SDK's default one reads free text from
+//! `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+
+use crate::data_points::{DataPoints, Value};
+use crate::span::{self, Ending, Span, Subject, Tool};
+use crate::upload::answer::Batch;
+
+/// The resource of every span of this tool: [`span::resource`], and nothing that the environment says.
+pub(crate) fn resource(tool: Tool<'_>) -> Resource {
+    Resource::builder_empty()
+        .with_attributes(span::resource(tool).map(|(key, value)| KeyValue::new(key, value.to_owned())))
+        .build()
+}
+
+/// All spans of a batch, in its order.
+pub(crate) fn spans(batch: &Batch<'_>) -> Vec<SpanData> {
+    let scope = InstrumentationScope::builder(span::SCOPE_NAME).with_version(span::SCOPE_VERSION).build();
+    batch.spans.iter().map(|span| span_data(span, batch, &scope)).collect()
+}
+
+fn span_data(span: &Span, batch: &Batch<'_>, scope: &InstrumentationScope) -> SpanData {
+    let (name, status) = match span.subject {
+        Subject::Run(ending) => (Cow::Owned(batch.tool.name.to_owned()), status(ending)),
+        Subject::Approved(position) => {
+            (Cow::Borrowed(batch.data_points.spans[usize::from(position)].name), Status::Unset)
+        }
+    };
+    SpanData {
+        span_context: SpanContext::new(
+            TraceId::from_bytes(span.trace_id),
+            SpanId::from_bytes(span.span_id),
+            TraceFlags::SAMPLED,
+            false,
+            TraceState::NONE,
+        ),
+        parent_span_id: span.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.span_id)),
+        parent_span_is_remote: span.parent.is_some_and(|parent| parent.remote),
+        span_kind: SpanKind::Internal,
+        name,
+        start_time: time(span.start),
+        end_time: time(span.end),
+        attributes: attributes(span, batch.data_points, batch.tool),
+        dropped_attributes_count: 0,
+        events: SpanEvents::default(),
+        links: SpanLinks::default(),
+        status,
+        instrumentation_scope: scope.clone(),
+    }
+}
+
+/// An error has no description: it would be free text.
+fn status(ending: Ending) -> Status {
+    if ending.is_error() { Status::error("") } else { Status::Unset }
+}
+
+fn time(nanoseconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(nanoseconds)
+}
+
+fn attributes(span: &Span, data_points: &'static DataPoints, tool: Tool<'_>) -> Vec<KeyValue> {
+    let mut attributes = Vec::with_capacity(span.values.len() + 3);
+    if let Subject::Run(ending) = span.subject {
+        attributes.push(KeyValue::new(span::EXECUTABLE_NAME, tool.name.to_owned()));
+        if let (Ending::Exited(code), Some(position)) = (ending, data_points.exit_code()) {
+            attributes.push(KeyValue::new(data_points.data_points[usize::from(position)].key, code));
+        }
+        if let Some(error_type) = ending.error_type() {
+            attributes.push(KeyValue::new(span::ERROR_TYPE, error_type));
+        }
+    }
+    for (position, value) in &span.values {
+        let data_point = &data_points.data_points[usize::from(*position)];
+        attributes.push(match value {
+            Value::Bool(flag) => KeyValue::new(data_point.key, *flag),
+            Value::Integer(number) => KeyValue::new(data_point.key, *number),
+            text => {
+                let mut rendered = String::new();
+                let _ = data_point.render(text, &mut rendered);
+                KeyValue::new(data_point.key, rendered)
+            }
+        });
+    }
+    attributes
+}
+
+#[cfg(all(test, feature = "http-json"))]
+mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::trace::v1::TracesData;
+    use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+
+    use super::*;
+    use crate::span::LineWriter;
+    use crate::upload::testing;
+
+    /// The SDK keeps a resource's attributes in a hash map, so their order is no one's.
+    fn sorted(mut data: TracesData) -> TracesData {
+        for resource_spans in &mut data.resource_spans {
+            let resource = resource_spans.resource.as_mut().expect("a resource");
+            resource.attributes.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+        data
+    }
+
+    #[test]
+    fn what_is_exported_is_what_the_line_says() {
+        let writer = LineWriter::new(&testing::DATA_POINTS, testing::TOOL);
+        for span in testing::spans() {
+            let mut line = String::new();
+            writer.write(&span, &mut line);
+            let said: TracesData = serde_json::from_str(&line).expect("a line of OTLP/JSON");
+            let batch = testing::batch(std::slice::from_ref(&span));
+            let exported = ExportTraceServiceRequest {
+                resource_spans: group_spans_by_resource_and_scope(
+                    spans(&batch),
+                    &(&resource(testing::TOOL)).into(),
+                ),
+            };
+            let exported = TracesData { resource_spans: exported.resource_spans };
+            assert_eq!(sorted(exported), sorted(said), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_resource_has_nothing_else() {
+        let resource = resource(testing::TOOL);
+        assert_eq!(resource.len(), span::resource(testing::TOOL).len());
+        assert!(resource.schema_url().is_none());
+    }
+}
