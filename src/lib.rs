@@ -30,6 +30,8 @@ mod notice;
 mod platform;
 #[cfg(feature = "spool")]
 mod policy;
+#[cfg(feature = "receiver")]
+pub mod receiver;
 mod run;
 #[cfg(feature = "spool")]
 mod sight;

@@ -1,0 +1,164 @@
+//! OTLP over gRPC: `TraceService/Export`.
+//!
+//! tonic does the framing, the compression and the limits. The service stands on its raw layer instead of the
+//! generated one, because a codec that only knows messages has thrown away what lies outside the contract.
+
+use std::future::{Ready, ready};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use hyper::header;
+use prost::Message as _;
+use prost::bytes::Buf as _;
+use tonic::codec::{BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decoder};
+use tonic::server::{Grpc, UnaryService};
+use tonic_prost::ProstCodec;
+
+use super::generated::collector::trace::v1::ExportTraceServiceResponse;
+use super::refusal::{Delay, Detail, Refusal, RetryInfo, RpcStatus};
+use super::script::Answer;
+use super::server::{AnswerBody, Answered, Asked, Connection, DRIP};
+use super::store::Shared;
+use super::{Encoding, MAX_BODY, Request, Transport, http};
+
+const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const CONTENT_TYPE: &str = "application/grpc";
+/// A message's frame: not compressed, and its length, of which a truncated answer gives nothing.
+const TRUNCATED_FRAME: [u8; 5] = [0, 0, 0, 0, 64];
+
+pub(super) async fn answer(asked: Asked, connection: Arc<Connection>) -> Answered {
+    let overlap = connection.overlap();
+    let (parts, body) = asked.into_parts();
+    let gzip = parts.headers.get("grpc-encoding").is_some_and(|value| value == "gzip");
+    let is_grpc = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(CONTENT_TYPE.as_bytes()));
+    let request = Request::new(Transport::Grpc, is_grpc.then_some(Encoding::Protobuf), gzip, &parts);
+    let refusal = if !is_grpc {
+        Some(Refusal::wrong_type("the content type is not application/grpc"))
+    } else if parts.uri.path() != PATH {
+        Some(Refusal::wrong_path())
+    } else {
+        None
+    };
+
+    let given = Arc::new(OnceLock::new());
+    let export = Export {
+        shared: Arc::clone(&connection.shared),
+        request: request.clone(),
+        refusal,
+        given: Arc::clone(&given),
+    };
+    let mut response = Grpc::new(RawCodec)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .apply_max_message_size_config(Some(MAX_BODY), None)
+        .unary(export, hyper::Request::from_parts(parts, body))
+        .await;
+    // tonic refuses by itself what is too large, not gzip or not a frame.
+    let answer = given.get().cloned().unwrap_or_else(|| {
+        let refusal = Refusal::unreadable("the request is too large, or not a gRPC message");
+        connection.shared.take(request, Err(refusal)).answer
+    });
+    match answer {
+        Answer::Delay(delay) => tokio::time::sleep(delay).await,
+        Answer::Truncated => {
+            return Ok(response.map(|_| AnswerBody::cut(&TRUNCATED_FRAME[..], connection, overlap)));
+        }
+        Answer::Drip => {
+            let mut frame = vec![0];
+            frame.extend(DRIP.to_be_bytes());
+            return Ok(response.map(|_| AnswerBody::drip(frame, overlap)));
+        }
+        Answer::Ok | Answer::PartialSuccess { .. } | Answer::Grpc { .. } => {}
+        plain => return http::give_plain(plain, false, &connection, overlap).await,
+    }
+    if !is_grpc {
+        // So that no HTTP client takes the answer for a success, as gRPC's own protocol demands.
+        *response.status_mut() = hyper::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    }
+    Ok(response.map(|body| AnswerBody::grpc(body, overlap)))
+}
+
+/// One call.
+struct Export {
+    shared: Arc<Shared>,
+    request: Request,
+    refusal: Option<Refusal>,
+    given: Arc<OnceLock<Answer>>,
+}
+
+impl UnaryService<Bytes> for Export {
+    type Response = ExportTraceServiceResponse;
+    type Future = Ready<Result<tonic::Response<Self::Response>, tonic::Status>>;
+
+    fn call(&mut self, message: tonic::Request<Bytes>) -> Self::Future {
+        let message = message.into_inner();
+        let mut request = self.request.clone();
+        request.body_bytes = message.len() as u64;
+        let content = match self.refusal.take() {
+            Some(refusal) => Err(refusal),
+            None => http::read_protobuf(&message),
+        };
+        let taken = self.shared.take(request, content);
+        let result = match (&taken.answer, taken.outcome) {
+            (Answer::Grpc { code, retry_info }, _) => Err(scripted(*code, *retry_info)),
+            (_, Ok(partial_success)) => {
+                Ok(tonic::Response::new(ExportTraceServiceResponse { partial_success }))
+            }
+            (_, Err(refusal)) => Err(tonic::Status::new(refusal.grpc, refusal.message)),
+        };
+        let _ = self.given.set(taken.answer);
+        ready(result)
+    }
+}
+
+/// A status whose details say when to come back, if that is wanted.
+fn scripted(code: i32, retry_info: Option<Duration>) -> tonic::Status {
+    const MESSAGE: &str = "a scripted answer";
+    let Some(delay) = retry_info else {
+        return tonic::Status::new(tonic::Code::from(code), MESSAGE);
+    };
+    let retry_delay = Delay {
+        seconds: i64::try_from(delay.as_secs()).unwrap_or(i64::MAX),
+        nanos: delay.subsec_nanos().cast_signed(),
+    };
+    let detail = Detail {
+        type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
+        value: RetryInfo { retry_delay: Some(retry_delay) }.encode_to_vec(),
+    };
+    let details = RpcStatus { code, message: MESSAGE.to_owned(), details: vec![detail] };
+    tonic::Status::with_details(tonic::Code::from(code), MESSAGE, details.encode_to_vec().into())
+}
+
+/// Requests as they are, answers as prost makes them.
+#[derive(Debug, Clone, Copy)]
+struct RawCodec;
+
+#[derive(Debug)]
+struct RawDecoder;
+
+impl Codec for RawCodec {
+    type Encode = ExportTraceServiceResponse;
+    type Decode = Bytes;
+    type Encoder = <ProstCodec<Self::Encode, Self::Encode> as Codec>::Encoder;
+    type Decoder = RawDecoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<Self::Encode, Self::Encode>::raw_encoder(BufferSettings::default())
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        RawDecoder
+    }
+}
+
+impl Decoder for RawDecoder {
+    type Item = Bytes;
+    type Error = tonic::Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, tonic::Status> {
+        Ok(Some(message.copy_to_bytes(message.remaining())))
+    }
+}

@@ -1,0 +1,245 @@
+//! OTLP over HTTP/1.1.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flate2::read::MultiGzDecoder;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::header::HeaderValue;
+use hyper::http::request;
+use hyper::{Method, Response, StatusCode, header};
+use prost::Message as _;
+
+use super::check::{self, Content};
+use super::contract;
+use super::generated::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use super::refusal::{self, Refusal};
+use super::script::Answer;
+use super::server::{AnswerBody, Answered, Asked, Connection, DRIP, Gone, never};
+use super::store::{Counted, Taken};
+use super::{Encoding, MAX_BODY, Request, Transport, json};
+
+/// Where OTLP traces are received, unless an endpoint says otherwise.
+const PATH: &str = "/v1/traces";
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+/// A truncated answer promises this many bytes more than it gives.
+const MISSING: usize = 64;
+
+pub(super) async fn answer(asked: Asked, connection: Arc<Connection>) -> Answered {
+    let overlap = connection.overlap();
+    let (parts, body) = asked.into_parts();
+    let encoding = encoding(&parts);
+    let gzip = header_text(&parts, header::CONTENT_ENCODING).eq_ignore_ascii_case("gzip");
+    let mut request = Request::new(Transport::Http, encoding, gzip, &parts);
+
+    let body = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
+        Err(_) => return Err(Gone),
+    };
+    request.body_bytes = body.as_ref().map_or(0, Bytes::len) as u64;
+    let content = body.and_then(|body| read(&parts, encoding, gzip, &body));
+    let taken = connection.shared.take(request, content);
+    give(taken, encoding, connection, overlap).await
+}
+
+fn header_text(parts: &request::Parts, name: header::HeaderName) -> &str {
+    parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
+}
+
+fn encoding(parts: &request::Parts) -> Option<Encoding> {
+    let content_type = header_text(parts, header::CONTENT_TYPE);
+    match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        PROTOBUF => Some(Encoding::Protobuf),
+        JSON => Some(Encoding::Json),
+        _ => None,
+    }
+}
+
+fn read(
+    parts: &request::Parts,
+    encoding: Option<Encoding>,
+    gzip: bool,
+    body: &[u8],
+) -> Result<Content, Refusal> {
+    if parts.uri.path() != PATH {
+        return Err(Refusal::wrong_path());
+    }
+    if parts.method != Method::POST {
+        return Err(Refusal::wrong_method());
+    }
+    let encoding = encoding.ok_or_else(|| {
+        Refusal::wrong_type("the content type is neither application/x-protobuf nor application/json")
+    })?;
+    let unpacked;
+    let body = match header_text(parts, header::CONTENT_ENCODING) {
+        _ if gzip => {
+            unpacked = gunzip(body)?;
+            &unpacked
+        }
+        "" | "identity" => body,
+        _ => {
+            return Err(Refusal::wrong_type("the content encoding is neither gzip nor identity"));
+        }
+    };
+    match encoding {
+        Encoding::Protobuf => read_protobuf(body),
+        Encoding::Json => read_json(body),
+    }
+}
+
+/// At most [`MAX_BODY`] bytes, whatever the compressed ones promise.
+fn gunzip(body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut unpacked = Vec::new();
+    MultiGzDecoder::new(body)
+        .take(MAX_BODY as u64 + 1)
+        .read_to_end(&mut unpacked)
+        .map_err(|_| Refusal::unreadable("the body is not gzip"))?;
+    if unpacked.len() > MAX_BODY {
+        return Err(Refusal::too_large());
+    }
+    Ok(unpacked)
+}
+
+/// Reads and checks a request in protobuf, as gRPC does too.
+pub(super) fn read_protobuf(body: &[u8]) -> Result<Content, Refusal> {
+    let request = ExportTraceServiceRequest::decode(body)
+        .map_err(|_| Refusal::unreadable("the body is not an ExportTraceServiceRequest"))?;
+    Ok(check::check(request, contract::walk_protobuf(body)))
+}
+
+fn read_json(body: &[u8]) -> Result<Content, Refusal> {
+    let json = serde_json::from_slice(body).map_err(|_| Refusal::unreadable("the body is not JSON"))?;
+    let request = json::decode(&json).map_err(Refusal::unreadable)?;
+    Ok(check::check(request, contract::walk_json(&json)))
+}
+
+async fn give(
+    taken: Taken,
+    encoding: Option<Encoding>,
+    connection: Arc<Connection>,
+    overlap: Counted,
+) -> Answered {
+    if let Answer::Delay(delay) = taken.answer {
+        tokio::time::sleep(delay).await;
+    }
+    let as_json = encoding == Some(Encoding::Json);
+    if !taken.answer.accepts() {
+        return give_plain(taken.answer, as_json, &connection, overlap).await;
+    }
+    let partial = match taken.outcome {
+        Ok(partial) => partial,
+        Err(refusal) => return Ok(give_refusal(&refusal, encoding, overlap)),
+    };
+    let body = success(as_json, partial);
+    let (length, body) = match taken.answer {
+        Answer::Truncated => (body.len() + MISSING, AnswerBody::cut(body, connection, overlap)),
+        Answer::Drip => (DRIP as usize, AnswerBody::drip(Bytes::new(), overlap)),
+        _ => (body.len(), AnswerBody::whole(body, overlap)),
+    };
+    let mut response = respond(StatusCode::OK, content_type(as_json), body);
+    response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    Ok(response)
+}
+
+fn content_type(as_json: bool) -> &'static str {
+    if as_json { JSON } else { PROTOBUF }
+}
+
+fn success(as_json: bool, partial: Option<ExportTracePartialSuccess>) -> Vec<u8> {
+    if as_json {
+        json::success(partial.as_ref())
+    } else {
+        ExportTraceServiceResponse { partial_success: partial }.encode_to_vec()
+    }
+}
+
+fn give_refusal(refusal: &Refusal, encoding: Option<Encoding>, overlap: Counted) -> Response<AnswerBody> {
+    let (content_type, body) = match encoding {
+        Some(Encoding::Json) => (JSON, refusal::body(true, refusal.grpc, &refusal.message)),
+        Some(Encoding::Protobuf) => (PROTOBUF, refusal::body(false, refusal.grpc, &refusal.message)),
+        None => ("text/plain", refusal.message.clone().into_bytes()),
+    };
+    let mut response = respond(refusal.http, content_type, AnswerBody::whole(body, overlap));
+    if refusal.http == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+/// The answers that do not depend on what was asked; over gRPC they come from somebody in between.
+pub(super) async fn give_plain(
+    answer: Answer,
+    as_json: bool,
+    connection: &Connection,
+    overlap: Counted,
+) -> Answered {
+    let scripted = || refusal::body(as_json, tonic::Code::Unknown, "a scripted answer");
+    let (status, content_type, bytes, extra) = match answer {
+        Answer::Status { status, retry_after } => {
+            let extra = retry_after.map(|text| (header::RETRY_AFTER, text));
+            (status_of(status), content_type(as_json).to_owned(), scripted(), extra)
+        }
+        Answer::Grpc { code, retry_info } => {
+            let extra = retry_info.map(|delay| (header::RETRY_AFTER, whole_seconds(delay).to_string()));
+            (http_status(code), content_type(as_json).to_owned(), scripted(), extra)
+        }
+        Answer::Body { status, content_type, bytes } => (status_of(status), content_type, bytes, None),
+        Answer::Redirect(location) => {
+            let extra = Some((header::LOCATION, location));
+            (StatusCode::TEMPORARY_REDIRECT, "text/plain".to_owned(), Vec::new(), extra)
+        }
+        Answer::Reset => connection.reset().await,
+        // The others accept, and are given elsewhere.
+        _ => never().await,
+    };
+    let mut response = respond(status, &content_type, AnswerBody::whole(bytes, overlap));
+    if let Some((name, text)) = extra {
+        response.headers_mut().insert(name, header_value(&text));
+    }
+    Ok(response)
+}
+
+fn whole_seconds(delay: Duration) -> u64 {
+    delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
+}
+
+fn respond(status: StatusCode, content_type: &str, body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header_value(content_type));
+    response
+}
+
+/// A script's text as a header. What no header can hold, such as a newline, becomes empty.
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// What is no HTTP status becomes a 500.
+fn status_of(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The HTTP status that says what a gRPC status says.
+fn http_status(code: i32) -> StatusCode {
+    match tonic::Code::from(code) {
+        tonic::Code::InvalidArgument | tonic::Code::FailedPrecondition | tonic::Code::OutOfRange => {
+            StatusCode::BAD_REQUEST
+        }
+        tonic::Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        tonic::Code::PermissionDenied => StatusCode::FORBIDDEN,
+        tonic::Code::NotFound => StatusCode::NOT_FOUND,
+        tonic::Code::AlreadyExists | tonic::Code::Aborted => StatusCode::CONFLICT,
+        tonic::Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        tonic::Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        tonic::Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        tonic::Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
