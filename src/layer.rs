@@ -1,18 +1,21 @@
 //! The `tracing` layer: approved spans in, `Span` records out, and nothing that another layer could notice.
 //!
-//! How layers influence each other is decided by `tracing-subscriber` from three answers of each layer, and
-//! this is what ours says:
+//! How layers influence each other is decided by `tracing-subscriber` (0.3.20 to 0.3.23 were read) from three answers
+//! of each layer, and this is what ours says:
 //!
 //! - *Is this call site of interest?* Of one that is not approved we say nothing at all: neither "always", which
 //!   would make the others' "never" a "sometimes" that is asked again for every span and event, nor "never",
 //!   which would do the same to their "always".
-//! - *Up to which level?* As far as approved spans go; `OFF` when nothing is recorded. (The answer of a `None`
-//!   layer can raise `log`'s level to trace.)
-//! - *Does the layer filter for itself?* Yes, whenever the subscriber below supports it. `fmt().finish()` does
-//!   not and panics when a layer asks for it, so its type is looked at first.
+//! - *Does the layer filter for itself?* Yes, so that our silence is not taken for interest. Who stands on the other
+//!   side of us must find what it would find without us, so the question is answered exactly as often as it is about
+//!   our own place: see [`Place`]. `fmt().finish()` panics when a layer registers a filter, so the subscriber's type
+//!   is looked at first.
+//! - *Up to which level?* As far as approved spans go; `OFF` when nothing is recorded, which the others' levels win
+//!   over. Where our place is not known, in a tree of layers or behind a reload, nothing: that costs a little and
+//!   silences nobody.
 
 use std::any::TypeId;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -20,7 +23,7 @@ use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::{Context, Filter, Layer};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::data_points::Value;
 use crate::run::Run;
@@ -34,6 +37,39 @@ pub struct TelemetryLayer<S> {
     filtered: Filtered<Recorder, Approved, S>,
     /// Whether the subscriber below supports filters of single layers, and ours is registered there.
     registered: bool,
+    place: Place,
+}
+
+/// Where the layer stands, as far as `tracing-subscriber`'s questions tell.
+///
+/// Each `Layered` asks its layer, and what it is put on, whether there are filters of single layers. A `Registry`
+/// counts as having them. A layer put directly on one therefore answers yes twice: for itself, and in place of the
+/// registry, which the next layer no longer sees. Elsewhere it answers yes once, for itself. After that it is asked
+/// by layers further out, which must not find it.
+#[derive(Debug, Default)]
+struct Place {
+    /// How often to say yes; 0 before the layer was put on a subscriber.
+    yeses: u32,
+    asked: AtomicU32,
+    /// Asked before it was put anywhere: it is one of several layers that are put somewhere together.
+    in_tree: AtomicBool,
+}
+
+impl Place {
+    fn put_on<S: 'static>(&mut self) {
+        self.yeses = if TypeId::of::<S>() == TypeId::of::<Registry>() { 2 } else { 1 };
+    }
+
+    fn filters_for_itself(&self) -> bool {
+        if self.yeses == 0 {
+            self.in_tree.store(true, Ordering::Relaxed);
+        }
+        !self.in_tree.load(Ordering::Relaxed) && self.asked.fetch_add(1, Ordering::Relaxed) < self.yeses
+    }
+
+    fn is_known(&self) -> bool {
+        !self.in_tree.load(Ordering::Relaxed) && self.asked.load(Ordering::Relaxed) > 0
+    }
 }
 
 impl<S> std::fmt::Debug for TelemetryLayer<S> {
@@ -45,7 +81,7 @@ impl<S> std::fmt::Debug for TelemetryLayer<S> {
 impl<S> TelemetryLayer<S> {
     pub(crate) fn new(recording: Option<&'static Run>) -> Self {
         let filtered = Filtered::new(Recorder::new(recording), Approved { recording });
-        Self { recording, filtered, registered: false }
+        Self { recording, filtered, registered: false, place: Place::default() }
     }
 
     fn approves(&self, metadata: &Metadata<'_>) -> bool {
@@ -70,6 +106,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_layer(&mut self, subscriber: &mut S) {
+        self.place.put_on::<S>();
         if self.recording.is_some() && supports_filters::<S>() {
             self.filtered.on_layer(subscriber);
             self.registered = true;
@@ -89,9 +126,9 @@ where
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(match self.recording.and_then(|run| run.allowlist.level()) {
-            Some(level) => LevelFilter::from_level(level),
-            None => LevelFilter::OFF,
+        self.place.is_known().then(|| {
+            let level = self.recording.and_then(|run| run.allowlist.level());
+            level.map_or(LevelFilter::OFF, LevelFilter::from_level)
         })
     }
 
@@ -144,8 +181,15 @@ where
             return Some(std::ptr::from_ref(self).cast());
         }
         // SAFETY: passed on as it came. `Filtered` answers with pointers to its own parts, which live as long
-        // as `self`; its answer is what tells `tracing-subscriber` that this layer filters for itself.
-        unsafe { Layer::<S>::downcast_raw(&self.filtered, id) }
+        // as `self`.
+        let part = unsafe { Layer::<S>::downcast_raw(&self.filtered, id) }?;
+        let own_parts = [
+            TypeId::of::<Filtered<Recorder, Approved, S>>(),
+            TypeId::of::<Recorder>(),
+            TypeId::of::<Approved>(),
+        ];
+        // The one other thing that it answers to is the private type that stands for "filters for itself".
+        (own_parts.contains(&id) || self.place.filters_for_itself()).then_some(part)
     }
 }
 

@@ -32,8 +32,9 @@ fn every_end_is_reported_with_every_span_that_was_closed() {
         assert_eq!(found, ended, "{end}");
         assert_eq!(output.stdout, b"working\n", "{end}");
         person.flush();
+        let error = if says.contains("error.type") { "[error] " } else { "" };
         let expected = format!(
-            "frob process.executable.name=frob {says} frob.command=build\n  \
+            "frob {error}process.executable.name=frob {says} frob.command=build\n  \
              step frob.number=0 frob.color=auto\n    inner frob.number=0\n"
         );
         assert_eq!(only_tree(&receiver), expected, "{end}");
@@ -48,7 +49,7 @@ fn a_usage_error_before_any_command_is_reported_with_its_code() {
     person.flush();
     assert_eq!(
         only_tree(&receiver),
-        "frob process.executable.name=frob process.exit.code=2 error.type=_OTHER\n"
+        "frob [error] process.executable.name=frob process.exit.code=2 error.type=_OTHER\n"
     );
 }
 

@@ -15,11 +15,16 @@ use tracing_subscriber::prelude::*;
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/tool/telemetry.toml");
 
 fn main() -> ExitCode {
-    let telemetry = describe().start();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str| {
         arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
     };
+    if option("--telemetry").as_deref() == Some("bare") {
+        // As if this crate did not exist.
+        print!("{}", stacks::run(&arguments[1], None));
+        return ExitCode::SUCCESS;
+    }
+    let telemetry = describe().start();
     let Some(command) = arguments.first() else {
         eprintln!("frob: which command?");
         std::process::exit(2);
@@ -118,10 +123,11 @@ fn finish(end: &str) -> u8 {
         signal => {
             let signal = signal.strip_prefix("signal=").unwrap_or_else(|| panic!("no such end: {signal}"));
             let own = std::process::id().to_string();
-            let sent = std::process::Command::new("kill").args(["-s", signal, &own]).status();
-            assert!(sent.is_ok_and(|sent| sent.success()));
+            // More than once: Rust's own handler of SIGSEGV takes the first one for a fault that comes again.
             loop {
-                std::thread::sleep(Duration::from_secs(60));
+                let sent = std::process::Command::new("kill").args(["-s", signal, &own]).status();
+                assert!(sent.is_ok_and(|sent| sent.success()));
+                std::thread::sleep(Duration::from_millis(20));
             }
         }
     }

@@ -60,26 +60,8 @@ impl<S> Filter<S> for Counting {
     }
 }
 
-/// All stacks, by name.
-pub const STACKS: [&str; 14] = [
-    "alone",
-    "before-plain",
-    "after-plain",
-    "before-filtered",
-    "after-filtered",
-    "before-env-filter",
-    "after-env-filter",
-    "before-level",
-    "after-level",
-    "on-fmt",
-    "boxed",
-    "vec",
-    "reload",
-    "and-then",
-];
-
 /// Runs the same code in the named stack and tells what the witness saw.
-pub fn run(stack: &str, telemetry: Option<&Telemetry>) -> String {
+pub(crate) fn run(stack: &str, telemetry: Option<&Telemetry>) -> String {
     let registry = tracing_subscriber::registry;
     let warn = || Counting(LevelFilter::WARN);
     let env = || EnvFilter::new("warn");
@@ -106,6 +88,28 @@ pub fn run(stack: &str, telemetry: Option<&Telemetry>) -> String {
             registry().with(LevelFilter::INFO).with(Witness).with(ours.layer()).init();
         }
         ("before-level" | "after-level", None) => registry().with(LevelFilter::INFO).with(Witness).init(),
+        ("between-env-filter-and-plain", Some(ours)) => {
+            registry().with(env()).with(ours.layer()).with(Witness).init();
+        }
+        ("between-env-filter-and-plain", None) => registry().with(env()).with(Witness).init(),
+        ("between-filtered-and-plain", Some(ours)) => {
+            let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
+            registry().with(filtered).with(ours.layer()).with(Witness).init();
+        }
+        ("between-filtered-and-plain", None) => {
+            let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
+            registry().with(filtered).with(Witness).init();
+        }
+        ("before-two-filtered", Some(ours)) => {
+            let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
+            registry().with(ours.layer()).with(filtered).with(Witness.with_filter(warn())).init();
+        }
+        ("before-two-filtered", None) => {
+            let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
+            registry().with(filtered).with(Witness.with_filter(warn())).init();
+        }
+        ("and-then-ours", Some(ours)) => registry().with(Witness.and_then(ours.layer())).init(),
+        ("and-then-ours", None) => registry().with(Witness).init(),
         ("on-fmt", Some(ours)) => {
             fmt().with_writer(std::io::sink).finish().with(Witness).with(ours.layer()).init()
         }
