@@ -57,6 +57,7 @@ fn personal() -> impl Strategy<Value = String> {
         any::<u128>().prop_map(guid),
         any::<u128>().prop_map(|bits| format!("{{{}}}", guid(bits))),
         any::<u128>().prop_map(|bits| format!("{bits:032x}")),
+        "0?[1-9][0-9]{6,18}",
         // Five digits are a version; an id of 64 bits has more.
         (1_u64 << 32..).prop_map(|id| id.to_string()),
         (1_u64 << 32..).prop_map(|id| format!("{id:x}")),
