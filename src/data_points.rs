@@ -406,3 +406,6 @@ fn split_suffix(suffixes: &[&str], text: &str) -> (Option<Version>, Option<u16>)
     }
     (None, None)
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,6 +112,21 @@ pub use layer::TelemetryLayer;
 #[cfg(feature = "spool")]
 pub use spool::{counters::Outcome, discard::Deleted, limits::Limits};
 pub use telemetry::{Builder, Command, CommandResult, FieldValue, InCi, Telemetry};
+/// ```
+/// use tool_telemetry::{DataPoints, data_points};
+///
+/// static DATA_POINTS: DataPoints = data_points!("tests/data/telemetry.toml");
+///
+/// assert_eq!(DATA_POINTS.publisher().unwrap().name, "Example Tools");
+/// ```
+///
+/// A file that is missing does not compile:
+///
+/// ```compile_fail
+/// static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/missing.toml");
+/// ```
+///
+/// The format is described in [`tool-telemetry-definition`](https://docs.rs/tool-telemetry-definition).
 pub use tool_telemetry_macros::data_points;
 
 /// What the code made by [`data_points!`](crate::data_points!) names; nothing for people.

@@ -60,7 +60,7 @@ mod table;
 mod text;
 mod version;
 
-//COMPARE
+pub use compare::{Change, Difference, compare};
 pub use fault::{Fault, Faults};
 pub use model::{Audience, DataPoint, Definition, Kind, Level, Publisher, RUN, Span};
 pub use version::{Stage, Version};

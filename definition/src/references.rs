@@ -38,10 +38,14 @@ pub(crate) fn check(spans: &[SpanEntry], data_points: &[DataPointEntry], report:
             unambiguous(entry, &earlier.span, report);
         }
     }
+    // A span whose name could not be read may be the one that is meant.
+    let has_all_names = spans.iter().all(|entry| !entry.span.name.is_empty());
     for (position, entry) in data_points.iter().enumerate() {
         unique(entry, &data_points[..position], report);
-        known_spans(entry, spans, report);
-        audience(entry, spans, report);
+        if has_all_names {
+            known_spans(entry, spans, report);
+            audience(entry, spans, report);
+        }
         run_kinds(entry, report);
     }
 }
@@ -49,15 +53,14 @@ pub(crate) fn check(spans: &[SpanEntry], data_points: &[DataPointEntry], report:
 /// A span has one entry, also when the target of one contains that of the other.
 fn unambiguous(entry: &SpanEntry, earlier: &Span, report: &mut Report<'_>) {
     let span = &entry.span;
-    if span.name.is_empty() || span.name != earlier.name {
+    if span.name != earlier.name
+        || [&span.name, &span.target, &earlier.target].iter().any(|text| text.is_empty())
+    {
         return;
     }
     let is_below = |inner: &str, outer: &str| {
         inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
-    if span.target.is_empty() || earlier.target.is_empty() {
-        return;
-    }
     if is_below(&span.target, &earlier.target) || is_below(&earlier.target, &span.target) {
         report.fault(
             entry.at,

@@ -1,0 +1,98 @@
+use tool_telemetry_definition::{Audience, Definition, Kind, Level, RUN, Version};
+
+use crate::GOOD;
+
+fn good() -> Definition {
+    Definition::parse(GOOD).unwrap()
+}
+
+fn kind(key: &str) -> Kind {
+    let definition = good();
+    let data_point = definition.data_points.iter().find(|data_point| data_point.key == key);
+    data_point.unwrap().kind.clone()
+}
+
+#[test]
+fn the_publisher_is_read() {
+    let publisher = good().publisher.unwrap();
+    assert_eq!(publisher.name, "Example Tools");
+    assert_eq!(publisher.contact, "privacy@example.com");
+    assert_eq!(publisher.privacy, "https://example.com/privacy");
+    assert_eq!(publisher.retention_days, 365);
+    assert_eq!(publisher.licence, "CC-BY-4.0");
+}
+
+#[test]
+fn a_span_is_read() {
+    let span = good().spans.remove(0);
+    assert_eq!((span.name.as_str(), span.target.as_str()), ("target", "dotnet::build"));
+    assert_eq!((span.level, span.audience), (Level::Debug, Audience::Maker));
+    assert_eq!((span.sentence.as_str(), span.why.as_str()), ("Each framework that is built", "Span's why."));
+    assert_eq!((Some(span.since), span.until), (Version::parse("1.0.0"), Version::parse("2.0.0")));
+}
+
+#[test]
+fn a_level_that_is_not_given_is_info_and_never_is_no_version() {
+    let span = good().spans.remove(1);
+    assert_eq!((span.level, span.until), (Level::Info, None));
+    assert_eq!(span.since.to_string(), "1.0.0-rc.1");
+}
+
+#[test]
+fn each_kind_is_read() {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    assert_eq!(kind("dotnet.runtimes"), Kind::Bool);
+    assert_eq!(kind("dotnet.projects"), Kind::Integer { min: 0, max: 9999 });
+    assert_eq!(kind("process.exit.code"), Kind::ExitCode);
+    assert_eq!(kind("dotnet.command"), Kind::Command(texts(&["build", "test"])));
+    assert_eq!(kind("dotnet.runner"), Kind::Set(texts(&["xunit", "mstest"])));
+    assert_eq!(kind("dotnet.compiler"), Kind::Version);
+    let (prefixes, suffixes) = (texts(&["net", "netcoreapp"]), texts(&["-windows"]));
+    assert_eq!(kind("dotnet.framework"), Kind::Moniker { prefixes, suffixes });
+}
+
+#[test]
+fn a_data_point_knows_the_spans_it_is_on() {
+    let definition = good();
+    let runner = &definition.data_points[3];
+    assert!(runner.is_on(RUN) && runner.is_on("target") && !runner.is_on("phase"));
+}
+
+#[test]
+fn what_is_optional_may_be_left_out() {
+    let without_publisher = format!("format = 1\n{}", &GOOD[GOOD.find("[[span]]").unwrap()..]);
+    assert_eq!(Definition::parse(&without_publisher).unwrap().publisher, None);
+    let without_suffixes = GOOD.replace("suffixes = [\"-windows\"]\n", "");
+    assert!(Definition::parse(&without_suffixes).is_ok());
+}
+
+#[test]
+fn the_same_span_name_may_come_from_two_targets() {
+    let text =
+        GOOD.replace("name = \"phase\"\ntarget = \"dotnet\"", "name = \"target\"\ntarget = \"msbuild\"");
+    let text = text.replace("\"phase\"", "\"target\"").replace("[\"target\", \"target\"]", "[\"target\"]");
+    assert_eq!(Definition::parse(&text).unwrap().spans.len(), 2);
+}
+
+#[test]
+fn versions_have_an_order() {
+    let versions = [
+        "1.0.0-alpha",
+        "1-alpha.2",
+        "1.0-beta1",
+        "1-preview.9",
+        "1-preview.10",
+        "1-rc",
+        "1.0",
+        "1.0.1",
+        "1.10",
+    ];
+    let parsed: Vec<Version> = versions.iter().map(|text| Version::parse(text).unwrap()).collect();
+    assert!(parsed.is_sorted_by(|a, b| a < b), "{parsed:?}");
+    assert_eq!(Version::parse("1"), Version::parse("1.0.0"));
+    for text in
+        ["", "1.", "01", "1.0.0.0", "123456", "1.0-", "1.0-rc.", "1.0-rc.01", "1.0-anna", "1.0-rc.1.1", "v1"]
+    {
+        assert_eq!(Version::parse(text), None, "{text:?}");
+    }
+}
