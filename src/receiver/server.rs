@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
@@ -34,7 +34,8 @@ pub(super) struct Server {
     pub(super) http: SocketAddr,
     pub(super) grpc: SocketAddr,
     end: Option<oneshot::Sender<()>>,
-    ended: mpsc::Receiver<()>,
+    /// In a mutex only so that a receiver can be shared between threads.
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Server {
@@ -68,14 +69,15 @@ impl Server {
             drop(runtime);
             drop(at_end);
         })?;
-        Ok(Self { http, grpc, end: Some(end), ended })
+        Ok(Self { http, grpc, end: Some(end), ended: Mutex::new(ended) })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.end.take());
-        let _ = self.ended.recv_timeout(END);
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(END);
     }
 }
 
