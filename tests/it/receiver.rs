@@ -214,7 +214,8 @@ fn spans_that_break_a_rule_are_rejected_and_the_others_accepted() {
 fn what_is_not_otlp_is_refused_with_the_status_that_says_so() {
     let receiver = Receiver::start().unwrap();
     let good = bytes(run());
-    let cases: [(u16, &str, &[(&str, &str)], &[u8]); 10] = [
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(u16, &str, Headers<'_>, &[u8]); 10] = [
         (404, "/", &[("content-type", PROTOBUF)], &good),
         (404, "/v1/traces/", &[("content-type", PROTOBUF)], &good),
         (404, "/v1/metrics", &[("content-type", PROTOBUF)], &good),
@@ -377,7 +378,7 @@ fn grpc_statuses_are_given_with_their_delay() {
 fn over_grpc_an_http_answer_is_that_of_somebody_in_between() {
     let answers = [Answer::status(503), Answer::captive_portal(), Answer::status(404)];
     let receiver = Receiver::builder().answers(answers).start().unwrap();
-    let mut code = || send_grpc(&receiver, run(), None, PATIENCE).unwrap_err().code();
+    let code = || send_grpc(&receiver, run(), None, PATIENCE).unwrap_err().code();
     assert_eq!(code(), tonic::Code::Unavailable);
     assert_ne!(code(), tonic::Code::Ok);
     assert_eq!(code(), tonic::Code::Unimplemented);
