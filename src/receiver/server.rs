@@ -87,9 +87,6 @@ async fn accept(listener: tokio::net::TcpListener, transport: Transport, shared:
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        // Lets a connection that ended before this one began be seen to have ended, or it would count as one of
-        // two at once.
-        tokio::task::yield_now().await;
         let _ = stream.set_nodelay(true);
         let counted = shared.count(|state| &mut state.connections);
         let connection = Arc::new(Connection { shared: Arc::clone(&shared), task: OnceLock::new() });
