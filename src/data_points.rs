@@ -182,6 +182,15 @@ impl Version {
         Self { numbers: [major, minor, patch], count: 3, stage: Stage::Release, stage_number: None }
     }
 
+    /// The same version at a stage before its release, as the tables made by `data_points!` write it; `stage` is
+    /// its position among alpha, beta, preview and rc.
+    #[doc(hidden)]
+    pub const fn before_release(mut self, stage: usize, number: Option<u32>) -> Self {
+        self.stage = Stage::NAMED[stage].0;
+        self.stage_number = number;
+        self
+    }
+
     /// Reads a version, or nothing if the text is more or other than one.
     ///
     /// ```

@@ -60,7 +60,7 @@ pub const CI: [&str; 14] = [
 ];
 
 /// What opens the uploader's way to the network, passed on to it as it is.
-pub(crate) const NETWORK: [&str; 10] = [
+pub(crate) const NETWORK: [&str; 11] = [
     "HTTP_PROXY",
     "http_proxy",
     "HTTPS_PROXY",
@@ -71,6 +71,8 @@ pub(crate) const NETWORK: [&str; 10] = [
     "no_proxy",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
+    // In a CGI program HTTP_PROXY is what a stranger sent as a header.
+    "REQUEST_METHOD",
 ];
 
 /// OTLP's variables without their prefix.

@@ -7,7 +7,7 @@ mod recording;
 #[cfg(feature = "spool")]
 mod uploading;
 
-#[cfg(feature = "spool")]
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 pub(crate) use builder::is_version;
 pub use builder::{Builder, InCi};
 pub use command_result::CommandResult;

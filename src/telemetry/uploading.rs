@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Builder;
 use crate::destination::Destination;
-use crate::env::{self, Environment};
+use crate::env::Environment;
 use crate::platform;
 use crate::run::Sealed;
 use crate::spool::backoff::Backoff;
@@ -95,7 +95,7 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
         return STILL_PENDING;
     };
     // Started for a destination that is another one by now: a run goes only where it was to go.
-    if environment.text(env::UPLOADER).as_deref() != Some(&destination.folder()) {
+    if environment.text(crate::env::UPLOADER).as_deref() != Some(&destination.folder()) {
         return STILL_PENDING;
     }
     let spool = SpoolDir::new(&places.state_home, builder.name, &destination.folder());

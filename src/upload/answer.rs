@@ -39,6 +39,7 @@ pub(crate) enum FailureKind {
     /// An HTTP status that is not a success.
     Http(u16),
     /// A gRPC status that is not OK.
+    #[cfg(feature = "grpc")]
     Grpc(i32),
     /// An answer that is not OTLP, such as a captive portal's page.
     NotOtlp,
@@ -55,6 +56,7 @@ impl std::fmt::Display for FailureKind {
             FailureKind::Timeout => f.write_str("timeout"),
             FailureKind::Tls => f.write_str("tls"),
             FailureKind::Http(status) => write!(f, "http {status}"),
+            #[cfg(feature = "grpc")]
             FailureKind::Grpc(code) => write!(f, "grpc {code}"),
             FailureKind::NotOtlp => f.write_str("not otlp"),
             FailureKind::TooLarge => f.write_str("too large"),
@@ -84,6 +86,7 @@ pub(crate) fn of_http_status(status: u16, after: Option<Duration>) -> Option<Ans
 }
 
 /// What a gRPC status other than OK means; `delay` is the server's `RetryInfo` (OTLP specification, "Failures").
+#[cfg(feature = "grpc")]
 pub(crate) fn of_grpc_status(code: i32, delay: Option<Duration>) -> Answer {
     const CANCELLED: i32 = 1;
     const DEADLINE_EXCEEDED: i32 = 4;
@@ -154,6 +157,7 @@ mod tests {
         assert_eq!(of_http_status(511, after), Some(retry(FailureKind::NotOtlp)));
     }
 
+    #[cfg(feature = "grpc")]
     #[test]
     fn a_grpc_status_is_retried_only_where_otlp_says_so() {
         for after in [None, Some(Duration::from_secs(2))] {

@@ -345,6 +345,7 @@ fn is_about_content(kind: FailureKind) -> bool {
         FailureKind::Http(status) => !matches!(status, 401..=407 | 415 | 426 | 501),
         // INVALID_ARGUMENT, RESOURCE_EXHAUSTED (too large), INTERNAL, UNKNOWN and the like; not PERMISSION_DENIED,
         // UNIMPLEMENTED and UNAUTHENTICATED.
+        #[cfg(feature = "grpc")]
         FailureKind::Grpc(code) => !matches!(code, 7 | 12 | 16),
         _ => false,
     }

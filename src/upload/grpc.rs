@@ -120,8 +120,9 @@ fn metadata(headers: &[(String, String)]) -> Option<MetadataMap> {
     let mut metadata = MetadataMap::with_capacity(headers.len());
     for (name, value) in headers {
         let name = AsciiMetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes()).ok()?;
-        let value = Some(value).filter(|value| value.is_ascii())?;
-        metadata.insert(name, AsciiMetadataValue::try_from(value).ok()?);
+        let mut value = AsciiMetadataValue::try_from(Some(value).filter(|value| value.is_ascii())?).ok()?;
+        value.set_sensitive(true);
+        metadata.insert(name, value);
     }
     Some(metadata)
 }

@@ -1,7 +1,8 @@
 //! Which proxy leads to an endpoint, by the variables that other programs follow.
 //!
 //! ureq reads them too, but takes `ALL_PROXY` before `HTTPS_PROXY`, one variable for both schemes, and in `NO_PROXY`
-//! neither spaces, domains without a dot in front, ports nor networks.
+//! neither spaces, domains without a dot in front, ports nor networks. What it does with a proxy stays: a tunnel
+//! (`CONNECT`) for both schemes, which some proxies allow for port 443 only, or SOCKS.
 
 use std::net::IpAddr;
 

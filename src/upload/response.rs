@@ -156,8 +156,10 @@ impl<'a> Json<'a> {
         let end = self.rest.find([',', '}', ']', ' ', '\t', '\n', '\r']).unwrap_or(self.rest.len());
         let (text, rest) = self.rest.split_at(end);
         let is_word = matches!(text, "true" | "false" | "null");
-        let starts_as_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-        if !is_word && !(starts_as_number && text.parse::<f64>().is_ok()) {
+        let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+            && !text.contains(|character: char| character.is_ascii_alphabetic() && !"eE".contains(character))
+            && text.parse::<f64>().is_ok();
+        if !is_word && !is_number {
             return None;
         }
         self.rest = rest;
@@ -247,6 +249,7 @@ mod tests {
             (JSON, "{}{}"),
             (JSON, "{} x"),
             (JSON, r#"{"a":NaN}"#),
+            (JSON, r#"{"a":-inf}"#),
             (JSON, r#"{"a":1,}"#),
             (JSON, r#"{"partialSuccess":{"rejectedSpans":"many"}}"#),
             (JSON, &format!(r#"{{"a":{deep}"#)),

@@ -1,6 +1,6 @@
 //! What the tests of this folder share: some spans, and servers on loopback that follow a script.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;

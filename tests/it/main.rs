@@ -1,5 +1,9 @@
 //! All integration tests, as one binary: it links once, and a test finds its neighbours' fixtures.
 
 mod contract; // the wire contract of `proto/`: generated code, and what requests carry beyond it
+mod layers; // beside the layer nobody notices it
+mod opt_out; // opted out means absent
 mod otlp; // fixture: spans and senders that know nothing of our own contract
+mod person; // fixture: a person with a home of their own, who runs the tool of the tests
 mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
+mod sudden_ends; // a run is reported however its process ends

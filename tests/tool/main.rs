@@ -3,6 +3,8 @@
 //! `frob <build|test|run> [--spans N] [--end HOW]`, `frob usage-error` and `frob telemetry …`. What a tool author
 //! would write into the source comes from variables here, so that one program serves all tests.
 
+mod stacks;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -28,6 +30,11 @@ fn main() -> ExitCode {
     if command == "usage-error" {
         eprintln!("frob: no such option");
         std::process::exit(2);
+    }
+    if command == "stack" {
+        let name = arguments.get(1).expect("a name");
+        let ours = (option("--telemetry").as_deref() != Some("none")).then_some(&telemetry);
+        return telemetry.command("run", || print!("{}", stacks::run(name, ours)));
     }
     tracing_subscriber::registry().with(telemetry.layer()).init();
     let spans = option("--spans").map_or(2, |spans| spans.parse().expect("a number"));

@@ -1,0 +1,1 @@
+//! What a change of a `telemetry.toml` means, for its reviewer.

@@ -1,0 +1,197 @@
+//! What single texts must look like. Each check says what is wrong, as the end of a sentence that begins with the
+//! name of the key.
+
+use crate::{MAX_SENTENCE, OTHER, RUN};
+
+/// Bytes of a name, a key or a member of a closed list.
+const MAX_NAME: usize = 64;
+/// Bytes of an address.
+const MAX_ADDRESS: usize = 200;
+
+/// Keys that the library sets itself; one that ends with a dot stands for all that begin with it.
+const RESERVED: &[&str] = &["process.executable.name", "error.type", "service.", "telemetry."];
+
+/// A sentence for the person.
+pub(crate) fn sentence(text: &str) -> Result<(), String> {
+    one_line(text)?;
+    let length = text.chars().count();
+    if length > MAX_SENTENCE {
+        return Err(format!(
+            "has {length} characters; the notice has room for {MAX_SENTENCE}, so shorten it"
+        ));
+    }
+    Ok(())
+}
+
+/// A text that is there and has no character which a terminal obeys or hides. It may have several lines.
+pub(crate) fn prose(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("is empty; say it in a sentence".to_owned());
+    }
+    match text.chars().find(|&c| c != '\n' && is_unprintable(c)) {
+        Some(found) => Err(format!("contains {found:?}, which does not print; remove it")),
+        None => Ok(()),
+    }
+}
+
+fn one_line(text: &str) -> Result<(), String> {
+    prose(text)?;
+    if text.contains('\n') {
+        return Err("has more than one line; write it on one".to_owned());
+    }
+    Ok(())
+}
+
+/// Control characters, and those that turn the direction of a text around or have no width.
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+}
+
+fn at_most(text: &str, bytes: usize) -> Result<(), String> {
+    if text.len() > bytes {
+        return Err(format!("has {} bytes; use at most {bytes}", text.len()));
+    }
+    Ok(())
+}
+
+/// The name of a span.
+pub(crate) fn span_name(text: &str) -> Result<(), String> {
+    one_line(text)?;
+    if text == RUN {
+        return Err(format!(
+            "is \"{RUN}\", which means the run itself; it needs no entry, so leave this one out"
+        ));
+    }
+    if let Some(found) = text.chars().find(|c| matches!(c, '"' | '\\')) {
+        return Err(format!("contains `{found}`; use a name without it"));
+    }
+    at_most(text, MAX_NAME)
+}
+
+/// The crate or module that a span comes from.
+pub(crate) fn target(text: &str) -> Result<(), String> {
+    let is_word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    if text.split("::").all(is_word) {
+        return Ok(());
+    }
+    let hint = if text.contains('-') { "; a crate's `-` is a `_` there" } else { "" };
+    Err(format!("is {text:?}, which is no crate or module; write it like `frob::build`{hint}"))
+}
+
+/// The key of a data point.
+pub(crate) fn key(text: &str) -> Result<(), String> {
+    let is_word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    if !text.split('.').all(is_word) {
+        return Err(format!(
+            "is {text:?}; use small letters, digits and `_` in words with dots between, like `frob.command`"
+        ));
+    }
+    let is_reserved = RESERVED.iter().any(|reserved| match reserved.strip_suffix('.') {
+        Some(space) => text == space || text.starts_with(reserved),
+        None => text == *reserved,
+    });
+    if is_reserved {
+        return Err(format!(
+            "is {text:?}, which is set without an entry; use a key that begins with the tool's name"
+        ));
+    }
+    at_most(text, MAX_NAME)
+}
+
+/// A member of a closed list.
+pub(crate) fn member(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("is empty; remove it".to_owned());
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+/-".contains(c);
+    if let Some(found) = text.chars().find(|&c| !is_plain(c)) {
+        return Err(format!(
+            "is {text:?} and contains {found:?}; use letters, digits and `.`, `_`, `+`, `/`, `-`"
+        ));
+    }
+    if text.eq_ignore_ascii_case(OTHER) {
+        return Err(format!("is \"{OTHER}\", which everything becomes that is not listed; remove it"));
+    }
+    at_most(text, MAX_NAME)
+}
+
+/// What a moniker begins with. A version follows; a digit or a dot before it would make other numbers of it, such
+/// as an address.
+pub(crate) fn prefix(text: &str) -> Result<(), String> {
+    member(text)?;
+    let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !text.ends_with(|c: char| c.is_ascii_digit() || c == '.');
+    if !is_word {
+        return Err(format!(
+            "is {text:?}; begin it with a letter and do not end it with a digit or a dot, since a version follows"
+        ));
+    }
+    Ok(())
+}
+
+/// What a moniker ends with, for the same reason not with more of the version.
+pub(crate) fn suffix(text: &str) -> Result<(), String> {
+    member(text)?;
+    if text.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return Err(format!(
+            "is {text:?}; begin it with neither a digit nor a dot, since a version is before it"
+        ));
+    }
+    Ok(())
+}
+
+/// The publisher's name.
+pub(crate) fn publisher_name(text: &str) -> Result<(), String> {
+    sentence(text)
+}
+
+/// An address of the web.
+pub(crate) fn https(text: &str) -> Result<(), String> {
+    let host =
+        text.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let is_host = host.is_some_and(|host| {
+        host.contains('.')
+            && host.split('.').all(|label| !label.is_empty())
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+    });
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\<>`".contains(&byte));
+    if !is_host || !is_plain {
+        return Err(format!(
+            "is {text:?}, which is no https address; write it like `https://example.com/privacy`"
+        ));
+    }
+    at_most(text, MAX_ADDRESS)
+}
+
+/// An e-mail address, or an address of the web.
+pub(crate) fn contact(text: &str) -> Result<(), String> {
+    let is_mail = text.split_once('@').is_some_and(|(person, host)| {
+        !person.is_empty()
+            && host.contains('.')
+            && !host.contains('@')
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+    });
+    if is_mail {
+        return at_most(text, MAX_ADDRESS);
+    }
+    https(text).map_err(|_| {
+        format!("is {text:?}; write an e-mail address, or the https address of a page for questions")
+    })
+}
+
+/// The identifier of a licence.
+pub(crate) fn licence(text: &str) -> Result<(), String> {
+    let is_identifier = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'));
+    if !is_identifier {
+        return Err(format!("is {text:?}, which is no SPDX identifier; write one like `CC-BY-4.0`"));
+    }
+    at_most(text, MAX_NAME)
+}

@@ -1,0 +1,169 @@
+//! The commands. They simulate their work.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process;
+
+use tracing::{debug, field, info_span};
+
+use crate::arguments::{Options, ProjectCommand};
+use crate::project::{self, Project};
+
+/// Does what a command is for, tells what went wrong, and gives the exit code.
+pub fn run(command: &ProjectCommand) -> u8 {
+    let done = match command {
+        ProjectCommand::New(options) => new(options),
+        ProjectCommand::Restore(options) => restore(options),
+        ProjectCommand::Build(options) => build(options, "Built"),
+        ProjectCommand::Test(options) => build(options, "Tested"),
+        ProjectCommand::Publish(options) => build(options, "Published"),
+        ProjectCommand::Pack(options) => build(options, "Packed"),
+        ProjectCommand::Run(options) => build(options, "Built").and_then(|_| run_program(options)),
+    };
+    done.unwrap_or_else(|failure| {
+        eprintln!("dotnet: {failure}");
+        failure.exit_code
+    })
+}
+
+/// What a person is told, and the exit code.
+struct Failure {
+    sentence: String,
+    exit_code: u8,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+fn failure(sentence: impl fmt::Display) -> Failure {
+    Failure { sentence: sentence.to_string(), exit_code: 1 }
+}
+
+/// Writes a project.json, and never over another one.
+fn new(options: &Options) -> Result<u8, Failure> {
+    let file = project::file(options.project.as_deref());
+    let framework = options.framework.as_deref().unwrap_or("netcoreapp1.1");
+    let content = serde_json::json!({
+        "version": "1.0.0-*",
+        "buildOptions": { "emitEntryPoint": true },
+        "frameworks": { framework: {} },
+    });
+    let write = || -> io::Result<()> {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut new = OpenOptions::new().write(true).create_new(true).open(&file)?;
+        writeln!(new, "{content:#}")
+    };
+    write().map_err(|error| {
+        let path = file.display();
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => failure(format_args!(
+                "{path}: there is a project already; remove it first, or name another place with `--project`"
+            )),
+            _ => failure(format_args!(
+                "{path}: the project cannot be written: {error}; name another place with `--project`"
+            )),
+        }
+    })?;
+    println!("Wrote {}", file.display());
+    Ok(0)
+}
+
+fn restore(options: &Options) -> Result<u8, Failure> {
+    let project = read(options)?;
+    let _span = info_span!("restore", packages = project.dependencies.len()).entered();
+    for package in &project.dependencies {
+        debug!(package, "fetched");
+    }
+    println!("Restored {} packages", project.dependencies.len());
+    Ok(0)
+}
+
+/// All commands that build: for each target framework, or for the chosen one.
+fn build(options: &Options, done: &str) -> Result<u8, Failure> {
+    let project = read(options)?;
+    let chosen = match &options.framework {
+        None => project.frameworks,
+        Some(framework) if project.frameworks.is_empty() || project.frameworks.contains(framework) => {
+            vec![framework.clone()]
+        }
+        Some(framework) => {
+            return Err(failure(format_args!(
+                "the project is not for {framework}; choose one of: {}",
+                project.frameworks.join(", ")
+            )));
+        }
+    };
+    for framework in &chosen {
+        let _target = info_span!("target", dotnet.target.framework = %framework).entered();
+        let _phase = info_span!("compile").entered();
+        println!("{done} for {framework}");
+    }
+    if chosen.is_empty() {
+        println!("{done}");
+    }
+    Ok(0)
+}
+
+/// Reads the project. The span's fields beside the approved ones, and the event, are for the log.
+fn read(options: &Options) -> Result<Project, Failure> {
+    let file = project::file(options.project.as_deref());
+    let span = info_span!(
+        "project",
+        dotnet.project.test_runner = field::Empty,
+        dotnet.project.runtimes = field::Empty,
+        path = %file.display(),
+        name = field::Empty,
+    )
+    .entered();
+    let project = Project::read(&file).map_err(failure)?;
+    if let Some(test_runner) = &project.test_runner {
+        span.record("dotnet.project.test_runner", test_runner.as_str());
+    }
+    span.record("dotnet.project.runtimes", project.has_runtimes);
+    span.record("name", name(&project, &file));
+    debug!(authors = ?project.authors, dependencies = ?project.dependencies, "read the project");
+    Ok(project)
+}
+
+/// The project's own name, or its folder's.
+fn name<'a>(project: &'a Project, file: &'a Path) -> &'a str {
+    let folder = || file.parent()?.file_name()?.to_str();
+    project.name.as_deref().or_else(folder).unwrap_or_default()
+}
+
+/// Runs the program, and ends as it ended: as shells do, 126 and 127 if it could not be started and 128 + n if
+/// signal n ended it.
+fn run_program(options: &Options) -> Result<u8, Failure> {
+    let Some((program, arguments)) = options.program.split_first() else {
+        return Ok(0);
+    };
+    debug!(?program, ?arguments, "starting");
+    let status = process::Command::new(program).args(arguments).status().map_err(|error| {
+        let (what, exit_code) = match error.kind() {
+            io::ErrorKind::NotFound => ("there is no such program; check its name and PATH".to_owned(), 127),
+            _ => (format!("the program cannot be started: {error}"), 126),
+        };
+        Failure { sentence: format!("{}: {what}", Path::new(program).display()), exit_code }
+    })?;
+    Ok(exit_code(status))
+}
+
+#[cfg(unix)]
+fn exit_code(status: process::ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let code = status.code().or_else(|| Some(128 + status.signal()?));
+    code.map_or(1, |code| (code & 0xff) as u8)
+}
+
+#[cfg(not(unix))]
+fn exit_code(status: process::ExitStatus) -> u8 {
+    status.code().map_or(1, |code| (code & 0xff) as u8)
+}

@@ -1,0 +1,43 @@
+//! A small tool in the manner of .NET's command-line interface, with telemetry: what a tool author copies from.
+//!
+//! `telemetry.toml` beside this file approves what may be reported. Everything else here is the tool's own
+//! business, its log included: look for `tracing` in `commands.rs` to see ordinary fields that never leave.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people")]
+
+mod arguments;
+mod commands;
+mod project;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tool_telemetry::{DataPoints, Telemetry};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+
+use arguments::{Arguments, Command};
+
+static DATA_POINTS: DataPoints = tool_telemetry::data_points!("examples/dotnet/telemetry.toml");
+
+fn main() -> ExitCode {
+    let telemetry = Telemetry::builder("dotnet", arguments::VERSION)
+        .data_points(&DATA_POINTS)
+        .opt_out_var("DOTNET_CLI_TELEMETRY_OPTOUT")
+        .silence_var("DOTNET_NOLOGO")
+        .start();
+
+    // The filter belongs to the log's layer alone: as a layer of its own it would hide spans from telemetry too.
+    let filter = EnvFilter::builder()
+        .with_env_var("DOTNET_LOG")
+        .with_default_directive(LevelFilter::OFF.into())
+        .from_env_lossy();
+    let log = fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    tracing_subscriber::registry().with(telemetry.layer()).with(log).init();
+
+    // A usage error leaves through `std::process::exit`, and is reported with its exit code all the same.
+    match Arguments::parse().command {
+        Command::Telemetry(command) => command.run(&telemetry),
+        Command::Project(command) => telemetry.command(command.name(), || commands::run(&command)),
+    }
+}

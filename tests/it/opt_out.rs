@@ -1,0 +1,110 @@
+//! Opted out means absent.
+
+use std::process::Command;
+
+use crate::person::{NOBODY, Person};
+
+/// Variable, value, and whether it opts out.
+const VARIABLES: [(&str, &str, bool); 24] = [
+    ("FROB_TELEMETRY_OPTOUT", "1", true),
+    ("FROB_TELEMETRY_OPTOUT", "true", true),
+    ("FROB_TELEMETRY_OPTOUT", "TRUE ", true),
+    ("FROB_TELEMETRY_OPTOUT", "yes", true),
+    ("FROB_TELEMETRY_OPTOUT", "anything", true),
+    ("FROB_TELEMETRY_OPTOUT", "", false),
+    ("FROB_TELEMETRY_OPTOUT", "0", false),
+    ("FROB_TELEMETRY_OPTOUT", "false", false),
+    ("FROB_TELEMETRY_OPTOUT", " No ", false),
+    ("FROB_TELEMETRY_OPTOUT", "OFF", false),
+    ("FROB_TELEMETRY", "0", true),
+    ("FROB_TELEMETRY", "false", true),
+    ("FROB_TELEMETRY", "Off", true),
+    ("FROB_TELEMETRY", "1", false),
+    ("FROB_TELEMETRY", "", false),
+    ("DO_NOT_TRACK", "1", true),
+    ("DO_NOT_TRACK", "yes", true),
+    ("DO_NOT_TRACK", "0", false),
+    ("DO_NOT_TRACK", "false", false),
+    ("OTEL_SDK_DISABLED", "true", true),
+    ("OTEL_SDK_DISABLED", "True", true),
+    ("OTEL_SDK_DISABLED", "1", false),
+    ("OTEL_TRACES_EXPORTER", "none", true),
+    ("OTEL_TRACES_EXPORTER", "otlp", false),
+];
+
+#[test]
+fn each_variable_opts_out_with_the_values_that_people_mean() {
+    for (name, value, opts_out) in VARIABLES {
+        let person = Person::sending_to(NOBODY).with(name, value);
+        assert!(person.frob(["build"]).status.success());
+        assert_eq!(person.waiting().is_empty(), opts_out, "{name}={value:?}");
+    }
+}
+
+#[test]
+fn opted_out_creates_and_deletes_no_file() {
+    let person = Person::sending_to(NOBODY);
+    person.frob(["build"]);
+    let before = person.files();
+    let person = person.with("DO_NOT_TRACK", "1");
+    for end in ["return=0", "return=7", "exit=3", "panic", "abort"] {
+        person.frob(["build", "--end", end]);
+    }
+    assert_eq!(person.files(), before);
+}
+
+#[test]
+fn opted_out_makes_no_system_call_that_the_tool_would_not_make() {
+    let calls = |telemetry: &str| {
+        let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY).with("DO_NOT_TRACK", "1");
+        let list = person.home().join("calls");
+        let frob = crate::person::example("frob");
+        let status = person
+            .command("strace")
+            .args(["-f", "-qq", "-e", "trace=%file,%desc,%network,%process", "-o"])
+            .arg(&list)
+            .arg(&frob)
+            .args(["stack", "before-plain", "--telemetry", telemetry])
+            .output()
+            .expect("strace runs; it is in every distribution")
+            .status;
+        assert!(status.success());
+        let text = std::fs::read_to_string(&list).expect("the list");
+        // Without process ids and addresses, which differ in every run.
+        text.lines().map(|line| without_numbers(line)).collect::<Vec<_>>()
+    };
+    // `bare` never calls the library at all.
+    let (with, without) = (calls("yes"), calls("bare"));
+    assert!(without.len() > 10, "strace saw the program");
+    assert_eq!(with, without);
+}
+
+fn without_numbers(line: &str) -> String {
+    let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
+    let mut words = Vec::new();
+    for word in line.split(' ') {
+        words.push(if word.contains("0x") || word.contains("/tmp/") { "…" } else { word });
+    }
+    words.join(" ")
+}
+
+#[test]
+fn a_packagers_build_is_off_for_good() {
+    let person = Person::sending_to(NOBODY);
+    let target = person.home().join("target");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--offline", "--example", "frob", "--no-default-features"])
+        .args(["--features", "spool"])
+        .env("TOOL_TELEMETRY_BUILD", "off")
+        .env("CARGO_TARGET_DIR", &target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let frob = target.join("debug/examples/frob");
+    let run = |argument: &[&str]| person.command(&frob).args(argument).output().expect("it runs");
+    run(&["build"]);
+    assert!(person.waiting().is_empty());
+    let status = String::from_utf8(run(&["telemetry", "status"]).stdout).expect("text");
+    assert!(status.contains("turned off by whoever built this"), "{status}");
+}

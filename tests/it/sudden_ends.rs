@@ -1,0 +1,84 @@
+//! A run is reported however its process ends, and the tool ends as it would without telemetry.
+
+use tool_telemetry::receiver::Receiver;
+
+use crate::person::{Person, only_tree};
+
+/// How the tool ends, its exit code or signal, and what the root span says.
+const ENDS: [(&str, Result<i32, i32>, &str); 12] = [
+    ("return=0", Ok(0), "process.exit.code=0"),
+    ("return=7", Ok(7), "process.exit.code=7 error.type=_OTHER"),
+    ("exit=0", Ok(0), "process.exit.code=0"),
+    ("exit=3", Ok(3), "process.exit.code=3 error.type=_OTHER"),
+    ("exit=258", Ok(2), "process.exit.code=2 error.type=_OTHER"),
+    ("exit=-1", Ok(255), "process.exit.code=255 error.type=_OTHER"),
+    ("panic", Ok(101), "process.exit.code=101 error.type=_OTHER"),
+    ("abort", Err(6), "error.type=cut_off"),
+    ("signal=KILL", Err(9), "error.type=cut_off"),
+    ("signal=INT", Err(2), "error.type=cut_off"),
+    ("signal=TERM", Err(15), "error.type=cut_off"),
+    ("signal=SEGV", Err(11), "error.type=cut_off"),
+];
+
+#[test]
+fn every_end_is_reported_with_every_span_that_was_closed() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    for (end, ended, says) in ENDS {
+        let receiver = Receiver::start().expect("a receiver");
+        let person = Person::sending_to(&receiver.http_endpoint());
+        let output = person.frob(["build", "--spans", "1", "--end", end]);
+        let found = output.status.code().ok_or_else(|| output.status.signal().unwrap_or_default());
+        assert_eq!(found, ended, "{end}");
+        assert_eq!(output.stdout, b"working\n", "{end}");
+        person.flush();
+        let expected = format!(
+            "frob process.executable.name=frob {says} frob.command=build\n  \
+             step frob.number=0 frob.color=auto\n    inner frob.number=0\n"
+        );
+        assert_eq!(only_tree(&receiver), expected, "{end}");
+    }
+}
+
+#[test]
+fn a_usage_error_before_any_command_is_reported_with_its_code() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    assert_eq!(person.frob(["usage-error"]).status.code(), Some(2));
+    person.flush();
+    assert_eq!(
+        only_tree(&receiver),
+        "frob process.executable.name=frob process.exit.code=2 error.type=_OTHER\n"
+    );
+}
+
+#[test]
+fn the_telemetry_commands_are_never_recorded() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    for command in ["status", "show", "purge", "flush", "on", "off"] {
+        assert!(person.frob(["telemetry", command]).status.success(), "{command}");
+        assert!(person.waiting().is_empty(), "{command}");
+    }
+    assert!(receiver.requests().is_empty());
+}
+
+#[test]
+fn a_run_that_goes_on_is_not_taken_for_a_dead_one() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let mut running = person
+        .frob_command(["build", "--spans", "1", "--end", "wait"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    crate::person::eventually("its spans are on disk", || {
+        person.waiting().iter().any(|path| std::fs::read(path).is_ok_and(|bytes| bytes.len() > 2_000))
+    });
+    assert!(person.flush(), "nothing can be delivered yet");
+    assert!(receiver.requests().is_empty());
+    running.kill().expect("it runs");
+    running.wait().expect("it ends");
+    assert!(person.flush());
+    assert!(only_tree(&receiver).contains("error.type=cut_off"));
+}

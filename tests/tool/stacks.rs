@@ -1,0 +1,152 @@
+//! Ways to put the layer among others, each with a witness that tells what the others notice.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tool_telemetry::Telemetry;
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id};
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Filter, Layer};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+
+static SEEN: Mutex<String> = Mutex::new(String::new());
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// A layer that writes down what it sees.
+struct Witness;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Witness {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let depth = context.span_scope(id).map_or(0, |scope| scope.count());
+        see(format_args!("span {} {}\n", attributes.metadata().name(), depth));
+    }
+
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        see(format_args!("event {}\n", event.metadata().level()));
+    }
+
+    fn on_close(&self, _id: Id, _context: Context<'_, S>) {
+        see(format_args!("close\n"));
+    }
+}
+
+fn see(what: std::fmt::Arguments<'_>) {
+    let _ = SEEN.lock().expect("a witness").write_fmt(what);
+}
+
+/// A filter that counts how often it is asked about call sites that are not approved; an approved one may be asked
+/// for more often.
+struct Counting(LevelFilter);
+
+impl<S> Filter<S> for Counting {
+    fn enabled(&self, metadata: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
+        if metadata.name() != "step" && metadata.name() != "inner" {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+        }
+        *metadata.level() <= self.0
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if *metadata.level() <= self.0 { Interest::always() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.0)
+    }
+}
+
+/// All stacks, by name.
+pub const STACKS: [&str; 14] = [
+    "alone",
+    "before-plain",
+    "after-plain",
+    "before-filtered",
+    "after-filtered",
+    "before-env-filter",
+    "after-env-filter",
+    "before-level",
+    "after-level",
+    "on-fmt",
+    "boxed",
+    "vec",
+    "reload",
+    "and-then",
+];
+
+/// Runs the same code in the named stack and tells what the witness saw.
+pub fn run(stack: &str, telemetry: Option<&Telemetry>) -> String {
+    let registry = tracing_subscriber::registry;
+    let warn = || Counting(LevelFilter::WARN);
+    let env = || EnvFilter::new("warn");
+    match (stack, telemetry) {
+        ("alone", Some(ours)) => registry().with(ours.layer()).init(),
+        ("alone", None) => registry().init(),
+        ("before-plain", Some(ours)) => registry().with(ours.layer()).with(Witness).init(),
+        ("after-plain", Some(ours)) => registry().with(Witness).with(ours.layer()).init(),
+        ("before-plain" | "after-plain", None) => registry().with(Witness).init(),
+        ("before-filtered", Some(ours)) => {
+            registry().with(ours.layer()).with(Witness.with_filter(warn())).init();
+        }
+        ("after-filtered", Some(ours)) => {
+            registry().with(Witness.with_filter(warn())).with(ours.layer()).init();
+        }
+        ("before-filtered" | "after-filtered", None) => registry().with(Witness.with_filter(warn())).init(),
+        ("before-env-filter", Some(ours)) => registry().with(ours.layer()).with(env()).with(Witness).init(),
+        ("after-env-filter", Some(ours)) => registry().with(env()).with(Witness).with(ours.layer()).init(),
+        ("before-env-filter" | "after-env-filter", None) => registry().with(env()).with(Witness).init(),
+        ("before-level", Some(ours)) => {
+            registry().with(ours.layer()).with(LevelFilter::INFO).with(Witness).init();
+        }
+        ("after-level", Some(ours)) => {
+            registry().with(LevelFilter::INFO).with(Witness).with(ours.layer()).init();
+        }
+        ("before-level" | "after-level", None) => registry().with(LevelFilter::INFO).with(Witness).init(),
+        ("on-fmt", Some(ours)) => {
+            fmt().with_writer(std::io::sink).finish().with(Witness).with(ours.layer()).init()
+        }
+        ("on-fmt", None) => fmt().with_writer(std::io::sink).finish().with(Witness).init(),
+        ("boxed", Some(ours)) => registry().with(Witness).with(ours.layer().boxed()).init(),
+        ("boxed", None) => registry().with(Witness).init(),
+        ("vec", Some(ours)) => registry().with(vec![ours.layer().boxed(), Witness.boxed()]).init(),
+        ("vec", None) => registry().with(vec![Witness.boxed()]).init(),
+        ("reload", Some(ours)) => {
+            let (layer, _handle) = reload::Layer::<_, Registry>::new(ours.layer());
+            registry().with(layer).with(Witness).init();
+        }
+        ("reload", None) => {
+            let (layer, _handle) = reload::Layer::<_, Registry>::new(Witness);
+            registry().with(layer).init();
+        }
+        ("and-then", Some(ours)) => registry().with(ours.layer().and_then(Witness)).init(),
+        ("and-then", None) => registry().with(Witness).init(),
+        other => panic!("no such stack: {other:?}"),
+    }
+    let level_before = LevelFilter::current();
+    work();
+    format!(
+        "{}asked {}\nlevel {level_before}\n",
+        SEEN.lock().expect("a witness"),
+        ASKED.load(Ordering::Relaxed)
+    )
+}
+
+fn work() {
+    for number in 0..3_u32 {
+        let outer = tracing::warn_span!(target: "somebody", "outer", secret = number);
+        let _outer = outer.enter();
+        let step = tracing::info_span!(target: "frob", "step", frob.number = number);
+        let _step = step.enter();
+        tracing::info_span!(target: "somebody", "between").in_scope(|| {
+            tracing::warn!("an event");
+            tracing::debug!("another");
+            tracing::info_span!(target: "frob", "inner", frob.number = number).in_scope(|| {});
+        });
+        // The same name from somewhere else is not approved.
+        tracing::info_span!(target: "somebody", "step", frob.number = number).in_scope(|| {});
+    }
+}
