@@ -23,26 +23,33 @@ const MAX_GROUPS: u32 = 100;
 #[derive(Debug, Default, Clone)]
 pub(super) struct Outside {
     paths: BTreeMap<String, u64>,
+    /// Of further paths.
+    others: u64,
 }
 
 impl Outside {
     pub(super) fn add(&mut self, path: String, times: u64) {
-        let known = self.paths.len() < MAX_PATHS || self.paths.contains_key(&path);
-        *self.paths.entry(if known { path } else { MORE_PATHS.to_owned() }).or_default() += times;
+        if self.paths.len() < MAX_PATHS || self.paths.contains_key(&path) {
+            *self.paths.entry(path).or_default() += times;
+        } else {
+            self.others += times;
+        }
     }
 
     pub(super) fn merge(&mut self, other: Outside) {
         for (path, times) in other.paths {
             self.add(path, times);
         }
+        self.others += other.others;
     }
 
-    pub(super) fn paths(&self) -> impl Iterator<Item = &String> {
-        self.paths.keys()
+    pub(super) fn paths(&self) -> Vec<String> {
+        let others = (self.others > 0).then(|| MORE_PATHS.to_owned());
+        self.paths.keys().cloned().chain(others).collect()
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.paths.values().sum()
+        self.paths.values().sum::<u64>() + self.others
     }
 }
 
@@ -196,6 +203,10 @@ fn walk_message(
         let again = seen & (1 << number) != 0;
         if again && !matches!(field.kind, Kind::Many(_) | Kind::Outside | Kind::OutsideUnlessDefault) {
             outside.add(spell(path, field.name, number, ", again"), 1);
+        }
+        // Of the members of a oneof only the last one counts, whichever they are.
+        if std::ptr::eq(fields, ANY_VALUE) && seen & !(1 << number) != 0 {
+            outside.add(spell(path, field.name, number, ", besides another"), 1);
         }
         seen |= 1 << number;
         match (&field.kind, value) {
@@ -369,7 +380,11 @@ mod tests {
             outside.add(format!("x ({number})"), 1);
         }
         assert_eq!(outside.count(), 2_000);
-        assert_eq!(outside.paths().count(), MAX_PATHS + 1);
+        assert_eq!(outside.paths().len(), MAX_PATHS + 1);
+        let mut again = Outside::default();
+        again.merge(outside.clone());
+        again.merge(outside);
+        assert_eq!((again.count(), again.paths().len()), (4_000, MAX_PATHS + 1));
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) async fn answer(asked: Asked, connection: Arc<Connection>) -> Answere
             return Ok(response.map(|_| AnswerBody::drip(frame, overlap)));
         }
         Answer::Ok | Answer::PartialSuccess { .. } | Answer::Grpc { .. } => {}
-        plain => return http::give_plain(plain, false, &connection, overlap).await,
+        plain => return http::give_plain(plain, None, &connection, overlap).await,
     }
     if !is_grpc {
         // So that no HTTP client takes the answer for a success, as gRPC's own protocol demands.

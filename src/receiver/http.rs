@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Body as _, Bytes};
 use hyper::header::HeaderValue;
 use hyper::http::request;
 use hyper::{Method, Response, StatusCode, header};
@@ -37,6 +37,11 @@ pub(super) async fn answer(asked: Asked, connection: Arc<Connection>) -> Answere
     let gzip = header_text(&parts, header::CONTENT_ENCODING).eq_ignore_ascii_case("gzip");
     let mut request = Request::new(Transport::Http, encoding, gzip, &parts);
 
+    // What is announced as too large is not read; the connection ends with the answer.
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        let taken = connection.shared.take(request, Err(Refusal::too_large()));
+        return give(taken, encoding, connection, overlap).await;
+    }
     let body = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
@@ -130,7 +135,7 @@ async fn give(
     }
     let as_json = encoding == Some(Encoding::Json);
     if !taken.answer.accepts() {
-        return give_plain(taken.answer, as_json, &connection, overlap).await;
+        return give_plain(taken.answer, encoding, &connection, overlap).await;
     }
     let partial = match taken.outcome {
         Ok(partial) => partial,
@@ -172,27 +177,34 @@ fn give_refusal(refusal: &Refusal, encoding: Option<Encoding>, overlap: Counted)
     response
 }
 
-/// The answers that do not depend on what was asked; over gRPC they come from somebody in between.
+/// The answers that do not depend on what was asked. A status has a body only in an encoding of OTLP over HTTP:
+/// over gRPC it comes from somebody in between, and a body would be taken for a broken message.
 pub(super) async fn give_plain(
     answer: Answer,
-    as_json: bool,
+    encoding: Option<Encoding>,
     connection: &Connection,
     overlap: Counted,
 ) -> Answered {
-    let scripted = || refusal::body(as_json, tonic::Code::Unknown, "a scripted answer");
+    let (plain_type, scripted) = match encoding {
+        None => ("text/plain", Vec::new()),
+        Some(encoding) => {
+            let as_json = encoding == Encoding::Json;
+            (content_type(as_json), refusal::body(as_json, tonic::Code::Unknown, "a scripted answer"))
+        }
+    };
     let (status, content_type, bytes, extra) = match answer {
         Answer::Status { status, retry_after } => {
             let extra = retry_after.map(|text| (header::RETRY_AFTER, text));
-            (status_of(status), content_type(as_json).to_owned(), scripted(), extra)
+            (status_of(status), plain_type.to_owned(), scripted, extra)
         }
         Answer::Grpc { code, retry_info } => {
             let extra = retry_info.map(|delay| (header::RETRY_AFTER, whole_seconds(delay).to_string()));
-            (http_status(code), content_type(as_json).to_owned(), scripted(), extra)
+            (http_status(code), plain_type.to_owned(), scripted, extra)
         }
         Answer::Body { status, content_type, bytes } => (status_of(status), content_type, bytes, None),
         Answer::Redirect(location) => {
             let extra = Some((header::LOCATION, location));
-            (StatusCode::TEMPORARY_REDIRECT, "text/plain".to_owned(), Vec::new(), extra)
+            (StatusCode::TEMPORARY_REDIRECT, plain_type.to_owned(), Vec::new(), extra)
         }
         Answer::Reset => connection.reset().await,
         // The others accept, and are given elsewhere.

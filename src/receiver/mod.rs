@@ -191,7 +191,7 @@ impl Receiver {
     /// A field that OTLP knows and that has its default value carries nothing, and is not named. After 1,000
     /// distinct paths the rest is `and others`.
     pub fn outside_contract(&self) -> Vec<String> {
-        self.shared.state().outside.paths().cloned().collect()
+        self.shared.state().outside.paths()
     }
 
     /// How often something lay outside the wire contract.

@@ -42,8 +42,8 @@ pub enum Answer {
         /// The text for people.
         message: String,
     },
-    /// An HTTP status without an OTLP success. Over gRPC it is a plain HTTP answer without a gRPC status, such as
-    /// a proxy in between gives. See [`Answer::status`].
+    /// An HTTP status without an OTLP success. Over gRPC it is an HTTP answer without a gRPC status and without a
+    /// body, such as a proxy in between gives. See [`Answer::status`].
     Status {
         /// The HTTP status.
         status: u16,

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
@@ -34,7 +34,8 @@ pub(super) struct Server {
     pub(super) http: SocketAddr,
     pub(super) grpc: SocketAddr,
     end: Option<oneshot::Sender<()>>,
-    ended: mpsc::Receiver<()>,
+    /// In a mutex only so that a receiver can be shared between threads.
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Server {
@@ -68,14 +69,15 @@ impl Server {
             drop(runtime);
             drop(at_end);
         })?;
-        Ok(Self { http, grpc, end: Some(end), ended })
+        Ok(Self { http, grpc, end: Some(end), ended: Mutex::new(ended) })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.end.take());
-        let _ = self.ended.recv_timeout(END);
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(END);
     }
 }
 
@@ -85,9 +87,6 @@ async fn accept(listener: tokio::net::TcpListener, transport: Transport, shared:
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        // Lets a connection that ended before this one began be seen to have ended, or it would count as one of
-        // two at once.
-        tokio::task::yield_now().await;
         let _ = stream.set_nodelay(true);
         let counted = shared.count(|state| &mut state.connections);
         let connection = Arc::new(Connection { shared: Arc::clone(&shared), task: OnceLock::new() });

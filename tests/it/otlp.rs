@@ -150,19 +150,17 @@ pub(crate) fn send_grpc(
     timeout: Duration,
 ) -> Result<ExportTraceServiceResponse, tonic::Status> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let channel = tonic::transport::Endpoint::from_shared(receiver.grpc_endpoint())
-            .unwrap()
-            .timeout(timeout)
-            .connect()
-            .await
-            .unwrap();
-        let mut client = TraceServiceClient::new(channel);
+    let sending = async {
+        let endpoint = tonic::transport::Endpoint::from_shared(receiver.grpc_endpoint()).unwrap();
+        let mut client = TraceServiceClient::new(endpoint.connect().await.unwrap());
         if let Some(compression) = compression {
             client = client.send_compressed(compression);
         }
         let mut request = tonic::Request::new(request(spans));
         request.metadata_mut().insert("x-planted", "leaked".parse().unwrap());
         client.export(request).await.map(tonic::Response::into_inner)
-    })
+    };
+    // tonic's own timeout ends with the head of the answer.
+    let late = |_| Err(tonic::Status::deadline_exceeded("the test's own timeout"));
+    runtime.block_on(async { tokio::time::timeout(timeout, sending).await.unwrap_or_else(late) })
 }

@@ -2,9 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use prost::Message as _;
@@ -68,4 +68,540 @@ fn a_run_is_a_tree_over_http_and_grpc_compressed_or_not() {
         assert_eq!(requests[0].is_gzip(), way % 2 == 1, "way {way}");
         assert_eq!(requests[0].spans().len(), 4);
     }
+}
+
+#[test]
+fn accessors_tell_all_that_was_sent() {
+    let receiver = Receiver::start().unwrap();
+    send(&receiver, &bytes(run()));
+    let traces = receiver.traces();
+    let trace = &traces[0];
+    assert_eq!((trace.trace_id(), trace.len()), ("01".repeat(16).as_str(), 4));
+    let root = trace.root();
+    assert_eq!((root.span_id(), root.parent_span_id()), ("0101010101010101", None));
+    assert_eq!((root.start_unix_nano(), root.end_unix_nano()), (100, 110));
+    assert_eq!(root.duration(), Duration::from_nanos(10));
+    assert_eq!((root.kind(), root.status(), root.flags()), (SpanKind::Internal, receiver::Status::Error, 0));
+    assert_eq!(root.attribute("process.exit.code"), Some(&Value::Int(1)));
+    assert_eq!(root.resource_attributes(), [("service.name".to_owned(), Value::from("dotnet"))]);
+    assert_eq!((root.scope_name(), root.scope_version()), ("a-scope", "0.1"));
+    let compile = trace.span("compile").unwrap();
+    assert_eq!(compile.parent_span_id(), Some("0303030303030303"));
+    let request = &receiver.requests()[0];
+    assert_eq!((request.method(), request.path(), request.fault()), ("POST", "/v1/traces", None));
+    assert_eq!(request.body_bytes(), bytes(run()).len() as u64);
+}
+
+#[test]
+fn a_header_that_should_not_be_there_is_found_over_either_transport() {
+    let receiver = Receiver::start().unwrap();
+    let headers = [("content-type", PROTOBUF), ("X-Planted", "leaked")];
+    post(&receiver, "/v1/traces", &headers, &bytes(run())).unwrap();
+    send_grpc(&receiver, run(), None, PATIENCE).unwrap();
+    for request in receiver.requests() {
+        assert_eq!(request.header("x-planted"), Some("leaked"));
+        assert_eq!(request.header("authorization"), None);
+    }
+}
+
+#[test]
+fn siblings_are_in_the_order_of_start_then_name_then_id() {
+    let receiver = Receiver::start().unwrap();
+    let spans = vec![
+        child(1, 6, "b", 20),
+        child(1, 5, "c", 10),
+        child(1, 4, "a", 20),
+        child(1, 3, "b", 20),
+        span(1, "root", 30),
+    ];
+    send(&receiver, &bytes(spans));
+    assert_eq!(receiver.tree(), "root\n  c\n  a\n  b\n  b\n");
+    let ids: Vec<_> = receiver.traces()[0].spans().map(|span| span.span_id()[..2].to_owned()).collect();
+    assert_eq!(ids, ["01", "05", "04", "03", "06"]);
+}
+
+#[test]
+fn spans_without_their_parent_stand_at_the_top_and_rings_are_broken_once() {
+    let receiver = Receiver::start().unwrap();
+    send(&receiver, &bytes(vec![child(9, 1, "orphan", 5), child(3, 2, "ring", 6), child(2, 3, "gnir", 7)]));
+    assert_eq!(receiver.tree(), "orphan\nring\n  gnir\n");
+}
+
+#[test]
+fn a_tree_as_deep_as_a_sender_wishes_is_no_danger() {
+    let receiver = Receiver::start().unwrap();
+    let id = |number: u32| u64::from(number + 1).to_be_bytes().to_vec();
+    let spans = (0..5_000).map(|number| Span {
+        span_id: id(number),
+        parent_span_id: if number == 0 { Vec::new() } else { id(number - 1) },
+        ..span(1, "step", 1)
+    });
+    send(&receiver, &bytes(spans.collect()));
+    assert!(receiver.tree().ends_with(&format!("{}step\n", "  ".repeat(4_999))));
+}
+
+#[test]
+fn what_could_be_misread_in_a_tree_is_quoted() {
+    let receiver = Receiver::start().unwrap();
+    let mut odd = span(1, "two words", 1);
+    odd.attributes = vec![
+        text("number", "1"),
+        text("flag", "true"),
+        text("empty", ""),
+        text("a=b", "c d"),
+        text("escape", "\u{1b}[31m"),
+        text("path", "C:/x"),
+    ];
+    send(&receiver, &bytes(vec![odd]));
+    let expected = r#""two words" number="1" flag="true" empty="" "a=b"="c d" escape="\u{1b}[31m" path=C:/x"#;
+    assert_eq!(receiver.tree(), format!("{expected}\n"));
+}
+
+#[test]
+fn doubles_are_dropped_and_counted_within_and_between_requests() {
+    let receiver = Receiver::start().unwrap();
+    send(&receiver, &bytes(vec![span(1, "a", 1), span(1, "again", 1), span(2, "b", 2)]));
+    send_grpc(&receiver, vec![span(2, "b", 2), span(3, "c", 3)], None, PATIENCE).unwrap();
+    assert_eq!(receiver.tree(), "a\nb\nc\n");
+    assert_eq!((receiver.doubles(), receiver.rejected()), (2, 0));
+    // The same span id in another trace is another span.
+    send(&receiver, &bytes(vec![Span { trace_id: vec![2; 16], ..span(1, "d", 4) }]));
+    assert_eq!((receiver.doubles(), receiver.traces().len()), (2, 2));
+}
+
+#[test]
+fn spans_that_break_a_rule_are_rejected_and_the_others_accepted() {
+    let twice = || vec![text("key", "1"), text("key", "2")];
+    let good = || span(1, "good", 5);
+    let broken = [
+        ("trace id", Span { trace_id: vec![0; 16], ..good() }),
+        ("trace id", Span { trace_id: vec![1; 15], ..good() }),
+        ("span id", Span { span_id: vec![0; 8], ..good() }),
+        ("span id", Span { span_id: Vec::new(), ..good() }),
+        ("parent's span id", Span { parent_span_id: vec![0; 8], ..good() }),
+        ("parent's span id", Span { parent_span_id: vec![1; 9], ..good() }),
+        ("own parent", Span { parent_span_id: vec![1; 8], ..good() }),
+        ("no name", Span { name: String::new(), ..good() }),
+        ("kind", Span { kind: 0, ..good() }),
+        ("kind", Span { kind: 6, ..good() }),
+        ("no start time", Span { start_time_unix_nano: 0, ..good() }),
+        ("ends before", Span { end_time_unix_nano: 4, ..good() }),
+        ("reserved bits", Span { flags: 1 << 10, ..good() }),
+        ("status code", Span { status: Some(Status { code: 3, ..Status::default() }), ..good() }),
+        ("\"key\" is there twice", Span { attributes: twice(), ..good() }),
+        ("without a key", Span { attributes: vec![text("", "")], ..good() }),
+    ];
+    for (rule, span) in broken {
+        let receiver = Receiver::start().unwrap();
+        let spans = vec![span, child(8, 9, "other", 6)];
+        let (rejected, message) = send(&receiver, &bytes(spans.clone())).partial_success().unwrap();
+        assert!(rejected == 1 && message.contains(rule), "{rule}: {rejected} {message}");
+        assert_eq!(receiver.tree(), "other\n", "{rule}");
+        assert_eq!(receiver.violations(), [message], "{rule}");
+        let answer = send_grpc(&receiver, spans, None, PATIENCE).unwrap();
+        assert_eq!(answer.partial_success.unwrap().rejected_spans, 1, "{rule}");
+        assert_eq!(receiver.rejected(), 2, "{rule}");
+    }
+
+    let receiver = Receiver::start().unwrap();
+    let mut request = request(run());
+    request.resource_spans[0].resource.as_mut().unwrap().attributes = twice();
+    assert_eq!(send(&receiver, &request.encode_to_vec()).partial_success().unwrap().0, 4);
+    assert_eq!(receiver.tree(), "");
+}
+
+#[test]
+fn what_is_not_otlp_is_refused_with_the_status_that_says_so() {
+    let receiver = Receiver::start().unwrap();
+    let good = bytes(run());
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(u16, &str, Headers<'_>, &[u8]); 10] = [
+        (404, "/", &[("content-type", PROTOBUF)], &good),
+        (404, "/v1/traces/", &[("content-type", PROTOBUF)], &good),
+        (404, "/v1/metrics", &[("content-type", PROTOBUF)], &good),
+        (415, "/v1/traces", &[("content-type", "text/plain")], &good),
+        (415, "/v1/traces", &[], &good),
+        (415, "/v1/traces", &[("content-type", PROTOBUF), ("content-encoding", "deflate")], &good),
+        (400, "/v1/traces", &[("content-type", PROTOBUF), ("content-encoding", "gzip")], &good),
+        (400, "/v1/traces", &[("content-type", PROTOBUF)], &good[..good.len() - 1]),
+        (400, "/v1/traces", &[("content-type", JSON)], &good),
+        (400, "/v1/traces", &[("content-type", JSON)], b"[]"),
+    ];
+    for (number, (status, path, headers, body)) in cases.iter().enumerate() {
+        let got = post(&receiver, path, headers, body).unwrap();
+        assert_eq!(got.status, *status, "case {number}");
+        let type_asked = headers.first().map_or("text/plain", |(_, value)| value);
+        let is_otlp = [PROTOBUF, JSON].contains(&type_asked);
+        assert_eq!(got.header("content-type"), if is_otlp { type_asked } else { "text/plain" });
+        assert!(receiver.requests()[number].fault().is_some(), "case {number}");
+    }
+    let got = client(PATIENCE).get(format!("{}/v1/traces", receiver.http_endpoint())).call().unwrap();
+    assert_eq!((got.status().as_u16(), got.headers()["allow"].to_str().unwrap()), (405, "POST"));
+    assert_eq!(receiver.spans().len(), 0);
+    // The content type's parameters and case do not matter.
+    let headers = [("content-type", "Application/JSON; charset=utf-8")];
+    assert_eq!(post(&receiver, "/v1/traces", &headers, b"{}").unwrap().text(), "{}");
+}
+
+#[test]
+fn gzip_bombs_are_stopped_over_either_transport() {
+    // A file of gzip can have many members. Whoever reads on after one byte too many would find that it is broken.
+    let mut packed = gzip(&[0; 1 << 20]).repeat(receiver::MAX_BODY >> 20);
+    packed.extend(gzip(&[0]));
+    packed.extend(b"not gzip");
+    assert!(packed.len() < 1_000_000);
+    let receiver = Receiver::start().unwrap();
+    let headers = [("content-type", PROTOBUF), ("content-encoding", "gzip")];
+    assert_eq!(post(&receiver, "/v1/traces", &headers, &packed).unwrap().status, 413);
+
+    let name = "x".repeat(receiver::MAX_BODY);
+    let error = send_grpc(&receiver, vec![span(1, &name, 1)], Some(CompressionEncoding::Gzip), PATIENCE);
+    assert_ne!(error.unwrap_err().code(), tonic::Code::Ok);
+    assert_eq!((receiver.spans().len(), receiver.requests().len()), (0, 2));
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_without_being_read() {
+    let receiver = Receiver::start().unwrap();
+    let mut stream = connect(&receiver);
+    let length = receiver::MAX_BODY + 1;
+    write!(
+        stream,
+        "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: {length}\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = [0; 12];
+    // The sender may have sent nothing yet: what it announces is enough.
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+fn connect(receiver: &Receiver) -> TcpStream {
+    let stream = TcpStream::connect(receiver.http_endpoint().strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+#[test]
+fn grpc_has_one_method() {
+    let receiver = Receiver::start().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let status = runtime.block_on(async {
+        let channel = tonic::transport::Endpoint::from_shared(receiver.grpc_endpoint()).unwrap();
+        let mut grpc = tonic::client::Grpc::new(channel.connect().await.unwrap());
+        grpc.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<_, ExportTraceServiceResponse>::default();
+        let path = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export".parse().unwrap();
+        grpc.unary(tonic::Request::new(request(run())), path, codec).await.unwrap_err()
+    });
+    assert_eq!(status.code(), tonic::Code::Unimplemented);
+    assert_eq!(receiver.spans().len(), 0);
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_script_then_as_usual() {
+    let receiver = Receiver::builder()
+        .answers([Answer::status(503), Answer::status(429).with_retry_after("Wed, 21 Oct 2026 07:28:00 GMT")])
+        .start()
+        .unwrap();
+    receiver.answer_next([Answer::captive_portal(), Answer::Redirect("http://127.0.0.1:1/x".to_owned())]);
+
+    let got = send(&receiver, &bytes(run()));
+    assert_eq!((got.status, got.header("retry-after"), got.header("content-type")), (503, "", PROTOBUF));
+    let got = send(&receiver, &bytes(run()));
+    assert_eq!((got.status, got.header("retry-after")), (429, "Wed, 21 Oct 2026 07:28:00 GMT"));
+    let got = send(&receiver, &bytes(run()));
+    assert_eq!((got.status, got.header("content-type")), (200, "text/html; charset=utf-8"));
+    let got = send(&receiver, &bytes(run()));
+    assert_eq!((got.status, got.header("location")), (307, "http://127.0.0.1:1/x"));
+    assert_eq!(receiver.tree(), "");
+    assert_eq!(send(&receiver, &bytes(run())).partial_success(), None);
+    assert_eq!(receiver.tree(), RUN);
+    assert_eq!((receiver.requests().len(), receiver.doubles()), (5, 0));
+}
+
+#[test]
+fn a_scripted_partial_success_stores_what_it_accepts() {
+    let partial = Answer::partial_success(3, "too many");
+    let receiver = Receiver::builder().answers([partial.clone(), partial]).start().unwrap();
+    assert_eq!(send(&receiver, &bytes(run())).partial_success(), Some((3, "too many".to_owned())));
+    assert_eq!(receiver.tree(), "compile\n");
+    let answer = send_json(&receiver, "{}");
+    assert_eq!(answer.text(), r#"{"partialSuccess":{"errorMessage":"too many","rejectedSpans":"3"}}"#);
+}
+
+#[test]
+fn full_success_can_have_an_empty_partial_success() {
+    let receiver = Receiver::builder().always(Answer::partial_success(0, "")).start().unwrap();
+    assert_eq!(send(&receiver, &bytes(run())).body, [0x0a, 0x00]);
+    assert_eq!(send_json(&receiver, "{}").text(), r#"{"partialSuccess":{}}"#);
+    assert!(send_grpc(&receiver, run(), None, PATIENCE).unwrap().partial_success.is_some());
+    assert_eq!(receiver.tree(), RUN);
+}
+
+#[test]
+fn an_answer_can_depend_on_the_request() {
+    let receiver = Receiver::builder()
+        .answers([Answer::status(503)])
+        .answer_with(|request| match request.spans().iter().any(|span| span.name() == "poison") {
+            true => Answer::status(400),
+            false => Answer::Ok,
+        })
+        .start()
+        .unwrap();
+    assert_eq!(send(&receiver, &bytes(vec![span(1, "good", 1)])).status, 503);
+    assert_eq!(send(&receiver, &bytes(vec![span(1, "good", 1), span(2, "poison", 2)])).status, 400);
+    assert_eq!(send(&receiver, &bytes(vec![span(1, "good", 1)])).status, 200);
+    assert_eq!(receiver.tree(), "good\n");
+}
+
+#[test]
+fn grpc_statuses_are_given_with_their_delay() {
+    let receiver = Receiver::builder()
+        .always(Answer::grpc(8).with_retry_info(Duration::from_millis(1_500)))
+        .answers([Answer::grpc(16)])
+        .start()
+        .unwrap();
+    let status = send_grpc(&receiver, run(), None, PATIENCE).unwrap_err();
+    assert_eq!((status.code(), status.details()), (tonic::Code::Unauthenticated, &b""[..]));
+    let status = send_grpc(&receiver, run(), None, PATIENCE).unwrap_err();
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+    // google.rpc.Status { code: 8, message, details: [Any { RetryInfo { 1 s, 500,000,000 ns } }] }
+    assert!(status.details().starts_with(&[0x08, 8]));
+    let retry_info = [0x0a, 8, 0x08, 1, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01];
+    assert!(status.details().ends_with(&retry_info), "{:x?}", status.details());
+    // Over HTTP the same is said in HTTP's words.
+    let got = send(&receiver, &bytes(run()));
+    assert_eq!((got.status, got.header("retry-after")), (429, "2"));
+    assert_eq!(receiver.tree(), "");
+}
+
+#[test]
+fn over_grpc_an_http_answer_is_that_of_somebody_in_between() {
+    let answers = [Answer::status(503), Answer::captive_portal(), Answer::status(404)];
+    let receiver = Receiver::builder().answers(answers).start().unwrap();
+    let code = || send_grpc(&receiver, run(), None, PATIENCE).unwrap_err().code();
+    assert_eq!(code(), tonic::Code::Unavailable);
+    assert_ne!(code(), tonic::Code::Ok);
+    assert_eq!(code(), tonic::Code::Unimplemented);
+    assert_eq!(receiver.tree(), "");
+}
+
+#[test]
+fn a_reset_is_no_answer_and_nothing_is_stored() {
+    let receiver = Receiver::builder().always(Answer::Reset).start().unwrap();
+    let headers = [("content-type", PROTOBUF)];
+    post(&receiver, "/v1/traces", &headers, &bytes(run())).unwrap_err();
+    send_grpc(&receiver, run(), None, PATIENCE).unwrap_err();
+    assert_eq!((receiver.requests().len(), receiver.tree().as_str()), (2, ""));
+}
+
+#[test]
+fn a_truncated_answer_leaves_spans_that_come_twice() {
+    let receiver = Receiver::builder().answers([Answer::Truncated, Answer::Truncated]).start().unwrap();
+    let headers = [("content-type", PROTOBUF)];
+    let error = post(&receiver, "/v1/traces", &headers, &bytes(run()));
+    error.unwrap_err();
+    assert_eq!((receiver.tree().as_str(), receiver.doubles()), (RUN, 0));
+    send_grpc(&receiver, run(), None, PATIENCE).unwrap_err();
+    send(&receiver, &bytes(run()));
+    assert_eq!((receiver.tree().as_str(), receiver.doubles()), (RUN, 8));
+}
+
+#[test]
+fn a_truncated_answer_begins() {
+    let receiver = Receiver::builder().always(Answer::Truncated).start().unwrap();
+    let mut stream = connect(&receiver);
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2";
+    write!(stream, "{head}\r\n\r\n{{}}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n{}"), "{answer}");
+}
+
+#[test]
+fn senders_give_up_on_what_hangs_drips_or_is_late() {
+    const SHORT: Duration = Duration::from_millis(300);
+    for answer in [Answer::Hang, Answer::Drip, Answer::Delay(Duration::from_secs(3_600))] {
+        let receiver = Receiver::builder().always(answer.clone()).start().unwrap();
+        let headers = [("content-type", PROTOBUF)];
+        post_with(&client(SHORT), &receiver, "/v1/traces", &headers, &bytes(run())).unwrap_err();
+        let status = send_grpc(&receiver, run(), None, SHORT).unwrap_err();
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+        let stored = if answer == Answer::Hang { "" } else { RUN };
+        assert_eq!(receiver.tree(), stored, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_drip_is_a_byte_a_second() {
+    let receiver = Receiver::builder().always(Answer::Drip).start().unwrap();
+    let mut stream = connect(&receiver);
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2";
+    write!(stream, "{head}\r\n\r\n{{}}").unwrap();
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while !answer.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        answer.extend(byte);
+    }
+    assert!(String::from_utf8(answer).unwrap().contains("content-length: 3600\r\n"));
+    let start = Instant::now();
+    stream.read_exact(&mut byte).unwrap();
+    stream.read_exact(&mut byte).unwrap();
+    assert!(start.elapsed() > Duration::from_millis(1_500), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_late_answer_is_an_answer_and_its_spans_are_there_before() {
+    const LATE: Duration = Duration::from_millis(400);
+    let receiver = Receiver::builder().always(Answer::Delay(LATE)).start().unwrap();
+    std::thread::scope(|scope| {
+        let start = Instant::now();
+        let sender = scope.spawn(|| send(&receiver, &bytes(run())).partial_success());
+        receiver.wait_for(1, PATIENCE).unwrap();
+        assert!(!sender.is_finished());
+        assert_eq!(sender.join().unwrap(), None);
+        assert!(start.elapsed() >= LATE);
+    });
+}
+
+#[test]
+fn the_end_of_a_receiver_frees_who_waits_for_it_at_once() {
+    let receiver = Receiver::builder().always(Answer::Hang).start().unwrap();
+    let address = receiver.http_endpoint();
+    let mut streams: Vec<_> = (0..3).map(|_| connect(&receiver)).collect();
+    for stream in &mut streams {
+        write!(stream, "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").unwrap();
+    }
+    receiver.wait_until(|receiver| receiver.requests().len() == 3, PATIENCE).unwrap();
+    let start = Instant::now();
+    drop(receiver);
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    for mut stream in streams {
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+    assert!(TcpStream::connect(address.strip_prefix("http://").unwrap()).is_err());
+}
+
+#[test]
+fn waiting_ends_with_what_it_waits_for_or_says_what_is_missing() {
+    let receiver = Receiver::start().unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| receiver.wait_for(2, PATIENCE).unwrap());
+        send(&receiver, &bytes(run()));
+        send(&receiver, &bytes(vec![Span { trace_id: vec![2; 16], ..span(1, "other", 1) }]));
+        let names: Vec<_> =
+            waiting.join().unwrap().iter().map(|trace| trace.root().name().to_owned()).collect();
+        assert_eq!(names, ["other", "dotnet"]);
+    });
+    let error = receiver.wait_for(3, Duration::from_millis(1)).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert!(error.to_string().contains("3 traces; 2 connections, 2 requests"), "{error}");
+    assert!(error.to_string().ends_with(RUN), "{error}");
+}
+
+#[test]
+fn connections_and_requests_are_counted_one_after_the_other_and_at_once() {
+    let receiver = Receiver::start().unwrap();
+    let headers = [("content-type", PROTOBUF)];
+    let client = client(PATIENCE);
+    for _ in 0..5 {
+        post_with(&client, &receiver, "/v1/traces", &headers, &bytes(run())).unwrap();
+    }
+    assert_eq!((receiver.connections(), receiver.peak_connections(), receiver.peak_requests()), (1, 1, 1));
+    drop(client);
+
+    let receiver = Receiver::start().unwrap();
+    for _ in 0..20 {
+        send(&receiver, &bytes(run()));
+    }
+    assert_eq!((receiver.connections(), receiver.peak_connections(), receiver.peak_requests()), (20, 1, 1));
+
+    let receiver = Receiver::builder().answers(vec![Answer::Hang; 3]).start().unwrap();
+    let mut streams: Vec<_> = (0..3).map(|_| connect(&receiver)).collect();
+    for (number, stream) in streams.iter_mut().enumerate() {
+        write!(stream, "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").unwrap();
+        receiver.wait_until(|receiver| receiver.requests().len() == number + 1, PATIENCE).unwrap();
+    }
+    assert_eq!((receiver.connections(), receiver.peak_connections(), receiver.peak_requests()), (3, 3, 3));
+}
+
+#[test]
+fn a_file_holds_what_was_accepted_as_otlp_json_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("received.jsonl");
+    let answers = [Answer::Ok, Answer::status(503)];
+    let receiver = Receiver::builder().keep_in(&path).answers(answers).start().unwrap();
+    assert_eq!(receiver.file(), Some(path.as_path()));
+    let mut remote = child(7, 1, "dotnet", 1);
+    remote.flags = 0x301;
+    remote.attributes =
+        vec![text("a", "\u{1}\"\\ü\u{2028}"), attribute("b", any_value::Value::IntValue(i64::MIN))];
+    let headers = [("content-type", PROTOBUF), ("authorization", "secret")];
+    // Accepted; refused; a double and a rejected span, which bring nothing new; accepted.
+    let bad = Span { kind: 0, ..span(2, "bad", 1) };
+    for spans in [vec![remote.clone()], vec![span(3, "lost", 1)], vec![remote.clone(), bad], run()] {
+        post(&receiver, "/v1/traces", &headers, &bytes(spans)).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = kept.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert!(kept.ends_with('\n') && !kept.contains("secret") && !kept.contains("127.0.0.1"));
+    let expected = serde_json::json!({"resourceSpans": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "dotnet"}}]},
+        "scopeSpans": [{
+            "scope": {"name": "a-scope", "version": "0.1"},
+            "spans": [{
+                "traceId": "01".repeat(16), "spanId": "01".repeat(8), "parentSpanId": "07".repeat(8),
+                "flags": 0x301, "name": "dotnet", "kind": 1,
+                "startTimeUnixNano": "1", "endTimeUnixNano": "11",
+                "attributes": [
+                    {"key": "a", "value": {"stringValue": "\u{1}\"\\ü\u{2028}"}},
+                    {"key": "b", "value": {"intValue": "-9223372036854775808"}},
+                ],
+                "status": {},
+            }],
+        }],
+    }]});
+    assert_eq!(serde_json::from_str::<serde_json::Value>(lines[0]).unwrap(), expected);
+
+    // A line is a request: sent to another receiver, it brings the same spans, and nothing beyond the contract.
+    let reader = Receiver::start().unwrap();
+    for line in lines {
+        assert_eq!(send_json(&reader, line).text(), "{}");
+    }
+    assert_eq!(reader.tree(), receiver.tree());
+    assert_eq!(reader.outside_contract(), [""; 0]);
+    // A second receiver goes on in the same file.
+    drop(receiver);
+    let receiver = Receiver::builder().keep_in(&path).start().unwrap();
+    send(&receiver, &bytes(vec![span(5, "later", 9)]));
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_kept_is_not_accepted() {
+    let receiver = Receiver::builder().keep_in("/dev/full").start().unwrap();
+    assert_eq!(send(&receiver, &bytes(run())).status, 503);
+    assert_eq!(send_grpc(&receiver, run(), None, PATIENCE).unwrap_err().code(), tonic::Code::Unavailable);
+    assert_eq!((receiver.tree().as_str(), receiver.doubles()), ("", 0));
+}
+
+#[test]
+fn addresses_are_loopback_and_can_be_chosen() {
+    let everywhere = Receiver::builder().grpc_address(([0, 0, 0, 0], 0).into()).start().unwrap_err();
+    assert_eq!(everywhere.kind(), std::io::ErrorKind::InvalidInput);
+    let other = Receiver::builder().http_address(([127, 0, 0, 2], 0).into()).start();
+    // Only Linux has all of 127.0.0.0/8 without being told.
+    if cfg!(target_os = "linux") {
+        assert!(other.unwrap().http_endpoint().starts_with("http://127.0.0.2:"));
+    }
+    let receiver = Receiver::start().unwrap();
+    let taken = receiver.http_endpoint().strip_prefix("http://").unwrap().parse().unwrap();
+    assert_eq!(
+        Receiver::builder().http_address(taken).start().unwrap_err().kind(),
+        std::io::ErrorKind::AddrInUse
+    );
 }
