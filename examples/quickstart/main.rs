@@ -122,13 +122,9 @@ fn show() -> Result<(), Fault> {
         println!("    {key} = {value}");
     }
 
-    println!(
-        "\nThis was left out: the project's name, its author and its path. They were planted in the project and"
-    );
-    println!(
-        "in what the tool tells its own log, and are nowhere in the {looked_through} bytes that were sent,"
-    );
-    println!("received or written to disk. Nor are the arguments, or anything else that is not listed in");
+    println!("\nThis was left out: the project's name, its author and its path. They were planted, the tool");
+    println!("told them to its own log, and they are nowhere in the {looked_through} bytes that were sent,");
+    println!("received or written to disk. Nor are arguments, or anything else that is not listed in");
     println!("examples/dotnet/telemetry.toml.");
 
     cost::measure(&dotnet)?.print();
