@@ -9,8 +9,8 @@ use tool_telemetry::receiver::Receiver;
 use crate::person::Person;
 use crate::{Fault, PATIENCE, STEPS, planted};
 
-/// Enough for a figure that is about right; it takes less than a second.
-const PAIRS: usize = 15;
+/// Enough for a figure that is about right; it takes a second.
+const PAIRS: usize = 31;
 
 pub(crate) struct Costs(Vec<Cost>);
 

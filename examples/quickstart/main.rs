@@ -118,8 +118,8 @@ fn show() -> Result<(), Fault> {
         print_tree(trace);
     }
     println!("  and with each of them:");
-    for (key, value) in traces[0].root().resource_attributes() {
-        println!("    {key} = {value}");
+    for attribute in resource(&traces[0]) {
+        println!("    {attribute}");
     }
 
     println!("\nThis was left out: the project's name, its author and its path. They were planted, the tool");
@@ -150,11 +150,19 @@ fn check_what_arrived(receiver: &Receiver, traces: &[Trace]) -> Result<(), Fault
         if let Some(missing) = step.must_have.iter().find(|wanted| !arrived.iter().any(|it| it == *wanted)) {
             return Err(format!("`{}` arrived without `{missing}`, as:\n{}", step.shown, trace.tree()));
         }
-        if trace.root().resource_attributes() != traces[0].root().resource_attributes() {
+        if resource(trace) != resource(&traces[0]) {
             return Err(format!("`{}` arrived with another resource than the first run", step.shown));
         }
     }
     Ok(())
+}
+
+/// What each run says of the tool and of this crate. Its order means nothing.
+fn resource(trace: &Trace) -> Vec<String> {
+    let attributes = trace.root().resource_attributes().iter();
+    let mut shown: Vec<String> = attributes.map(|(key, value)| format!("{key} = {value}")).collect();
+    shown.sort();
+    shown
 }
 
 fn data_points(span: &Span) -> impl Iterator<Item = String> {
