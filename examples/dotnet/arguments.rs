@@ -6,18 +6,18 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use tool_telemetry::command::TelemetryCommand;
 
-pub const VERSION: &str = "1.0.0";
+pub(crate) const VERSION: &str = "1.0.0";
 
 /// A small tool in the manner of .NET's, on projects that are described by a project.json.
 #[derive(Parser)]
 #[command(name = "dotnet", version = VERSION)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     #[command(flatten)]
     Project(ProjectCommand),
     /// What is collected, and whether
@@ -26,7 +26,7 @@ pub enum Command {
 }
 
 #[derive(Subcommand)]
-pub enum ProjectCommand {
+pub(crate) enum ProjectCommand {
     /// Write a new project.json
     New(Options),
     /// Fetch the packages that the project needs
@@ -44,21 +44,21 @@ pub enum ProjectCommand {
 }
 
 #[derive(Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// The project's file, or the folder that holds its project.json [default: this folder]
     #[arg(long, value_name = "FILE-OR-FOLDER")]
-    pub project: Option<PathBuf>,
+    pub(crate) project: Option<PathBuf>,
     /// Only this target framework
     #[arg(long, value_name = "TFM")]
-    pub framework: Option<String>,
+    pub(crate) framework: Option<String>,
     /// For `run`: the program and its arguments; the other commands make no use of them
     #[arg(last = true, value_name = "PROGRAM ARGS")]
-    pub program: Vec<OsString>,
+    pub(crate) program: Vec<OsString>,
 }
 
 impl ProjectCommand {
     /// As it is typed, and as `telemetry.toml` approves it.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::New(_) => "new",
             Self::Restore(_) => "restore",

@@ -12,7 +12,7 @@ use crate::arguments::{Options, ProjectCommand};
 use crate::project::{self, Project};
 
 /// Does what a command is for, tells what went wrong, and gives the exit code.
-pub fn run(command: &ProjectCommand) -> u8 {
+pub(crate) fn run(command: &ProjectCommand) -> u8 {
     let done = match command {
         ProjectCommand::New(options) => new(options),
         ProjectCommand::Restore(options) => restore(options),

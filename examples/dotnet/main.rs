@@ -9,6 +9,7 @@ mod arguments;
 mod commands;
 mod project;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -32,7 +33,10 @@ fn main() -> ExitCode {
         .with_env_var("DOTNET_LOG")
         .with_default_directive(LevelFilter::OFF.into())
         .from_env_lossy();
-    let log = fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    let log = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_filter(filter);
     tracing_subscriber::registry().with(telemetry.layer()).with(log).init();
 
     // A usage error leaves through `std::process::exit`, and is reported with its exit code all the same.

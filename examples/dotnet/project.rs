@@ -8,23 +8,23 @@ use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::common::Ranged as _;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
-pub const FILE_NAME: &str = "project.json";
+pub(crate) const FILE_NAME: &str = "project.json";
 
 /// What the commands need of a project.
 #[derive(Debug, Default, PartialEq)]
-pub struct Project {
-    pub name: Option<String>,
-    pub authors: Vec<String>,
-    pub dependencies: Vec<String>,
-    pub test_runner: Option<String>,
+pub(crate) struct Project {
+    pub(crate) name: Option<String>,
+    pub(crate) authors: Vec<String>,
+    pub(crate) dependencies: Vec<String>,
+    pub(crate) test_runner: Option<String>,
     /// In the order of the file.
-    pub frameworks: Vec<String>,
+    pub(crate) frameworks: Vec<String>,
     /// Whether the `runtimes` node names at least one.
-    pub has_runtimes: bool,
+    pub(crate) has_runtimes: bool,
 }
 
 /// The file that `--project` means; without it, the one in the current folder.
-pub fn file(project: Option<&Path>) -> PathBuf {
+pub(crate) fn file(project: Option<&Path>) -> PathBuf {
     let Some(path) = project else {
         return PathBuf::from(FILE_NAME);
     };
@@ -34,7 +34,7 @@ pub fn file(project: Option<&Path>) -> PathBuf {
 
 /// Why a project cannot be used: where, what, and what to do.
 #[derive(Debug)]
-pub struct ProjectError {
+pub(crate) struct ProjectError {
     file: PathBuf,
     /// Line and column, from 1.
     place: Option<(usize, usize)>,
@@ -53,7 +53,7 @@ impl fmt::Display for ProjectError {
 }
 
 impl Project {
-    pub fn read(file: &Path) -> Result<Self, ProjectError> {
+    pub(crate) fn read(file: &Path) -> Result<Self, ProjectError> {
         let fail = |place, what, advice| ProjectError { file: file.to_owned(), place, what, advice };
         let bytes = std::fs::read(file).map_err(|error| {
             let (what, advice) = match error.kind() {
