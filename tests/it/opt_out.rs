@@ -46,6 +46,8 @@ fn each_variable_opts_out_with_the_values_that_people_mean() {
 fn opted_out_creates_and_deletes_no_file() {
     let person = Person::sending_to(NOBODY);
     person.frob(["build"]);
+    // Nothing of the first run is at work any more.
+    assert!(!person.flush());
     let before = person.files();
     let person = person.with("DO_NOT_TRACK", "1");
     for end in ["return=0", "return=7", "exit=3", "panic", "abort"] {
@@ -80,13 +82,15 @@ fn opted_out_makes_no_system_call_that_the_tool_would_not_make() {
     assert_eq!(with, without);
 }
 
+/// The call and what it is about. Addresses differ in every run, and so does what the C library reads in
+/// `/proc/self/maps`.
 fn without_numbers(line: &str) -> String {
     let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
-    let mut words = Vec::new();
-    for word in line.split(' ') {
-        words.push(if word.contains("0x") || word.contains("/tmp/") { "…" } else { word });
+    if let Some((call, _)) = line.split_once(", ").filter(|(call, _)| call.starts_with("read(")) {
+        return call.to_owned();
     }
-    words.join(" ")
+    let words = line.split(' ').map(|word| if word.contains("0x") { "…" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// A program of its own, so that only what it needs is built anew.
