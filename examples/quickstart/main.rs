@@ -14,7 +14,7 @@ mod tool;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
-use tool_telemetry::receiver::{Receiver, Span, Trace};
+use tool_telemetry::receiver::{Receiver, Span, Status, Trace};
 
 use person::Person;
 use relay::Relay;
@@ -179,9 +179,10 @@ fn print_tree(trace: &Trace) {
         let indent = 2 + 2 * ancestors.len();
         let took = span.duration().as_secs_f64() * 1e3;
         let began = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_nanos(span.start_unix_nano()));
+        let ended = if span.status() == Status::Error { ", failed" } else { "" };
         match ancestors.is_empty() {
-            true => println!("{:indent$}{}, began {began}, took {took:.2} ms", "", span.name()),
-            false => println!("{:indent$}{}, took {took:.2} ms", "", span.name()),
+            true => println!("{:indent$}{}, began {began}, took {took:.2} ms{ended}", "", span.name()),
+            false => println!("{:indent$}{}, took {took:.2} ms{ended}", "", span.name()),
         }
         for data_point in data_points(span) {
             println!("{:indent$}  {data_point}", "");

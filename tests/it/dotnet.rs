@@ -1,0 +1,244 @@
+//! The example tool `dotnet`, as people run it.
+
+use std::process::Output;
+
+use tool_telemetry::receiver::Receiver;
+
+use crate::person::{PATIENCE, Person, example, only_tree};
+
+/// What a run of it begins with, and one that failed.
+const ROOT: &str = "dotnet process.executable.name=dotnet";
+const FAILED: &str = "dotnet [error] process.executable.name=dotnet";
+
+const PROJECT: &str = r#"{
+    // A comment, and trailing commas.
+    "name": "Anna's project",
+    "testRunner": "xunit",
+    "dependencies": { "Anna.Private": "1.0.0", },
+    "frameworks": { "net451": {}, "netcoreapp1.1": { "imports": "dnxcore50" }, },
+    "runtimes": { "osx.10.11-x64": {} },
+}"#;
+const READ: &str = "\n  project dotnet.project.test_runner=xunit dotnet.project.runtimes=true";
+const BUILT: &str = "\n  target dotnet.target.framework=net451\n    compile\
+                     \n  target dotnet.target.framework=netcoreapp1.1\n    compile";
+
+struct Desk {
+    receiver: Receiver,
+    person: Person,
+}
+
+/// A person with this project in the current folder, and telemetry on.
+fn desk(project: &str) -> Desk {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.http_endpoint());
+    std::fs::write(person.home().join("project.json"), project).expect("a project");
+    let desk = Desk { receiver, person };
+    assert_eq!(desk.dotnet(["telemetry", "on"]).status.code(), Some(0));
+    desk
+}
+
+impl Desk {
+    fn dotnet<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Output {
+        self.person.command(example("dotnet")).args(arguments).output().expect("the tool starts")
+    }
+
+    /// Runs it, and gives its exit code, what it said on stderr, and the tree that arrived.
+    #[track_caller]
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.dotnet(arguments.iter().copied());
+        assert_eq!(self.dotnet(["telemetry", "flush"]).status.code(), Some(0));
+        let tree = only_tree(&self.receiver);
+        let told = String::from_utf8(output.stderr).expect("text");
+        (output.status.code().expect("an exit code"), told, tree.trim_end().to_owned())
+    }
+
+    /// Runs it, and it must succeed, and be reported so.
+    #[track_caller]
+    fn succeeds(&self, arguments: &[&str], command: &str, spans: &str) {
+        let expected = format!("{ROOT} process.exit.code=0 dotnet.command={command}{spans}");
+        assert_eq!(self.run(arguments), (0, String::new(), expected));
+    }
+
+    /// Runs it, and it must fail, say so, and be reported so.
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], code: i32, says: &str, command: &str, spans: &str) {
+        let (ended, told, tree) = self.run(arguments);
+        assert_eq!(ended, code, "{told}");
+        assert_eq!(told.trim_end(), says);
+        let expected =
+            format!("{FAILED} process.exit.code={code} error.type=_OTHER dotnet.command={command}{spans}");
+        assert_eq!(tree, expected);
+    }
+}
+
+#[test]
+fn each_command_reports_what_it_read_and_built() {
+    for command in ["build", "run", "test", "publish", "pack"] {
+        desk(PROJECT).succeeds(&[command], command, &format!("{READ}{BUILT}"));
+    }
+    desk(PROJECT).succeeds(&["restore"], "restore", &format!("{READ}\n  restore"));
+}
+
+#[test]
+fn new_writes_a_project_that_builds_and_never_over_another_one() {
+    let folder = desk(PROJECT);
+    folder.succeeds(&["new", "--project", "other/place"], "new", "");
+    let built = folder.dotnet(["build", "--project", "other/place"]);
+    assert_eq!(built.stdout, b"Built for netcoreapp1.1\n");
+
+    let says = "dotnet: project.json: there is a project already; remove it first, or name another place with \
+                `--project`";
+    let folder = desk(PROJECT);
+    folder.fails(&["new"], 1, says, "new", "");
+    assert_eq!(
+        std::fs::read_to_string(folder.person.home().join("project.json")).expect("the project"),
+        PROJECT
+    );
+}
+
+#[test]
+fn a_chosen_framework_is_the_only_one_built() {
+    let chosen = "\n  target dotnet.target.framework=net451\n    compile";
+    desk(PROJECT).succeeds(&["build", "--framework", "net451"], "build", &format!("{READ}{chosen}"));
+
+    let says = "dotnet: the project is not for net46; choose one of: net451, netcoreapp1.1";
+    desk(PROJECT).fails(&["build", "--framework", "net46"], 1, says, "build", READ);
+}
+
+#[test]
+fn what_is_no_known_value_becomes_other() {
+    let project = r#"{ "testRunner": "Anna.Runner", "frameworks": { "anna-pc": {}, ".NETPortable,Version=v4.5": {} } }"#;
+    let other = "\n  target dotnet.target.framework=other\n    compile";
+    desk(project).succeeds(
+        &["test"],
+        "test",
+        &format!("\n  project dotnet.project.test_runner=other dotnet.project.runtimes=false{other}{other}"),
+    );
+}
+
+#[test]
+fn an_empty_runtimes_node_means_no() {
+    for project in
+        ["{}", r#"{ "runtimes": {} }"#, r#"{ "runtimes": null }"#, "\u{feff}// nothing\n{ /* */ }\r\n"]
+    {
+        desk(project).succeeds(&["build"], "build", "\n  project dotnet.project.runtimes=false");
+    }
+}
+
+#[test]
+fn of_a_key_that_is_there_twice_the_last_one_counts() {
+    let project = r#"{ "frameworks": { "net45": {} }, "frameworks": { "net46": {}, "net46": {} } }"#;
+    let spans =
+        "\n  project dotnet.project.runtimes=false\n  target dotnet.target.framework=net46\n    compile";
+    desk(project).succeeds(&["build"], "build", spans);
+}
+
+#[test]
+fn a_missing_project_is_said_and_reported() {
+    let says = "dotnet: nowhere/project.json: there is no such project; make one with `dotnet new`, or name \
+                another with `--project`";
+    desk(PROJECT).fails(&["build", "--project", "nowhere"], 1, says, "build", "\n  project");
+}
+
+#[test]
+fn a_malformed_project_is_said_with_its_place_and_reported() {
+    let cases = [
+        ("", "line 1, column 1: the file is empty, but a project is a JSON object"),
+        ("[]", "line 1, column 1: a project is a JSON object"),
+        (
+            "{\n  \"name\" 1 }",
+            "line 2, column 10: this is not valid JSON (Expected colon after the string or word in object \
+             property)",
+        ),
+        ("{ \"a\": 1 \"b\": 2 }", "line 1, column 9: this is not valid JSON (Expected comma)"),
+        ("{ \"frameworks\": { }", "line 1, column 1: this is not valid JSON (Unterminated object)"),
+        ("{\n\n  \"testRunner\": 1 }", "line 3, column 17: `testRunner` is a string"),
+        ("{ \"frameworks\": [\"net45\"] }", "line 1, column 17: `frameworks` is an object"),
+        ("{ \"runtimes\": true }", "line 1, column 15: `runtimes` is an object"),
+    ];
+    for (project, what) in cases {
+        let says = format!("dotnet: project.json, {what}; correct it there and try again");
+        desk(project).fails(&["test"], 1, &says, "test", "\n  project");
+    }
+}
+
+#[test]
+fn a_usage_error_is_reported_with_its_code() {
+    for arguments in [&["rebuild"] as &[_], &["build", "--frobnicate"], &[]] {
+        let (code, _, tree) = desk(PROJECT).run(arguments);
+        assert_eq!((code, tree), (2, format!("{FAILED} process.exit.code=2 error.type=_OTHER")));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn run_ends_as_the_program_ended() {
+    let programs: [(&[&str], i32, &str); 5] = [
+        (&["sh", "-c", "exit 0"], 0, ""),
+        (&["sh", "-c", "exit 7"], 7, ""),
+        (&["sh", "-c", "kill -KILL $$"], 137, ""),
+        (&["no-such-program-anna"], 127, "there is no such program; check its name and PATH"),
+        (&["./project.json"], 126, "the program cannot be started: Permission denied (os error 13)"),
+    ];
+    for (program, code, says) in programs {
+        let arguments = [&["run", "--"], program].concat();
+        let spans = format!("{READ}{BUILT}");
+        match (code, says) {
+            (0, _) => desk(PROJECT).succeeds(&arguments, "run", &spans),
+            (_, "") => desk(PROJECT).fails(&arguments, code, "", "run", &spans),
+            _ => {
+                let says = format!("dotnet: {}: {says}", program[0]);
+                desk(PROJECT).fails(&arguments, code, &says, "run", &spans);
+            }
+        }
+    }
+}
+
+#[test]
+fn opted_out_leaves_no_file() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::new()
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.http_endpoint())
+        .with("DOTNET_CLI_TELEMETRY_OPTOUT", "1");
+    let desk = Desk { receiver, person };
+    for arguments in [&["build"] as &[_], &["rebuild"], &["run", "--", "true"]] {
+        desk.dotnet(arguments.iter().copied());
+    }
+    assert_eq!(desk.person.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(desk.receiver.connections(), 0);
+}
+
+#[test]
+fn nothing_is_recorded_before_the_notice_was_shown() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::new()
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.http_endpoint())
+        .with("DOTNET_NOLOGO", "1");
+    let desk = Desk { receiver, person };
+    assert_eq!(desk.dotnet(["build"]).stderr.iter().filter(|byte| **byte == b'\n').count(), 1);
+    assert_eq!(desk.person.files(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn the_telemetry_commands_are_never_recorded() {
+    let desk = desk(PROJECT);
+    for command in ["status", "show", "purge", "flush", "off", "on"] {
+        assert_eq!(desk.dotnet(["telemetry", command]).status.code(), Some(0), "{command}");
+    }
+    desk.dotnet(["build"]);
+    assert_eq!(desk.dotnet(["telemetry", "flush"]).status.code(), Some(0));
+    let traces = desk.receiver.wait_for(1, PATIENCE).expect("the build arrives");
+    assert_eq!(traces.len(), 1, "{}", desk.receiver.tree());
+}
+
+#[test]
+fn the_tools_own_log_has_what_is_not_reported() {
+    let desk = desk(PROJECT);
+    assert_eq!(desk.dotnet(["build"]).stderr, b"");
+    let log = desk.person.command(example("dotnet")).arg("build").env("DOTNET_LOG", "debug").output();
+    let log = String::from_utf8(log.expect("the tool starts").stderr).expect("text");
+    assert!(log.contains("Anna's project") && log.contains("Anna.Private"), "{log}");
+    assert_eq!(desk.dotnet(["telemetry", "flush"]).status.code(), Some(0));
+    desk.receiver.wait_for(2, PATIENCE).expect("both arrive");
+    assert!(!desk.receiver.tree().contains("Anna"), "{}", desk.receiver.tree());
+}
