@@ -77,16 +77,16 @@ impl Destination {
             Some(_) => &[env::UPLOADER_OTLP],
             None => &[env::OTEL_EXPORTER_OTLP_TRACES, env::OTEL_EXPORTER_OTLP],
         };
-        if named.maker.is_none() || wish == Wish::Otlp || environment.raw(env::UPLOADER).is_some() {
-            if let Some((variable, address)) = environment.otlp(variables, "ENDPOINT") {
-                let settings = env::OTLP_SETTINGS
-                    .into_iter()
-                    .filter(|setting| *setting != "ENDPOINT")
-                    .filter_map(|setting| Some((setting, environment.otlp(variables, setting)?.1)))
-                    .collect();
-                let is_base = variable == format!("{}ENDPOINT", env::OTEL_EXPORTER_OTLP);
-                return Self::operator(&address, settings, is_base);
-            }
+        let follows_variables =
+            named.maker.is_none() || wish == Wish::Otlp || environment.raw(env::UPLOADER).is_some();
+        if follows_variables && let Some((variable, address)) = environment.otlp(variables, "ENDPOINT") {
+            let settings = env::OTLP_SETTINGS
+                .into_iter()
+                .filter(|setting| *setting != "ENDPOINT")
+                .filter_map(|setting| Some((setting, environment.otlp(variables, setting)?.1)))
+                .collect();
+            let is_base = variable == format!("{}ENDPOINT", env::OTEL_EXPORTER_OTLP);
+            return Self::operator(&address, settings, is_base);
         }
         let Some(address) = named.maker else {
             return Found::None;

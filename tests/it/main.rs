@@ -1,6 +1,7 @@
 //! All integration tests, as one binary: it links once, and a test finds its neighbours' fixtures.
 
 mod contract; // the wire contract of `proto/`: generated code, and what requests carry beyond it
+mod delivery; // from a command to a receiver, and only to the run's own destination
 mod dotnet; // the example tool, as people run it
 mod layers; // beside the layer nobody notices it
 mod opt_out; // opted out means absent

@@ -9,13 +9,13 @@ use tempfile::TempDir;
 use tool_telemetry::receiver::Receiver;
 
 /// Long enough for a loaded machine; nothing waits for it when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// An address where nobody listens: a port that the kernel gave and that was closed again would be given away, so
 /// it is the discard port, which nothing on a test machine serves.
-pub const NOBODY: &str = "http://127.0.0.1:9";
+pub(crate) const NOBODY: &str = "http://127.0.0.1:9";
 
 /// An example program of this package, built by `cargo test` before the tests run.
-pub fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let mut folder = std::env::current_exe().expect("the test's own path");
     folder.pop();
     if folder.ends_with("deps") {
@@ -27,36 +27,36 @@ pub fn example(name: &str) -> PathBuf {
 }
 
 /// A person with an empty home and no variables.
-pub struct Person {
+pub(crate) struct Person {
     home: TempDir,
     variables: Vec<(String, String)>,
 }
 
 impl Person {
     /// A person who has not seen the notice.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { home: tempfile::tempdir().expect("a folder"), variables: Vec::new() }
     }
 
     /// A person who turned telemetry on, with this endpoint.
-    pub fn sending_to(endpoint: &str) -> Self {
+    pub(crate) fn sending_to(endpoint: &str) -> Self {
         let person = Self::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
         person.frob(["telemetry", "on"]);
         person
     }
 
     /// Sets a variable in everything that the person runs.
-    pub fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
 
     /// A program in this person's environment, and in nothing else of ours.
-    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -68,19 +68,19 @@ impl Person {
     }
 
     /// The tool, not yet started.
-    pub fn frob_command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
+    pub(crate) fn frob_command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
         let mut command = self.command(example("frob"));
         command.args(arguments);
         command
     }
 
     /// Runs the tool.
-    pub fn frob<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Output {
+    pub(crate) fn frob<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Output {
         self.frob_command(arguments).output().expect("the tool starts")
     }
 
     /// Everything below the home, sorted.
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut folders = vec![self.home().to_owned()];
         while let Some(folder) = folders.pop() {
@@ -96,7 +96,7 @@ impl Person {
     }
 
     /// The run files that wait, sealed or not.
-    pub fn waiting(&self) -> Vec<PathBuf> {
+    pub(crate) fn waiting(&self) -> Vec<PathBuf> {
         self.files()
             .into_iter()
             .filter(|path| path.parent().is_some_and(|folder| folder.ends_with("runs")) && path.is_file())
@@ -104,12 +104,12 @@ impl Person {
     }
 
     /// `telemetry status`, as text.
-    pub fn status(&self) -> String {
+    pub(crate) fn status(&self) -> String {
         String::from_utf8(self.frob(["telemetry", "status"]).stdout).expect("text")
     }
 
     /// The number behind a word in `telemetry status`; 0 if it does not stand there. All destinations together.
-    pub fn count(&self, word: &str) -> u64 {
+    pub(crate) fn count(&self, word: &str) -> u64 {
         let status = self.status();
         status
             .lines()
@@ -122,7 +122,7 @@ impl Person {
     }
 
     /// Dropped runs of one reason.
-    pub fn dropped(&self, reason: &str) -> u64 {
+    pub(crate) fn dropped(&self, reason: &str) -> u64 {
         let marker = format!("({reason})");
         self.status()
             .lines()
@@ -132,20 +132,20 @@ impl Person {
     }
 
     /// Sends what waits and says whether nothing is left.
-    pub fn flush(&self) -> bool {
+    pub(crate) fn flush(&self) -> bool {
         self.frob(["telemetry", "flush"]).status.success()
     }
 }
 
 /// The one trace that a receiver got, as a tree.
-pub fn only_tree(receiver: &Receiver) -> String {
+pub(crate) fn only_tree(receiver: &Receiver) -> String {
     let traces = receiver.wait_for(1, PATIENCE).expect("a trace arrives");
     assert_eq!(traces.len(), 1, "{}", receiver.tree());
     traces[0].tree()
 }
 
 /// Waits until something holds; for what no event tells of.
-pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");

@@ -3,6 +3,8 @@
 //! `frob <build|test|run> [--spans N] [--end HOW]`, `frob usage-error` and `frob telemetry …`. What a tool author
 //! would write into the source comes from variables here, so that one program serves all tests.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people")]
+
 mod stacks;
 
 use std::process::ExitCode;
