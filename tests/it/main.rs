@@ -1,6 +1,7 @@
 //! All integration tests, as one binary: it links once, and a test finds its neighbours' fixtures.
 
 mod contract; // the wire contract of `proto/`: generated code, and what requests carry beyond it
+mod handles; // nobody waits for the uploader, nothing reaches it, nothing of ours gets into the tool's files
 mod layers; // beside the layer nobody notices it
 mod opt_out; // opted out means absent
 mod otlp; // fixture: spans and senders that know nothing of our own contract

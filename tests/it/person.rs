@@ -55,6 +55,16 @@ impl Person {
         self.home.path()
     }
 
+    /// Writes into the source of the tool that this person has (`tests/tool`): the uploader has it from there too.
+    pub(crate) fn whose_tool_has(self, name: &str, value: &str) -> Self {
+        use std::io::Write as _;
+
+        let path = self.home().join(".frob-source");
+        let mut file = std::fs::File::options().append(true).create(true).open(path).expect("a file");
+        writeln!(file, "{name}={value}").expect("a line");
+        self
+    }
+
     /// A program in this person's environment, and in nothing else of ours.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -129,6 +139,21 @@ impl Person {
             .filter(|line| line.trim().starts_with("dropped") && line.ends_with(&marker))
             .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
             .sum()
+    }
+
+    /// The process ids of this person's uploaders that run now, as `/proc` tells.
+    pub(crate) fn uploaders(&self) -> Vec<u32> {
+        let mine = [b"HOME=", self.home().as_os_str().as_encoded_bytes()].concat();
+        std::fs::read_dir("/proc")
+            .expect("Linux")
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|process| {
+                let part = |name: &str| std::fs::read(format!("/proc/{process}/{name}")).unwrap_or_default();
+                let has = |text: &[u8], wanted: &[u8]| text.split(|byte| *byte == 0).any(|word| word == wanted);
+                has(&part("cmdline"), b"__upload-telemetry") && has(&part("environ"), &mine)
+            })
+            .collect()
     }
 
     /// Sends what waits and says whether nothing is left.

@@ -1,8 +1,12 @@
 //! The tool that the tests run: it ends in every way in which a tool can end.
 //!
-//! `frob <build|test|run> [--spans N] [--end HOW]`, `frob usage-error` and `frob telemetry …`. What a tool author
-//! would write into the source comes from variables here, so that one program serves all tests.
+//! `frob <build|test|run> [--spans N] [--end HOW]`, `frob usage-error`, `frob stack …` and `frob telemetry …`. What a
+//! tool author would write into the source comes from variables here, or from lines `NAME=value` of the file
+//! `.frob-source` in the home folder, so that one program serves all tests. The uploader sees only the file, since
+//! its environment is made from nothing.
 
+mod descriptors;
+mod elsewhere;
 mod stacks;
 
 use std::process::ExitCode;
@@ -44,18 +48,36 @@ fn main() -> ExitCode {
     tracing_subscriber::registry().with(telemetry.layer()).init();
     let spans = option("--spans").map_or(2, |spans| spans.parse().expect("a number"));
     let end = option("--end").unwrap_or_default();
-    if end == "fork-child-exits" {
-        return fork_then_end(&telemetry, command);
-    }
     telemetry.command(command, || {
         println!("working");
         work(spans);
-        finish(&end)
+        if command == "elsewhere" {
+            elsewhere::work();
+        }
+        let code = descriptors::end(&end).unwrap_or_else(|| finish(&end));
+        if let Some(file) = option("--hold") {
+            hold(&file);
+        }
+        code
     })
 }
 
+/// Goes on until somebody removes the file, so that a test decides when the tool ends.
+fn hold(file: &str) {
+    while std::path::Path::new(file).exists() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 fn describe() -> Builder {
-    let variable = |name: &str| std::env::var(name).ok();
+    let source = std::env::var_os("HOME")
+        .and_then(|home| std::fs::read_to_string(std::path::Path::new(&home).join(".frob-source")).ok())
+        .unwrap_or_default();
+    let written = |name: &str| {
+        let line = source.lines().rev().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+        Some(line.to_owned())
+    };
+    let variable = |name: &str| std::env::var(name).ok().or_else(|| written(name));
     let number = |name: &str| variable(name).map(|value| value.parse::<u64>().expect("a number"));
     let version = variable("FROB_VERSION").unwrap_or_else(|| "1.0.0".to_owned());
     let mut builder = Telemetry::builder("frob", Box::leak(version.into_boxed_str()))
@@ -75,6 +97,9 @@ fn describe() -> Builder {
     limits.runs = number("FROB_LIMIT_RUNS").map_or(limits.runs, |runs| runs as usize);
     limits.bytes = number("FROB_LIMIT_BYTES").unwrap_or(limits.bytes);
     limits.age = number("FROB_LIMIT_AGE").map_or(limits.age, Duration::from_secs);
+    if let Some(life) = number("FROB_UPLOADER_LIFE_MS") {
+        builder = builder.uploader_life(Duration::from_millis(life));
+    }
     builder.limits(limits)
 }
 
@@ -131,9 +156,4 @@ fn finish(end: &str) -> u8 {
             }
         }
     }
-}
-
-/// Placeholder for what needs the platform's `fork`; see the tests of forked children.
-fn fork_then_end(telemetry: &Telemetry, command: &str) -> ExitCode {
-    telemetry.command(command, || 0_u8)
 }
