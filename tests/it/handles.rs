@@ -80,8 +80,10 @@ fn twenty_of_twenty_uploaders_survive_ctrl_c_at_any_moment_after_their_start() {
         let mut lines = std::io::BufRead::lines(lines).map(|line| line.expect("a line"));
         let mut input = group.stdin.take().expect("a pipe");
         assert_eq!(lines.next().as_deref(), Some("ready"));
-        let storm = format!("while kill -INT -{0} && kill -HUP -{0} && kill -QUIT -{0}; do :; done", group.id());
-        let mut storm = Command::new("sh").args(["-c", &storm]).stderr(Stdio::null()).spawn().expect("a shell");
+        let storm =
+            format!("while kill -INT -{0} && kill -HUP -{0} && kill -QUIT -{0}; do :; done", group.id());
+        let mut storm =
+            Command::new("sh").args(["-c", &storm]).stderr(Stdio::null()).spawn().expect("a shell");
         std::io::Write::write_all(&mut input, b"go\n").expect("it reads");
         assert_eq!(lines.next().as_deref(), Some("working"));
         assert_eq!(lines.next().as_deref(), Some("done"));

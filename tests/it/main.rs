@@ -1,5 +1,6 @@
 //! All integration tests, as one binary: it links once, and a test finds its neighbours' fixtures.
 
+mod answers; // what the uploader makes of each answer, and when it comes back
 mod contract; // the wire contract of `proto/`: generated code, and what requests carry beyond it
 mod handles; // nobody waits for the uploader, nothing reaches it, nothing of ours gets into the tool's files
 mod layers; // beside the layer nobody notices it

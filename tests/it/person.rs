@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 use tool_telemetry::receiver::Receiver;
@@ -141,6 +141,32 @@ impl Person {
             .sum()
     }
 
+    /// The folder of a destination's spool.
+    pub(crate) fn spool(&self, receiver_endpoint: &str) -> PathBuf {
+        let folder = receiver_endpoint.replace("://", "-").replace(':', "-");
+        self.home().join(".local/state/frob/telemetry").join(folder)
+    }
+
+    /// Has our own failure written as the last: runs start no uploader for an hour, and `flush` does not mind.
+    pub(crate) fn backing_off(self, receiver_endpoint: &str) -> Self {
+        self.write_backoff(receiver_endpoint, 3_000, "failures=1 asked=no");
+        self
+    }
+
+    /// Writes the file of the backoff, so many seconds from now.
+    pub(crate) fn write_backoff(&self, receiver_endpoint: &str, seconds: i64, rest: &str) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+        let folder = self.spool(receiver_endpoint);
+        if !folder.exists() {
+            // Made by the tool itself, as it likes it.
+            self.frob(["build", "--spans", "0"]);
+            eventually("the uploader has ended", || self.uploaders().is_empty());
+            self.frob(["telemetry", "purge"]);
+        }
+        let until = now.saturating_add_signed(seconds);
+        std::fs::write(folder.join("backoff"), format!("until={until} {rest}\n")).expect("a file");
+    }
+
     /// The process ids of this person's uploaders that run now, as `/proc` tells.
     pub(crate) fn uploaders(&self) -> Vec<u32> {
         let mine = [b"HOME=", self.home().as_os_str().as_encoded_bytes()].concat();
@@ -150,7 +176,8 @@ impl Person {
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .filter(|process| {
                 let part = |name: &str| std::fs::read(format!("/proc/{process}/{name}")).unwrap_or_default();
-                let has = |text: &[u8], wanted: &[u8]| text.split(|byte| *byte == 0).any(|word| word == wanted);
+                let has =
+                    |text: &[u8], wanted: &[u8]| text.split(|byte| *byte == 0).any(|word| word == wanted);
                 has(&part("cmdline"), b"__upload-telemetry") && has(&part("environ"), &mine)
             })
             .collect()

@@ -17,8 +17,10 @@ pub(crate) fn work() {
             scope.spawn(|| {
                 // Another thread knows nothing of the current span of this one.
                 tracing::info_span!(target: "frob", "inner", frob.number = 11_u32).in_scope(|| {});
-                tracing::info_span!(target: "frob", parent: &parent, "inner", frob.number = 12_u32).in_scope(|| {});
-                tracing::info_span!(target: "frob", parent: None, "inner", frob.number = 13_u32).in_scope(|| {});
+                tracing::info_span!(target: "frob", parent: &parent, "inner", frob.number = 12_u32)
+                    .in_scope(|| {});
+                tracing::info_span!(target: "frob", parent: None, "inner", frob.number = 13_u32)
+                    .in_scope(|| {});
             });
         });
         // Opened here, closed elsewhere.
