@@ -36,13 +36,8 @@ fn waiting(endpoint: &str, protocol: &str) -> Person {
     let person = Person::new()
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         .with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
-        .with("OTEL_EXPORTER_OTLP_TIMEOUT", "400");
-    // The spool is made while there is nobody to send to, so that each request below is one of the test's.
-    std::fs::create_dir_all(person.spool(endpoint)).expect("folders");
-    let telemetry = person.home().join(".local/state/frob/telemetry");
-    std::fs::set_permissions(telemetry, std::os::unix::fs::PermissionsExt::from_mode(0o700))
-        .expect("it is ours");
-    let person = person.backing_off(endpoint);
+        .with("OTEL_EXPORTER_OTLP_TIMEOUT", "400")
+        .backing_off(endpoint);
     person.frob(["telemetry", "on"]);
     assert!(person.frob(["build"]).status.success());
     assert_eq!(person.waiting().len(), 1);

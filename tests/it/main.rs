@@ -9,3 +9,4 @@ mod otlp; // fixture: spans and senders that know nothing of our own contract
 mod person; // fixture: a person with a home of their own, who runs the tool of the tests
 mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
 mod sudden_ends; // a run is reported however its process ends
+mod uploader; // the uploader always ends, is alone, is small, and no refused run holds up another
