@@ -8,5 +8,6 @@ mod opt_out; // opted out means absent
 mod otlp; // fixture: spans and senders that know nothing of our own contract
 mod person; // fixture: a person with a home of their own, who runs the tool of the tests
 mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
+mod spans; // spans on other threads, with explicit parents, recorded twice, never closed
 mod sudden_ends; // a run is reported however its process ends
 mod uploader; // the uploader always ends, is alone, is small, and no refused run holds up another

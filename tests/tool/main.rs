@@ -23,12 +23,13 @@ fn main() -> ExitCode {
     let option = |name: &str| {
         arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
     };
+    let source = source();
     if option("--telemetry").as_deref() == Some("bare") {
         // As if this crate did not exist.
         print!("{}", stacks::run(&arguments[1], None));
         return ExitCode::SUCCESS;
     }
-    let telemetry = describe().start();
+    let telemetry = describe(&source).start();
     let Some(command) = arguments.first() else {
         eprintln!("frob: which command?");
         std::process::exit(2);
@@ -69,10 +70,13 @@ fn hold(file: &str) {
     }
 }
 
-fn describe() -> Builder {
-    let source = std::env::var_os("HOME")
-        .and_then(|home| std::fs::read_to_string(std::path::Path::new(&home).join(".frob-source")).ok())
-        .unwrap_or_default();
+/// What a test wrote into this tool's source.
+fn source() -> String {
+    let file = std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".frob-source"));
+    file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default()
+}
+
+fn describe(source: &str) -> Builder {
     let written = |name: &str| {
         let line = source.lines().rev().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
         Some(line.to_owned())
