@@ -16,10 +16,10 @@ frob process.executable.name=frob process.exit.code=0 frob.command=other
   step frob.number=10 frob.color=never
     inner frob.number=12
     inner frob.number=14
+    inner frob.number=15
     inner frob.number=16
   inner frob.number=11
   inner frob.number=13
-  inner frob.number=15
   inner frob.number=18
 ";
     assert_eq!(only_tree(&receiver), expected);
