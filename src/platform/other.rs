@@ -69,6 +69,12 @@ pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
 
 pub(crate) fn at_exit(_hook: extern "C" fn(c_int, *mut c_void)) {}
 
+pub(crate) fn exit_now(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+pub(crate) fn ignore_terminal() {}
+
 pub(crate) fn at_fork_in_child(_hook: unsafe extern "C" fn()) {}
 
 pub(crate) fn close_descriptor(_descriptor: i32) {}

@@ -124,6 +124,12 @@ pub(crate) fn at_exit(hook: extern "C" fn(c_int, *mut c_void)) {
     let _ = hook;
 }
 
+/// Ends the process at once, without asking anybody: what a program has registered for its exit may wait for ever.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit takes a number and does not return.
+    unsafe { libc::_exit(code) }
+}
+
 /// Calls `hook` in every child that is forked without exec.
 pub(crate) fn at_fork_in_child(hook: unsafe extern "C" fn()) {
     // SAFETY: the function lives as long as the program, and does only what is allowed after a fork: it stores
@@ -253,8 +259,9 @@ fn look_up<F: Copy>(name: &CStr) -> Option<F> {
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
-    /// A session of its own from the first instruction on, default signals, none blocked: Ctrl-C and a closed
-    /// terminal never reach the child.
+    /// A session of its own, default signals, and none blocked but those of a terminal: between its making and its
+    /// own session the child is in the tool's process group for some microseconds, in which Ctrl-C waits for it. See
+    /// [`ignore_terminal`].
     fn in_own_session() -> io::Result<Self> {
         let mut attributes = std::mem::MaybeUninit::uninit();
         // SAFETY: init writes the whole value, which is read only if it says so.
@@ -262,18 +269,44 @@ impl Attributes {
         // SAFETY: just initialised.
         let mut attributes = Self(unsafe { attributes.assume_init() });
         let flags = POSIX_SPAWN_SETSID | libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK;
-        // SAFETY: the signal sets are initialised by sigfillset and sigemptyset before they are read; the
-        // attributes are initialised.
+        let blocked = signals_of_a_terminal();
+        // SAFETY: the set is initialised by sigfillset before it is read; the attributes are initialised.
         unsafe {
             let mut all = std::mem::zeroed();
-            let mut none = std::mem::zeroed();
             libc::sigfillset(&mut all);
-            libc::sigemptyset(&mut none);
             check(libc::posix_spawnattr_setsigdefault(&mut attributes.0, &all))?;
-            check(libc::posix_spawnattr_setsigmask(&mut attributes.0, &none))?;
+            check(libc::posix_spawnattr_setsigmask(&mut attributes.0, &blocked))?;
             check(libc::posix_spawnattr_setflags(&mut attributes.0, flags as libc::c_short))?;
         }
         Ok(attributes)
+    }
+}
+
+/// What a terminal sends: a closed one, Ctrl-C, Ctrl-\ and Ctrl-Z.
+const OF_A_TERMINAL: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP];
+
+fn signals_of_a_terminal() -> libc::sigset_t {
+    // SAFETY: sigemptyset initialises the set, which the other calls only change.
+    unsafe {
+        let mut signals = std::mem::zeroed();
+        libc::sigemptyset(&mut signals);
+        for signal in OF_A_TERMINAL {
+            libc::sigaddset(&mut signals, signal);
+        }
+        signals
+    }
+}
+
+/// For a process that [`start_detached`] started: no terminal's signal ends it, neither one that came already, which is
+/// dropped by this, nor a later one.
+pub(crate) fn ignore_terminal() {
+    let blocked = signals_of_a_terminal();
+    // SAFETY: no code of ours runs in a signal handler; the set is initialised and the old mask is not asked for.
+    unsafe {
+        for signal in OF_A_TERMINAL {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &blocked, std::ptr::null_mut());
     }
 }
 

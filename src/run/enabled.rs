@@ -7,6 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::fork;
 use crate::allowlist::Allowlist;
 use crate::data_points::{Kind, Value};
 use crate::ids::Ids;
@@ -107,6 +108,7 @@ impl Run {
         parent: Option<(TraceId, SpanId)>,
         is_shown: bool,
     ) -> Self {
+        fork::watch();
         let clock = Clock::new();
         let ids = Ids::new();
         let trace_id = parent.map_or_else(|| ids.trace_id(), |(trace_id, _)| trace_id);
@@ -155,6 +157,9 @@ impl Run {
 
     /// The command begins: from here on the run is on disk.
     pub(crate) fn begin(&self, command: &str) {
+        if fork::is_child() {
+            return;
+        }
         let mut recording = self.lock();
         if let Some(position) = self.allowlist.data_points.command()
             && self.allowlist.has(position)
@@ -180,7 +185,7 @@ impl Run {
             return;
         };
         let data_point = &data_points.data_points[usize::from(position)];
-        if !self.allowlist.has(position) || matches!(data_point.kind, Kind::ExitCode) {
+        if !self.allowlist.has(position) || matches!(data_point.kind, Kind::ExitCode) || fork::is_child() {
             return;
         }
         if let Some(value) = admit(data_point) {
@@ -190,6 +195,9 @@ impl Run {
 
     /// An approved span closed.
     pub(crate) fn span_closed(&self, span: &Span) {
+        if fork::is_child() {
+            return;
+        }
         let mut recording = self.lock();
         let full = match &recording.stage {
             Stage::Over => return,
@@ -220,6 +228,9 @@ impl Run {
 
     /// Nothing of this process is to be recorded: it is one of the `telemetry` commands.
     pub(crate) fn abandon(&self) {
+        if fork::is_child() {
+            return;
+        }
         self.lock().stage = Stage::Over;
     }
 
@@ -242,12 +253,18 @@ impl Run {
     ///
     /// `may_keep` is asked once more whether the run may be kept.
     pub(crate) fn end(&self, exit_code: i64, may_keep: impl FnOnce() -> bool) -> Ended {
+        if fork::is_child() {
+            return Ended::default();
+        }
         self.seal(self.lock(), exit_code, may_keep)
     }
 
     /// The same while the process exits, when another thread may be anywhere: waits for it only a moment.
     /// Touches no `tracing` and no thread-local, which may be gone.
     pub(crate) fn end_at_exit(&self, exit_code: i64, may_keep: impl FnOnce() -> bool) -> Ended {
+        if fork::is_child() {
+            return Ended::default();
+        }
         let asked = Instant::now();
         let recording = loop {
             match self.recording.try_lock() {

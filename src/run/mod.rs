@@ -3,6 +3,8 @@
 #[cfg(feature = "spool")]
 mod enabled;
 #[cfg(feature = "spool")]
+mod fork;
+#[cfg(feature = "spool")]
 pub(crate) use enabled::*;
 
 #[cfg(not(feature = "spool"))]

@@ -1,10 +1,12 @@
 //! Reads a run file again, through the same allowlist as when it was written: whatever happened to the file,
 //! nothing that is not approved comes out of it.
 
+use std::collections::HashSet;
+
 use serde_json::Value as Json;
 
 use crate::data_points::{DataPoints, Kind, Value};
-use crate::span::{self, Ending, Parent, Span, Subject};
+use crate::span::{self, Ending, Parent, Span, SpanId, Subject};
 use crate::telemetry::is_version;
 
 /// A run as it was recorded.
@@ -66,6 +68,12 @@ pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &st
     let strays = spans.len();
     spans.retain(|span| span.trace_id == run.trace_id && span.span_id != run.span_id);
     let left_out = reader.left_out + (strays - spans.len()) as u64;
+    // A span that was open when the process ended is nowhere, and what was in it hangs under the run.
+    let ids: HashSet<SpanId> = spans.iter().map(|span| span.span_id).chain([run.span_id]).collect();
+    for span in &mut spans {
+        let known = span.parent.filter(|parent| !parent.remote && ids.contains(&parent.span_id));
+        span.parent = known.or(Some(Parent { span_id: run.span_id, remote: false }));
+    }
     spans.insert(0, run);
     Some(RecordedRun { version, spans, left_out, whole })
 }
@@ -218,4 +226,199 @@ fn id_bytes<const LENGTH: usize>(json: &Json) -> Option<[u8; LENGTH]> {
         *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
     }
     (id != [0; LENGTH]).then_some(id)
+}
+
+#[cfg(all(test, feature = "http", feature = "grpc"))]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::span::{LineWriter, Tool};
+    use crate::upload::testing::{DATA_POINTS, TOOL, spans};
+
+    /// A run with spans of every kind below it, as its process writes it: its own line first, and once more at the end.
+    fn written() -> (Vec<Span>, String) {
+        let mut run = spans()[1].clone();
+        let mut all = vec![run.clone()];
+        for (number, mut span) in
+            spans().into_iter().filter(|span| span.subject == Subject::Approved(0)).enumerate()
+        {
+            span.trace_id = run.trace_id;
+            span.values.retain(|(_, value)| *value != Value::Integer(-1));
+            span.values.push((3, Value::Integer(7)));
+            span.parent = Some(Parent {
+                span_id: if number == 1 { all[1].span_id } else { run.span_id },
+                remote: false,
+            });
+            all.push(span);
+        }
+        let mut text = String::new();
+        let writer = LineWriter::new(&DATA_POINTS, TOOL);
+        run.subject = Subject::Run(Ending::Running);
+        writer.write(&run, &mut text);
+        all[1..].iter().for_each(|span| writer.write(span, &mut text));
+        writer.write(&all[0], &mut text);
+        (all, text)
+    }
+
+    fn read(bytes: &[u8]) -> Option<RecordedRun> {
+        let run = read_run(bytes, &DATA_POINTS, TOOL.name)?;
+        // What comes out is written as it was, and everything in it is approved.
+        let tool = Tool { name: TOOL.name, version: &run.version };
+        let mut text = String::new();
+        run.spans.iter().for_each(|span| LineWriter::new(&DATA_POINTS, tool).write(span, &mut text));
+        for line in text.lines() {
+            assert_approved(&serde_json::from_str(line).expect("JSON"), "", &run.version);
+        }
+        Some(run)
+    }
+
+    /// Each text is one that stands in the tables, an id, a number, or looks like a version.
+    fn assert_approved(json: &Json, key: &str, version: &str) {
+        const TEXTS: [&str; 24] = [
+            "weave",
+            "resolve",
+            "tool-telemetry",
+            "opentelemetry",
+            "rust",
+            "service.name",
+            "service.version",
+            "telemetry.sdk.name",
+            "telemetry.sdk.language",
+            "telemetry.sdk.version",
+            "telemetry.distro.name",
+            "telemetry.distro.version",
+            "process.executable.name",
+            "process.exit.code",
+            "error.type",
+            "_OTHER",
+            "cut_off",
+            "weave.command",
+            "weave.verbose",
+            "weave.packages",
+            "weave.cargo_version",
+            "weave.framework",
+            "other",
+            "build",
+        ];
+        match json {
+            Json::Array(elements) => {
+                elements.iter().for_each(|element| assert_approved(element, key, version))
+            }
+            Json::Object(fields) => {
+                fields.iter().for_each(|(key, value)| assert_approved(value, key, version))
+            }
+            Json::String(text) if ["traceId", "spanId", "parentSpanId"].contains(&key) => {
+                assert!(text.bytes().all(|byte| byte.is_ascii_hexdigit()), "{text}");
+            }
+            Json::String(text) if ["intValue", "startTimeUnixNano", "endTimeUnixNano"].contains(&key) => {
+                assert!(text.parse::<i128>().is_ok(), "{text}");
+            }
+            Json::String(text) => {
+                let rest = text.strip_prefix("net").unwrap_or(text);
+                let rest = rest.strip_suffix("-windows").unwrap_or(rest);
+                let is_version = crate::data_points::Version::parse(rest).is_some();
+                assert!(TEXTS.contains(&&**text) || text == "run" || text == version || is_version, "{text}");
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) => {}
+        }
+    }
+
+    /// Numbers and flags have their bounds in the tables too.
+    fn is_admitted(span: &Span) -> bool {
+        let allowed = match span.subject {
+            Subject::Run(_) => DATA_POINTS.on_run,
+            Subject::Approved(position) => DATA_POINTS.spans[usize::from(position)].data_points,
+        };
+        span.values.iter().all(|(position, value)| {
+            let data_point = &DATA_POINTS.data_points[usize::from(*position)];
+            allowed.contains(position)
+                && match value {
+                    Value::Integer(number) => data_point.admit_integer(*number) == Some(*value),
+                    Value::Bool(flag) => data_point.admit_bool(*flag) == Some(*value),
+                    _ => true,
+                }
+        })
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let (spans, text) = written();
+        let run = read(text.as_bytes()).expect("a run");
+        assert_eq!((run.spans, run.left_out, run.whole), (spans, 0, text.len()));
+    }
+
+    #[test]
+    fn what_hung_under_a_span_that_never_closed_hangs_under_the_run() {
+        let (spans, text) = written();
+        let lines: Vec<_> =
+            text.lines().filter(|line| !line.contains("\"spanId\":\"8585858585858585\"")).collect();
+        let run = read(format!("{}\n", lines.join("\n")).as_bytes()).expect("a run");
+        assert_eq!(run.spans.len(), spans.len() - 1);
+        let parents: Vec<_> = run.spans[1..].iter().map(|span| span.parent).collect();
+        assert!(
+            parents.iter().all(|parent| *parent == Some(Parent { span_id: spans[0].span_id, remote: false }))
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn of_any_prefix_the_whole_lines_come_out(cut: Index) {
+            let (spans, text) = written();
+            let cut = cut.index(text.len() + 1);
+            let lines = text[..cut].matches('\n').count();
+            match read(&text.as_bytes()[..cut]) {
+                None => prop_assert_eq!(lines, 0),
+                Some(run) => {
+                    prop_assert_eq!(run.spans.len(), lines.min(spans.len()));
+                    prop_assert_eq!(run.left_out, u64::from(!text[..cut].ends_with('\n')));
+                    for (came, went) in run.spans[1..].iter().zip(&spans[1..]) {
+                        prop_assert_eq!(&came.values, &went.values);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn any_changed_byte_lets_out_nothing_unapproved_and_nothing_uncounted(at: Index, byte: u8) {
+            let (spans, text) = written();
+            let mut bytes = text.clone().into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Some(run) = read(&bytes) {
+                prop_assert!(run.spans.iter().all(is_admitted));
+                // What does not come out is counted.
+                prop_assert!(run.spans.len() as u64 + run.left_out >= spans.len() as u64, "{}", run.spans.len());
+            }
+        }
+
+        #[test]
+        fn any_two_lines_may_change_places(one: Index, other: Index) {
+            let (spans, text) = written();
+            let mut lines: Vec<_> = text.split_inclusive('\n').collect();
+            let count = lines.len();
+            lines.swap(one.index(count), other.index(count));
+            let run = read(lines.concat().as_bytes()).expect("a run");
+            let sorted = |spans: &[Span]| {
+                let mut values: Vec<_> = spans.iter().map(|span| (span.span_id, span.values.len())).collect();
+                values.sort();
+                values
+            };
+            prop_assert_eq!(sorted(&run.spans), sorted(&spans));
+            prop_assert_eq!(run.left_out, 0);
+        }
+
+        #[test]
+        fn any_bytes_between_the_lines_are_left_out(at: Index, bytes: Vec<u8>) {
+            let (spans, text) = written();
+            let mut lines: Vec<Vec<u8>> = text.split_inclusive('\n').map(|line| line.as_bytes().to_vec()).collect();
+            let at = at.index(lines.len() + 1);
+            lines.insert(at, [&bytes[..], b"\n"].concat());
+            let run = read(&lines.concat()).expect("a run");
+            prop_assert_eq!(run.spans, spans);
+        }
+    }
 }

@@ -42,6 +42,8 @@ pub struct Builder {
     pub(crate) wait_in_ci: Duration,
     #[cfg(feature = "spool")]
     pub(crate) limits: Limits,
+    #[cfg(feature = "spool")]
+    pub(crate) uploader_life: Duration,
 }
 
 impl Builder {
@@ -58,6 +60,8 @@ impl Builder {
             wait_in_ci: Duration::from_millis(300),
             #[cfg(feature = "spool")]
             limits: Limits::default(),
+            #[cfg(feature = "spool")]
+            uploader_life: super::uploading::LIFE,
         }
     }
 
@@ -112,6 +116,14 @@ impl Builder {
     #[cfg(feature = "spool")]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// An uploader's whole life: for this crate's own tests, which cannot wait for a minute.
+    #[cfg(feature = "spool")]
+    #[doc(hidden)]
+    pub fn uploader_life(mut self, life: Duration) -> Self {
+        self.uploader_life = life;
         self
     }
 

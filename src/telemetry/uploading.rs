@@ -70,10 +70,12 @@ fn enforce_limits(builder: &Builder, spool: &SpoolDir) {
 
 /// This process is an uploader: works, and exits.
 pub(super) fn run(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> ! {
+    platform::ignore_terminal();
     // On a thread of its own, so that nothing that this process waits for can make it immortal.
-    std::thread::spawn(|| {
-        std::thread::sleep(LIFE);
-        exit(STILL_PENDING);
+    let life = builder.uploader_life;
+    std::thread::spawn(move || {
+        std::thread::sleep(life);
+        platform::exit_now(STILL_PENDING);
     });
     // Already done by the start where the platform can: keep no folder busy.
     let _ = std::env::set_current_dir("/");
@@ -112,7 +114,7 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
         may_send: &may_send,
     };
     let mut transport = Transport::open(&Settings::of(destination));
-    match uploader.work(&mut transport, LIFE) {
+    match uploader.work(&mut transport, builder.uploader_life) {
         End::NothingLeft => 0,
         End::StillPending => STILL_PENDING,
     }

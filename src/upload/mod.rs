@@ -19,7 +19,7 @@ pub(crate) mod sdk_data;
 #[cfg(any(feature = "http", feature = "grpc"))]
 pub(crate) mod settings;
 #[cfg(all(test, feature = "http", feature = "grpc"))]
-mod testing;
+pub(crate) mod testing;
 #[cfg(any(feature = "http", feature = "grpc"))]
 mod tls;
 #[cfg(any(feature = "http", feature = "grpc"))]

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 use tool_telemetry::receiver::Receiver;
@@ -53,6 +53,16 @@ impl Person {
 
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// Writes into the source of the tool that this person has (`tests/tool`): the uploader has it from there too.
+    pub(crate) fn whose_tool_has(self, name: &str, value: &str) -> Self {
+        use std::io::Write as _;
+
+        let path = self.home().join(".frob-source");
+        let mut file = std::fs::File::options().append(true).create(true).open(path).expect("a file");
+        writeln!(file, "{name}={value}").expect("a line");
+        self
     }
 
     /// A program in this person's environment, and in nothing else of ours.
@@ -129,6 +139,48 @@ impl Person {
             .filter(|line| line.trim().starts_with("dropped") && line.ends_with(&marker))
             .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
             .sum()
+    }
+
+    /// The folder of a destination's spool.
+    pub(crate) fn spool(&self, receiver_endpoint: &str) -> PathBuf {
+        let folder = receiver_endpoint.replace("://", "-").replace(':', "-");
+        self.home().join(".local/state/frob/telemetry").join(folder)
+    }
+
+    /// Has our own failure written as the last: runs start no uploader for an hour, and `flush` does not mind.
+    pub(crate) fn backing_off(self, receiver_endpoint: &str) -> Self {
+        self.write_backoff(receiver_endpoint, 3_000, "failures=1 asked=no");
+        self
+    }
+
+    /// Writes the file of the backoff, so many seconds from now.
+    pub(crate) fn write_backoff(&self, receiver_endpoint: &str, seconds: i64, rest: &str) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+        let folder = self.spool(receiver_endpoint);
+        if !folder.exists() {
+            std::fs::create_dir_all(&folder).expect("a folder");
+            let telemetry = folder.parent().expect("a folder above");
+            std::fs::set_permissions(telemetry, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+                .expect("it is ours");
+        }
+        let until = now.saturating_add_signed(seconds);
+        std::fs::write(folder.join("backoff"), format!("until={until} {rest}\n")).expect("a file");
+    }
+
+    /// The process ids of this person's uploaders that run now, as `/proc` tells.
+    pub(crate) fn uploaders(&self) -> Vec<u32> {
+        let mine = [b"HOME=", self.home().as_os_str().as_encoded_bytes()].concat();
+        std::fs::read_dir("/proc")
+            .expect("Linux")
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|process| {
+                let part = |name: &str| std::fs::read(format!("/proc/{process}/{name}")).unwrap_or_default();
+                let has =
+                    |text: &[u8], wanted: &[u8]| text.split(|byte| *byte == 0).any(|word| word == wanted);
+                has(&part("cmdline"), b"__upload-telemetry") && has(&part("environ"), &mine)
+            })
+            .collect()
     }
 
     /// Sends what waits and says whether nothing is left.

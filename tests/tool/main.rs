@@ -1,10 +1,14 @@
 //! The tool that the tests run: it ends in every way in which a tool can end.
 //!
-//! `frob <build|test|run> [--spans N] [--end HOW]`, `frob usage-error` and `frob telemetry …`. What a tool author
-//! would write into the source comes from variables here, so that one program serves all tests.
+//! `frob <build|test|run> [--spans N] [--end HOW]`, `frob usage-error`, `frob stack …` and `frob telemetry …`. What a
+//! tool author would write into the source comes from variables here, or from lines `NAME=value` of the file
+//! `.frob-source` in the home folder, so that one program serves all tests. The uploader sees only the file, since
+//! its environment is made from nothing.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people")]
 
+mod descriptors;
+mod elsewhere;
 mod stacks;
 
 use std::process::ExitCode;
@@ -21,12 +25,13 @@ fn main() -> ExitCode {
     let option = |name: &str| {
         arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
     };
+    let source = source();
     if option("--telemetry").as_deref() == Some("bare") {
         // As if this crate did not exist.
         print!("{}", stacks::run(&arguments[1], None));
         return ExitCode::SUCCESS;
     }
-    let telemetry = describe().start();
+    let telemetry = describe(&source).start();
     let Some(command) = arguments.first() else {
         eprintln!("frob: which command?");
         std::process::exit(2);
@@ -46,18 +51,39 @@ fn main() -> ExitCode {
     tracing_subscriber::registry().with(telemetry.layer()).init();
     let spans = option("--spans").map_or(2, |spans| spans.parse().expect("a number"));
     let end = option("--end").unwrap_or_default();
-    if end == "fork-child-exits" {
-        return fork_then_end(&telemetry, command);
-    }
     telemetry.command(command, || {
         println!("working");
         work(spans);
-        finish(&end)
+        if command == "elsewhere" {
+            elsewhere::work();
+        }
+        let code = descriptors::end(&end).unwrap_or_else(|| finish(&end));
+        if let Some(file) = option("--hold") {
+            hold(&file);
+        }
+        code
     })
 }
 
-fn describe() -> Builder {
-    let variable = |name: &str| std::env::var(name).ok();
+/// Goes on until somebody removes the file, so that a test decides when the tool ends.
+fn hold(file: &str) {
+    while std::path::Path::new(file).exists() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// What a test wrote into this tool's source.
+fn source() -> String {
+    let file = std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".frob-source"));
+    file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default()
+}
+
+fn describe(source: &str) -> Builder {
+    let written = |name: &str| {
+        let line = source.lines().rev().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+        Some(line.to_owned())
+    };
+    let variable = |name: &str| std::env::var(name).ok().or_else(|| written(name));
     let number = |name: &str| variable(name).map(|value| value.parse::<u64>().expect("a number"));
     let version = variable("FROB_VERSION").unwrap_or_else(|| "1.0.0".to_owned());
     let mut builder = Telemetry::builder("frob", Box::leak(version.into_boxed_str()))
@@ -77,6 +103,9 @@ fn describe() -> Builder {
     limits.runs = number("FROB_LIMIT_RUNS").map_or(limits.runs, |runs| runs as usize);
     limits.bytes = number("FROB_LIMIT_BYTES").unwrap_or(limits.bytes);
     limits.age = number("FROB_LIMIT_AGE").map_or(limits.age, Duration::from_secs);
+    if let Some(life) = number("FROB_UPLOADER_LIFE_MS") {
+        builder = builder.uploader_life(Duration::from_millis(life));
+    }
     builder.limits(limits)
 }
 
@@ -133,9 +162,4 @@ fn finish(end: &str) -> u8 {
             }
         }
     }
-}
-
-/// Placeholder for what needs the platform's `fork`; see the tests of forked children.
-fn fork_then_end(telemetry: &Telemetry, command: &str) -> ExitCode {
-    telemetry.command(command, || 0_u8)
 }

@@ -1,0 +1,364 @@
+//! What the uploader makes of each answer, over HTTP, with JSON and over gRPC: the table of the OTLP specification, and what
+//! stands between a program and its server.
+
+use std::io::{BufRead as _, Write as _};
+use std::net::TcpListener;
+use std::time::{Duration, SystemTime};
+
+use tool_telemetry::receiver::{Answer, Receiver};
+
+use crate::person::{NOBODY, PATIENCE, Person, eventually};
+
+/// What must come of a run whose only request was answered in some way.
+enum Then {
+    /// Never sent again; so many spans were rejected.
+    Delivered(u64),
+    /// Kept; the kind of the failure, and for how many seconds nobody sends. `flush` tries at once.
+    Kept(&'static str),
+    /// The same, but the server asked for about so many seconds, which `flush` obeys too.
+    KeptFor(&'static str, u64),
+    /// Dropped and counted; never sent again.
+    Refused(&'static str),
+}
+
+use Then::*;
+
+const HTTP: &str = "http/protobuf";
+const JSON: &str = "http/json";
+const GRPC: &str = "grpc";
+
+fn endpoint(receiver: &Receiver, protocol: &str) -> String {
+    if protocol == GRPC { receiver.grpc_endpoint() } else { receiver.http_endpoint() }
+}
+
+/// A person with one run that waits, in whose spool nothing happens by itself.
+fn waiting(endpoint: &str, protocol: &str) -> Person {
+    let person = Person::new()
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        .with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+        .with("OTEL_EXPORTER_OTLP_TIMEOUT", "400")
+        .backing_off(endpoint);
+    person.frob(["telemetry", "on"]);
+    assert!(person.frob(["build"]).status.success());
+    assert_eq!(person.waiting().len(), 1);
+    person
+}
+
+fn check(protocol: &str, answer: Answer, then: Then) {
+    let told = format!("{protocol}: {answer:?}");
+    let receiver = Receiver::builder().answers([answer]).start().expect("a receiver");
+    let person = waiting(&endpoint(&receiver, protocol), protocol);
+    let is_done = person.flush();
+    assert_eq!(receiver.requests().len(), 1, "{told}");
+    let pending = person.count("pending");
+    let failure =
+        person.status().lines().find_map(|line| Some(line.trim().strip_prefix("last failure: ")?.to_owned()));
+    match then {
+        Delivered(rejected) => {
+            assert_eq!(
+                (is_done, pending, person.count("delivered")),
+                (true, 0, 1),
+                "{told}\n{}",
+                person.status()
+            );
+            let spans = person
+                .status()
+                .lines()
+                .find_map(|line| line.trim().strip_suffix(" spans rejected by the receiver")?.parse().ok());
+            assert_eq!(spans.unwrap_or(0), rejected, "{told}");
+            assert_eq!(failure, None, "{told}");
+        }
+        Refused(kind) => {
+            assert_eq!(
+                (pending, person.count("delivered"), person.dropped("refused")),
+                (0, 0, 1),
+                "{told}\n{}",
+                person.status()
+            );
+            assert_eq!(failure.as_deref(), Some(kind), "{told}");
+        }
+        Kept(kind) => {
+            assert_eq!((is_done, pending), (false, 1), "{told}\n{}", person.status());
+            assert_eq!(failure.as_deref(), Some(kind), "{told}");
+            // The second failure in a row: between 2 and 4 seconds, rounded up.
+            assert!((1..=5).contains(&waits(&person)), "{told}: {}", waits(&person));
+            runs_start_nothing(&person, &receiver, &told);
+            assert!(person.flush(), "{told}");
+        }
+        KeptFor(kind, seconds) => {
+            assert_eq!((is_done, pending), (false, 1), "{told}\n{}", person.status());
+            assert_eq!(failure.as_deref(), Some(kind), "{told}");
+            assert!(
+                (seconds.saturating_sub(5)..=seconds + 1).contains(&waits(&person)),
+                "{told}: {}",
+                waits(&person)
+            );
+            runs_start_nothing(&person, &receiver, &told);
+            assert!(!person.flush(), "{told}");
+            assert_eq!(receiver.requests().len(), 1, "{told}");
+            return;
+        }
+    }
+    assert!(person.flush(), "{told}");
+    assert_eq!(person.count("pending"), 0, "{told}");
+    if !matches!(then, Kept(_)) {
+        assert_eq!(receiver.requests().len(), 1, "sent again: {told}");
+    }
+}
+
+fn waits(person: &Person) -> u64 {
+    let status = person.status();
+    let line = status
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("next try in ")?.strip_suffix(" s")?.parse().ok());
+    line.unwrap_or(0)
+}
+
+/// The wait lies on disk, so every process obeys it.
+fn runs_start_nothing(person: &Person, receiver: &Receiver, told: &str) {
+    let before = person.count("pending");
+    for _ in 0..2 {
+        assert!(person.frob(["build"]).status.success(), "{told}");
+        assert!(person.uploaders().is_empty(), "{told}");
+    }
+    assert_eq!((receiver.requests().len(), person.count("pending")), (1, before + 2), "{told}");
+}
+
+fn body(status: u16, content_type: &str, bytes: &[u8]) -> Answer {
+    Answer::Body { status, content_type: content_type.to_owned(), bytes: bytes.to_vec() }
+}
+
+#[test]
+fn http_statuses_are_retried_dropped_or_obeyed_as_otlp_says() {
+    for (status, kind) in [(429, "http 429"), (502, "http 502"), (503, "http 503"), (504, "http 504")] {
+        check(HTTP, Answer::status(status), Kept(kind));
+        check(HTTP, Answer::status(status).with_retry_after("120"), KeptFor(kind, 120));
+    }
+    check(JSON, Answer::status(503), Kept("http 503"));
+    let date = httpdate_in(Duration::from_secs(90));
+    check(HTTP, Answer::status(503).with_retry_after(date.clone()), KeptFor("http 503", 90));
+    check(JSON, Answer::status(429).with_retry_after(date), KeptFor("http 429", 90));
+    check(HTTP, Answer::status(503).with_retry_after("soon"), Kept("http 503"));
+    // A day at most, whatever the server says.
+    check(HTTP, Answer::status(503).with_retry_after("99999999999"), KeptFor("http 503", 86_400));
+    for (status, kind) in [
+        (400, "http 400"),
+        (401, "http 401"),
+        (403, "http 403"),
+        (404, "http 404"),
+        (405, "http 405"),
+        (408, "http 408"),
+        (413, "too large"),
+        (415, "http 415"),
+        (422, "http 422"),
+        (500, "http 500"),
+        (501, "http 501"),
+    ] {
+        check(HTTP, Answer::status(status).with_retry_after("120"), Refused(kind));
+    }
+    check(JSON, Answer::status(400), Refused("http 400"));
+}
+
+#[test]
+fn grpc_statuses_are_retried_dropped_or_obeyed_as_otlp_says() {
+    let soon = Duration::from_secs(120);
+    for (code, kind) in
+        [(1, "grpc 1"), (4, "grpc 4"), (10, "grpc 10"), (11, "grpc 11"), (14, "grpc 14"), (15, "grpc 15")]
+    {
+        check(GRPC, Answer::grpc(code), Kept(kind));
+        check(GRPC, Answer::grpc(code).with_retry_info(soon), KeptFor(kind, 120));
+    }
+    check(GRPC, Answer::grpc(8), Refused("grpc 8"));
+    check(GRPC, Answer::grpc(8).with_retry_info(soon), KeptFor("grpc 8", 120));
+    for (code, kind) in [
+        (2, "grpc 2"),
+        (3, "grpc 3"),
+        (5, "grpc 5"),
+        (6, "grpc 6"),
+        (7, "grpc 7"),
+        (9, "grpc 9"),
+        (12, "grpc 12"),
+        (13, "grpc 13"),
+        (16, "grpc 16"),
+    ] {
+        check(GRPC, Answer::grpc(code).with_retry_info(soon), Refused(kind));
+    }
+    // What a proxy in between answers.
+    check(GRPC, Answer::status(503), Kept("http 503"));
+    check(GRPC, Answer::status(404), Refused("http 404"));
+}
+
+#[test]
+fn a_partial_success_is_never_sent_again_and_an_empty_one_is_a_full_success() {
+    for protocol in [HTTP, JSON, GRPC] {
+        check(protocol, Answer::partial_success(2, "two are too long"), Delivered(2));
+        check(protocol, Answer::partial_success(0, ""), Delivered(0));
+        check(protocol, Answer::partial_success(0, "deprecated"), Delivered(0));
+        check(protocol, Answer::Delay(Duration::from_millis(50)), Delivered(0));
+    }
+    check(HTTP, body(200, "application/x-protobuf", b""), Delivered(0));
+    check(HTTP, body(200, "application/x-protobuf", &[0x0a, 0]), Delivered(0));
+    check(HTTP, body(200, "application/json", b"{\"partialSuccess\":null}"), Delivered(0));
+    // Some receivers answer JSON with protobuf's content type.
+    check(JSON, body(200, "application/x-protobuf", b"{\"partialSuccess\":{}}"), Delivered(0));
+}
+
+#[test]
+fn what_is_no_otlp_answer_is_no_success_and_no_refusal() {
+    check(HTTP, Answer::captive_portal(), Kept("not otlp"));
+    check(JSON, Answer::captive_portal(), Kept("not otlp"));
+    check(GRPC, Answer::captive_portal(), Kept("not otlp"));
+    check(HTTP, body(200, "text/plain", b""), Kept("not otlp"));
+    check(HTTP, body(204, "text/html", b""), Kept("not otlp"));
+    check(HTTP, body(200, "application/json", b"<html>"), Kept("not otlp"));
+    check(HTTP, body(200, "application/x-protobuf", &vec![b'x'; 5 << 20]), Kept("too large"));
+    check(HTTP, body(511, "text/html", b"log in"), Kept("not otlp"));
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = Receiver::start().expect("a receiver");
+    let address = format!("{}/v1/traces", elsewhere.http_endpoint());
+    check(HTTP, Answer::Redirect(address.clone()), Kept("http 307"));
+    check(JSON, Answer::Redirect(address), Kept("http 307"));
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[test]
+fn a_connection_that_breaks_hangs_or_drips_loses_nothing_and_ends_in_time() {
+    for protocol in [HTTP, JSON, GRPC] {
+        check(protocol, Answer::Reset, Kept("connection"));
+        check(protocol, Answer::Hang, Kept("timeout"));
+        check(protocol, Answer::Drip, Kept("timeout"));
+    }
+}
+
+#[test]
+fn what_was_accepted_without_a_readable_answer_is_sent_again_with_the_same_ids() {
+    for protocol in [HTTP, JSON, GRPC] {
+        let receiver = Receiver::builder().answers([Answer::Truncated]).start().expect("a receiver");
+        let person = waiting(&endpoint(&receiver, protocol), protocol);
+        assert!(!person.flush(), "{protocol}");
+        assert!(person.flush(), "{protocol}");
+        assert_eq!((receiver.requests().len(), receiver.doubles()), (2, 5), "{protocol}");
+        assert_eq!((person.count("delivered"), receiver.traces().len()), (1, 1), "{protocol}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_or_speaks_no_tls_loses_nothing() {
+    for protocol in [HTTP, JSON, GRPC] {
+        let person = waiting(NOBODY, protocol);
+        assert!(!person.flush());
+        assert!(person.status().contains("last failure: connection"), "{}", person.status());
+        let receiver = Receiver::start().expect("a receiver");
+        let person = waiting(&endpoint(&receiver, protocol).replace("http://", "https://"), protocol);
+        assert!(!person.flush());
+        assert!(person.status().contains("last failure: tls"), "{protocol}: {}", person.status());
+        assert_eq!((person.count("pending"), receiver.requests().len()), (1, 0));
+    }
+}
+
+#[test]
+fn the_way_goes_through_the_proxy_of_the_environment() {
+    let proxy = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", proxy.local_addr().expect("its address"));
+    let asked = std::thread::spawn(move || {
+        let (stream, _) = proxy.accept().expect("the uploader");
+        let mut stream = std::io::BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).expect("a request");
+        let _ = stream.get_mut().write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+        line
+    });
+    let person = waiting("http://collector.invalid:4318", HTTP).with("http_proxy", &address);
+    assert!(!person.flush());
+    assert_eq!(asked.join().expect("a line"), "CONNECT collector.invalid:4318 HTTP/1.1\r\n");
+    assert_eq!(person.count("pending"), 1);
+}
+
+#[test]
+fn the_wait_grows_with_each_failure() {
+    let receiver = Receiver::builder().always(Answer::status(503)).start().expect("a receiver");
+    let person = waiting(&receiver.http_endpoint(), HTTP);
+    let mut ceilings = Vec::new();
+    for failures in 2..8_u64 {
+        assert!(!person.flush());
+        let text =
+            std::fs::read_to_string(person.spool(&receiver.http_endpoint()).join("backoff")).expect("a file");
+        assert!(text.contains(&format!(" failures={failures} asked=no\n")), "{text}");
+        let ceiling = 2_u64 << (failures - 1);
+        assert!((ceiling / 2 - 1..=ceiling + 1).contains(&waits(&person)), "{failures}: {}", waits(&person));
+        ceilings.push(ceiling);
+    }
+    receiver.answer_next([Answer::Ok]);
+    assert!(person.flush());
+    assert!(!person.spool(&receiver.http_endpoint()).join("backoff").exists(), "over with the first success");
+}
+
+#[test]
+fn a_wait_that_a_jump_of_the_clock_made_absurd_is_over() {
+    for (seconds, rest, is_over) in [
+        (3_000, "failures=9 asked=no", false),
+        (80_000, "failures=9 asked=yes", false),
+        // Further ahead than we would ever write: the clock was set back since.
+        (4_000, "failures=9 asked=no", true),
+        (100_000, "failures=9 asked=yes", true),
+        (i64::MAX, "failures=9 asked=yes", true),
+        // Long ago: the clock was set forward since.
+        (-1_000_000_000, "failures=9 asked=no", true),
+        // Not as we write it.
+        (3_000, "failures=9 asked=maybe", true),
+        (3_000, "", true),
+    ] {
+        let receiver = Receiver::start().expect("a receiver");
+        let person = waiting(&receiver.http_endpoint(), HTTP);
+        person.write_backoff(&receiver.http_endpoint(), seconds, rest);
+        assert!(person.frob(["build"]).status.success());
+        if is_over {
+            receiver.wait_for(2, PATIENCE).unwrap_or_else(|error| panic!("{seconds} {rest}: {error}"));
+        } else {
+            assert!(person.uploaders().is_empty(), "{seconds} {rest}");
+            assert_eq!((receiver.connections(), person.count("pending")), (0, 2), "{seconds} {rest}");
+        }
+    }
+}
+
+#[test]
+fn an_uploader_writes_the_time_and_ends_instead_of_sleeping_through_a_wait() {
+    let receiver =
+        Receiver::builder().always(Answer::status(503).with_retry_after("30")).start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    assert!(person.frob(["build"]).status.success());
+    receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("a request");
+    eventually("it has ended", || person.uploaders().is_empty());
+    assert!((20..=31).contains(&waits(&person)), "long before the time is over: {}", waits(&person));
+}
+
+#[test]
+fn flush_waits_for_the_uploader_that_is_at_work() {
+    let receiver =
+        Receiver::builder().answers([Answer::Delay(Duration::from_millis(700))]).start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    assert!(person.frob(["build"]).status.success());
+    receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("a request under way");
+    assert_eq!(person.count("delivered"), 0);
+    assert!(person.flush());
+    assert_eq!((person.count("delivered"), person.count("pending")), (1, 0));
+    assert_eq!((receiver.requests().len(), receiver.peak_requests()), (1, 1));
+}
+
+#[test]
+fn flush_says_what_it_cannot_do() {
+    let person = Person::sending_to(NOBODY);
+    assert_eq!(person.frob(["telemetry", "flush"]).status.code(), Some(0), "nothing waits");
+    person.frob(["build"]);
+    assert_eq!(person.frob(["telemetry", "flush"]).status.code(), Some(3), "something waits still");
+    let person = person.with("DO_NOT_TRACK", "1");
+    assert_eq!(person.frob(["telemetry", "flush"]).status.code(), Some(1), "telemetry is off");
+    assert_eq!(person.waiting().len(), 1);
+}
+
+fn httpdate_in(time: Duration) -> String {
+    httpdate::fmt_http_date(SystemTime::now() + time)
+}

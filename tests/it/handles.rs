@@ -1,0 +1,172 @@
+//! Nobody waits for the uploader, nothing reaches it, and nothing of ours gets into the tool's own files.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output, Stdio};
+
+use tool_telemetry::receiver::{Answer, Receiver};
+
+use crate::person::{PATIENCE, Person, eventually, example, only_tree};
+
+/// Runs a script of the shell in the person's home; `$FROB` is the tool.
+fn shell(person: &Person, script: &str) -> Output {
+    let output = person.command("sh").args(["-c", script]).env("FROB", example("frob")).output();
+    output.expect("a shell")
+}
+
+#[test]
+fn pipes_substitutions_and_locks_end_with_the_tool_and_not_with_the_uploader() {
+    for script in [
+        "x=$($FROB build); test \"$x\" = working",
+        "x=$($FROB build 3>&1); test \"$x\" = working",
+        "x=$($FROB build 3>&1 4>&1 27>&1 2>&1); test \"$x\" = working",
+        "( flock 9; $FROB build ) 9>lock; flock -n lock true",
+        "$FROB build | cat; $FROB build 2>&1 | cat",
+    ] {
+        let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
+        let person = Person::sending_to(&receiver.http_endpoint());
+        let output = shell(&person, script);
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        // It was started, and is at work still.
+        receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("an uploader");
+        assert_eq!(person.uploaders().len(), 1, "{script}");
+    }
+}
+
+#[test]
+fn the_uploader_keeps_no_folder_and_no_file_of_others_busy() {
+    let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let output = shell(&person, "$FROB build 3>three 4<. 9>&1 </etc/passwd");
+    assert!(output.status.success());
+    receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("an uploader");
+    let uploader = person.uploaders()[0];
+    let link = |name: String| std::fs::read_link(format!("/proc/{uploader}/{name}")).expect("a link");
+    assert_eq!(link("cwd".to_owned()).to_str(), Some("/"));
+    for entry in std::fs::read_dir(format!("/proc/{uploader}/fd")).expect("its files").flatten() {
+        let number = entry.file_name().into_string().expect("a number");
+        let file = link(format!("fd/{number}")).to_string_lossy().into_owned();
+        let allowed = match number.as_str() {
+            "0" | "1" | "2" => file == "/dev/null",
+            _ => file.starts_with("socket:") || file.ends_with("/uploader.lock"),
+        };
+        assert!(allowed, "descriptor {number} is {file}");
+    }
+}
+
+/// Twenty people, so that there are twenty uploaders.
+fn twenty(receiver: &Receiver, run: impl Fn(&Person)) {
+    let people: Vec<_> = (0..20).map(|_| Person::sending_to(&receiver.http_endpoint())).collect();
+    people.iter().for_each(run);
+    let traces = receiver.wait_for(20, PATIENCE).expect("all are delivered");
+    assert_eq!((traces.len(), receiver.doubles()), (20, 0));
+}
+
+#[test]
+fn twenty_of_twenty_uploaders_survive_ctrl_c_at_any_moment_after_their_start() {
+    let receiver = Receiver::start().expect("a receiver");
+    twenty(&receiver, |person| {
+        // Without a pause the whole group gets Ctrl-C, from before the uploader's start until the tool has ended. The
+        // tool is spared; what it starts is not, since an uploader is started with default signals.
+        let mut group = person
+            .command("sh")
+            .args(["-c", "trap '' INT HUP QUIT; echo ready; read go; $FROB build; echo done; read end"])
+            .env("FROB", example("frob"))
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let lines = std::io::BufReader::new(group.stdout.take().expect("a pipe"));
+        let mut lines = std::io::BufRead::lines(lines).map(|line| line.expect("a line"));
+        let mut input = group.stdin.take().expect("a pipe");
+        assert_eq!(lines.next().as_deref(), Some("ready"));
+        let storm =
+            format!("while kill -INT -{0} && kill -HUP -{0} && kill -QUIT -{0}; do :; done", group.id());
+        let mut storm =
+            Command::new("sh").args(["-c", &storm]).stderr(Stdio::null()).spawn().expect("a shell");
+        std::io::Write::write_all(&mut input, b"go\n").expect("it reads");
+        assert_eq!(lines.next().as_deref(), Some("working"));
+        assert_eq!(lines.next().as_deref(), Some("done"));
+        drop(input);
+        group.wait().expect("it ends");
+        storm.wait().expect("it ends with the group");
+    });
+}
+
+#[test]
+fn twenty_of_twenty_uploaders_survive_a_closed_terminal() {
+    let receiver = Receiver::start().expect("a receiver");
+    twenty(&receiver, |person| {
+        // `script` gives the tool a terminal, and closes it at once when the tool has ended.
+        let frob = example("frob");
+        let output = person
+            .command("script")
+            .args(["-qefc", &format!("{} build", frob.display()), "/dev/null"])
+            .stdin(Stdio::null())
+            .output()
+            .expect("`script` of util-linux");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    });
+}
+
+/// The run of a tool that ends as `end` says, and what stands in the tool's own file.
+fn ends(end: &str, code: i32) -> (String, String) {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let output = person.frob(["build", "--spans", "1", "--end", end]);
+    assert_eq!(output.status.code(), Some(code), "{end}");
+    assert!(output.stderr.is_empty(), "{end}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(person.flush(), "{end}");
+    let mine = std::fs::read_to_string(person.home().join("mine")).unwrap_or_default();
+    (only_tree(&receiver), mine)
+}
+
+#[test]
+fn a_forked_child_neither_writes_nor_ends_the_run_of_its_parent() {
+    let root = "frob process.executable.name=frob process.exit.code=0 frob.command=build\n";
+    let step = "  step frob.number=0 frob.color=auto\n    inner frob.number=0\n";
+    assert_eq!(ends("fork", 0).0, format!("{root}{step}{step}"));
+    assert_eq!(ends("fork-exit", 0).0, format!("{root}{step}"));
+}
+
+#[test]
+fn a_tool_that_closes_or_replaces_all_descriptors_finds_nothing_of_ours_in_its_files() {
+    let (tree, mine) = ends("close-all", 4);
+    assert_eq!(mine, "mine\n".repeat(4));
+    // What was written before lies on disk, and nobody wrote any more: the run was cut off.
+    assert!(tree.contains("error.type=cut_off") && tree.matches("step").count() == 1, "{tree}");
+    let (tree, mine) = ends("replace-all", 4);
+    assert_eq!(mine, "mine\n");
+    assert!(tree.contains("error.type=cut_off") && tree.matches("step").count() == 1, "{tree}");
+}
+
+#[test]
+fn a_daemon_is_reported_as_the_command_that_started_it() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let held = person.home().join("held");
+    std::fs::write(&held, "").expect("a file");
+    assert_eq!(person.frob(["build", "--spans", "1", "--end", "daemon"]).status.code(), Some(0));
+    let tree = only_tree(&receiver);
+    assert!(tree.contains("process.exit.code=0") && tree.matches("step").count() == 1, "{tree}");
+    std::fs::remove_file(held).expect("it is there");
+    let mine = person.home().join("mine");
+    eventually("the daemon ends", || {
+        std::fs::read_to_string(&mine).is_ok_and(|text| text.ends_with("too\n"))
+    });
+    assert_eq!(std::fs::read_to_string(mine).expect("its file"), "mine\nmine too\n");
+    assert!(person.flush() && person.waiting().is_empty());
+    assert_eq!(receiver.spans().len(), 3);
+}
+
+#[test]
+fn a_run_whose_process_died_is_recovered_while_its_forked_child_lives() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let held = person.home().join("held");
+    std::fs::write(&held, "").expect("a file");
+    assert_eq!(person.frob(["build", "--spans", "1", "--end", "killed-with-child"]).status.code(), None);
+    assert!(person.flush());
+    assert!(only_tree(&receiver).contains("error.type=cut_off"));
+    std::fs::remove_file(held).expect("it is there");
+}

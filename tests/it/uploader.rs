@@ -1,0 +1,148 @@
+//! The uploader always ends, is alone, is small, and one run that is refused for ever holds up no other.
+
+use std::time::{Duration, Instant};
+
+use tool_telemetry::receiver::{Answer, Receiver, Request, Value};
+
+use crate::person::{PATIENCE, Person, eventually};
+
+/// Whether a request carries a run with a step of this number.
+fn has_step(request: &Request, number: i64) -> bool {
+    let wanted = Value::Int(number);
+    request.spans().iter().any(|span| span.attribute("frob.number") == Some(&wanted))
+}
+
+/// A person with so many waiting runs, of which those at `poisoned` have a second step.
+fn waiting(receiver: &Receiver, runs: usize, poisoned: &[usize]) -> Person {
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
+    for run in 0..runs {
+        let spans = if poisoned.contains(&run) { "2" } else { "1" };
+        assert!(person.frob(["build", "--spans", spans]).status.success());
+    }
+    assert_eq!(person.waiting().len(), runs);
+    person
+}
+
+#[test]
+fn a_poisoned_run_is_found_by_halving_and_the_others_are_delivered_by_the_same_uploader() {
+    for (runs, poisoned, most_requests) in [
+        // 1 + 2 log2(n)
+        (128, &[77_usize][..], 15),
+        (128, &[0][..], 15),
+        (128, &[127][..], 15),
+        (64, &[3, 30, 31][..], 31),
+        (1, &[0][..], 1),
+    ] {
+        let receiver = Receiver::builder()
+            .answer_with(|request| if has_step(request, 1) { Answer::status(400) } else { Answer::Ok })
+            .start()
+            .expect("a receiver");
+        let person = waiting(&receiver, runs, poisoned);
+        assert!(person.flush(), "{poisoned:?} of {runs}");
+        let requests = receiver.requests().len();
+        assert!(requests <= most_requests, "{poisoned:?} of {runs}: {requests} requests");
+        assert_eq!(receiver.traces().len(), runs - poisoned.len());
+        assert_eq!(receiver.doubles(), 0);
+        assert_eq!(person.count("delivered") as usize, runs - poisoned.len());
+        assert_eq!(person.dropped("refused") as usize, poisoned.len());
+        assert_eq!(person.count("pending"), 0);
+    }
+}
+
+#[test]
+fn a_server_that_refuses_everything_gets_few_requests_and_all_is_counted() {
+    let receiver = Receiver::builder().always(Answer::status(400)).start().expect("a receiver");
+    let person = waiting(&receiver, 64, &[]);
+    assert!(person.flush(), "nothing deliverable is left");
+    assert_eq!((person.dropped("refused"), person.count("pending")), (64, 0));
+    assert!(receiver.requests().len() <= 64, "{}", receiver.requests().len());
+}
+
+#[test]
+fn a_request_that_is_too_large_for_the_server_is_halved_until_it_fits() {
+    let receiver = Receiver::builder()
+        .answer_with(|request| if request.spans().len() > 20 { Answer::status(413) } else { Answer::Ok })
+        .start()
+        .expect("a receiver");
+    let person = waiting(&receiver, 40, &[]);
+    assert!(person.flush());
+    assert_eq!((person.count("delivered"), person.dropped("refused")), (40, 0));
+}
+
+#[test]
+fn an_uploader_ends_within_its_life_whatever_it_waits_for() {
+    for answer in [Answer::Hang, Answer::Drip] {
+        for protocol in ["http/protobuf", "grpc"] {
+            let receiver = Receiver::builder().answers([answer.clone()]).start().expect("a receiver");
+            let endpoint =
+                if protocol == "grpc" { receiver.grpc_endpoint() } else { receiver.http_endpoint() };
+            let person = Person::sending_to(&endpoint)
+                .whose_tool_has("FROB_UPLOADER_LIFE_MS", "600")
+                .with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+                .with("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000");
+            assert!(person.frob(["build"]).status.success());
+            receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("a request");
+            let asked = Instant::now();
+            eventually("it has ended", || person.uploaders().is_empty());
+            assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+            // Nothing was lost, and the next one works at once.
+            assert!(person.flush(), "{answer:?} {protocol}");
+            assert_eq!((person.count("delivered"), person.count("pending")), (1, 0));
+        }
+    }
+}
+
+#[test]
+fn a_thousand_runs_against_a_server_that_never_answers_start_one_uploader_after_the_other_and_few() {
+    let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint()).with("OTEL_EXPORTER_OTLP_TIMEOUT", "500");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..250 {
+                    assert!(person.frob(["build", "--spans", "0"]).status.success());
+                    assert!(person.uploaders().len() <= 4, "one at work, and others that find the lock held");
+                }
+            });
+        }
+    });
+    eventually("no process is left", || person.uploaders().is_empty());
+    assert!(receiver.connections() <= 8, "{} uploaders sent", receiver.connections());
+    assert_eq!(receiver.peak_requests(), 1, "one at a time");
+    let counted = person.count("pending") + person.dropped("limit_runs");
+    assert_eq!(counted, 1_000, "{}", person.status());
+}
+
+/// The most memory that a process had so far, in KiB.
+fn peak_memory(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
+}
+
+#[test]
+fn an_uploader_stays_small_with_a_hundred_thousand_spans_pending() {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person =
+        Person::sending_to(&endpoint).whose_tool_has("FROB_LIMIT_BYTES", "1000000000").backing_off(&endpoint);
+    let mut spans = 0;
+    while spans < 100_000 {
+        // A step and its part; 1 MiB is a run file's end.
+        assert!(person.frob(["build", "--spans", "500"]).status.success());
+        spans += 1_000;
+    }
+    let mut flush = person.frob_command(["telemetry", "flush"]).spawn().expect("it starts");
+    let mut peak = 0;
+    while flush.try_wait().expect("a child").is_none() {
+        peak = person.uploaders().into_iter().filter_map(peak_memory).fold(peak, u64::max);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(
+        receiver.spans().len() as u64,
+        spans + person.count("delivered"),
+        "each run has a span of its own"
+    );
+    println!("{spans} spans, at most {peak} KiB");
+    assert!(peak > 0 && peak < 32 << 10, "{peak} KiB");
+}
