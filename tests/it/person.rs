@@ -18,7 +18,7 @@ pub const NOBODY: &str = "http://127.0.0.1:9";
 pub fn example(name: &str) -> PathBuf {
     let mut folder = std::env::current_exe().expect("the test's own path");
     folder.pop();
-    if folder.ends_with("deps") {
+    if folder.ends_with("deps") || folder.ends_with("examples") {
         folder.pop();
     }
     let program = folder.join("examples").join(name);
@@ -43,6 +43,33 @@ impl Person {
         let person = Self::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
         person.frob(["telemetry", "on"]);
         person
+    }
+
+    /// What the tool's author wrote into its source: unlike a variable it is there for the uploader too.
+    pub fn whose_tool_has(self, name: &str, value: &str) -> Self {
+        let file = self.home().join("frob.settings");
+        let mut settings = std::fs::read_to_string(&file).unwrap_or_default();
+        settings.push_str(&format!("{name}={value}\n"));
+        std::fs::write(file, settings).expect("the settings are written");
+        self
+    }
+
+    /// The folder of one destination's spool.
+    pub fn spool(&self, endpoint: &str) -> PathBuf {
+        let folder = endpoint.replace("://", "-").replace(':', "-");
+        self.home().join(".local/state/frob/telemetry").join(folder)
+    }
+
+    /// An uploader for one destination, as a command would start it, not yet started. `purpose` is `detached`,
+    /// `awaited` or `flush`.
+    pub fn uploader(&self, program: impl AsRef<OsStr>, endpoint: &str, purpose: &str) -> Command {
+        let spool = self.spool(endpoint);
+        let mut command = self.command(program);
+        command
+            .env("TOOL_TELEMETRY_UPLOADER", spool.file_name().expect("a name"))
+            .env("TOOL_TELEMETRY_UPLOADER_PURPOSE", purpose)
+            .env("TOOL_TELEMETRY_OTLP_ENDPOINT", format!("{endpoint}/v1/traces"));
+        command
     }
 
     /// Sets a variable in everything that the person runs.
