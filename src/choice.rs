@@ -122,6 +122,17 @@ pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
+/// There is something under the name, and it is nothing that we could have put there: a link, a folder, a FIFO, or
+/// somebody else's file.
+pub(crate) fn is_foreign(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let is_link = error.raw_os_error() == Some(libc::ELOOP);
+    #[cfg(not(unix))]
+    let is_link = false;
+    // Our own refusal has no code of the system's, whose own refusal may pass.
+    is_link || (error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -92,8 +92,10 @@ impl Telemetry {
             return Err(Error::off(Reason::NoDestination.to_string()));
         };
         let spool = SpoolDir::new(&places.state_home, self.settings().name, &destination.folder());
-        if spool.check().is_err() {
-            return Ok(Flushed::NothingLeft);
+        match spool.check() {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Flushed::NothingLeft),
+            Err(_) => return Ok(Flushed::StillPending),
         }
         let uploader = detach::start(environment, destination, Purpose::Flush).map_err(Error::uploader)?;
         let started = Instant::now();

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use crate::consent::Decision;
 use crate::destination::{ChosenBy, Found};
 use crate::env::Environment;
-use crate::spool::backoff::Backoff;
-use crate::spool::counters::{Counters, Outcome};
+use crate::spool::backoff::{Backoff, seconds};
+use crate::spool::census::Census;
+use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
-use crate::spool::limits;
 use crate::survey::Survey;
 use crate::telemetry::Telemetry;
 
@@ -53,6 +53,9 @@ pub struct DestinationStatus {
     pub last_failure: Option<(String, u64)>,
     /// Seconds to wait before the next try.
     pub waits: Option<u64>,
+    /// The counters' file was damaged, and counting began again: seconds since the Unix epoch. What it held lies
+    /// beside it, in `counters.damaged`.
+    pub restarted: Option<u64>,
 }
 
 impl Telemetry {
@@ -70,17 +73,24 @@ impl Telemetry {
             Found::None => (None, Vec::new()),
             Found::Unusable(why) => (None, vec![why.clone()]),
         };
-        let destinations: Vec<_> = survey
-            .places
-            .iter()
-            .flat_map(|places| {
-                SpoolDir::destinations(&places.state_home, builder.name).into_iter().map(|folder| {
-                    let spool = SpoolDir::new(&places.state_home, builder.name, &folder);
-                    DestinationStatus::of(&spool, folder)
-                })
-            })
-            .collect();
+        let mut destinations = Vec::new();
         if let Some(places) = &survey.places {
+            for folder in SpoolDir::destinations(&places.state_home, builder.name) {
+                let spool = SpoolDir::new(&places.state_home, builder.name, &folder);
+                match DestinationStatus::of(&spool, folder) {
+                    Ok(status) => {
+                        if status.restarted.is_some() {
+                            warnings.push(format!(
+                                "{} was damaged: counting began again, and what it held lies in {}",
+                                spool.counters().display(),
+                                spool.damaged_counters().display()
+                            ));
+                        }
+                        destinations.push(status);
+                    }
+                    Err(error) => warnings.push(format!("{}: {error}", spool.root().display())),
+                }
+            }
             let spool = SpoolDir::new(&places.state_home, builder.name, "maker");
             if let Err(error) = spool.check()
                 && error.kind() != std::io::ErrorKind::NotFound
@@ -93,13 +103,12 @@ impl Telemetry {
 }
 
 impl DestinationStatus {
-    fn of(spool: &SpoolDir, folder: String) -> Self {
-        let counters = Counters::look(spool);
-        let listing = limits::list(&spool.runs());
+    fn of(spool: &SpoolDir, folder: String) -> std::io::Result<Self> {
+        let Census { pending, newer, counters, is_damaged } = Census::take(spool)?;
         let now = SystemTime::now();
-        Self {
+        Ok(Self {
             folder,
-            pending: listing.runs.iter().filter(|entry| entry.bytes > 0).count() as u64,
+            pending,
             delivered: counters.of(Outcome::Delivered),
             dropped: Outcome::ALL
                 .into_iter()
@@ -109,13 +118,14 @@ impl DestinationStatus {
                 .collect(),
             rejected_spans: counters.rejected_spans,
             dropped_spans: counters.dropped_spans,
-            newer: listing.newer as u64,
+            newer,
             last_delivery: counters.last_delivery,
             last_failure: counters.last_failure,
             waits: Backoff::read(&spool.backoff())
                 .and_then(|backoff| backoff.remaining(now))
                 .map(|wait| wait.as_secs()),
-        }
+            restarted: counters.restarted.or(is_damaged.then(|| seconds(now))),
+        })
     }
 }
 

@@ -79,6 +79,14 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// The largest file that this process may write without being ended for it (`RLIMIT_FSIZE`, `ulimit -f`).
+pub(crate) fn largest_file() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live value, which the call writes.
+    let is_known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0;
+    if is_known { limit.rlim_cur as _ } else { u64::MAX }
+}
+
 /// Opens a regular file of ours for reading and, if asked, writing; creates it if asked. Follows no link and
 /// waits for no FIFO.
 pub(crate) fn open_own(path: &Path, write: bool, create: bool) -> io::Result<(File, Metadata)> {

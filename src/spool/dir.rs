@@ -59,6 +59,11 @@ impl SpoolDir {
         self.root.join("counters")
     }
 
+    /// Counters that were not as we wrote them.
+    pub(crate) fn damaged_counters(&self) -> PathBuf {
+        self.root.join("counters.damaged")
+    }
+
     pub(crate) fn backoff(&self) -> PathBuf {
         self.root.join("backoff")
     }

@@ -1,11 +1,10 @@
 //! Deleting what waits and what is kept, when the person says so.
 
-use std::fs::TryLockError;
-
 use super::counters::{Counters, Outcome};
 use super::dir::{RunState, SpoolDir};
 use super::limits;
 use super::lock::UploaderLock;
+use super::run_file::claim_dead;
 use crate::platform;
 
 /// What was deleted.
@@ -27,23 +26,15 @@ pub(crate) fn discard(spool: &SpoolDir, outcome: Outcome) -> Deleted {
         return deleted;
     }
     for entry in limits::list(&spool.runs()).runs {
-        let path = match entry.state {
-            RunState::Sealed => spool.runs().join(entry.name.sealed()),
-            RunState::Open => spool.runs().join(entry.name.open()),
-        };
+        let path = spool.runs().join(entry.file_name());
         // Held until the file is put away.
         let _dead = match entry.state {
             RunState::Sealed => None,
             RunState::Open if entry.bytes == 0 => continue,
-            RunState::Open => {
-                let Ok((file, _)) = platform::open_own(&path, true, false) else {
-                    continue;
-                };
-                match file.try_lock() {
-                    Ok(()) => Some(file),
-                    Err(TryLockError::WouldBlock | TryLockError::Error(_)) => continue,
-                }
-            }
+            RunState::Open => match claim_dead(&path) {
+                Ok(Some(claimed)) => Some(claimed),
+                Ok(None) | Err(_) => continue,
+            },
         };
         let put_away = spool.outcomes().join(outcome.file_name(entry.name));
         if std::fs::rename(&path, &put_away).is_ok() {

@@ -1,10 +1,13 @@
 //! How much may wait, and for how long. Enforced by whoever holds the uploader's lock, since listing a full
 //! spool takes longer than a command may.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::counters::Outcome;
 use super::dir::{RunName, RunState, SpoolDir};
+use super::run_file::claim_dead;
+use crate::choice::is_missing;
 
 /// The limits of one spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,8 @@ impl Default for Limits {
 /// Kept delivered runs: the last 20, for at most 7 days.
 pub(crate) const KEPT: usize = 20;
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Files of others among which a command still finds all runs: listing them takes about 2 ms.
+const STRANGERS: usize = 8192;
 
 /// A run's file in the spool.
 #[derive(Debug, Clone)]
@@ -36,6 +41,21 @@ pub(crate) struct Entry {
     pub(crate) modified: SystemTime,
 }
 
+impl Entry {
+    /// An empty file is nobody's run: its process is at its very beginning, or died there.
+    pub(crate) fn is_run(&self) -> bool {
+        self.bytes > 0 || self.state == RunState::Sealed
+    }
+
+    /// In the folder of the runs.
+    pub(crate) fn file_name(&self) -> String {
+        match self.state {
+            RunState::Open => self.name.open(),
+            RunState::Sealed => self.name.sealed(),
+        }
+    }
+}
+
 /// What a folder of the spool holds.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
@@ -43,15 +63,35 @@ pub(crate) struct Listing {
     pub(crate) runs: Vec<Entry>,
     /// Runs of a newer format, left alone.
     pub(crate) newer: usize,
+    /// The folder could not be read to its end.
+    pub(crate) is_cut: bool,
 }
 
 /// Lists the runs of a folder. Anything else in it is left alone: links, FIFOs, other names.
-pub(crate) fn list(folder: &std::path::Path) -> Listing {
+pub(crate) fn list(folder: &Path) -> Listing {
+    list_at_most(folder, usize::MAX)
+}
+
+/// Looks at no more than `most` entries, whatever they are.
+fn list_at_most(folder: &Path, most: usize) -> Listing {
     let mut listing = Listing::default();
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return listing;
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            listing.is_cut = !is_missing(&error);
+            return listing;
+        }
     };
-    for entry in entries.flatten() {
+    for (looked_at, entry) in entries.enumerate() {
+        let Ok(entry) = entry else {
+            // What the system could not tell once it will not tell at the next turn either.
+            listing.is_cut = true;
+            break;
+        };
+        if looked_at == most {
+            listing.is_cut = true;
+            break;
+        }
         let file_name = entry.file_name();
         let Some(file_name) = file_name.to_str() else {
             continue;
@@ -72,13 +112,33 @@ pub(crate) fn list(folder: &std::path::Path) -> Listing {
     listing
 }
 
-/// Drops, oldest first, what is over the limits; returns what still waits. Only sealed runs: one that is being
-/// written belongs to its process. Only for the holder of the uploader's lock.
+/// Drops, oldest first, what is over the limits; returns what still waits. A run that is being written belongs to
+/// its process and stays. Only for the holder of the uploader's lock.
 pub(crate) fn enforce(spool: &SpoolDir, limits: &Limits, now: SystemTime) -> Listing {
-    let mut listing = list(&spool.runs());
+    let listing = drop_over(spool, limits, now, list(&spool.runs()));
+    sweep(spool, now);
+    listing
+}
+
+/// The same by a command that holds the lock, while no uploader works: what it costs depends on the limits, and not
+/// on what else somebody put into the folder.
+pub(crate) fn enforce_in_passing(spool: &SpoolDir, limits: &Limits, now: SystemTime) {
+    let most = limits.runs.saturating_mul(2).saturating_add(STRANGERS);
+    drop_over(spool, limits, now, list_at_most(&spool.runs(), most));
+}
+
+fn drop_over(spool: &SpoolDir, limits: &Limits, now: SystemTime, mut listing: Listing) -> Listing {
     let mut bytes: u64 = listing.runs.iter().map(|entry| entry.bytes).sum();
-    let mut runs = listing.runs.len();
+    let mut runs = listing.runs.iter().filter(|entry| entry.is_run()).count();
     listing.runs.retain(|entry| {
+        if !entry.is_run() {
+            // Nobody's once it is too old: its process died before the first line.
+            let is_abandoned = is_older(entry.modified, now, limits.age);
+            if is_abandoned {
+                let _ = std::fs::remove_file(spool.runs().join(entry.name.open()));
+            }
+            return !is_abandoned;
+        }
         let outcome = if is_older(entry.modified, now, limits.age) {
             Outcome::LimitAge
         } else if bytes > limits.bytes {
@@ -88,22 +148,13 @@ pub(crate) fn enforce(spool: &SpoolDir, limits: &Limits, now: SystemTime) -> Lis
         } else {
             return true;
         };
-        if entry.state == RunState::Open {
-            // Nobody's once it is too old and empty: its process died before the first line.
-            let abandoned = entry.bytes == 0 && outcome == Outcome::LimitAge;
-            if abandoned {
-                let _ = std::fs::remove_file(spool.runs().join(entry.name.open()));
-            }
-            return !abandoned;
-        }
-        let put_away = settle(spool, entry.name, outcome);
-        if put_away {
+        let is_put_away = settle(spool, entry, outcome);
+        if is_put_away {
             bytes -= entry.bytes;
             runs -= 1;
         }
-        !put_away
+        !is_put_away
     });
-    sweep(spool, now);
     listing
 }
 
@@ -113,9 +164,18 @@ fn is_older(time: SystemTime, now: SystemTime, age: Duration) -> bool {
     distance > age
 }
 
-/// Tells a sealed run's outcome by a rename.
-pub(crate) fn settle(spool: &SpoolDir, run: RunName, outcome: Outcome) -> bool {
-    std::fs::rename(spool.runs().join(run.sealed()), spool.outcomes().join(outcome.file_name(run))).is_ok()
+/// Tells a run's outcome by a rename, unless its process lives.
+fn settle(spool: &SpoolDir, entry: &Entry, outcome: Outcome) -> bool {
+    let path = spool.runs().join(entry.file_name());
+    // Held until the file is put away. A tool whose every run is killed seals none, and is limited like the others.
+    let _dead = match entry.state {
+        RunState::Sealed => None,
+        RunState::Open => match claim_dead(&path) {
+            Ok(Some(claimed)) => Some(claimed),
+            Ok(None) | Err(_) => return false,
+        },
+    };
+    std::fs::rename(path, spool.outcomes().join(outcome.file_name(entry.name))).is_ok()
 }
 
 /// Deletes what is kept longer than promised, and temporary files that a killed process left.
@@ -142,5 +202,81 @@ fn sweep(spool: &SpoolDir, now: SystemTime) {
         if is_temporary && is_left {
             let _ = std::fs::remove_file(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::counters::Counters;
+    use crate::spool::run_file::RunFile;
+
+    fn spool() -> (tempfile::TempDir, SpoolDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = SpoolDir::new(folder.path(), "tool", "maker");
+        spool.create().unwrap();
+        (folder, spool)
+    }
+
+    fn put(spool: &SpoolDir, name: String, content: &str, age: Duration) {
+        let path = spool.runs().join(name);
+        std::fs::write(&path, content).unwrap();
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn empty_files_of_dead_processes_do_not_fill_the_quota() {
+        let (_folder, spool) = spool();
+        for random in 0..50 {
+            put(&spool, RunName::new(random).open(), "", MINUTE);
+        }
+        put(&spool, RunName::new(99).sealed(), "run", MINUTE * 2);
+        let limits = Limits { runs: 10, ..Limits::default() };
+        let left = enforce(&spool, &limits, SystemTime::now());
+        assert_eq!(left.runs.iter().filter(|entry| entry.is_run()).count(), 1);
+        // And they go when they are too old.
+        let later = SystemTime::now() + limits.age;
+        assert_eq!(enforce(&spool, &limits, later).runs.len(), 0);
+        assert_eq!(Counters::look(&spool).unwrap().0.of(Outcome::LimitAge), 1);
+    }
+
+    #[test]
+    fn the_oldest_go_first_also_those_of_dead_processes_but_never_one_that_is_being_written() {
+        let (_folder, spool) = spool();
+        let mut living = RunFile::create(&spool, RunName::new(1)).unwrap();
+        living.append(b"the oldest\n").unwrap();
+        put(&spool, RunName::new(2).open(), "dead", MINUTE * 3);
+        put(&spool, RunName::new(3).sealed(), "old", MINUTE * 2);
+        put(&spool, RunName::new(4).sealed(), "new", MINUTE);
+        std::fs::File::options()
+            .append(true)
+            .open(spool.runs().join(RunName::new(1).open()))
+            .unwrap()
+            .set_modified(SystemTime::now() - MINUTE * 4)
+            .unwrap();
+        enforce_in_passing(&spool, &Limits { runs: 2, ..Limits::default() }, SystemTime::now());
+        let left: Vec<u128> = list(&spool.runs()).runs.iter().map(|entry| entry.name.random).collect();
+        assert_eq!(left, [1, 4]);
+        assert_eq!(Counters::look(&spool).unwrap().0.of(Outcome::LimitRuns), 2);
+    }
+
+    #[test]
+    fn a_command_looks_at_a_bounded_number_of_strange_files() {
+        let (_folder, spool) = spool();
+        for number in 0..200 {
+            put(&spool, format!("notes-{number}"), "", MINUTE);
+        }
+        assert!(list_at_most(&spool.runs(), 100).is_cut);
+        assert!(!list_at_most(&spool.runs(), 200).is_cut);
+    }
+
+    #[test]
+    fn a_time_in_the_future_is_as_old_as_one_in_the_past() {
+        let (now, age) = (SystemTime::now(), MINUTE);
+        assert!(is_older(now - MINUTE * 2, now, age) && is_older(now + MINUTE * 2, now, age));
+        assert!(!is_older(now - MINUTE / 2, now, age) && !is_older(now + MINUTE / 2, now, age));
     }
 }

@@ -7,6 +7,7 @@
 //!     outcomes/run1-<random>.<outcome>   what became of it, not counted yet
 //!     sent/run1-<random>.jsonl      the last delivered runs, kept for `telemetry show`
 //!     counters                      what became of all the others
+//!     counters.damaged              counters that were not as we wrote them; counting began again
 //!     backoff                       not before when to try again
 //!     uploader.lock                 held by the one uploader at work; never deleted
 //! ```
@@ -14,6 +15,7 @@
 //! Each step is a rename, so a kill between two steps neither counts a run twice nor loses it.
 
 pub(crate) mod backoff;
+pub(crate) mod census;
 pub(crate) mod counters;
 pub(crate) mod dir;
 pub(crate) mod discard;

@@ -20,6 +20,8 @@ pub(crate) struct RecordedRun {
     pub(crate) left_out: u64,
     /// Bytes of whole lines; a torn last line lies behind.
     pub(crate) whole: usize,
+    /// Whether there is an empty line, which a recovery leaves in the place of a torn one.
+    pub(crate) was_torn: bool,
 }
 
 impl RecordedRun {
@@ -46,7 +48,12 @@ pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &st
     let mut reader = Reader { data_points, tool, left_out: u64::from(whole < bytes.len()) };
     let mut run: Option<(String, Span)> = None;
     let mut spans: Vec<Span> = Vec::new();
-    for line in bytes[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    let mut was_torn = false;
+    for line in bytes[..whole.saturating_sub(1)].split(|byte| *byte == b'\n') {
+        if line.iter().all(|byte| *byte == b' ') {
+            was_torn |= whole > 0;
+            continue;
+        }
         let Some((version, span)) = reader.line(line) else {
             reader.left_out += 1;
             continue;
@@ -75,7 +82,7 @@ pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &st
         span.parent = known.or(Some(Parent { span_id: run.span_id, remote: false }));
     }
     spans.insert(0, run);
-    Some(RecordedRun { version, spans, left_out, whole })
+    Some(RecordedRun { version, spans, left_out, whole, was_torn })
 }
 
 struct Reader<'a> {

@@ -2,19 +2,25 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, SystemTime};
 
 use super::counters::Outcome;
 use super::dir::{RunName, SpoolDir};
 use super::lock::has_no_locks;
+use crate::choice::is_missing;
 use crate::platform::{self, FileIdentity};
 
 /// A run file grows to 1 MiB; what comes after is counted, not written.
 pub(crate) const LARGEST_RUN: u64 = 1 << 20;
 /// Kept free below [`LARGEST_RUN`] for the run's own last line.
 pub(crate) const ROOM_FOR_THE_END: u64 = 4096;
+
+/// Where the file system has no locks it cannot be seen who writes: a run counts as dead when nothing came for so
+/// long.
+const SILENCE: Duration = Duration::from_secs(60 * 60);
 
 /// The run file that this process writes.
 #[derive(Debug)]
@@ -55,6 +61,10 @@ extern "C" fn close_in_child() {
 impl RunFile {
     /// Creates the file and locks it, before the first byte. Creates the folders when they are missing.
     pub(crate) fn create(spool: &SpoolDir, name: RunName) -> io::Result<Self> {
+        // A write beyond the process's limit on file sizes ends it with SIGXFSZ (`ulimit -f`): none is begun.
+        if platform::largest_file() < LARGEST_RUN {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         let path = spool.runs().join(name.open());
         let file = match spool.check().and_then(|()| platform::create_private(&path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -63,15 +73,18 @@ impl RunFile {
             }
             other => other?,
         };
-        let identity = file.metadata().map(|metadata| platform::file_identity(&metadata))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(error)) if has_no_locks(&error) => {}
+        let identified = file.metadata().map(|metadata| platform::file_identity(&metadata));
+        let locked = match file.try_lock() {
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(()),
+            locked => locked.map_err(io::Error::from),
+        };
+        let identity = match locked.and(identified) {
+            Ok(identity) => identity,
             Err(error) => {
                 let _ = std::fs::remove_file(&path);
-                return Err(error.into());
+                return Err(error);
             }
-        }
+        };
         close_in_children(&file);
         Ok(Self {
             file: Some(file),
@@ -115,15 +128,71 @@ impl RunFile {
     /// Gives the run up: its outcome is told by a rename, and nothing of it stays.
     pub(crate) fn give_up(self, outcome: Outcome) {
         let Some(file) = self.ours() else { return };
-        if self.written == 0 {
-            let _ = std::fs::remove_file(&self.path);
-        } else {
-            // In this order: a kill in between leaves a run that is counted, only not yet empty.
-            let put_away = self.spool.outcomes().join(outcome.file_name(self.name));
-            if std::fs::rename(&self.path, put_away).is_ok() {
+        // In this order: a kill in between leaves a run that is counted, only not yet empty.
+        let put_away = self.spool.outcomes().join(outcome.file_name(self.name));
+        let mut told = std::fs::rename(&self.path, &put_away);
+        if told.is_err() && self.is_named() {
+            // The folder of the outcomes is gone?
+            told = self.spool.create().and_then(|()| std::fs::rename(&self.path, &put_away));
+        }
+        match told {
+            Ok(()) => {
                 let _ = file.set_len(0);
             }
+            // No whole line was written, so this is no run that anyone could miss.
+            Err(_) if self.written == 0 => {
+                let _ = std::fs::remove_file(&self.path);
+            }
+            // The person's word goes before the count: nothing of the run may stay.
+            Err(_) if outcome == Outcome::OptedOut => {
+                let _ = file.set_len(0);
+                let _ = std::fs::remove_file(&self.path);
+            }
+            // It stays as it is, and is recovered when the disk is well again.
+            Err(_) => {}
         }
+    }
+
+    /// Whether the path still leads to this file.
+    fn is_named(&self) -> bool {
+        std::fs::symlink_metadata(&self.path)
+            .is_ok_and(|named| platform::file_identity(&named) == self.identity)
+    }
+}
+
+/// Opens and locks the file of a run whose process died. Nothing if the process lives, or the file is not there any
+/// more.
+///
+/// # Errors
+///
+/// It cannot be said whether the process lives.
+pub(crate) fn claim_dead(path: &Path) -> io::Result<Option<File>> {
+    let (file, metadata) = match platform::open_own(path, true, false) {
+        Ok(opened) => opened,
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) if has_no_locks(&error) => {
+            let (now, modified) = (SystemTime::now(), metadata.modified()?);
+            // As far ahead is as old as as far back: the clock has jumped.
+            let silent = now.duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
+            if silent < SILENCE {
+                return Ok(None);
+            }
+        }
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // Sealed by its process between the listing and our lock?
+    match std::fs::symlink_metadata(path) {
+        Ok(named) => {
+            let is_same = platform::file_identity(&named) == platform::file_identity(&metadata);
+            Ok(is_same.then_some(file))
+        }
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -150,4 +219,76 @@ fn close_in_children(file: &File) {
     #[cfg(not(unix))]
     let _ = file;
     HOOK.call_once(|| platform::at_fork_in_child(close_in_child));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::counters::Counters;
+
+    fn spool() -> (tempfile::TempDir, SpoolDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = SpoolDir::new(folder.path(), "tool", "maker");
+        (folder, spool)
+    }
+
+    fn count(spool: &SpoolDir, outcome: Outcome) -> u64 {
+        Counters::look(spool).unwrap().0.of(outcome)
+    }
+
+    #[test]
+    fn only_the_file_of_a_dead_process_can_be_claimed() {
+        let (_folder, spool) = spool();
+        let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
+        file.append(b"line\n").unwrap();
+        let path = spool.runs().join(RunName::new(1).open());
+        assert!(claim_dead(&path).unwrap().is_none());
+        drop(file);
+        assert!(claim_dead(&path).unwrap().is_some());
+        std::fs::remove_file(&path).unwrap();
+        assert!(claim_dead(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_run_that_is_given_up_is_counted_also_when_the_outcomes_have_no_folder() {
+        let (_folder, spool) = spool();
+        let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
+        file.append(b"line\n").unwrap();
+        std::fs::remove_dir(spool.outcomes()).unwrap();
+        file.give_up(Outcome::Disk);
+        assert_eq!(count(&spool, Outcome::Disk), 1);
+        let left = std::fs::metadata(spool.outcomes().join(Outcome::Disk.file_name(RunName::new(1))));
+        assert_eq!(left.unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_run_of_which_nothing_could_be_written_is_counted() {
+        let (_folder, spool) = spool();
+        RunFile::create(&spool, RunName::new(1)).unwrap().give_up(Outcome::Disk);
+        assert_eq!(count(&spool, Outcome::Disk), 1);
+        assert_eq!(std::fs::read_dir(spool.runs()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_counted_stays_unless_the_person_said_off() {
+        for (outcome, stays) in [(Outcome::Disk, 1), (Outcome::OptedOut, 0)] {
+            let (_folder, spool) = spool();
+            let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
+            file.append(b"line\n").unwrap();
+            std::fs::remove_dir(spool.outcomes()).unwrap();
+            std::fs::write(spool.outcomes(), "no folder").unwrap();
+            file.give_up(outcome);
+            assert_eq!(std::fs::read_dir(spool.runs()).unwrap().count(), stays, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_deleted_spool_is_not_made_again_by_a_run_that_is_given_up() {
+        let (_folder, spool) = spool();
+        let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
+        file.append(b"line\n").unwrap();
+        std::fs::remove_dir_all(spool.root()).unwrap();
+        file.give_up(Outcome::Disk);
+        assert!(!spool.root().exists());
+    }
 }

@@ -102,7 +102,7 @@ impl Telemetry {
             }
             if let Some(recording) = self.recording {
                 recording.announce();
-                recording.run.begin(name);
+                recording.begin(name);
             }
         }
         #[cfg(not(feature = "spool"))]

@@ -173,6 +173,15 @@ impl Recording {
         }
     }
 
+    /// The command begins.
+    pub(crate) fn begin(&self, command: &str) {
+        let is_one_in_64 = self.run.begin(command);
+        // A tool whose every run is killed never comes to an end that looks at the limits.
+        if let Some(kept) = self.kept.as_ref().filter(|_| is_one_in_64) {
+            super::uploading::enforce_limits(&self.builder, &kept.spool);
+        }
+    }
+
     /// Whether the person turned telemetry off while the run went on.
     fn may_keep(&self) -> bool {
         let Some(kept) = &self.kept else { return false };

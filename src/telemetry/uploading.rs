@@ -61,9 +61,9 @@ pub(super) fn after_seal(
 }
 
 /// While nothing can be sent nobody holds the lock for long, and the limits must hold all the same.
-fn enforce_limits(builder: &Builder, spool: &SpoolDir) {
+pub(super) fn enforce_limits(builder: &Builder, spool: &SpoolDir) {
     if let Ok(Some(_lock)) = UploaderLock::try_take(&spool.lock()) {
-        limits::enforce(spool, &builder.limits, SystemTime::now());
+        limits::enforce_in_passing(spool, &builder.limits, SystemTime::now());
         let _ = Counters::fold(spool, |_| {});
     }
 }
@@ -101,8 +101,10 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
         return STILL_PENDING;
     }
     let spool = SpoolDir::new(&places.state_home, builder.name, &destination.folder());
-    if spool.check().is_err() {
-        return 0;
+    match spool.check() {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return 0,
+        Err(_) => return STILL_PENDING,
     }
     let may_send = || Survey::take(builder, Environment::process()).decision.on;
     let uploader = Uploader {

@@ -47,6 +47,8 @@ pub(crate) enum FailureKind {
     TooLarge,
     /// The settings of the destination cannot be used: an endpoint, a header, a certificate file.
     Settings,
+    /// What became of a request cannot be written down, so none is sent.
+    Disk,
 }
 
 impl std::fmt::Display for FailureKind {
@@ -61,6 +63,7 @@ impl std::fmt::Display for FailureKind {
             FailureKind::NotOtlp => f.write_str("not otlp"),
             FailureKind::TooLarge => f.write_str("too large"),
             FailureKind::Settings => f.write_str("settings"),
+            FailureKind::Disk => f.write_str("disk"),
         }
     }
 }

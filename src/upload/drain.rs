@@ -1,12 +1,13 @@
 //! The uploader's loop: takes the lock, recovers what dead processes left, sends run after run in batches, tells
 //! each run's outcome, and ends.
 
-use std::collections::VecDeque;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::collections::{HashSet, VecDeque};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Answer, Batch, FailureKind};
 use super::detach::Purpose;
+use crate::choice::{is_foreign, is_missing};
 use crate::data_points::DataPoints;
 use crate::platform;
 use crate::span::{Ending, LineWriter, Span, Tool};
@@ -14,9 +15,9 @@ use crate::spool::backoff::Backoff;
 use crate::spool::counters::{Counters, Outcome, note_delivery, note_failure};
 use crate::spool::dir::{RunName, RunState, SpoolDir};
 use crate::spool::limits::{self, Entry, Limits};
-use crate::spool::lock::{UploaderLock, has_no_locks};
+use crate::spool::lock::UploaderLock;
 use crate::spool::read::{RecordedRun, read_run};
-use crate::spool::run_file::LARGEST_RUN;
+use crate::spool::run_file::{LARGEST_RUN, claim_dead};
 
 /// Runs in one request.
 const MOST_RUNS: usize = 512;
@@ -30,6 +31,8 @@ const LINGER: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How long an uploader tries for the lock: another process's look at it lasts microseconds.
 const LOCK_PATIENCE: Duration = Duration::from_millis(100);
+/// How often an uploader that could not write its backoff tries again.
+const WRITE_EVERY: Duration = Duration::from_millis(250);
 
 /// Sends one batch somewhere.
 pub(crate) trait Deliver {
@@ -65,16 +68,22 @@ struct Loaded {
 
 /// Why the work on a spool stops.
 enum Stop {
-    /// A wait is written to disk, or something cannot be put away.
+    /// A wait is written to disk, or nothing can be seen or told.
     Later,
+    /// This wait could not be written.
+    Unwritten(Backoff),
     /// The person or the policy turned it off.
     Forbidden,
 }
+
+/// Runs that cannot be read or recovered just now: they wait for the next uploader.
+type LeftBehind = HashSet<u128>;
 
 impl Uploader<'_> {
     /// Works until nothing is left, the way is closed for a time, or another uploader holds the lock for long.
     pub(crate) fn work(&self, deliver: &mut dyn Deliver, life: Duration) -> End {
         let started = Instant::now();
+        let mut left_behind = LeftBehind::new();
         loop {
             let patience = match self.purpose {
                 Purpose::Detached => LOCK_PATIENCE,
@@ -83,15 +92,38 @@ impl Uploader<'_> {
             let Some(lock) = self.take_lock(patience) else {
                 return End::StillPending;
             };
-            let stopped = self.drain(deliver).is_err();
+            let stopped = self.drain(deliver, &lock, &mut left_behind);
+            if let Err(Stop::Unwritten(backoff)) = &stopped
+                && self.purpose == Purpose::Detached
+            {
+                self.hold(backoff, life.saturating_sub(started.elapsed()));
+            }
             drop(lock);
             // A command that found the lock held between our last look and now relies on us.
-            if stopped {
+            if stopped.is_err() {
                 return End::StillPending;
             }
-            if !self.has_sealed_runs() {
+            let listing = limits::list(&self.spool.runs());
+            let is_new = |entry: &Entry| !left_behind.contains(&entry.name.random);
+            let more = listing.runs.iter().any(|entry| entry.state == RunState::Sealed && is_new(entry));
+            if listing.is_cut || (!more && !left_behind.is_empty()) {
+                return End::StillPending;
+            }
+            if !more {
                 return End::NothingLeft;
             }
+        }
+    }
+
+    /// A wait that no file can tell is told by the lock: while it is held no command starts an uploader, or a
+    /// thousand commands on a disk that cannot be written would start a thousand.
+    fn hold(&self, backoff: &Backoff, most: Duration) {
+        let asked = Instant::now();
+        while asked.elapsed() < most
+            && backoff.remaining(SystemTime::now()).is_some()
+            && backoff.write(&self.spool.backoff()).is_err()
+        {
+            std::thread::sleep(WRITE_EVERY);
         }
     }
 
@@ -106,18 +138,23 @@ impl Uploader<'_> {
         }
     }
 
-    fn has_sealed_runs(&self) -> bool {
-        limits::list(&self.spool.runs()).runs.iter().any(|entry| entry.state == RunState::Sealed)
-    }
-
-    fn drain(&self, deliver: &mut dyn Deliver) -> Result<(), Stop> {
+    fn drain(
+        &self,
+        deliver: &mut dyn Deliver,
+        lock: &UploaderLock,
+        left_behind: &mut LeftBehind,
+    ) -> Result<(), Stop> {
+        // Where outcomes cannot be told nothing is sent, or it would be sent again and again.
+        if self.spool.create().is_err() {
+            return Err(self.back_off_from_the_disk());
+        }
         let mut idle_since: Option<Instant> = None;
         let mut looked_at = None;
         loop {
             let changed = self.last_change();
             if changed.is_none() || changed != looked_at {
                 looked_at = changed;
-                if self.drain_once(deliver)? {
+                if self.drain_once(deliver, lock, left_behind)? {
                     idle_since = None;
                     continue;
                 }
@@ -136,83 +173,107 @@ impl Uploader<'_> {
     }
 
     /// Sends everything that lies there now; says whether there was anything.
-    fn drain_once(&self, deliver: &mut dyn Deliver) -> Result<bool, Stop> {
+    fn drain_once(
+        &self,
+        deliver: &mut dyn Deliver,
+        lock: &UploaderLock,
+        left_behind: &mut LeftBehind,
+    ) -> Result<bool, Stop> {
         let listing = limits::enforce(self.spool, &self.limits, SystemTime::now());
+        if listing.is_cut {
+            return Err(Stop::Later);
+        }
         let mut waiting: VecDeque<Entry> = VecDeque::with_capacity(listing.runs.len());
-        for entry in listing.runs {
+        for mut entry in listing.runs.into_iter().filter(Entry::is_run) {
             match entry.state {
+                RunState::Sealed if left_behind.contains(&entry.name.random) => {}
                 RunState::Sealed => waiting.push_back(entry),
-                RunState::Open if entry.bytes > 0 => waiting.extend(self.recover(entry)),
-                RunState::Open => {}
+                RunState::Open => match self.recover(&mut entry) {
+                    Ok(true) => waiting.push_back(entry),
+                    Ok(false) => {}
+                    Err(_) => {
+                        left_behind.insert(entry.name.random);
+                    }
+                },
             }
         }
-        let any = !waiting.is_empty();
+        let mut any = false;
         while !waiting.is_empty() {
-            let batch = self.load(&mut waiting)?;
-            if !batch.is_empty() {
-                let mut refusals = 0;
-                let budget = 4 * batch.len().ilog2() + 8;
-                self.send(deliver, &batch, &mut refusals, budget)?;
+            let batch = self.load(&mut waiting, left_behind)?;
+            if batch.is_empty() {
+                continue;
             }
+            if !lock.is_named(&self.spool.lock()) {
+                return Err(Stop::Later);
+            }
+            any = true;
+            let mut refusals = 0;
+            let budget = 4 * batch.len().ilog2() + 8;
+            self.send(deliver, &batch, &mut refusals, budget)?;
         }
         let _ = Counters::fold(self.spool, |_| {});
         Ok(any)
     }
 
-    /// Seals the run of a process that died. Nothing if the process lives, or there is no run in the file.
-    fn recover(&self, mut entry: Entry) -> Option<Entry> {
+    /// Seals the run of a process that died. Says no if the process lives, or there is no run in the file.
+    ///
+    /// Each step can be the last one of this process and the first one of the next: what was torn is known from the
+    /// file itself until its name tells it.
+    fn recover(&self, entry: &mut Entry) -> io::Result<bool> {
         let path = self.spool.runs().join(entry.name.open());
-        let (mut file, metadata) = platform::open_own(&path, true, false).ok()?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::Error(error)) if has_no_locks(&error) => {
-                // Who writes cannot be seen here: a run counts as dead when nothing came for an hour.
-                let silent = SystemTime::now().duration_since(entry.modified).unwrap_or_default();
-                if silent < Duration::from_secs(60 * 60) {
-                    return None;
-                }
-            }
-            Err(_) => return None,
-        }
-        // Sealed by its process between our listing and our lock?
-        let named = std::fs::symlink_metadata(&path).ok()?;
-        if platform::file_identity(&named) != platform::file_identity(&metadata) {
-            return None;
-        }
+        let Some(mut file) = claim_dead(&path)? else {
+            return Ok(false);
+        };
+        let length = file.metadata()?.len();
         let mut bytes = Vec::new();
-        if metadata.len() <= LARGEST_FILE {
-            file.read_to_end(&mut bytes).ok()?;
+        if length <= LARGEST_FILE {
+            file.read_to_end(&mut bytes)?;
         }
         let Some(mut run) = read_run(&bytes, self.data_points, self.tool) else {
             let damaged = self.spool.outcomes().join(Outcome::Damaged.file_name(entry.name));
-            let _ = std::fs::rename(&path, damaged);
-            return None;
+            std::fs::rename(&path, damaged)?;
+            return Ok(false);
         };
-        if run.whole < bytes.len() {
-            // A torn line is a span that is dropped, and its name counts it.
-            entry.name.dropped_spans += 1;
-            file.set_len(run.whole as u64).ok()?;
+        let torn = bytes.len() - run.whole;
+        if torn > 0 {
+            // A line of blanks in its place says that a span was dropped, whoever reads the file next.
+            let mut blanks = vec![b' '; torn];
+            blanks[torn - 1] = b'\n';
+            file.seek(SeekFrom::Start(run.whole as u64))?;
+            file.write_all(&blanks)?;
         }
+        entry.name.dropped_spans += u32::from(torn > 0 || run.was_torn);
         if run.ending() == Ending::Running {
             run.cut_off();
             let mut line = String::new();
-            let tool = Tool { name: self.tool, version: &run.version };
-            LineWriter::new(self.data_points, tool).write(run.spans.first()?, &mut line);
-            file.seek(SeekFrom::End(0)).ok()?;
-            file.write_all(line.as_bytes()).ok()?;
+            if let Some(root) = run.spans.first() {
+                let tool = Tool { name: self.tool, version: &run.version };
+                LineWriter::new(self.data_points, tool).write(root, &mut line);
+            }
+            file.seek(SeekFrom::End(0))?;
+            if let Err(error) = file.write_all(line.as_bytes()) {
+                // A part of it would be taken for a span of the tool's.
+                let _ = file.set_len(length);
+                return Err(error);
+            }
         }
-        std::fs::rename(&path, self.spool.runs().join(entry.name.sealed())).ok()?;
-        entry.state = RunState::Sealed;
-        Some(entry)
+        match std::fs::rename(&path, self.spool.runs().join(entry.name.sealed())) {
+            Ok(()) => {
+                entry.state = RunState::Sealed;
+                Ok(true)
+            }
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads runs of one version of the tool, oldest first; those of other versions stay in the queue.
-    fn load(&self, waiting: &mut VecDeque<Entry>) -> Result<Vec<Loaded>, Stop> {
+    fn load(&self, waiting: &mut VecDeque<Entry>, left_behind: &mut LeftBehind) -> Result<Vec<Loaded>, Stop> {
         let mut batch: Vec<Loaded> = Vec::new();
         let mut others = VecDeque::new();
         let mut spans = 0;
         while let Some(entry) = waiting.pop_front() {
-            let Some(run) = self.read(&entry)? else { continue };
+            let Some(run) = self.read(&entry, left_behind)? else { continue };
             let fits = batch.is_empty() || spans + run.spans.len() <= MOST_SPANS;
             if batch.first().is_some_and(|first| first.run.version != run.version) {
                 others.push_back(entry);
@@ -233,8 +294,8 @@ impl Uploader<'_> {
         Ok(batch)
     }
 
-    /// Reads one run; one that cannot be read is put away.
-    fn read(&self, entry: &Entry) -> Result<Option<RecordedRun>, Stop> {
+    /// Reads one run. One in which there is no run is put away; one that the system cannot give now is left behind.
+    fn read(&self, entry: &Entry, left_behind: &mut LeftBehind) -> Result<Option<RecordedRun>, Stop> {
         let path = self.spool.runs().join(entry.name.sealed());
         let content = platform::open_own(&path, false, false).and_then(|(mut file, metadata)| {
             let mut bytes = Vec::with_capacity(metadata.len().min(LARGEST_FILE) as usize);
@@ -243,7 +304,16 @@ impl Uploader<'_> {
             }
             Ok(bytes)
         });
-        let run = content.ok().and_then(|bytes| read_run(&bytes, self.data_points, self.tool));
+        let run = match content {
+            Ok(bytes) => read_run(&bytes, self.data_points, self.tool),
+            // Deleted meanwhile, by `telemetry off`.
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) if is_foreign(&error) => None,
+            Err(_) => {
+                left_behind.insert(entry.name.random);
+                return Ok(None);
+            }
+        };
         if run.is_none() {
             self.put_away(entry.name, entry.name, Outcome::Damaged)?;
         }
@@ -284,16 +354,12 @@ impl Uploader<'_> {
                 let _ = Counters::fold(self.spool, note_delivery(now, left_out));
                 Ok(())
             }
-            Answer::Retry { after, kind } => {
-                self.back_off(before, after, kind, now);
-                Err(Stop::Later)
-            }
+            Answer::Retry { after, kind } => Err(self.back_off(before, after, kind, now)),
             Answer::Refused { kind } if !is_about_content(kind) => {
                 // Any other request would be refused as well: this one is dropped, as OTLP demands, and the rest
                 // waits.
                 self.settle(batch, Outcome::Refused, 0)?;
-                self.back_off(before, None, kind, now);
-                Err(Stop::Later)
+                Err(self.back_off(before, None, kind, now))
             }
             Answer::Refused { kind } => {
                 *refusals += 1;
@@ -309,31 +375,58 @@ impl Uploader<'_> {
         }
     }
 
-    /// Tells the outcome of runs.
+    /// Tells the outcome of runs: of all of them, also if it cannot be told of one, so that no more than needs be
+    /// is sent again.
     fn settle(&self, batch: &[Loaded], outcome: Outcome, rejected: u64) -> Result<(), Stop> {
+        let mut result = Ok(());
         let mut rejected = u32::try_from(rejected).unwrap_or(u32::MAX);
         for loaded in batch {
-            let rejected_spans = std::mem::take(&mut rejected);
-            self.put_away(loaded.entry.name, RunName { rejected_spans, ..loaded.entry.name }, outcome)?;
+            let told = RunName { rejected_spans: rejected, ..loaded.entry.name };
+            match self.put_away(loaded.entry.name, told, outcome) {
+                Ok(()) => rejected = 0,
+                Err(stop) => result = Err(stop),
+            }
         }
-        Ok(())
+        result
     }
 
     /// Tells one outcome. If it cannot be told the work stops, or the run would be sent again and again.
     fn put_away(&self, run: RunName, told: RunName, outcome: Outcome) -> Result<(), Stop> {
         let from = self.spool.runs().join(run.sealed());
-        match std::fs::rename(from, self.spool.outcomes().join(outcome.file_name(told))) {
-            Ok(()) => Ok(()),
-            // Deleted meanwhile, by `telemetry off`.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(_) => Err(Stop::Later),
-        }
+        let to = self.spool.outcomes().join(outcome.file_name(told));
+        let moved = std::fs::rename(&from, &to).or_else(|error| {
+            if !is_missing(&error) {
+                return Err(error);
+            }
+            match std::fs::symlink_metadata(&from) {
+                // Deleted meanwhile, by `telemetry off`.
+                Err(error) if is_missing(&error) => Ok(()),
+                // It is the folder of the outcomes that is gone.
+                _ => self.spool.create().and_then(|()| std::fs::rename(&from, &to)),
+            }
+        });
+        moved.map_err(|_| self.back_off_from_the_disk())
     }
 
-    fn back_off(&self, before: Option<Backoff>, asked: Option<Duration>, kind: FailureKind, now: SystemTime) {
+    fn back_off_from_the_disk(&self) -> Stop {
+        let before = Backoff::read(&self.spool.backoff());
+        self.back_off(before, None, FailureKind::Disk, SystemTime::now())
+    }
+
+    fn back_off(
+        &self,
+        before: Option<Backoff>,
+        asked: Option<Duration>,
+        kind: FailureKind,
+        now: SystemTime,
+    ) -> Stop {
         let backoff = Backoff::after_failure(before, asked, now, crate::ids::random_number());
-        let _ = backoff.write(&self.spool.backoff());
+        let written = backoff.write(&self.spool.backoff());
         let _ = Counters::fold(self.spool, note_failure(now, kind.to_string()));
+        match written {
+            Ok(()) => Stop::Later,
+            Err(_) => Stop::Unwritten(backoff),
+        }
     }
 }
 

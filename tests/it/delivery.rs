@@ -115,7 +115,7 @@ fn nothing_of_somebody_elses_service_goes_to_the_maker() {
     let maker = Receiver::start().expect("a receiver");
     let service = Receiver::start().expect("a receiver");
     let person = Person::new()
-        .with("FROB_MAKER", &format!("{}/v1/traces", maker.http_endpoint()))
+        .whose_tool_has("FROB_MAKER", &format!("{}/v1/traces", maker.http_endpoint()))
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &service.http_endpoint())
         .with("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer annas-token")
         .with("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-tenant=anna")

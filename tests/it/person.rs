@@ -18,7 +18,7 @@ pub(crate) const NOBODY: &str = "http://127.0.0.1:9";
 pub(crate) fn example(name: &str) -> PathBuf {
     let mut folder = std::env::current_exe().expect("the test's own path");
     folder.pop();
-    if folder.ends_with("deps") {
+    if folder.ends_with("deps") || folder.ends_with("examples") {
         folder.pop();
     }
     let program = folder.join("examples").join(name);
@@ -43,6 +43,18 @@ impl Person {
         let person = Self::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
         person.frob(["telemetry", "on"]);
         person
+    }
+
+    /// An uploader for one destination, as a command would start it, not yet started. `purpose` is `detached`,
+    /// `awaited` or `flush`.
+    pub(crate) fn uploader(&self, program: impl AsRef<OsStr>, endpoint: &str, purpose: &str) -> Command {
+        let spool = self.spool(endpoint);
+        let mut command = self.command(program);
+        command
+            .env("TOOL_TELEMETRY_UPLOADER", spool.file_name().expect("a name"))
+            .env("TOOL_TELEMETRY_UPLOADER_PURPOSE", purpose)
+            .env("TOOL_TELEMETRY_OTLP_ENDPOINT", format!("{endpoint}/v1/traces"));
+        command
     }
 
     /// Sets a variable in everything that the person runs.

@@ -1,0 +1,173 @@
+//! A hundred processes at once, a hundred runs each, and ten uploaders racing.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tool_telemetry::receiver::{Answer, Receiver};
+
+use crate::Report;
+use crate::ledger::Ledger;
+use crate::person::{Person, example};
+
+const PROCESSES: u64 = 100;
+const RUNS_OF_EACH: u64 = 100;
+const RUNS: u64 = PROCESSES * RUNS_OF_EACH;
+const UPLOADERS: usize = 10;
+/// Until everything has arrived; the server that fails at random makes uploaders wait for seconds again and again.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) fn with_a_server_that_is_well() -> Report {
+    at_once(Receiver::start().map_err(|error| error.to_string())?)
+}
+
+pub(crate) fn with_a_server_that_fails_at_random() -> Report {
+    // A small generator with a fixed seed, so that a failure can be seen again.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let receiver = Receiver::builder().answer_with(move |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        match state % 8 {
+            0 => Answer::status(503),
+            1 => Answer::Reset,
+            2 => Answer::Truncated,
+            _ => Answer::Ok,
+        }
+    });
+    at_once(receiver.start().map_err(|error| error.to_string())?)
+}
+
+fn at_once(receiver: Receiver) -> Report {
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint)
+        .whose_tool_has("FROB_LIMIT_RUNS", "1000000")
+        .whose_tool_has("FROB_LIMIT_BYTES", "10000000000");
+    let (started, failed, uploaders) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (running, recorded) = (AtomicU64::new(PROCESSES), AtomicBool::new(false));
+    let watch = Watch::default();
+    let mut counted_wrong = None;
+    std::thread::scope(|scope| {
+        for _ in 0..PROCESSES {
+            scope.spawn(|| {
+                for _ in 0..RUNS_OF_EACH {
+                    started.fetch_add(1, Ordering::SeqCst);
+                    let output = person.frob(["build", "--spans", "0"]);
+                    if !output.status.success() || output.stdout != b"working\n" || !output.stderr.is_empty()
+                    {
+                        failed.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+                if running.fetch_sub(1, Ordering::SeqCst) == 1 {
+                    recorded.store(true, Ordering::SeqCst);
+                }
+            });
+        }
+        for _ in 0..UPLOADERS {
+            scope.spawn(|| {
+                while !recorded.load(Ordering::SeqCst) {
+                    let mut uploader = person.uploader(example("frob"), &endpoint, "detached");
+                    let _ = uploader.arg("__upload-telemetry").output();
+                    uploaders.fetch_add(1, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !recorded.load(Ordering::SeqCst) {
+                watch.look(person.home());
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        // The accounts are exact at every moment, not only at the end: all runs that had ended before the look, and
+        // none that was started after it.
+        while !recorded.load(Ordering::SeqCst) {
+            let least = started.load(Ordering::SeqCst).saturating_sub(PROCESSES);
+            let ledger = Ledger::of(&person);
+            let most = started.load(Ordering::SeqCst);
+            if !(least..=most).contains(&ledger.told()) {
+                counted_wrong =
+                    Some(format!("{} is not in {least}..={most}\n{}", ledger.told(), ledger.status));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let asked = Instant::now();
+    while !person.flush() && asked.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let (started, failed) = (started.into_inner(), failed.into_inner());
+    let ledger = Ledger::of(&person);
+    let traces = receiver.traces().len() as u64;
+    let peak = receiver.peak_connections();
+    let most_seen = watch.most.into_inner();
+    let figures = format!(
+        "{started} runs started, {} delivered, {} pending, {} dropped; {traces} traces received, {} spans twice; {} \
+         uploaders started by the harness, at most {peak} connections and {most_seen} working uploaders at once, {} \
+         looks at /proc, {} requests",
+        ledger.delivered,
+        ledger.pending,
+        ledger.dropped,
+        receiver.doubles(),
+        uploaders.into_inner(),
+        watch.looks.into_inner(),
+        receiver.requests().len(),
+    );
+    let violated = [
+        (failed > 0, "a tool ended otherwise than without telemetry"),
+        (started != RUNS || ledger.told() != RUNS, "a run is not accounted for"),
+        (ledger.delivered != RUNS || traces != RUNS, "a run is missing, or was received twice"),
+        (peak > 1, "two connections at once"),
+        (most_seen > 1, "two uploaders at work at once"),
+    ];
+    if let Some(wrong) = counted_wrong {
+        return Err(format!("the accounts were not exact: {wrong}\n{figures}"));
+    }
+    match violated.into_iter().find(|(is_violated, _)| *is_violated) {
+        Some((_, what)) => Err(format!("{what}\n{figures}\n{}", ledger.status)),
+        None => Ok(figures),
+    }
+}
+
+/// Looks for uploaders of one home that are at work: those that have a socket.
+#[derive(Default)]
+struct Watch {
+    looks: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Watch {
+    fn look(&self, home: &Path) {
+        let working = || -> Vec<u32> {
+            let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+            processes
+                .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+                .filter(|process| is_working(*process, home))
+                .collect()
+        };
+        // One may have begun while we looked and another ended: only those count that work in a second look too.
+        let first = working();
+        let most = if first.len() > 1 {
+            let second = working();
+            first.iter().filter(|process| second.contains(process)).count()
+        } else {
+            first.len()
+        };
+        self.most.fetch_max(most as u64, Ordering::Relaxed);
+        self.looks.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn is_working(process: u32, home: &Path) -> bool {
+    let folder = Path::new("/proc").join(process.to_string());
+    let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
+    let has = |wanted: &str| environment.split(|byte| *byte == 0).any(|it| it.starts_with(wanted.as_bytes()));
+    if !has("TOOL_TELEMETRY_UPLOADER=") || !has(&format!("HOME={}", home.display())) {
+        return false;
+    }
+    let descriptors = std::fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
+    descriptors.into_iter().any(|descriptor| {
+        std::fs::read_link(descriptor.path())
+            .is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
+    })
+}

@@ -1,0 +1,53 @@
+//! Five thousand runs while nothing can be sent.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::Report;
+use crate::ledger::Ledger;
+use crate::person::{NOBODY, Person};
+
+const RUNS: u64 = 5_000;
+const LIMIT_RUNS: u64 = 1_000;
+const LIMIT_BYTES: u64 = 10 << 20;
+
+/// The spool stays under twice its limits, and every run is accounted for.
+pub(crate) fn while_backing_off() -> Report {
+    let person = Person::sending_to(NOBODY);
+    let spool = person.spool(NOBODY);
+    person.frob(["build"]);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let backoff = format!("until={} failures=20 asked=no\n", now.as_secs() + 3_000);
+    std::fs::write(spool.join("backoff"), backoff).map_err(|error| error.to_string())?;
+    let (started, most_runs, most_bytes) = (AtomicU64::new(1), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while started.fetch_add(1, Ordering::Relaxed) < RUNS {
+                    // Half of them are killed: a tool that is always killed must not fill the disk either.
+                    let number = started.load(Ordering::Relaxed);
+                    let end = if number % 2 == 0 { "signal=KILL" } else { "return=0" };
+                    person.frob(["build", "--spans", "2", "--end", end]);
+                    if number.is_multiple_of(50) {
+                        let sizes = person.waiting().into_iter().filter_map(|path| path.metadata().ok());
+                        let (runs, bytes) =
+                            sizes.fold((0, 0), |(runs, bytes), metadata| (runs + 1, bytes + metadata.len()));
+                        most_runs.fetch_max(runs, Ordering::Relaxed);
+                        most_bytes.fetch_max(bytes, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let (most_runs, most_bytes) = (most_runs.into_inner(), most_bytes.into_inner());
+    let ledger = Ledger::of(&person);
+    if ledger.told() != RUNS {
+        return Err(format!("{RUNS} runs started, {} accounted for\n{}", ledger.told(), ledger.status));
+    }
+    if most_runs >= 2 * LIMIT_RUNS || most_bytes >= 2 * LIMIT_BYTES {
+        return Err(format!("{most_runs} runs and {most_bytes} bytes lay in the spool at once"));
+    }
+    Ok(format!(
+        "{RUNS} runs started, {} pending, {} dropped and counted; at most {most_runs} runs and {most_bytes} bytes waited",
+        ledger.pending, ledger.dropped
+    ))
+}

@@ -1,0 +1,44 @@
+//! What takes longer than a test may: every crash point, ten thousand runs at once, and limits under load.
+//!
+//! `cargo build --examples && cargo run --example soak [crash-points|concurrency|limits]...`, all of them without an
+//! argument. Each prints its figures; the first violated rule ends it with exit code 1 and the command that shows it
+//! again.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that a person runs")]
+
+mod concurrency; // a hundred processes at once, ten uploaders racing, a server that fails at random
+mod crash_points; // stopped or refused at every system call in turn
+mod ledger; // recorded = delivered + pending + dropped
+mod limits; // five thousand runs while nothing can be sent
+#[path = "../it/person.rs"]
+#[allow(dead_code, reason = "a fixture of the tests, of which this uses a part")]
+mod person; // fixture: a person with a home of their own, who runs the tool of the tests
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// What was done, or which rule was violated and how to see it again.
+type Report = Result<String, String>;
+
+fn main() -> ExitCode {
+    let parts: [(&str, fn() -> Report); 5] = [
+        ("crash-points-of-the-tool", crash_points::of_the_tool),
+        ("crash-points-of-the-uploader", crash_points::of_the_uploader),
+        ("limits", limits::while_backing_off),
+        ("concurrency", concurrency::with_a_server_that_is_well),
+        ("concurrency-with-faults", concurrency::with_a_server_that_fails_at_random),
+    ];
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let is_wanted =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.starts_with(wanted.as_str()));
+    for (name, part) in parts.into_iter().filter(|(name, _)| is_wanted(name)) {
+        let started = Instant::now();
+        match part() {
+            Ok(figures) => println!("{name}: {figures} ({:.0} s)", started.elapsed().as_secs_f64()),
+            Err(violated) => {
+                eprintln!("{name}: VIOLATED: {violated}\nagain: cargo run --example soak {name}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
