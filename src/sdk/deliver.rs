@@ -25,6 +25,11 @@ type Work = (Resource, Vec<SpanData>);
 #[derive(Clone)]
 pub(crate) struct ExporterFactory(Arc<dyn Fn(Receiver<Work>, Sender<bool>) + Send + Sync>);
 
+// A feature must not take from `Telemetry` what it has without: the closure is called in the uploader only, where no
+// panic is ever caught.
+impl std::panic::UnwindSafe for ExporterFactory {}
+impl std::panic::RefUnwindSafe for ExporterFactory {}
+
 impl fmt::Debug for ExporterFactory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ExporterFactory(..)")
