@@ -87,7 +87,7 @@ fn serve(mut exporter: impl SpanExporter, work: &Receiver<Work>, answers: &Sende
 pub(crate) struct ToExporter {
     /// Nothing once an answer did not come: a late one would be taken for the next batch's.
     channels: Option<(Sender<Work>, Receiver<bool>)>,
-    patience: Duration,
+    pub(super) patience: Duration,
 }
 
 impl ToExporter {

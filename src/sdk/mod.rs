@@ -30,6 +30,8 @@ mod approved;
 mod deliver;
 mod filter;
 mod spool;
+#[cfg(all(test, feature = "http", feature = "grpc"))]
+mod tests;
 
 pub(crate) use deliver::{ExporterFactory, ToExporter};
 pub use filter::AllowlistExporter;
