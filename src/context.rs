@@ -103,6 +103,12 @@ mod tests {
     }
 
     #[test]
+    fn without_a_run_a_child_gets_nothing() {
+        let telemetry = crate::Telemetry::builder("no such name", "1.0.0").start();
+        assert_eq!(telemetry.child_environment().count(), 0);
+    }
+
+    #[test]
     fn what_a_child_gets_it_reads() {
         for (chosen_by, variable) in [(ChosenBy::Maker, env::PARENT), (ChosenBy::Operator, env::TRACEPARENT)]
         {

@@ -322,7 +322,8 @@ fn the_maker_gets_other_ids_and_an_operator_the_same() {
 
 #[test]
 fn the_target_decides_and_the_first_one_counts() {
-    let cases: [(&[(&'static str, &'static str)], &'static str, bool); 9] = [
+    type Attributes = &'static [(&'static str, &'static str)];
+    let cases: [(Attributes, &'static str, bool); 9] = [
         (&[("target", TARGET)], "anything", true),
         (&[("target", "weave::resolve::deep")], "anything", true),
         (&[("target", "weave::resolver")], TARGET, false),

@@ -3,7 +3,9 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 
-use crate::person::{NOBODY, Person, example};
+use tool_telemetry::receiver::Receiver;
+
+use crate::person::{NOBODY, PATIENCE, Person, example, only_tree};
 use crate::wire::Wire;
 
 const SECRET: &[u8] = b"secret-";
@@ -126,6 +128,32 @@ fn none_is_on_disk_while_a_run_waits() {
         planted(&person, way);
         assert_disk_is_clean(&person, &["anna", "main.rs", "exception", "fafafafa", "fbfbfbfb"]);
     }
+}
+
+#[test]
+fn at_the_maker_a_child_of_ours_hangs_under_its_parent_and_nobody_else() {
+    let maker = Receiver::start().expect("a receiver");
+    let person = person(NOBODY);
+    std::fs::write(person.home().join("maker"), maker.http_endpoint() + "/v1/traces").expect("a file");
+    assert!(planted(&person, "relay").status.success());
+    maker
+        .wait_until(|maker| maker.traces().iter().any(|trace| trace.tree().contains("number=7")), PATIENCE)
+        .expect("a child");
+    maker
+        .wait_until(|maker| maker.traces().iter().any(|trace| trace.tree().contains("command=run")), PATIENCE)
+        .expect("a parent");
+    let tree = only_tree(&maker);
+    let mut lines = tree.lines();
+    assert!(
+        lines.next().is_some_and(|line| line.starts_with("planted ") && line.ends_with(".command=run")),
+        "{tree}"
+    );
+    assert!(
+        lines.next().is_some_and(|line| line.starts_with("  planted ") && line.contains(".command=other")),
+        "{tree}"
+    );
+    assert!(lines.all(|line| line.starts_with("    step")), "{tree}");
+    assert!(maker.spans().iter().all(|span| span.trace_id() != FOREIGN_TRACE), "{tree}");
 }
 
 /// Where the SDK alone would have told them: or the tests above prove nothing.

@@ -8,19 +8,19 @@ use std::time::Instant;
 use crate::person::{PATIENCE, eventually};
 
 /// A recording of all connections, one after the other.
-pub struct Wire {
+pub(crate) struct Wire {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Wire {
     /// Listens on a free port, and accepts everything.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::at("127.0.0.1:0", "200 OK")
     }
 
     /// Listens at this address, which another test run on this machine may hold for a moment.
-    pub fn at(address: &str, answer: &'static str) -> Self {
+    pub(crate) fn at(address: &str, answer: &'static str) -> Self {
         let asked = Instant::now();
         let listener = loop {
             match TcpListener::bind(address) {
@@ -41,17 +41,17 @@ impl Wire {
         Self { address, requests }
     }
 
-    pub fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// The requests so far, head and body.
-    pub fn requests(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn requests(&self) -> Vec<Vec<u8>> {
         self.requests.lock().expect("a recording").clone()
     }
 
     /// Waits for so many.
-    pub fn wait_for(&self, count: usize) -> Vec<Vec<u8>> {
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<Vec<u8>> {
         eventually("requests arrive", || self.requests().len() >= count);
         self.requests()
     }

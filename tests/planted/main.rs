@@ -1,7 +1,7 @@
 //! A tool that leaves secrets wherever a dependency or an author could: every one is a text with `secret-` in it.
 //!
 //! `planted on` turns telemetry on. `planted layer`, `planted sdk`: the two ways in. `planted wrapped` and `planted
-//! bare` print what an exporter gets with the allowlist around it and without.
+//! bare` print what an exporter gets with the allowlist around it and without. `planted relay` runs `planted layer`.
 
 #![expect(clippy::print_stdout, reason = "a command speaks to people")]
 
@@ -40,6 +40,12 @@ fn main() -> ExitCode {
         "sdk" => {
             let provider = pipeline(telemetry.span_exporter());
             return telemetry.command("secret-command", || leave_secrets(&telemetry, Some(&provider)));
+        }
+        "relay" => {
+            let own = std::env::current_exe().expect("an own path");
+            let mut child = std::process::Command::new(own);
+            child.arg("layer").envs(telemetry.child_environment());
+            return telemetry.command("run", || drop(child.output()));
         }
         "wrapped" => print(&telemetry, |exporter| pipeline(wrap(exporter))),
         "wrapped-for-operator" => {
