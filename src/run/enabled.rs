@@ -152,6 +152,12 @@ impl Run {
         self.ids.span_id_for(foreign)
     }
 
+    /// Whether this process was forked from the one whose run it is: then no lock of the run's may be asked for.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn is_a_parents(&self) -> bool {
+        fork::is_child()
+    }
+
     /// When the run began: nanoseconds since the Unix epoch.
     #[cfg(feature = "sdk")]
     pub(crate) fn started(&self) -> u64 {

@@ -39,7 +39,9 @@ impl SpoolExporter {
 
 impl SpanExporter for SpoolExporter {
     fn export(&self, batch: Vec<SpanData>) -> impl Future<Output = OTelSdkResult> + Send {
-        if let Some(run) = self.run {
+        if let Some(run) = self.run
+            && !run.is_a_parents()
+        {
             let mut ancestry = self.ancestry.lock().unwrap_or_else(PoisonError::into_inner);
             for data in &batch {
                 record(run, &mut ancestry, data);

@@ -4,8 +4,8 @@ mod answers; // what the uploader makes of each answer, and when it comes back
 mod contract; // the wire contract of `proto/`: generated code, and what requests carry beyond it
 mod delivery; // from a command to a receiver, and only to the run's own destination
 mod dotnet; // the example tool, as people run it
-mod handles; // nobody waits for the uploader, nothing reaches it, nothing of ours gets into the tool's files
 mod examples; // every example runs, and the receiver gets what it promises
+mod handles; // nobody waits for the uploader, nothing reaches it, nothing of ours gets into the tool's files
 mod layers; // beside the layer nobody notices it
 mod opt_out; // opted out means absent
 mod otlp; // fixture: spans and senders that know nothing of our own contract
