@@ -78,9 +78,13 @@ impl Allowlist {
         if self.spans == 0 || !metadata.is_span() {
             return None;
         }
-        let position = self.data_points.span(metadata.name(), metadata.target())?;
-        let approved = &self.data_points.spans[usize::from(position)];
-        (self.spans >> position & 1 == 1 && *metadata.level() <= approved.level).then_some(position)
+        let position = self.span_named(metadata.name(), metadata.target())?;
+        (*metadata.level() <= self.data_points.spans[usize::from(position)].level).then_some(position)
+    }
+
+    /// The same by name and target, at whatever level.
+    pub(crate) fn span_named(&self, name: &str, target: &str) -> Option<u8> {
+        self.data_points.span(name, target).filter(|position| self.spans >> position & 1 == 1)
     }
 
     /// Whether this data point applies.

@@ -41,6 +41,10 @@ pub const PARENT: &str = "TOOL_TELEMETRY_PARENT";
 /// Variables as Context Propagation Carriers"). Followed only to an operator's destination.
 pub const TRACEPARENT: &str = "TRACEPARENT";
 
+/// What somebody's tracing system wants to go with [`TRACEPARENT`]. Never read; emptied for a child that gets a
+/// `TRACEPARENT` of ours.
+pub const TRACESTATE: &str = "TRACESTATE";
+
 /// Any of these set to anything but `0`, `false`, `no` or `off` means that this is CI.
 pub const CI: [&str; 14] = [
     "CI",

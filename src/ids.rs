@@ -32,6 +32,19 @@ impl Ids {
         (u128::from(self.number()) << 64 | u128::from(self.number().max(1))).to_be_bytes()
     }
 
+    /// An id that stands for one of somebody else's: the same each time in this process, and it cannot be led back.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn span_id_for(&self, foreign: &(TraceId, SpanId)) -> SpanId {
+        self.keys.hash_one(foreign).max(1).to_be_bytes()
+    }
+
+    /// The same for a trace.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn trace_id_for(&self, foreign: &TraceId) -> TraceId {
+        let half = |number: u8| u128::from(self.keys.hash_one((foreign, number)));
+        (half(0) << 64 | half(1).max(1)).to_be_bytes()
+    }
+
     /// The name of a run file: neither a process id nor a time.
     pub(crate) fn file_name(&self) -> u128 {
         u128::from(self.number()) << 64 | u128::from(self.number())

@@ -304,6 +304,20 @@ impl Recorder {
     }
 }
 
+/// The nearest approved span that is entered in this thread. Nothing where spans are not kept by
+/// `tracing-subscriber`'s own registry.
+#[cfg(feature = "spool")]
+pub(crate) fn entered_span() -> Option<SpanId> {
+    use tracing_subscriber::Registry;
+
+    tracing::dispatcher::get_default(|dispatch| {
+        let current = dispatch.current_span();
+        let registry = dispatch.downcast_ref::<Registry>()?;
+        let span = registry.span(current.id()?)?;
+        span.scope().find_map(|span| span.extensions().get::<OpenSpan>().map(|open| open.0.span_id))
+    })
+}
+
 fn allowed(run: &Run, span: &Span) -> &'static [u8] {
     match span.subject {
         Subject::Approved(position) => run.allowlist.data_points.spans[usize::from(position)].data_points,

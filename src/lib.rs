@@ -89,6 +89,8 @@ mod policy;
 #[cfg(feature = "receiver")]
 pub mod receiver;
 mod run;
+#[cfg(feature = "sdk")]
+pub mod sdk;
 #[cfg(feature = "spool")]
 mod sight;
 mod span;

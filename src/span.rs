@@ -7,6 +7,7 @@
 //! lowerCamelCase, ids in hexadecimal, 64-bit integers as decimal strings, enums as integers (OTLP
 //! specification, "JSON Protobuf Encoding").
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use crate::data_points::{DataPoints, Value};
@@ -104,6 +105,19 @@ impl Span {
 
     pub(crate) fn flags(&self) -> u32 {
         if self.parent.is_some_and(|parent| parent.remote) { FLAGS_REMOTE_PARENT } else { FLAGS_LOCAL_PARENT }
+    }
+}
+
+/// Hangs spans under the run, which comes first, whose parent is not among them: it never ended, or its line was
+/// lost or dropped.
+#[cfg_attr(not(feature = "spool"), expect(dead_code))]
+pub(crate) fn adopt_orphans(spans: &mut [Span]) {
+    let Some(run) = spans.first().map(|run| run.span_id) else { return };
+    let known: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
+    for span in &mut spans[1..] {
+        if span.parent.is_none_or(|parent| parent.remote || !known.contains(&parent.span_id)) {
+            span.parent = Some(Parent { span_id: run, remote: false });
+        }
     }
 }
 

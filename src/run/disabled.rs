@@ -29,7 +29,7 @@ impl Run {
         match self.never {}
     }
 
-    pub(crate) fn span_closed(&self, _span: &Span) {
+    pub(crate) fn span_closed(&self, _span: &Span) -> bool {
         match self.never {}
     }
 }

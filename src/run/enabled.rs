@@ -11,7 +11,7 @@ use super::fork;
 use crate::allowlist::Allowlist;
 use crate::data_points::{Kind, Value};
 use crate::ids::Ids;
-use crate::span::{Ending, LineWriter, Parent, Span, SpanId, Subject, Tool, TraceId};
+use crate::span::{self, Ending, LineWriter, Parent, Span, SpanId, Subject, Tool, TraceId};
 use crate::spool::counters::Outcome;
 use crate::spool::dir::{RunName, SpoolDir};
 use crate::spool::run_file::{LARGEST_RUN, ROOM_FOR_THE_END, RunFile, WriteFault};
@@ -146,6 +146,24 @@ impl Run {
         self.ids.span_id()
     }
 
+    /// The id that stands in this run for a span of another tracer's.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn span_id_for(&self, foreign: &(TraceId, SpanId)) -> SpanId {
+        self.ids.span_id_for(foreign)
+    }
+
+    /// Whether this process was forked from the one whose run it is: then no lock of the run's may be asked for.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn is_a_parents(&self) -> bool {
+        fork::is_child()
+    }
+
+    /// When the run began: nanoseconds since the Unix epoch.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn started(&self) -> u64 {
+        self.clock.started
+    }
+
     /// Nanoseconds since the Unix epoch.
     pub(crate) fn now(&self) -> u64 {
         self.clock.now()
@@ -195,32 +213,50 @@ impl Run {
         }
     }
 
-    /// An approved span closed.
-    pub(crate) fn span_closed(&self, span: &Span) {
+    /// An approved span closed. Says whether it is recorded.
+    pub(crate) fn span_closed(&self, span: &Span) -> bool {
         if fork::is_child() {
-            return;
+            return false;
         }
         let mut recording = self.lock();
-        let full = match &recording.stage {
-            Stage::Over => return,
-            Stage::Before => {
-                // It closed before the command began: the run's own line comes first all the same.
-                self.open(&mut recording);
-                recording.push_root();
-                false
-            }
-            Stage::Unwritten => false,
-            Stage::Open(file) => {
-                file.written() + recording.buffer.len() as u64 + 2 * ROOM_FOR_THE_END > LARGEST_RUN
-            }
-        };
-        if full || recording.spans == MOST_SPANS {
+        if matches!(recording.stage, Stage::Over) {
+            return false;
+        }
+        if matches!(recording.stage, Stage::Before) {
+            // It closed before the command began: the run's own line comes first all the same.
+            self.open(&mut recording);
+            recording.push_root();
+        }
+        if recording.is_full() || recording.spans == MOST_SPANS {
             recording.dropped_spans += 1;
-            return;
+            return false;
         }
         recording.spans += 1;
         if let Some(shown) = &mut recording.shown {
             shown.push(span.clone());
+        }
+        recording.push(span);
+        if recording.spans <= WRITTEN_AT_ONCE || recording.buffer.len() >= BATCH {
+            recording.flush();
+        }
+        true
+    }
+
+    /// A span that is recorded has another parent than was known then. Where there is no room for one more line,
+    /// it stays where it is.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn span_moved(&self, span: &Span) {
+        if fork::is_child() {
+            return;
+        }
+        let mut recording = self.lock();
+        if matches!(recording.stage, Stage::Over) || recording.is_full() {
+            return;
+        }
+        if let Some(shown) = &mut recording.shown
+            && let Some(old) = shown.iter_mut().find(|old| old.span_id == span.span_id)
+        {
+            old.parent = span.parent;
         }
         recording.push(span);
         if recording.spans <= WRITTEN_AT_ONCE || recording.buffer.len() >= BATCH {
@@ -303,7 +339,11 @@ impl Run {
         recording.push_root();
         recording.flush();
         let root = recording.root.clone();
-        let shown = recording.shown.take().map(|spans| [root].into_iter().chain(spans).collect());
+        let shown = recording.shown.take().map(|spans| {
+            let mut spans: Vec<Span> = [root].into_iter().chain(spans).collect();
+            span::adopt_orphans(&mut spans);
+            spans
+        });
         let Stage::Open(file) = std::mem::replace(&mut recording.stage, Stage::Over) else {
             return Ended { sealed: None, shown };
         };
@@ -319,6 +359,16 @@ impl Run {
 }
 
 impl Recording {
+    /// Whether the file has no room for one more span.
+    fn is_full(&self) -> bool {
+        match &self.stage {
+            Stage::Open(file) => {
+                file.written() + self.buffer.len() as u64 + 2 * ROOM_FOR_THE_END > LARGEST_RUN
+            }
+            Stage::Before | Stage::Unwritten | Stage::Over => false,
+        }
+    }
+
     fn push(&mut self, span: &Span) {
         self.lines.write(span, &mut self.buffer);
     }

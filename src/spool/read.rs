@@ -1,12 +1,10 @@
 //! Reads a run file again, through the same allowlist as when it was written: whatever happened to the file,
 //! nothing that is not approved comes out of it.
 
-use std::collections::HashSet;
-
 use serde_json::Value as Json;
 
 use crate::data_points::{DataPoints, Kind, Value};
-use crate::span::{self, Ending, Parent, Span, SpanId, Subject};
+use crate::span::{self, Ending, Parent, Span, Subject};
 use crate::telemetry::is_version;
 
 /// A run as it was recorded.
@@ -75,13 +73,8 @@ pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &st
     let strays = spans.len();
     spans.retain(|span| span.trace_id == run.trace_id && span.span_id != run.span_id);
     let left_out = reader.left_out + (strays - spans.len()) as u64;
-    // A span that was open when the process ended is nowhere, and what was in it hangs under the run.
-    let ids: HashSet<SpanId> = spans.iter().map(|span| span.span_id).chain([run.span_id]).collect();
-    for span in &mut spans {
-        let known = span.parent.filter(|parent| !parent.remote && ids.contains(&parent.span_id));
-        span.parent = known.or(Some(Parent { span_id: run.span_id, remote: false }));
-    }
     spans.insert(0, run);
+    span::adopt_orphans(&mut spans);
     Some(RecordedRun { version, spans, left_out, whole, was_torn })
 }
 

@@ -23,6 +23,7 @@ pub enum InCi {
 /// | [`data_points`](Builder::data_points) | none: needed for anything to be recorded |
 /// | [`opt_out_var`](Builder::opt_out_var) | none besides `<TOOL>_TELEMETRY`, `DO_NOT_TRACK` and `OTEL_SDK_DISABLED` |
 /// | [`endpoint`](Builder::endpoint) | none: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and without it nothing is recorded |
+/// | `deliver_to` (feature `sdk`) | OTLP |
 /// | [`silence_var`](Builder::silence_var) | none |
 /// | [`opt_in`](Builder::opt_in) | off: telemetry is on after the notice was shown |
 /// | [`in_ci`](Builder::in_ci) | nothing goes to the maker |
@@ -44,6 +45,9 @@ pub struct Builder {
     pub(crate) limits: Limits,
     #[cfg(feature = "spool")]
     pub(crate) uploader_life: Duration,
+    /// What reaches the maker's endpoint, if it is not OTLP.
+    #[cfg(feature = "sdk")]
+    pub(crate) exporter: Option<crate::sdk::ExporterFactory>,
 }
 
 impl Builder {
@@ -62,6 +66,8 @@ impl Builder {
             limits: Limits::default(),
             #[cfg(feature = "spool")]
             uploader_life: super::uploading::LIFE,
+            #[cfg(feature = "sdk")]
+            exporter: None,
         }
     }
 
@@ -166,6 +172,12 @@ impl Builder {
         };
         if self.endpoint.is_some() && data_points.publisher().is_none() {
             return Err("the maker has an endpoint but the data points name no [publisher]".to_owned());
+        }
+        #[cfg(feature = "sdk")]
+        if self.exporter.is_some() && self.endpoint.is_none() {
+            return Err(
+                "an exporter is to deliver, but nobody says where to: call `.endpoint(address)`".to_owned()
+            );
         }
         Ok(())
     }

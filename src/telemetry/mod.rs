@@ -131,6 +131,50 @@ impl Telemetry {
         let _ = (key, value);
     }
 
+    /// The spool as an exporter, for a program that builds an `SdkTracerProvider` already: it stands in place of
+    /// the OTLP exporter. Use it instead of [`Telemetry::layer`], not beside it, or spans are recorded twice.
+    ///
+    /// Give it to the provider as a *simple* exporter: writing a line takes about a microsecond. A batch exporter
+    /// holds spans in memory, so the provider must be shut down before the command ends, and what it holds is lost
+    /// with a process that is killed or calls `std::process::exit`.
+    ///
+    /// ```no_run
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// use opentelemetry_sdk::trace::SdkTracerProvider;
+    ///
+    /// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+    /// let provider = SdkTracerProvider::builder()
+    ///     .with_simple_exporter(telemetry.span_exporter()) // was: .with_batch_exporter(otlp)
+    ///     .build();
+    /// ```
+    #[cfg(feature = "sdk")]
+    pub fn span_exporter(&self) -> crate::sdk::SpoolExporter {
+        crate::sdk::SpoolExporter::new(self.recording.map(|recording| &recording.run))
+    }
+
+    /// What a child process needs in its environment so that its run belongs to this one, for `.envs(…)` of
+    /// `std::process::Command` and tokio's alike. The child hangs under the approved span that is entered now, or
+    /// else under the run.
+    ///
+    /// | this run goes to | set |
+    /// | --- | --- |
+    /// | an operator's destination | `TRACEPARENT`; and `TRACESTATE` to nothing if it was set, since it belongs to the parent that is replaced, and may say anything |
+    /// | the maker | `TOOL_TELEMETRY_PARENT`, which tools that use this crate understand; a `TRACEPARENT` of somebody else's stays as it is |
+    /// | nowhere: telemetry is off, or the run is only shown | nothing; what was there stays as it is |
+    ///
+    /// ```no_run
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+    /// let child = std::process::Command::new("cargo").arg("build").envs(telemetry.child_environment()).status();
+    /// ```
+    pub fn child_environment(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+        #[cfg(feature = "spool")]
+        let variables = self.recording.map(|recording| recording.child_environment()).unwrap_or_default();
+        #[cfg(not(feature = "spool"))]
+        let variables = Vec::new();
+        variables.into_iter()
+    }
+
     /// Whether telemetry is on in this process, and what decided it.
     pub fn decision(&self) -> &Decision {
         &self.decision

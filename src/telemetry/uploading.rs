@@ -40,7 +40,7 @@ pub(super) fn after_seal(
         }
         return;
     }
-    if !crate::upload::CAN_DELIVER {
+    if !can_deliver(builder, destination) {
         return;
     }
     let environment = Environment::process();
@@ -58,6 +58,16 @@ pub(super) fn after_seal(
             }
         }
     }
+}
+
+/// Whether this program knows a way to the destination.
+fn can_deliver(builder: &Builder, destination: &Destination) -> bool {
+    #[cfg(feature = "sdk")]
+    if destination.chosen_by == crate::destination::ChosenBy::Maker && builder.exporter.is_some() {
+        return true;
+    }
+    let _ = (builder, destination);
+    crate::upload::CAN_DELIVER
 }
 
 /// While nothing can be sent nobody holds the lock for long, and the limits must hold all the same.
@@ -82,13 +92,11 @@ pub(super) fn run(builder: &Builder, environment: Environment<'_>, purpose: Purp
     exit(upload(builder, environment, purpose))
 }
 
-#[cfg(any(feature = "http", feature = "grpc"))]
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
 fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> i32 {
     use crate::destination::Found;
     use crate::survey::Survey;
     use crate::upload::drain::{End, Uploader};
-    use crate::upload::settings::Settings;
-    use crate::upload::transport::Transport;
 
     let survey = Survey::take(builder, environment);
     let (Found::Destination(destination), Some(places), Some(data_points)) =
@@ -115,14 +123,35 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
         purpose,
         may_send: &may_send,
     };
-    let mut transport = Transport::open(&Settings::of(destination));
-    match uploader.work(&mut transport, builder.uploader_life) {
+    let Some(mut way) = way_to(builder, destination) else { return STILL_PENDING };
+    match uploader.work(&mut *way, builder.uploader_life) {
         End::NothingLeft => 0,
         End::StillPending => STILL_PENDING,
     }
 }
 
-#[cfg(not(any(feature = "http", feature = "grpc")))]
+/// What reaches the destination: the author's own exporter only for the author's own endpoint.
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
+fn way_to(builder: &Builder, destination: &Destination) -> Option<Box<dyn crate::upload::drain::Deliver>> {
+    #[cfg(feature = "sdk")]
+    if destination.chosen_by == crate::destination::ChosenBy::Maker
+        && let Some(factory) = &builder.exporter
+    {
+        return Some(Box::new(crate::sdk::ToExporter::open(factory)));
+    }
+    #[cfg(any(feature = "http", feature = "grpc"))]
+    {
+        use crate::upload::settings::Settings;
+        use crate::upload::transport::Transport;
+
+        let _ = builder;
+        Some(Box::new(Transport::open(&Settings::of(destination))))
+    }
+    #[cfg(not(any(feature = "http", feature = "grpc")))]
+    None
+}
+
+#[cfg(not(any(feature = "http", feature = "grpc", feature = "sdk")))]
 fn upload(_builder: &Builder, _environment: Environment<'_>, _purpose: Purpose) -> i32 {
     STILL_PENDING
 }

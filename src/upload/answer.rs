@@ -45,6 +45,9 @@ pub(crate) enum FailureKind {
     NotOtlp,
     /// The request or the answer is larger than the limit.
     TooLarge,
+    /// Somebody's own exporter said no, or nothing.
+    #[cfg(feature = "sdk")]
+    Exporter,
     /// The settings of the destination cannot be used: an endpoint, a header, a certificate file.
     Settings,
     /// What became of a request cannot be written down, so none is sent.
@@ -62,6 +65,8 @@ impl std::fmt::Display for FailureKind {
             FailureKind::Grpc(code) => write!(f, "grpc {code}"),
             FailureKind::NotOtlp => f.write_str("not otlp"),
             FailureKind::TooLarge => f.write_str("too large"),
+            #[cfg(feature = "sdk")]
+            FailureKind::Exporter => f.write_str("exporter"),
             FailureKind::Settings => f.write_str("settings"),
             FailureKind::Disk => f.write_str("disk"),
         }

@@ -4,12 +4,15 @@ mod answers; // what the uploader makes of each answer, and when it comes back
 mod contract; // the wire contract of `proto/`: generated code, and what requests carry beyond it
 mod delivery; // from a command to a receiver, and only to the run's own destination
 mod dotnet; // the example tool, as people run it
+mod examples; // every example runs, and the receiver gets what it promises
 mod handles; // nobody waits for the uploader, nothing reaches it, nothing of ours gets into the tool's files
 mod layers; // beside the layer nobody notices it
 mod opt_out; // opted out means absent
 mod otlp; // fixture: spans and senders that know nothing of our own contract
 mod person; // fixture: a person with a home of their own, who runs the tool of the tests
+mod planted; // secrets left anywhere reach neither the disk nor the wire
 mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
 mod spans; // spans on other threads, with explicit parents, recorded twice, never closed
 mod sudden_ends; // a run is reported however its process ends
 mod uploader; // the uploader always ends, is alone, is small, and no refused run holds up another
+mod wire; // fixture: a server that keeps every byte that reaches it

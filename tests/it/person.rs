@@ -45,18 +45,6 @@ impl Person {
         person
     }
 
-    /// An uploader for one destination, as a command would start it, not yet started. `purpose` is `detached`,
-    /// `awaited` or `flush`.
-    pub(crate) fn uploader(&self, program: impl AsRef<OsStr>, endpoint: &str, purpose: &str) -> Command {
-        let spool = self.spool(endpoint);
-        let mut command = self.command(program);
-        command
-            .env("TOOL_TELEMETRY_UPLOADER", spool.file_name().expect("a name"))
-            .env("TOOL_TELEMETRY_UPLOADER_PURPOSE", purpose)
-            .env("TOOL_TELEMETRY_OTLP_ENDPOINT", format!("{endpoint}/v1/traces"));
-        command
-    }
-
     /// Sets a variable in everything that the person runs.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));

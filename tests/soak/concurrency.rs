@@ -66,7 +66,7 @@ fn at_once(receiver: Receiver) -> Report {
         for _ in 0..UPLOADERS {
             scope.spawn(|| {
                 while !recorded.load(Ordering::SeqCst) {
-                    let mut uploader = person.uploader(example("frob"), &endpoint, "detached");
+                    let mut uploader = crate::uploader(&person, example("frob"), &endpoint, "detached");
                     let _ = uploader.arg("__upload-telemetry").output();
                     uploaders.fetch_add(1, Ordering::SeqCst);
                     std::thread::sleep(Duration::from_millis(20));

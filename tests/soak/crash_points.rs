@@ -337,7 +337,7 @@ pub(crate) fn of_the_uploader() -> Report {
     let template = scene()?;
     let trace = |person: &Person, endpoint: &str, injected: Option<&Point>, log: &Path| {
         let words = strace(log, injected);
-        let mut command = person.uploader(&words[0], endpoint, "awaited");
+        let mut command = crate::uploader(person, &words[0], endpoint, "awaited");
         command.args(&words[1..]).arg(example("frob")).arg("__upload-telemetry");
         run(&mut command)
     };

@@ -13,11 +13,26 @@ mod limits; // five thousand runs while nothing can be sent
 #[allow(dead_code, reason = "a fixture of the tests, of which this uses a part")]
 mod person; // fixture: a person with a home of their own, who runs the tool of the tests
 
-use std::process::ExitCode;
+use std::ffi::OsStr;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
+
+use person::Person;
 
 /// What was done, or which rule was violated and how to see it again.
 type Report = Result<String, String>;
+
+/// An uploader for one destination, as a command would start it, not yet started. `purpose` is `detached`, `awaited`
+/// or `flush`.
+fn uploader(person: &Person, program: impl AsRef<OsStr>, endpoint: &str, purpose: &str) -> Command {
+    let spool = person.spool(endpoint);
+    let mut command = person.command(program);
+    command
+        .env("TOOL_TELEMETRY_UPLOADER", spool.file_name().expect("a name"))
+        .env("TOOL_TELEMETRY_UPLOADER_PURPOSE", purpose)
+        .env("TOOL_TELEMETRY_OTLP_ENDPOINT", format!("{endpoint}/v1/traces"));
+    command
+}
 
 fn main() -> ExitCode {
     let parts: [(&str, fn() -> Report); 5] = [

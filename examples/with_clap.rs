@@ -1,0 +1,46 @@
+//! A tool that parses its arguments with clap, and has `greet telemetry …` from the feature `clap`.
+//!
+//! `cargo run --example with_clap -- hello Anna Bert`, `-- telemetry show`.
+
+#![expect(clippy::print_stdout, reason = "a command speaks to people")]
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tool_telemetry::command::TelemetryCommand;
+use tool_telemetry::{DataPoints, Telemetry};
+use tracing_subscriber::prelude::*;
+
+static DATA_POINTS: DataPoints = tool_telemetry::data_points!("examples/telemetry.toml");
+
+#[derive(clap::Parser)]
+#[command(name = "greet")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Say hello
+    Hello { people: Vec<String> },
+    /// What is collected, and whether
+    #[command(subcommand)]
+    Telemetry(TelemetryCommand),
+}
+
+fn main() -> ExitCode {
+    let telemetry = Telemetry::builder("greet", env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS).start();
+    tracing_subscriber::registry().with(telemetry.layer()).init();
+    // A usage error ends in here, with exit code 2, and is reported all the same.
+    match Arguments::parse().command {
+        Command::Telemetry(command) => command.run(&telemetry),
+        Command::Hello { people } => telemetry.command("hello", || hello(&people)),
+    }
+}
+
+fn hello(people: &[String]) {
+    // The number is approved; the names are not, and stay here.
+    let span = tracing::info_span!(target: "greet", "greeting", greet.people = people.len(), ?people);
+    span.in_scope(|| println!("Hello {}!", people.join(" and ")));
+}

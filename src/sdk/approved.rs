@@ -1,0 +1,75 @@
+//! What of a span of the SDK is approved.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use opentelemetry::Value as SdkValue;
+use opentelemetry_sdk::trace::SpanData;
+
+use crate::allowlist::Allowlist;
+use crate::data_points::{DataPoint, Value};
+
+/// Attributes that name where a span comes from, the surest first: tracing-opentelemetry's own, then the semantic
+/// conventions' of today and of old.
+const TARGETS: [&str; 3] = ["target", "code.module.name", "code.namespace"];
+
+/// The position of the approved span that this is, if it is one.
+pub(super) fn subject(allowlist: &Allowlist, data: &SpanData) -> Option<u8> {
+    allowlist.span_named(&data.name, target(data))
+}
+
+/// tracing-opentelemetry records the target before a span's own fields, so the first attribute counts: a field of
+/// that name is somebody's value.
+fn target(data: &SpanData) -> &str {
+    let attribute = |wanted: &str| {
+        data.attributes.iter().find(|attribute| attribute.key.as_str() == wanted).map(|found| &found.value)
+    };
+    match TARGETS.into_iter().find_map(attribute) {
+        Some(SdkValue::String(target)) => target.as_str(),
+        // Somebody's own attribute of that name.
+        Some(_) => "",
+        None => data.instrumentation_scope.name(),
+    }
+}
+
+/// The admitted values of an approved span; of a key that is there twice the last one.
+pub(super) fn values(allowlist: &Allowlist, subject: u8, data: &SpanData) -> Vec<(u8, Value)> {
+    let data_points = allowlist.data_points;
+    let allowed = data_points.spans[usize::from(subject)].data_points;
+    let mut values: Vec<(u8, Value)> = Vec::with_capacity(allowed.len());
+    for attribute in &data.attributes {
+        let Some(position) = data_points.key_among(allowed, attribute.key.as_str()) else { continue };
+        if !allowlist.has(position) {
+            continue;
+        }
+        let Some(value) = admit(&data_points.data_points[usize::from(position)], &attribute.value) else {
+            continue;
+        };
+        match values.iter_mut().find(|(old, _)| *old == position) {
+            Some((_, old)) => *old = value,
+            None => values.push((position, value)),
+        }
+    }
+    values
+}
+
+fn admit(data_point: &DataPoint, value: &SdkValue) -> Option<Value> {
+    match value {
+        SdkValue::Bool(flag) => data_point.admit_bool(*flag),
+        SdkValue::I64(number) => data_point.admit_integer(*number),
+        SdkValue::String(text) => data_point.admit_text(text.as_str()),
+        // No kind has fractions or lists.
+        _ => None,
+    }
+}
+
+/// Start and end in nanoseconds since the Unix epoch, in this order.
+pub(super) fn times(data: &SpanData) -> (u64, u64) {
+    let start = nanoseconds(data.start_time);
+    (start, nanoseconds(data.end_time).max(start))
+}
+
+/// 0 means "not set" in OTLP.
+fn nanoseconds(time: SystemTime) -> u64 {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX).max(1)
+}

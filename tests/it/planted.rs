@@ -1,0 +1,207 @@
+//! Secrets that a dependency or an author left somewhere reach no byte on disk and none on the wire.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output};
+
+use tool_telemetry::receiver::Receiver;
+
+use crate::person::{NOBODY, PATIENCE, Person, example, only_tree};
+use crate::wire::Wire;
+
+const SECRET: &[u8] = b"secret-";
+/// Both ways in, with what must have arrived.
+const WAYS: [&str; 2] = ["layer", "sdk"];
+/// Of a trace of somebody else's, that this process was started in.
+const FOREIGN_TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const FOREIGN_SPAN: &str = "00f067aa0ba902b7";
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.to_ascii_lowercase().windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn raw(hex: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("a byte");
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
+/// A person in whose environment there are secrets, too.
+fn person(endpoint: &str) -> Person {
+    let endpoint = endpoint.replace("http://", "http://anna:secret-password@");
+    let person = Person::new()
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("{endpoint}/secret-path?key=secret-query"))
+        .with("OTEL_EXPORTER_OTLP_HEADERS", "x-secret-name=secret-header,authorization=Bearer%20secret-token")
+        .with("OTEL_RESOURCE_ATTRIBUTES", "host.name=secret-host")
+        .with("OTEL_SERVICE_NAME", "secret-service")
+        .with("TRACEPARENT", &format!("00-{FOREIGN_TRACE}-{FOREIGN_SPAN}-01"))
+        .with("TRACESTATE", "vendor=secret-state")
+        .with("BAGGAGE", "user=secret-variable");
+    assert!(planted(&person, "on").status.success());
+    person
+}
+
+fn planted(person: &Person, way: &str) -> Output {
+    let program = example("planted");
+    let mut command: Command = person.command(program);
+    command
+        .arg0("secret-own-name")
+        .args([way, "secret-argument", "--secret-option"])
+        .output()
+        .expect("it starts")
+}
+
+/// Everything below the home, names and contents; at least one run is among it.
+fn assert_disk_is_clean(person: &Person, also: &[&str]) {
+    let mut runs = 0;
+    for file in person.files() {
+        let name = file.to_string_lossy().into_owned();
+        let bytes = if file.is_file() { std::fs::read(&file).expect("a file") } else { Vec::new() };
+        runs += usize::from(contains(&bytes, b"\"resourcespans\""));
+        for wanted in [&[SECRET][..], &also.iter().map(|text| text.as_bytes()).collect::<Vec<_>>()].concat() {
+            assert!(!contains(name.as_bytes(), wanted), "{name}");
+            assert!(!contains(&bytes, wanted), "{name}: {}", String::from_utf8_lossy(&bytes));
+        }
+    }
+    assert!(runs > 0, "nothing was recorded");
+}
+
+fn assert_body_is_clean(body: &[u8]) {
+    let text = String::from_utf8_lossy(body);
+    assert!(contains(body, b"frob.number") && contains(body, b"step"), "{text}");
+    for wanted in [SECRET, b"main.rs", b"exception", b"anna"] {
+        assert!(!contains(body, wanted), "{text}");
+    }
+    // What the program called its foreign parent and its link.
+    for id in [[0xfa; 8], [0xfb; 8]] {
+        assert!(!body.windows(8).any(|window| window == id), "{text}");
+    }
+    assert!(!contains(body, b"fafafafa") && !contains(body, b"fbfbfbfb"), "{text}");
+}
+
+fn split(request: &[u8]) -> (String, &[u8]) {
+    let end = request.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    (String::from_utf8_lossy(&request[..end]).to_ascii_lowercase(), &request[end..])
+}
+
+#[test]
+fn the_maker_gets_none() {
+    for way in WAYS {
+        let maker = Wire::start();
+        let person = person(NOBODY);
+        std::fs::write(person.home().join("maker"), maker.endpoint() + "/v1/traces").expect("a file");
+        assert_eq!(planted(&person, way).status.code(), Some(101), "{way}");
+        let request = maker.wait_for(1).remove(0);
+        assert_body_is_clean(split(&request).1);
+        assert!(!contains(&request, SECRET), "{way}: {}", String::from_utf8_lossy(&request));
+        for id in [FOREIGN_TRACE, FOREIGN_SPAN] {
+            assert!(!contains(&request, id.as_bytes()), "{way}");
+            assert!(!request.windows(id.len() / 2).any(|window| window == raw(id)), "{way}");
+        }
+        crate::person::eventually("it is delivered", || person.waiting().is_empty());
+        assert_disk_is_clean(&person, &[FOREIGN_TRACE, FOREIGN_SPAN]);
+    }
+}
+
+#[test]
+fn an_operator_gets_only_what_the_operator_set() {
+    for (way, protocol) in WAYS.into_iter().flat_map(|way| [(way, "http/protobuf"), (way, "http/json")]) {
+        let collector = Wire::start();
+        let person = person(&collector.endpoint()).with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+        assert_eq!(planted(&person, way).status.code(), Some(101), "{way}");
+        let request = collector.wait_for(1).remove(0);
+        let (head, body) = split(&request);
+        assert_body_is_clean(body);
+        let in_head: Vec<&str> = head.lines().filter(|line| line.contains("secret-")).collect();
+        let all_set =
+            ["post /secret-path/v1/traces?key=secret-query http/1.1", "x-secret-name: secret-header"];
+        assert!(all_set.iter().all(|line| in_head.contains(line)), "{head}");
+        assert!(
+            in_head.iter().all(|line| all_set.contains(line) || line.starts_with("authorization: ")),
+            "{head}"
+        );
+    }
+}
+
+#[test]
+fn none_is_on_disk_while_a_run_waits() {
+    for way in WAYS {
+        let person = person(NOBODY);
+        planted(&person, way);
+        assert_disk_is_clean(&person, &["anna", "main.rs", "exception", "fafafafa", "fbfbfbfb"]);
+    }
+}
+
+#[test]
+fn at_the_maker_a_child_of_ours_hangs_under_its_parent_and_nobody_else() {
+    let maker = Receiver::start().expect("a receiver");
+    let person = person(NOBODY);
+    std::fs::write(person.home().join("maker"), maker.http_endpoint() + "/v1/traces").expect("a file");
+    assert!(planted(&person, "relay").status.success());
+    maker
+        .wait_until(|maker| maker.traces().iter().any(|trace| trace.tree().contains("number=7")), PATIENCE)
+        .expect("a child");
+    maker
+        .wait_until(|maker| maker.traces().iter().any(|trace| trace.tree().contains("command=run")), PATIENCE)
+        .expect("a parent");
+    let tree = only_tree(&maker);
+    let mut lines = tree.lines();
+    assert!(
+        lines.next().is_some_and(|line| line.starts_with("planted ") && line.ends_with(".command=run")),
+        "{tree}"
+    );
+    assert!(
+        lines.next().is_some_and(|line| line.starts_with("  planted ") && line.contains(".command=other")),
+        "{tree}"
+    );
+    assert!(lines.all(|line| line.starts_with("    step")), "{tree}");
+    assert!(maker.spans().iter().all(|span| span.trace_id() != FOREIGN_TRACE), "{tree}");
+}
+
+/// Where the SDK alone would have told them: or the tests above prove nothing.
+const TOLD_BY_THE_SDK: [&str; 28] = [
+    "secret-color",
+    "secret-debug",
+    "secret-display",
+    "secret-error",
+    "secret-event",
+    "secret-event-value",
+    "secret-field-of-event",
+    "secret-file.rs",
+    "secret-flag",
+    "secret-host",
+    "secret-later",
+    "secret-link",
+    "secret-message-of-event",
+    "secret-name",
+    "secret-otel-name",
+    "secret-path",
+    "secret-schema",
+    "secret-scope-value",
+    "secret-scope-version",
+    "secret-sdk-color",
+    "secret-sdk-value",
+    "secret-service",
+    "secret-status",
+    "secret-target",
+    "secret-target-field",
+    "secret-text",
+    "secret-thread",
+    "secret-tracer",
+];
+
+#[test]
+fn around_an_exporter_the_allowlist_lets_none_through() {
+    let person = person(NOBODY);
+    let bare = planted(&person, "bare").stdout;
+    let told = |wanted: &&str| contains(&bare, wanted.as_bytes());
+    let missing: Vec<_> = TOLD_BY_THE_SDK.into_iter().filter(|wanted| !told(wanted)).collect();
+    assert!(missing.is_empty(), "{missing:?} in {}", String::from_utf8_lossy(&bare));
+    for way in ["wrapped", "wrapped-for-operator"] {
+        let output = planted(&person, way).stdout;
+        let text = String::from_utf8_lossy(&output);
+        assert!(text.contains("frob.number"), "{text}");
+        for wanted in [SECRET, b"main.rs", b"exception", b"anna"] {
+            assert!(!contains(&output, wanted), "{text}");
+        }
+        assert_eq!(contains(&output, b"fafafafa"), way == "wrapped-for-operator", "{text}");
+    }
+}
