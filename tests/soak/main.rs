@@ -22,6 +22,8 @@ use person::Person;
 /// What was done, or which rule was violated and how to see it again.
 type Report = Result<String, String>;
 
+type Part = fn() -> Report;
+
 /// An uploader for one destination, as a command would start it, not yet started. `purpose` is `detached`, `awaited`
 /// or `flush`.
 fn uploader(person: &Person, program: impl AsRef<OsStr>, endpoint: &str, purpose: &str) -> Command {
@@ -35,7 +37,7 @@ fn uploader(person: &Person, program: impl AsRef<OsStr>, endpoint: &str, purpose
 }
 
 fn main() -> ExitCode {
-    let parts: [(&str, fn() -> Report); 5] = [
+    let parts: [(&str, Part); 5] = [
         ("crash-points-of-the-tool", crash_points::of_the_tool),
         ("crash-points-of-the-uploader", crash_points::of_the_uploader),
         ("limits", limits::while_backing_off),
