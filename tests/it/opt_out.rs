@@ -74,7 +74,11 @@ fn opted_out_makes_no_system_call_that_the_tool_would_not_make() {
         assert!(status.success());
         let text = std::fs::read_to_string(&list).expect("the list");
         // Without the program's own arguments, process ids and addresses, which differ in every run.
-        text.lines().filter(|line| !line.contains("execve(")).map(without_numbers).collect::<Vec<_>>()
+        let mut calls: Vec<_> =
+            text.lines().filter(|line| !line.contains("execve(")).map(without_numbers).collect();
+        // `/proc/self/maps` has lines of other lengths in every run, and is read in more or fewer pieces.
+        calls.dedup();
+        calls
     };
     // `bare` never calls the library at all.
     let (with, without) = (calls("yes"), calls("bare"));
