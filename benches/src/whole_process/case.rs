@@ -5,11 +5,11 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::figures::Spread;
-use crate::program::{self, Cost, Program};
 use crate::receivers::{Behaviour, Receivers};
-use crate::spool::{self, Home};
-use crate::tools::{Built, Sends};
+use tool_telemetry_benches::figures::Spread;
+use tool_telemetry_benches::program::{self, Cost, Program};
+use tool_telemetry_benches::spool::{self, Home};
+use tool_telemetry_benches::tools::{Built, Sends};
 
 /// Spans of one run, or events of those that know no spans.
 const SPANS: u64 = 5;
@@ -110,7 +110,7 @@ pub(crate) fn all_of<'a>(
             }
         }
         (name, _) => {
-            if name == "telemetry-kit" {
+            if name == "with-telemetry-kit" {
                 wanted.push((State::Stores, None, http));
             }
             wanted.extend(each(State::Plain, http));

@@ -19,20 +19,17 @@
 
 mod case;
 mod events_server;
-mod figures;
-mod program;
 mod receivers;
 mod report;
-mod spool;
 mod tls_front;
-mod tools;
 
 use std::error::Error;
 use std::path::PathBuf;
 
 use case::Case;
 use receivers::{Behaviour, Receivers};
-use tools::{Built, TOOLS};
+use tool_telemetry_benches::tools::{Built, TOOLS};
+use tool_telemetry_benches::{figures, program, tools};
 
 /// What the command line asks for.
 struct Options {
@@ -81,7 +78,7 @@ fn measure(options: &Options, root: &std::path::Path) -> Result<(), Box<dyn Erro
         };
         if is_wanted || tool.name == "bare" {
             eprintln!("building {}", tool.name);
-            match tool.build(options.clean_builds) {
+            match tool.build(options.clean_builds, &[]) {
                 Ok(tool) => built.push(tool),
                 // A library that no longer builds is told of, and the others are measured all the same.
                 Err(fault) => println!("`{}` does not build: {fault}\n", tool.name),

@@ -9,7 +9,7 @@ use tool_telemetry::receiver::{Answer, Receiver};
 
 use crate::events_server::EventsServer;
 use crate::tls_front::TlsFront;
-use crate::tools::Sends;
+use tool_telemetry_benches::tools::Sends;
 
 /// How a receiver behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::fmt::Write as _;
 
 use crate::case::{Case, Sample, State};
-use crate::figures::Spread;
 use crate::receivers::Behaviour;
-use crate::tools::Built;
+use tool_telemetry_benches::figures::Spread;
+use tool_telemetry_benches::tools::Built;
 
 /// With `--quick`: more than this over `bare` is no noise any more.
 const MOST_OVER_BARE: f64 = 5.0;
@@ -55,8 +55,9 @@ fn programs(cases: &[Case<'_>], bare: &Case<'_>, rounds: usize) -> String {
             }
             _ => String::new(),
         };
-        let uploader =
-            |of: &dyn Fn(crate::program::Cost) -> f64, digits| all(&|sample| sample.uploader.map(of), digits);
+        let uploader = |of: &dyn Fn(tool_telemetry_benches::program::Cost) -> f64, digits| {
+            all(&|sample| sample.uploader.map(of), digits)
+        };
         let _ = writeln!(
             table,
             "| {} | {} | {over} | {} | {} | {} | {} | {} |",

@@ -8,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The home folder of one case.
 #[derive(Debug)]
-pub(crate) struct Home {
-    pub(crate) path: PathBuf,
+pub struct Home {
+    /// The folder.
+    pub path: PathBuf,
     /// Runs that lie there from the start and stay.
     waiting: BTreeSet<PathBuf>,
     /// Events in the database of `telemetry-kit` before the run.
@@ -17,7 +18,12 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    pub(crate) fn new(path: PathBuf) -> io::Result<Self> {
+    /// Makes one whose person saw the notice.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    pub fn new(path: PathBuf) -> io::Result<Self> {
         let config = path.join("config/bench-tool");
         fs::create_dir_all(&config)?;
         fs::create_dir_all(path.join("state"))?;
@@ -43,7 +49,7 @@ impl Home {
     }
 
     /// The uploader's lock, held: an uploader is at work.
-    pub(crate) fn lock(&self) -> io::Result<File> {
+    pub fn lock(&self) -> io::Result<File> {
         let folder = self.destination().ok_or(io::ErrorKind::NotFound)?;
         let file = OpenOptions::new()
             .read(true)
@@ -56,14 +62,14 @@ impl Home {
     }
 
     /// An hour's backoff, as after a receiver asked for it.
-    pub(crate) fn back_off(&self) -> io::Result<()> {
+    pub fn back_off(&self) -> io::Result<()> {
         let folder = self.destination().ok_or(io::ErrorKind::NotFound)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?.as_secs();
         fs::write(folder.join("backoff"), format!("until={} failures=1 asked=yes\n", now + 3600))
     }
 
     /// Lays runs there that stay: as many names of one that was recorded.
-    pub(crate) fn fill(&mut self, count: usize) -> io::Result<()> {
+    pub fn fill(&mut self, count: usize) -> io::Result<()> {
         let one = self.sealed().into_iter().next().ok_or(io::ErrorKind::NotFound)?;
         for number in 0..count {
             let path = one.with_file_name(format!("run1-{number:032x}.jsonl"));
@@ -75,7 +81,7 @@ impl Home {
     }
 
     /// Spans that the last run left to be sent later, and events that another library stored.
-    pub(crate) fn pending(&self) -> io::Result<u64> {
+    pub fn pending(&self) -> io::Result<u64> {
         let mut spans = 0;
         for path in self.sealed().into_iter().filter(|path| !self.waiting.contains(path)) {
             let text = fs::read_to_string(path)?;
@@ -94,7 +100,7 @@ impl Home {
     }
 
     /// As before the run: the folders are there and nothing waits, but what was laid there.
-    pub(crate) fn reset(&mut self) -> io::Result<()> {
+    pub fn reset(&mut self) -> io::Result<()> {
         self.stored = self.in_database();
         let Some(folder) = self.destination() else { return Ok(()) };
         for path in [folder.join("backoff"), folder.join("counters")] {
@@ -119,7 +125,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Writes everything that earlier cases left in memory to the disk, so that it is not written while a later one runs.
-pub(crate) fn settle() {
+pub fn settle() {
     let _ = io::stderr().flush();
     let _ = std::process::Command::new("sync").status();
 }

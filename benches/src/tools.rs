@@ -8,21 +8,27 @@ use std::time::{Duration, Instant};
 
 /// A way of having telemetry.
 #[derive(Debug)]
-pub(crate) struct Tool {
+pub struct Tool {
     /// The package's name.
-    pub(crate) name: &'static str,
-    pub(crate) title: &'static str,
-    pub(crate) sends: Sends,
-    pub(crate) is_ours: bool,
+    pub name: &'static str,
+    /// What the tables call it.
+    pub title: &'static str,
+    /// How it reaches its receiver.
+    pub sends: Sends,
+    /// Whether it is with this crate.
+    pub is_ours: bool,
 }
 
 /// How a tool reaches its receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sends {
+pub enum Sends {
     /// It sends nothing.
     Nothing,
+    /// OTLP, as protobuf.
     Http,
+    /// The same over TLS.
     Https,
+    /// OTLP over gRPC.
     Grpc,
     /// A protocol of its own, over HTTP.
     Events,
@@ -36,7 +42,8 @@ const fn ours(name: &'static str, title: &'static str, sends: Sends) -> Tool {
     Tool { name, title, sends, is_ours: true }
 }
 
-pub(crate) const TOOLS: [Tool; 9] = [
+/// All tools.
+pub const TOOLS: [Tool; 9] = [
     tool("bare", "bare", Sends::Nothing),
     tool("tracing-only", "`tracing`, no subscriber", Sends::Nothing),
     ours("spool-only", "**tool-telemetry**, spool only", Sends::Nothing),
@@ -44,21 +51,23 @@ pub(crate) const TOOLS: [Tool; 9] = [
     tool("otlp-http", "`opentelemetry-otlp`, HTTP", Sends::Http),
     tool("otlp-grpc", "`opentelemetry-otlp`, gRPC", Sends::Grpc),
     tool("otlp-https", "`opentelemetry-otlp`, HTTPS", Sends::Https),
-    tool("telemetry-kit", "`telemetry-kit` 0.3", Sends::Events),
-    tool("rtb-telemetry", "`rtb-telemetry` 0.7, HTTP sink", Sends::Events),
+    tool("with-telemetry-kit", "`telemetry-kit` 0.3", Sends::Events),
+    tool("with-rtb-telemetry", "`rtb-telemetry` 0.7, HTTP sink", Sends::Events),
 ];
 
 /// A tool that was built.
 #[derive(Debug)]
-pub(crate) struct Built {
-    pub(crate) tool: &'static Tool,
-    pub(crate) path: PathBuf,
+pub struct Built {
+    /// Which one.
+    pub tool: &'static Tool,
+    /// The executable.
+    pub path: PathBuf,
     /// Bytes, stripped.
-    pub(crate) size: u64,
+    pub size: u64,
     /// Crates besides the tool and the work.
-    pub(crate) crates: usize,
+    pub crates: usize,
     /// How long a build took in which nothing was there.
-    pub(crate) clean_build: Option<Duration>,
+    pub clean_build: Option<Duration>,
 }
 
 /// The folder of the tools' workspace.
@@ -67,12 +76,17 @@ fn workspace() -> &'static Path {
 }
 
 /// Where the tools are built: not where this program is, whose build may be waiting for a lock.
-pub(crate) fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools")
 }
 
 impl Tool {
-    pub(crate) fn build(&'static self, clean: bool) -> Result<Built, Box<dyn Error>> {
+    /// Builds it, with features of its own besides; in an empty folder if asked.
+    ///
+    /// # Errors
+    ///
+    /// If it does not build.
+    pub fn build(&'static self, clean: bool, features: &[&str]) -> Result<Built, Box<dyn Error>> {
         let target = if clean { target().join("clean") } else { target() };
         if clean && target.exists() {
             std::fs::remove_dir_all(&target)?;
@@ -80,13 +94,14 @@ impl Tool {
         let started = Instant::now();
         let status = cargo()
             .args(["build", "--quiet", "--release", "--locked", "--package", self.name])
+            .args(features.iter().flat_map(|feature| ["--features", feature]))
             .env("CARGO_TARGET_DIR", &target)
             .status()?;
         let elapsed = started.elapsed();
         if !status.success() {
             return Err("cargo says why".into());
         }
-        let path = self::target().join("built").join(self.name);
+        let path = self::target().join("built").join([&[self.name], features].concat().join("+"));
         std::fs::create_dir_all(path.with_file_name(""))?;
         std::fs::copy(target.join("release").join(self.name), &path)?;
         Ok(Built {

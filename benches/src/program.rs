@@ -1,5 +1,6 @@
 //! Running a program and knowing what it took, its orphans included.
 #![allow(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "the launcher tells its figure")]
 
 use std::ffi::{CString, OsString};
 use std::io::{self, Read as _};
@@ -8,32 +9,34 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The hidden option that makes this program a launcher.
-pub(crate) const LAUNCH: &str = "--launch";
+pub const LAUNCH: &str = "--launch";
 /// Nothing is waited for longer; what takes longer is told as this.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program and its whole environment.
 #[derive(Debug, Clone)]
-pub(crate) struct Program {
-    pub(crate) path: PathBuf,
-    pub(crate) environment: Vec<(String, OsString)>,
+pub struct Program {
+    /// The executable.
+    pub path: PathBuf,
+    /// Nothing else is set.
+    pub environment: Vec<(String, OsString)>,
 }
 
 /// What one process took.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cost {
+pub struct Cost {
     /// From before it was started until it was waited for.
-    pub(crate) wall: Duration,
+    pub wall: Duration,
     /// User and system.
-    pub(crate) cpu: Duration,
+    pub cpu: Duration,
     /// In KiB.
-    pub(crate) peak: u64,
+    pub peak: u64,
     /// The exit code, or nothing if it was killed.
-    pub(crate) code: Option<i32>,
+    pub code: Option<i32>,
 }
 
 /// From here on a process whose parent ended becomes a child of this one, so that uploaders can be waited for.
-pub(crate) fn adopt_orphans() -> io::Result<()> {
+pub fn adopt_orphans() -> io::Result<()> {
     // SAFETY: sets a flag of this process; no pointers.
     match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } {
         0 => Ok(()),
@@ -50,7 +53,7 @@ impl Program {
     }
 
     /// Runs it once.
-    pub(crate) fn run(&self) -> io::Result<Cost> {
+    pub fn run(&self) -> io::Result<Cost> {
         let mut command = self.command(&self.path);
         let started = Instant::now();
         let child = command.spawn()?.id();
@@ -62,7 +65,7 @@ impl Program {
 
     /// The peak memory in KiB, by a small launcher in between: the kernel counts what was resident when the program
     /// was loaded as the program's own, and this process is larger than the tools.
-    pub(crate) fn peak(&self) -> io::Result<u64> {
+    pub fn peak(&self) -> io::Result<u64> {
         let mut command = self.command(&std::env::current_exe()?);
         command.arg(LAUNCH).arg(&self.path).stdout(Stdio::piped());
         let output = command.output()?;
@@ -71,7 +74,7 @@ impl Program {
     }
 
     /// What it tells on standard output.
-    pub(crate) fn told(&self, variable: &str) -> io::Result<String> {
+    pub fn told(&self, variable: &str) -> io::Result<String> {
         let mut command = self.command(&self.path);
         let mut child = command.env(variable, "1").stdout(Stdio::piped()).spawn()?;
         let watch = Watch::over(child.id());
@@ -132,7 +135,7 @@ fn wait(child: libc::pid_t, started: Instant) -> io::Result<Option<Cost>> {
 }
 
 /// Waits for all orphans, or kills them, and tells what they took.
-pub(crate) fn orphans(killed: bool) -> io::Result<Vec<Cost>> {
+pub fn orphans(killed: bool) -> io::Result<Vec<Cost>> {
     let started = Instant::now();
     let mut costs = Vec::new();
     if killed {
@@ -159,7 +162,7 @@ fn children() -> io::Result<Vec<libc::pid_t>> {
 }
 
 /// Starts a program by fork, prints its peak memory in KiB, and ends.
-pub(crate) fn launch(program: &str) -> ! {
+pub fn launch(program: &str) -> ! {
     let Ok(path) = CString::new(program) else { std::process::exit(2) };
     let arguments = [path.as_ptr(), std::ptr::null()];
     // SAFETY: this process has one thread, so the child may do as it likes; what it calls ends it.

@@ -4,15 +4,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A median and the quartiles around it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Spread {
-    pub(crate) low: f64,
-    pub(crate) median: f64,
-    pub(crate) high: f64,
+pub struct Spread {
+    /// A quarter of the numbers is smaller.
+    pub low: f64,
+    /// Half of them is.
+    pub median: f64,
+    /// Three quarters are.
+    pub high: f64,
 }
 
 impl Spread {
     /// Of any numbers; nothing of none.
-    pub(crate) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut numbers: Vec<f64> = numbers.into_iter().collect();
         numbers.sort_by(f64::total_cmp);
         let last = numbers.len().checked_sub(1)?;
@@ -22,10 +25,13 @@ impl Spread {
 }
 
 /// Random numbers good enough for an order (xorshift64).
-pub(crate) struct Chance(u64);
+#[derive(Debug)]
+pub struct Chance(u64);
 
 impl Chance {
-    pub(crate) fn new() -> Self {
+    /// Begun anew with the time.
+    #[expect(clippy::new_without_default, reason = "it reads the clock")]
+    pub fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
         Self(now | 1)
     }
@@ -38,7 +44,7 @@ impl Chance {
     }
 
     /// Fisher and Yates.
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, (self.number() % (last as u64 + 1)) as usize);
         }
