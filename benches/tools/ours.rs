@@ -9,7 +9,14 @@ static DATA_POINTS: DataPoints = tool_telemetry::data_points!("../telemetry.toml
 
 fn main() -> ExitCode {
     let started = work::Started::new();
-    let telemetry = Telemetry::builder(work::TOOL, env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS).start();
+    let telemetry = Telemetry::builder(work::TOOL, env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS);
+    #[cfg(feature = "roomy")]
+    let telemetry = telemetry.limits(tool_telemetry::Limits {
+        bytes: 1 << 30,
+        runs: 1_000_000,
+        ..tool_telemetry::Limits::default()
+    });
+    let telemetry = telemetry.start();
     tracing_subscriber::registry().with(telemetry.layer()).init();
     started.tell();
     telemetry.command("build", || {
