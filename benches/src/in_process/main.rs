@@ -1,0 +1,108 @@
+//! What one span, field or event costs inside a process, as time and as instructions.
+//!
+//! ```text
+//! cargo run --release -p tool-telemetry-benches --bin in_process [-- [--quick] [TEXT]]
+//! ```
+//!
+//! Each case runs in processes of its own: a global subscriber can be set once, and so can telemetry be started. The
+//! time is the median of many processes. Instructions are counted by callgrind, as the difference of two runs; they
+//! are those of the program, not of the kernel, and do not vary. Without valgrind that column stays empty.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
+
+mod cases;
+
+use std::error::Error;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tool_telemetry_benches::figures::Spread;
+use tool_telemetry_benches::spool::Home;
+use tool_telemetry_benches::tools;
+
+use cases::{CASES, Case};
+
+/// The hidden option that runs one case: its name, and how often.
+const CASE: &str = "--case";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [option, name, times] = arguments.as_slice()
+        && option == CASE
+    {
+        let case = CASES.iter().find(|case| case.name == name).ok_or("no such case")?;
+        println!("{}", (case.run)(times.parse()?));
+        return Ok(());
+    }
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let only = arguments.iter().find(|argument| !argument.starts_with("--"));
+    let root = tools::target().join(format!("in-process-{}", std::process::id()));
+    let home = Home::new(std::path::absolute(&root)?)?;
+    println!("| what | ns | quartiles | instructions |\n| --- | --- | --- | --- |");
+    for case in CASES.iter().filter(|case| only.is_none_or(|text| case.name.contains(text.as_str()))) {
+        eprint!("\r{:60}", case.name);
+        let time = time(case, &home, if quick { 5 } else { 40 })?;
+        let instructions = instructions(case, &home)
+            .map_or_else(|_| String::new(), |instructions| format!("{instructions:.0}"));
+        eprint!("\r{:60}\r", "");
+        println!(
+            "| {} | {:.1} | {:.1} to {:.1} | {instructions} |",
+            case.name, time.median, time.low, time.high
+        );
+    }
+    let _ = std::fs::remove_dir_all(root);
+    Ok(())
+}
+
+fn command(program: &Path, home: &Home) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("HOME", &home.path);
+    command.env("XDG_STATE_HOME", home.path.join("state"));
+    command.env("XDG_CONFIG_HOME", home.path.join("config"));
+    // Named, so that runs are recorded; nothing is sent, since this program has no transport.
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+    command
+}
+
+/// Nanoseconds for one.
+fn time(case: &Case, home: &Home, processes: usize) -> Result<Spread, Box<dyn Error>> {
+    let mut times = Vec::new();
+    for _ in 0..processes {
+        let mut command = command(&std::env::current_exe()?, home);
+        if case.opted_out {
+            command.env("BENCH_TOOL_TELEMETRY", "off");
+        }
+        let output = command.args([CASE, case.name, &case.times.to_string()]).output()?;
+        times.push(told(&output)?.parse::<f64>()? / case.times as f64);
+        home.clear();
+    }
+    Spread::of(times).ok_or_else(|| "nothing was measured".into())
+}
+
+fn told(output: &Output) -> Result<String, Box<dyn Error>> {
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+    }
+}
+
+/// Instructions for one.
+fn instructions(case: &Case, home: &Home) -> Result<f64, Box<dyn Error>> {
+    let (few, many) = (case.times.min(1_000) / 4, case.times.min(1_000));
+    let collected = |times: u32| -> Result<f64, Box<dyn Error>> {
+        let mut command = command(Path::new("valgrind"), home);
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        if case.opted_out {
+            command.env("BENCH_TOOL_TELEMETRY", "off");
+        }
+        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(std::env::current_exe()?);
+        let output = command.args([CASE, case.name, &times.to_string()]).output()?;
+        home.clear();
+        told(&output)?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let count = text.lines().find_map(|line| line.split_once("Collected : "));
+        Ok(count.ok_or("no count")?.1.trim().parse()?)
+    };
+    Ok((collected(many)? - collected(few)?) / f64::from(many - few))
+}

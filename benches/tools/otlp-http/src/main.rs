@@ -1,0 +1,24 @@
+//! As the documentation of `opentelemetry-otlp` shows it: the batch processor, and `shutdown` at the end.
+
+use std::process::ExitCode;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tracing_subscriber::prelude::*;
+
+fn main() -> ExitCode {
+    let started = work::Started::new();
+    let exporter =
+        SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).build().expect("an exporter");
+    let provider = SdkTracerProvider::builder()
+        .with_resource(Resource::builder().with_service_name(work::TOOL).build())
+        .with_batch_exporter(exporter)
+        .build();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(work::TOOL));
+    tracing_subscriber::registry().with(layer).init();
+    started.tell();
+    work::traced();
+    let _ = provider.shutdown();
+    ExitCode::from(work::EXIT_CODE)
+}

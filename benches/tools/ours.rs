@@ -1,0 +1,31 @@
+//! With this crate.
+
+use std::process::ExitCode;
+
+use tool_telemetry::{DataPoints, Telemetry};
+use tracing_subscriber::prelude::*;
+
+static DATA_POINTS: DataPoints = tool_telemetry::data_points!("../telemetry.toml");
+
+fn main() -> ExitCode {
+    let started = work::Started::new();
+    let telemetry = Telemetry::builder(work::TOOL, env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS);
+    #[cfg(feature = "roomy")]
+    let telemetry = telemetry.limits(tool_telemetry::Limits {
+        bytes: 1 << 30,
+        runs: 1_000_000,
+        ..tool_telemetry::Limits::default()
+    });
+    let telemetry = telemetry.start();
+    tracing_subscriber::registry().with(telemetry.layer()).init();
+    started.tell();
+    telemetry.command("build", || {
+        // With its name and its exit code the root span has 7 attributes.
+        telemetry.record("tool.profile", "release");
+        telemetry.record("tool.color", "auto");
+        telemetry.record("tool.offline", false);
+        telemetry.record("tool.jobs", 8);
+        work::children();
+        work::EXIT_CODE
+    })
+}
