@@ -63,11 +63,15 @@ def spans_of(lines):
             for scope in resource["scopeSpans"]:
                 for span in scope["spans"]:
                     values = {
-                        item["key"]: str(next(iter(item["value"].values()))) for item in span.get("attributes", [])
+                        item["key"]: text_of(*item["value"].values()) for item in span.get("attributes", [])
                     }
                     # The last line of a span counts.
                     spans[span["traceId"], span["spanId"]] = (span["name"], values)
     return [(*ids, *content) for ids, content in spans.items()]
+
+
+def text_of(value):
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class Agent:
