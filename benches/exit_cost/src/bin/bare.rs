@@ -1,0 +1,11 @@
+//! The program without the crate.
+
+use std::process::ExitCode;
+
+use tracing_subscriber::prelude::*;
+
+fn main() -> ExitCode {
+    tracing_subscriber::registry().init();
+    tool_telemetry_benches::work();
+    ExitCode::from(7)
+}

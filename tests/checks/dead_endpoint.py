@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Many runs with an endpoint where nobody listens: the tool is as without telemetry, and every run arrives later.
+
+    dead_endpoint.py DOTNET [--runs N]
+"""
+
+import argparse
+import collections
+import pathlib
+import time
+
+from person import Person
+from recorder import Recorder, attributes
+
+# Arguments, and the exit code that the tool must end with.
+COMMANDS = (
+    (("build",), 0),
+    (("build", "--project", "nowhere"), 1),
+    (("test", "--framework", "net451"), 0),
+    (("run", "--", "sh", "-c", "echo out; echo err >&2; exit 7"), 7),
+    (("rebuild",), 2),
+    (("pack", "--framework", "net46"), 1),
+)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("dotnet", type=pathlib.Path)
+    parser.add_argument("--runs", type=int, default=900)
+    arguments = parser.parse_args()
+    faults = []
+    recorder = Recorder(listen=False)
+    with Person(arguments.dotnet, recorder.endpoint) as person:
+        person.write("project.json", b'{ "frameworks": { "net451": {}, "netcoreapp1.1": {} } }')
+        without = [outcome(person.run(*command, DOTNET_CLI_TELEMETRY_OPTOUT="1")) for command, _ in COMMANDS]
+        person.expect(0, "telemetry", "on")
+        started = time.monotonic()
+        for number in range(arguments.runs):
+            command, exit_code = COMMANDS[number % len(COMMANDS)]
+            done = outcome(person.run(*command))
+            if done != without[number % len(COMMANDS)] or done[0] != exit_code:
+                faults.append(f"run {number}, {command}: {done}")
+        took = time.monotonic() - started
+
+        waiting = len(person.run_files())
+        recorder.listen()
+        person.expect(0, "telemetry", "flush")
+        traces = recorder.wait(arguments.runs)
+        left = len(person.run_files())
+    recorder.close()
+
+    if len(traces) != arguments.runs:
+        faults.append(f"{len(traces)} runs arrived")
+    if left:
+        faults.append(f"{left} runs wait still")
+    codes = collections.Counter()
+    for trace_id, spans in traces.items():
+        ids = collections.Counter(span.span_id for span in spans)
+        if max(ids.values()) > 1:
+            faults.append(f"trace {trace_id.hex()} arrived more than once")
+        codes.update(attributes(span)["process.exit.code"] for span in spans if not span.parent_span_id)
+    wanted = collections.Counter(COMMANDS[number % len(COMMANDS)][1] for number in range(arguments.runs))
+    if codes != wanted:
+        faults.append(f"exit codes {dict(codes)} arrived, not {dict(wanted)}")
+    for fault in faults[:50]:
+        print(fault)
+    print(
+        f"dead_endpoint: {arguments.runs} runs in {took:.1f} s, {waiting} waited, {len(traces)} arrived in "
+        f"{len(recorder.requests)} requests, {len(faults)} faults"
+    )
+    raise SystemExit(bool(faults))
+
+
+def outcome(done):
+    return done.returncode, done.stdout, done.stderr
+
+
+main()

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""What a command pays for telemetry, as a whole process, against the same program without the crate.
+
+    exit_cost.py FOLDER-WITH-BOTH-PROGRAMS [--pairs N] [--report]
+
+Both programs run in pairs, in an order thrown by chance, at a receiver, at a port that refuses and at one that never
+answers; and the runs are counted afterwards. Medians, and the medians of the differences.
+"""
+
+import argparse
+import fcntl
+import os
+import pathlib
+import random
+import statistics
+import time
+
+from person import Person, closed_port
+from recorder import Recorder, Silent
+
+# Milliseconds.
+LIMIT_NONE_STARTS = 0.5
+LIMIT_ONE_STARTS = 1.0
+# What the program ends with, so that a run that did not happen is not a fast one.
+EXIT_CODE = 7
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("programs", type=pathlib.Path)
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--report", action="store_true", help="tell the figures, and never fail for them")
+    arguments = parser.parse_args()
+    with_crate, bare = (arguments.programs / f"exit-cost-{name}" for name in ("with", "bare"))
+    faults, slow, counted = [], [], 0
+    print(f"{'endpoint':<16}{'uploader':<12}{'without':>10}{'with':>10}{'difference':>12}{'limit':>9}")
+    for endpoint in ("receiver", "refused", "never answers"):
+        for starts, limit in ((False, LIMIT_NONE_STARTS), (True, LIMIT_ONE_STARTS)):
+            place = Place(endpoint)
+            with Person(with_crate, place.endpoint) as person:
+                pairs, uploader_starts = measure(person, place, bare, arguments.pairs, starts)
+                runs, problem = place.count(person)
+            # One more has begun the measurement.
+            if problem or runs != arguments.pairs + 1:
+                faults.append(f"{endpoint}: {runs} of {arguments.pairs + 1} runs counted {problem}")
+            if starts and uploader_starts < arguments.pairs:
+                faults.append(f"{endpoint}: only {uploader_starts} of {arguments.pairs} runs could start an uploader")
+            counted += runs
+            times = [statistics.median(column) for column in zip(*pairs)]
+            difference = statistics.median(after - before for before, after in pairs)
+            print(
+                f"{endpoint:<16}{'starts' if starts else 'is there':<12}"
+                f"{times[0]:>7.2f} ms{times[1]:>7.2f} ms{difference:>+9.3f} ms{limit:>6.1f} ms"
+            )
+            if difference >= limit:
+                slow.append(f"{endpoint}: {difference:.3f} ms, and {limit} ms is the limit")
+    for fault in faults + slow:
+        print(fault)
+    print(f"exit_cost: 6 times {arguments.pairs} pairs, {counted} runs counted, {len(slow)} over the limit")
+    raise SystemExit(bool(faults or (slow and not arguments.report)))
+
+
+def measure(person, place, bare, pairs, starts):
+    """Milliseconds without and with the crate, in pairs; and how many runs found that no uploader was there."""
+    if person.run("on").returncode:
+        raise SystemExit("telemetry cannot be turned on")
+    person.expect(EXIT_CODE)
+    found_none = 0
+    if not starts:
+        # Time for the first uploader to take its lock, or to meet the refused port and back off.
+        time.sleep(0.15)
+    measured = []
+    for _ in range(pairs):
+        if starts:
+            place.send_uploader_away(person)
+            found_none += 1
+        pair = [None, None]
+        for which in random.sample((0, 1), 2):
+            pair[which] = run((bare, person.tool)[which], person)
+        measured.append(pair)
+    return measured, found_none
+
+
+DISCARD = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)]
+
+
+def run(program, person):
+    started = time.perf_counter_ns()
+    child = os.posix_spawn(program, [str(program)], person.environment, file_actions=DISCARD)
+    _, status = os.waitpid(child, 0)
+    took = time.perf_counter_ns() - started
+    if os.waitstatus_to_exitcode(status) != EXIT_CODE:
+        raise SystemExit(f"{program} ended with {os.waitstatus_to_exitcode(status)}")
+    return took / 1e6
+
+
+class Place:
+    """An endpoint, and how the runs that went there are counted."""
+
+    def __init__(self, kind):
+        self.kind = kind
+        match kind:
+            case "receiver":
+                self.server = Recorder()
+                self.endpoint = self.server.endpoint
+            case "refused":
+                self.server, port = closed_port()
+                self.endpoint = f"http://127.0.0.1:{port}"
+            case "never answers":
+                self.server = Silent()
+                self.endpoint = self.server.endpoint
+
+    def send_uploader_away(self, person):
+        """Waits until no uploader runs, and forgets that one backed off."""
+        if self.kind == "never answers":
+            self.server.hang_up()
+        (lock,) = (person.home / ".local").rglob("uploader.lock")
+        with open(lock) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        (lock.parent / "backoff").unlink(missing_ok=True)
+
+    def count(self, person):
+        """Runs that arrived, or that wait whole on disk; and what is wrong with that."""
+        if self.kind == "receiver":
+            person.expect(0, "flush")
+            count = len(self.server.traces())
+            problem = "; some wait still" if person.run_files() else ""
+        else:
+            self.send_uploader_away(person)
+            count, problem = len(person.run_files()), ""
+        self.server.close()
+        return count, problem
+
+
+main()

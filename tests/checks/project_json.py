@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Real project.json files through the example tool `dotnet`.
+
+The data points that arrive must equal `expected.json`, which was made without this project; and nothing else of the
+files may be in any byte that is written to disk or sent, headers included.
+
+    project_json.py SHARED DOTNET
+"""
+
+import argparse
+import concurrent.futures
+import json
+import pathlib
+import re
+
+from person import Person
+from recorder import GrpcRecorder, Recorder, attributes
+
+PROTOCOLS = ("http/protobuf", "http/json", "grpc")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("shared", type=pathlib.Path)
+    parser.add_argument("dotnet", type=pathlib.Path)
+    arguments = parser.parse_args()
+    folder = arguments.shared / "project-json"
+    expected = json.loads((folder / "expected.json").read_text())
+    files = sorted(path for path in folder.glob("*.json") if path.name != "expected.json")
+    faults = []
+    if sorted(expected) != [path.name for path in files]:
+        faults.append("expected.json and the files do not match")
+
+    strings = looked_through = 0
+    for protocol in PROTOCOLS:
+        empty = Build(arguments.dotnet, protocol, b"{}").everything
+        contents = [path.read_bytes() for path in files]
+        # A flush mostly waits for an uploader that lingers: several at once take no longer than one.
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            runs = list(pool.map(lambda content: Build(arguments.dotnet, protocol, content), contents))
+        for path, content, run in zip(files, contents, runs):
+            faults += [f"{path.name}, {protocol}: {fault}" for fault in wrong(run.traces, expected[path.name])]
+            # What was sent on purpose must be found, or finding nothing else shows nothing.
+            faults += [
+                f"{path.name}, {protocol}: {framework} is not found"
+                for framework in expected[path.name]["frameworks"]
+                if framework.encode() not in run.sent or framework.encode() not in run.on_disk
+            ]
+            secrets = strings_of(content, expected[path.name])
+            secrets |= {path.stem, str(folder)}
+            secrets = {text for text in secrets if text.encode() not in empty}
+            strings += len(secrets)
+            looked_through += len(run.everything)
+            faults += [
+                f"{path.name}, {protocol}: {text!r} was written or sent"
+                for text in sorted(secrets)
+                if text.encode() in run.everything or json.dumps(text)[1:-1].encode() in run.everything
+            ]
+    for fault in faults:
+        print(fault)
+    print(
+        f"project_json: {len(files)} files over {len(PROTOCOLS)} protocols, {strings} strings looked for in "
+        f"{looked_through} bytes, {len(faults)} faults"
+    )
+    raise SystemExit(bool(faults))
+
+
+class Build:
+    """One build, first with the port closed and then with it open, and every byte that came of it."""
+
+    def __init__(self, dotnet, protocol, content):
+        # gRPC's server cannot be had with its port closed; what is on disk before sending is the same there.
+        recorder = GrpcRecorder() if protocol == "grpc" else Recorder(listen=False)
+        with Person(dotnet, recorder.endpoint, protocol) as person:
+            person.expect(0, "telemetry", "on")
+            person.write("project.json", content)
+            person.expect(0, "build")
+            on_disk = person.state()
+            if protocol != "grpc":
+                if not any("/runs/" in name for name in on_disk):
+                    raise SystemExit("the run does not wait on disk though its port is closed")
+                recorder.listen()
+            person.expect(0, "telemetry", "flush")
+            self.traces = recorder.traces()
+            recorder.close()
+            after = person.state()
+            if not any("/sent/" in name for name in after):
+                raise SystemExit("the run is not kept though it was delivered")
+            self.sent = bytes(recorder.raw)
+            self.on_disk = b"\n".join(
+                part for files in (on_disk, after) for name, data in files.items() for part in (name.encode(), data)
+            )
+            self.everything = self.sent + b"\n" + self.on_disk
+
+
+def wrong(traces, expected):
+    """What of the data points is not as expected."""
+    if len(traces) != 1:
+        return [f"{len(traces)} traces arrived"]
+    (spans,) = traces.values()
+    root = [span for span in spans if not span.parent_span_id]
+    found = {key: [] for key in expected}
+    for span in spans:
+        values = attributes(span)
+        for key, name in (("frameworks", "framework"), ("runtimes_present", "runtimes"), ("test_runner", "runner")):
+            found[key] += [value for attribute, value in values.items() if attribute.endswith(name)]
+    found["frameworks"].sort()
+    wanted = {
+        "frameworks": sorted(expected["frameworks"]),
+        "runtimes_present": [expected["runtimes_present"]],
+        "test_runner": [expected["test_runner"]] if expected["test_runner"] else [],
+    }
+    faults = [f"{key}: {found[key]} and not {wanted[key]}" for key in wanted if found[key] != wanted[key]]
+    if len(root) != 1:
+        faults.append(f"{len(root)} root spans")
+    else:
+        values = attributes(root[0])
+        if (values.get("dotnet.command"), values.get("process.exit.code")) != ("build", 0):
+            faults.append(f"the run says {values}")
+        if not root[0].start_time_unix_nano:
+            faults.append("no time of invocation")
+    return faults
+
+
+TOKEN = re.compile(
+    r"""(?P<comment>//[^\n]*|/\*.*?\*/)|"(?P<string>(?:[^"\\]|\\.)*)"(?P<key>\s*:)?|[^\s"/]+|/""", re.DOTALL
+)
+
+
+def strings_of(content, expected):
+    """Every string of four or more characters that is no key, framework or test runner; words of comments too.
+
+    Read with a few lines of its own: neither the tool's reader of JSON nor another one decides what is looked for.
+    """
+    keys, strings = set(), set()
+    for token in TOKEN.finditer(content.decode("utf-8-sig")):
+        if token["comment"] is not None:
+            strings |= set(re.findall(r"\w{4,}", token["comment"]))
+        elif token["string"] is not None:
+            text = json.loads(f'"{token["string"]}"')
+            (keys if token["key"] else strings).add(text)
+    approved = keys | set(expected["frameworks"]) | {expected["test_runner"]}
+    return {text for text in strings if len(text) >= 4} - approved
+
+
+main()

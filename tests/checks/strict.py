@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Run files, and what is sent over each protocol, under a strict checker of OTLP that knows nothing of this project.
+
+    strict.py SHARED DOTNET
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from person import Person, closed_port
+
+PROTOCOLS = (
+    ("http/protobuf", None),
+    ("http/protobuf", "gzip"),
+    ("http/json", None),
+    ("http/json", "gzip"),
+    ("grpc", None),
+    ("grpc", "gzip"),
+)
+
+PROJECT = b"""{ "testRunner": "xunit", "frameworks": { "net451": {}, "netcoreapp1.1": {}, "anna": {} } }"""
+
+# Arguments and exit code; every kind of line that a run file can have.
+COMMANDS = (
+    (("build",), 0),
+    (("test",), 0),
+    (("restore",), 0),
+    (("build", "--project", "nowhere"), 1),
+    (("rebuild",), 2),
+    (("run", "--", "sh", "-c", "exit 7"), 7),
+)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("shared", type=pathlib.Path)
+    parser.add_argument("dotnet", type=pathlib.Path)
+    arguments = parser.parse_args()
+    checker = arguments.shared / "tools" / "strict_otlp.py"
+    faults, files, requests, spans = [], 0, 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        for protocol, compression in PROTOCOLS:
+            name = f"{protocol}{' gzip' if compression else ''}"
+            out = pathlib.Path(folder) / f"{name.replace('/', '-')}.jsonl"
+            # Ports that are free now, and are the server's a moment later.
+            ports = [closed_port() for _ in range(2)]
+            http, grpc = (port for _, port in ports)
+            endpoint = f"http://127.0.0.1:{grpc if protocol == 'grpc' else http}"
+            with Person(arguments.dotnet, endpoint, protocol, compression) as person:
+                person.expect(0, "telemetry", "on")
+                person.write("project.json", PROJECT)
+                for command, exit_code in COMMANDS:
+                    person.expect(exit_code, *command)
+                waiting = person.run_files()
+                if len(waiting) != len(COMMANDS):
+                    faults.append(f"{name}: {len(waiting)} runs wait, not {len(COMMANDS)}")
+                faults += check(checker, name, waiting)
+                files += len(waiting)
+
+                for bound, _ in ports:
+                    bound.close()
+                with Server(checker, http, grpc, out):
+                    person.expect(0, "telemetry", "flush")
+                faults += check(checker, name, person.run_files("sent"))
+            received = [json.loads(line) for line in out.read_text().splitlines()]
+            requests += len(received)
+            spans += sum(request["n"] for request in received)
+            roots = [span for request in received for span in request["spans"] if not span["parent"]]
+            if len(roots) != len(COMMANDS):
+                faults.append(f"{name}: {len(roots)} runs arrived, not {len(COMMANDS)}")
+            for request in received:
+                faults += [f"{name}: {violation}" for violation in request["violations"]]
+                if protocol != "grpc" and request["gzip"] != bool(compression):
+                    faults.append(f"{name}: compressed is {request['gzip']}")
+    for fault in faults:
+        print(fault)
+    print(
+        f"strict: {files} run files, and {spans} spans in {requests} requests over {len(PROTOCOLS)} kinds of "
+        f"transport, {len(faults)} violations"
+    )
+    raise SystemExit(bool(faults))
+
+
+def check(checker, name, files):
+    done = subprocess.run([sys.executable, checker, "check", *files], capture_output=True, text=True)
+    if done.returncode == 0 and files:
+        return []
+    return [f"{name}: {line}" for line in done.stdout.splitlines() if "0 violations" not in line] or [
+        f"{name}: the checker found nothing to check: {done.stderr}"
+    ]
+
+
+class Server:
+    def __init__(self, checker, http, grpc, out):
+        places = ["--http", f"127.0.0.1:{http}", "--grpc", f"127.0.0.1:{grpc}", "--out", out]
+        self.process = subprocess.Popen([sys.executable, checker, "serve", *places], stdout=subprocess.PIPE)
+        if not self.process.stdout.readline().startswith(b"ready"):
+            raise SystemExit("the strict receiver does not start")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        time.sleep(0.1)  # it writes a request down before it answers, so this is for its own shutdown
+        self.process.terminate()
+        self.process.wait()
+
+
+main()
