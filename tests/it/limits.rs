@@ -1,30 +1,21 @@
 //! How much may wait, and how large a run may be. Five thousand runs at once are `tests/soak`'s.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use tool_telemetry::receiver::Receiver;
 
 use crate::person::{NOBODY, Person};
 
-/// A person whose uploader waits for half an hour.
-fn backing_off(person: &Person, endpoint: &str) {
-    let until = SystemTime::now() + Duration::from_secs(1_800);
-    let seconds = until.duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    person.frob(["build", "--spans", "0"]);
-    std::fs::write(person.spool(endpoint).join("backoff"), format!("until={seconds} failures=9 asked=no\n"))
-        .expect("the spool is there");
-}
-
 #[test]
 fn a_run_file_stops_at_a_mebibyte_and_the_rest_is_counted() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    backing_off(&person, &receiver.http_endpoint());
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
     assert_eq!(person.frob(["build", "--spans", "1500"]).status.code(), Some(0));
     let largest = person.waiting().iter().filter_map(|path| path.metadata().ok()).map(|it| it.len()).max();
     assert!((1_000_000..=1 << 20).contains(&largest.expect("a run waits")), "{largest:?}");
     assert!(person.flush());
-    let spans = receiver.spans().len() as u64 - 2;
+    let spans = receiver.spans().len() as u64 - 1;
     let status = person.status();
     let dropped = status.lines().find(|line| line.contains("spans dropped")).expect("some were dropped");
     let dropped: u64 = dropped.split_whitespace().next().expect("a number").parse().expect("a number");
@@ -38,9 +29,8 @@ fn the_limits_are_those_that_the_author_set() {
         ("FROB_LIMIT_BYTES", "6000", "limit_bytes", 1),
         ("FROB_LIMIT_AGE", "100", "limit_age", 0),
     ] {
-        let person = Person::sending_to(NOBODY).whose_tool_has(name, value);
-        backing_off(&person, NOBODY);
-        for _ in 0..4 {
+        let person = Person::sending_to(NOBODY).whose_tool_has(name, value).backing_off(NOBODY);
+        for _ in 0..5 {
             person.frob(["build", "--spans", "2"]);
         }
         if reason == "limit_age" {
@@ -64,9 +54,8 @@ fn the_limits_are_those_that_the_author_set() {
 
 #[test]
 fn a_writer_of_more_than_64_kib_looks_at_the_limits_while_backing_off() {
-    let person = Person::sending_to(NOBODY).whose_tool_has("FROB_LIMIT_RUNS", "2");
-    backing_off(&person, NOBODY);
-    for _ in 0..3 {
+    let person = Person::sending_to(NOBODY).whose_tool_has("FROB_LIMIT_RUNS", "2").backing_off(NOBODY);
+    for _ in 0..4 {
         person.frob(["build", "--spans", "100"]);
     }
     assert_eq!(person.count("pending"), 2);
@@ -75,8 +64,8 @@ fn a_writer_of_more_than_64_kib_looks_at_the_limits_while_backing_off() {
 
 #[test]
 fn a_folder_full_of_strange_files_costs_a_command_nothing() {
-    let person = Person::sending_to(NOBODY);
-    backing_off(&person, NOBODY);
+    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
+    person.frob(["build"]);
     let runs = person.spool(NOBODY).join("runs");
     for number in 0..100_000 {
         std::fs::write(runs.join(format!("notes-{number}")), "").expect("it can be written");
