@@ -1,12 +1,16 @@
 //! All integration tests, as one binary: it links once, and a test finds its neighbours' fixtures.
 
+mod accounting; // recorded = delivered + pending + dropped, whatever happens
 mod answers; // what the uploader makes of each answer, and when it comes back
+mod bad_disk; // a disk that is full, cannot be written, or gives back something else
 mod contract; // the wire contract of `proto/`: generated code, and what requests carry beyond it
 mod delivery; // from a command to a receiver, and only to the run's own destination
 mod dotnet; // the example tool, as people run it
 mod examples; // every example runs, and the receiver gets what it promises
 mod handles; // nobody waits for the uploader, nothing reaches it, nothing of ours gets into the tool's files
+mod killed_uploader; // a claim dies with its owner, and nothing is lost with it
 mod layers; // beside the layer nobody notices it
+mod limits; // how much may wait, and how large a run may be
 mod opt_out; // opted out means absent
 mod otlp; // fixture: spans and senders that know nothing of our own contract
 mod person; // fixture: a person with a home of their own, who runs the tool of the tests

@@ -167,6 +167,18 @@ impl Person {
         std::fs::write(folder.join("backoff"), format!("until={until} {rest}\n")).expect("a file");
     }
 
+    /// An uploader for one destination, as a command would start it, not yet started. `purpose` is `detached`,
+    /// `awaited` or `flush`.
+    pub(crate) fn uploader(&self, program: impl AsRef<OsStr>, endpoint: &str, purpose: &str) -> Command {
+        let spool = self.spool(endpoint);
+        let mut command = self.command(program);
+        command
+            .env("TOOL_TELEMETRY_UPLOADER", spool.file_name().expect("a name"))
+            .env("TOOL_TELEMETRY_UPLOADER_PURPOSE", purpose)
+            .env("TOOL_TELEMETRY_OTLP_ENDPOINT", format!("{endpoint}/v1/traces"));
+        command
+    }
+
     /// The process ids of this person's uploaders that run now, as `/proc` tells.
     pub(crate) fn uploaders(&self) -> Vec<u32> {
         let mine = [b"HOME=", self.home().as_os_str().as_encoded_bytes()].concat();

@@ -5,19 +5,24 @@ use tool_telemetry::receiver::Receiver;
 use crate::person::{Person, only_tree};
 
 /// How the tool ends, its exit code or signal, and what the root span says.
-const ENDS: [(&str, Result<i32, i32>, &str); 12] = [
+const ENDS: [(&str, Result<i32, i32>, &str); 17] = [
     ("return=0", Ok(0), "process.exit.code=0"),
     ("return=7", Ok(7), "process.exit.code=7 error.type=_OTHER"),
     ("exit=0", Ok(0), "process.exit.code=0"),
     ("exit=3", Ok(3), "process.exit.code=3 error.type=_OTHER"),
     ("exit=258", Ok(2), "process.exit.code=2 error.type=_OTHER"),
     ("exit=-1", Ok(255), "process.exit.code=255 error.type=_OTHER"),
+    ("exit=256", Ok(0), "process.exit.code=0"),
     ("panic", Ok(101), "process.exit.code=101 error.type=_OTHER"),
+    ("caught-panic", Ok(4), "process.exit.code=4 error.type=_OTHER"),
+    ("panic-aborts", Err(6), "error.type=cut_off"),
     ("abort", Err(6), "error.type=cut_off"),
     ("signal=KILL", Err(9), "error.type=cut_off"),
     ("signal=INT", Err(2), "error.type=cut_off"),
     ("signal=TERM", Err(15), "error.type=cut_off"),
     ("signal=SEGV", Err(11), "error.type=cut_off"),
+    ("signal=HUP", Err(1), "error.type=cut_off"),
+    ("signal=QUIT", Err(3), "error.type=cut_off"),
 ];
 
 #[test]
@@ -32,6 +37,10 @@ fn every_end_is_reported_with_every_span_that_was_closed() {
         assert_eq!(found, ended, "{end}");
         assert_eq!(output.stdout, b"working\n", "{end}");
         person.flush();
+        // Once more without telemetry: the tool ends as it does with it, and says the same.
+        let without = Person::new().frob(["build", "--spans", "1", "--end", end]);
+        assert_eq!((without.status, without.stdout), (output.status, output.stdout), "{end}");
+        assert_eq!(without_thread_ids(&without.stderr), without_thread_ids(&output.stderr), "{end}");
         let error = if says.contains("error.type") { "[error] " } else { "" };
         let expected = format!(
             "frob {error}process.executable.name=frob {says} frob.command=build\n  \
@@ -39,6 +48,23 @@ fn every_end_is_reported_with_every_span_that_was_closed() {
         );
         assert_eq!(only_tree(&receiver), expected, "{end}");
     }
+}
+
+/// A panic's message names the thread by a number of the system's.
+fn without_thread_ids(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.split(' ').filter(|word| !word.starts_with('(')).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn an_option_that_clap_does_not_know_is_reported_with_its_code() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let output = person.frob(["unknown-option"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--no-such-option"));
+    person.flush();
+    assert!(only_tree(&receiver).contains("process.exit.code=2 error.type=_OTHER"));
 }
 
 #[test]

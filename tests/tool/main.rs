@@ -43,6 +43,10 @@ fn main() -> ExitCode {
         eprintln!("frob: no such option");
         std::process::exit(2);
     }
+    if command == "unknown-option" {
+        // As every tool that parses its arguments with clap: it exits with 2 from within the parser.
+        clap::Command::new("frob").get_matches_from(["frob", "--no-such-option"]);
+    }
     if command == "stack" {
         let name = arguments.get(1).expect("a name");
         let ours = (option("--telemetry").as_deref() != Some("none")).then_some(&telemetry);
@@ -147,7 +151,21 @@ fn finish(end: &str) -> u8 {
     match end {
         "" => 0,
         "panic" => panic!("anna's panic"),
+        // What a build with `panic = "abort"` does after its hook; the same without building everything again.
+        "panic-aborts" => {
+            std::panic::set_hook(Box::new(|_| std::process::abort()));
+            panic!("anna's panic");
+        }
+        "caught-panic" => {
+            let caught = std::panic::catch_unwind(|| panic!("anna's panic"));
+            if caught.is_err() { 4 } else { 0 }
+        }
         "abort" => std::process::abort(),
+        // Until the end of its input.
+        "wait-for-input" => {
+            let _ = std::io::stdin().read_line(&mut String::new());
+            0
+        }
         "wait" => loop {
             std::thread::sleep(Duration::from_secs(60));
         },

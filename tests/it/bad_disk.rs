@@ -1,0 +1,115 @@
+//! A disk that is full, cannot be written, or gives back something else: the tool does not notice, and no uploader
+//! runs in circles. What the system may refuse call by call is tried by `tests/soak`.
+
+use std::time::Duration;
+
+use tool_telemetry::receiver::{Answer, Receiver};
+
+use crate::person::{Person, eventually};
+
+#[test]
+fn a_limit_on_file_sizes_does_not_end_the_tool() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let frob = crate::person::example("frob");
+    // A write beyond the limit is answered with SIGXFSZ, which ends a process.
+    for limit in ["ulimit -f 0", "ulimit -f 1", "ulimit -n 4"] {
+        let script = format!("{limit}; exec {} build", frob.display());
+        let output = person.command("bash").args(["-c", &script]).output().expect("bash runs");
+        assert_eq!(output.status.code(), Some(0), "{limit}: {output:?}");
+        assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"working\n"[..], &b""[..]), "{limit}");
+    }
+}
+
+#[test]
+fn without_a_place_for_the_backoff_few_uploaders_are_started() {
+    let receiver = Receiver::builder().always(Answer::status(503)).start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint);
+    let spool = person.spool(&endpoint);
+    std::fs::create_dir_all(spool.join("backoff").join("in the way")).expect("a folder");
+    private(&person);
+    for _ in 0..60 {
+        person.frob(["build", "--spans", "0"]);
+    }
+    eventually("an uploader tried", || !receiver.requests().is_empty());
+    assert!(receiver.requests().len() <= 2, "{} requests", receiver.requests().len());
+    // The lock is given back when the backoff can be written.
+    std::fs::remove_dir_all(spool.join("backoff")).expect("it is there");
+    eventually("the backoff is written", || spool.join("backoff").is_file());
+}
+
+#[test]
+fn without_a_place_for_outcomes_nothing_is_sent_in_circles() {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint);
+    person.frob(["build"]);
+    assert!(person.flush());
+    let outcomes = person.spool(&endpoint).join("outcomes");
+    std::fs::remove_dir(&outcomes).expect("it is empty");
+    // Gone: it is made again.
+    person.frob(["build"]);
+    assert!(person.flush());
+    assert_eq!((person.count("delivered"), receiver.requests().len()), (2, 2));
+    // In the way: nothing is sent, since what became of it could not be told. Only an uploader that was at work
+    // already finds that out when it has sent.
+    std::fs::remove_dir(&outcomes).expect("it is empty");
+    std::fs::write(&outcomes, "").expect("it can be written");
+    for _ in 0..20 {
+        person.frob(["build"]);
+    }
+    assert!(!person.flush());
+    std::fs::remove_file(&outcomes).expect("it is there");
+    std::fs::create_dir(&outcomes).expect("a folder");
+    assert!(receiver.requests().len() <= 3, "{} requests", receiver.requests().len());
+    assert!(person.flush());
+    assert_eq!((person.count("delivered"), receiver.traces().len()), (22, 22));
+}
+
+#[test]
+fn a_spool_that_is_deleted_while_a_tool_runs_does_no_harm() {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint);
+    let running = person
+        .frob_command(["build", "--spans", "1", "--end", "wait-for-input"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    eventually("it is on disk", || !person.waiting().is_empty());
+    std::fs::remove_dir_all(person.home().join(".local")).expect("it is there");
+    let output = running.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"working\n"[..], &b""[..]));
+    // The next one records as if nothing had been.
+    person.frob(["build"]);
+    assert!(person.flush());
+    assert_eq!(person.count("delivered"), 1);
+}
+
+#[test]
+fn an_uploader_whose_lock_was_deleted_leaves_the_new_spool_alone() {
+    let receiver =
+        Receiver::builder().always(Answer::Delay(Duration::from_millis(300))).start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint);
+    person.frob(["build"]);
+    eventually("an uploader is sending", || receiver.peak_requests() == 1);
+    std::fs::remove_dir_all(person.home().join(".local")).expect("it is there");
+    for _ in 0..3 {
+        person.frob(["build"]);
+    }
+    eventually("all arrived", || receiver.traces().len() == 4);
+    assert!(person.flush());
+    assert_eq!((person.count("delivered"), person.count("pending"), receiver.doubles()), (3, 0, 0));
+}
+
+fn private(person: &Person) {
+    for folder in [".local/state/frob", ".local/state/frob/telemetry"] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(person.home().join(folder), mode).expect("it is there");
+    }
+}
