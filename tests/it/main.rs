@@ -5,6 +5,7 @@ mod contract; // the wire contract of `proto/`: generated code, and what request
 mod delivery; // from a command to a receiver, and only to the run's own destination
 mod dotnet; // the example tool, as people run it
 mod handles; // nobody waits for the uploader, nothing reaches it, nothing of ours gets into the tool's files
+mod hostile_ground; // no home, no space, no rights, and planted files
 mod layers; // beside the layer nobody notices it
 mod opt_out; // opted out means absent
 mod otlp; // fixture: spans and senders that know nothing of our own contract
