@@ -59,18 +59,18 @@ pub(crate) fn show(builder: &Builder, due: &Due) {
     let mut stderr = std::io::stderr();
     let counts = stderr.is_terminal();
     let now = seconds(SystemTime::now());
-    let mut choice = due.choice;
-    if counts {
-        choice.notice = notice_version(data_points);
-    } else {
-        let again = choice.printed.is_none_or(|printed| now.abs_diff(printed) >= PRINT_AGAIN.as_secs());
-        if !again {
-            return;
-        }
-        choice.printed = Some(now);
+    let printed = due.choice.printed;
+    if !counts && printed.is_some_and(|printed| now.abs_diff(printed) < PRINT_AGAIN.as_secs()) {
+        return;
+    }
+    // Remembered first: where that fails every command would print it, and nothing would ever be recorded.
+    let mut choice = Choice { printed: Some(now), ..due.choice };
+    if choice.write(&due.places.choice_file, builder.name).is_err() {
+        return;
     }
     let text = render(builder, data_points, &due.destination, due.seen.as_ref());
-    if stderr.write_all(text.as_bytes()).is_ok() {
+    if stderr.write_all(text.as_bytes()).is_ok() && counts {
+        choice.notice = notice_version(data_points);
         let _ = choice.write(&due.places.choice_file, builder.name);
     }
 }

@@ -131,7 +131,7 @@ impl Places {
         let state_home = platform::state_home(environment)?;
         let config_home = platform::config_home(environment)?;
         if let Some(home) = environment.absolute_path(env::HOME) {
-            std::fs::metadata(home).ok().filter(platform::is_own)?;
+            std::fs::metadata(home).ok().filter(|home| home.is_dir() && platform::is_own(home))?;
         }
         Some(Self { state_home, choice_file: config_home.join(tool).join("telemetry.toml") })
     }

@@ -8,6 +8,7 @@ mod delivery; // from a command to a receiver, and only to the run's own destina
 mod dotnet; // the example tool, as people run it
 mod examples; // every example runs, and the receiver gets what it promises
 mod handles; // nobody waits for the uploader, nothing reaches it, nothing of ours gets into the tool's files
+mod hostile_ground; // no home, no space, no rights, and planted files
 mod killed_uploader; // a claim dies with its owner, and nothing is lost with it
 mod layers; // beside the layer nobody notices it
 mod limits; // how much may wait, and how large a run may be

@@ -30,12 +30,56 @@ pub(crate) fn example(name: &str) -> PathBuf {
 pub(crate) struct Person {
     home: TempDir,
     variables: Vec<(String, String)>,
+    /// Who they are for the kernel, if it is not who runs the tests.
+    user: Option<u32>,
+}
+
+/// Some user who is not who runs the tests: "nobody" on most machines.
+pub(crate) const SOMEBODY_ELSE: u32 = 65_534;
+
+/// Whether the tests run as root: only then can they do things as somebody else, and what needs it says so.
+pub(crate) fn is_root(needed_for: &str) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    if !is_root {
+        println!("not shown, since it needs root: {needed_for}");
+    }
+    is_root
 }
 
 impl Person {
     /// A person who has not seen the notice.
     pub(crate) fn new() -> Self {
-        Self { home: tempfile::tempdir().expect("a folder"), variables: Vec::new() }
+        Self { home: tempfile::tempdir().expect("a folder"), variables: Vec::new(), user: None }
+    }
+
+    /// Makes them another user, if the tests run as root: one whom permissions hold back.
+    pub(crate) fn without_power(mut self) -> Self {
+        if is_root("a person who is not root") {
+            self.give_home_to(SOMEBODY_ELSE);
+            self.user = Some(SOMEBODY_ELSE);
+        }
+        self
+    }
+
+    /// Gives the home folder, and what is in it, to a user. Needs root.
+    pub(crate) fn give_home_to(&self, user: u32) {
+        for path in self.files().into_iter().chain([self.home().to_owned()]) {
+            std::os::unix::fs::lchown(path, Some(user), Some(user)).expect("we are root");
+        }
+    }
+
+    /// The tool where this person can reach it.
+    fn frob_program(&self) -> PathBuf {
+        let program = example("frob");
+        let Some(user) = self.user else { return program };
+        let copy = self.home().join("frob");
+        if !copy.exists() && std::fs::hard_link(&program, &copy).is_err() {
+            std::fs::copy(&program, &copy).expect("a copy");
+            std::os::unix::fs::chown(&copy, Some(user), Some(user)).expect("we are root");
+        }
+        copy
     }
 
     /// A person who turned telemetry on, with this endpoint.
@@ -74,12 +118,16 @@ impl Person {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.home());
+        if let Some(user) = self.user {
+            use std::os::unix::process::CommandExt as _;
+            command.uid(user).gid(user);
+        }
         command
     }
 
     /// The tool, not yet started.
-    pub(crate) fn frob_command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
-        let mut command = self.command(example("frob"));
+    pub fn frob_command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
+        let mut command = self.command(self.frob_program());
         command.args(arguments);
         command
     }

@@ -1,0 +1,437 @@
+//! Where nothing is as it should be: no home, no space, no rights, and files that somebody planted. The tool does not
+//! notice; nothing is followed, read, waited for or sent that we did not write; nothing is written elsewhere.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tool_telemetry::receiver::Receiver;
+
+use crate::person::{NOBODY, Person, SOMEBODY_ELSE, example, is_root, only_tree};
+
+/// Longer than any command takes that waits for nothing.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The command does what it does without telemetry, says nothing more, and soon.
+fn works(command: &mut Command) {
+    let asked = Instant::now();
+    let output = command.args(["build", "--end", "return=7"]).output().expect("it starts");
+    let told = (output.status.code(), &*output.stdout, &*output.stderr);
+    assert_eq!(told, (Some(7), &b"working\n"[..], &b""[..]), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+}
+
+fn state(person: &Person) -> PathBuf {
+    person.home().join(".local/state/frob")
+}
+
+fn make(path: &Path, mode: u32) {
+    fs::create_dir_all(path).expect("a folder");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+}
+
+/// What lies below a folder, with kinds, permissions, owners, sizes and the content of small files.
+fn picture(folder: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let metadata = entry.metadata().expect("metadata");
+            let content = match metadata.is_file() && metadata.len() < 10_000 {
+                true => fs::read(entry.path()).unwrap_or_default(),
+                false => Vec::new(),
+            };
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            }
+            let (mode, owner, size) = (metadata.mode(), metadata.uid(), metadata.len());
+            lines.push(format!("{:?} {mode:o} {owner} {size} {content:?}", entry.path()));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+#[test]
+fn without_a_home_nothing_is_written_anywhere() {
+    let homes: [&dyn Fn(&mut Command); 6] = [
+        &|command| drop(command.env_remove("HOME")),
+        &|command| drop(command.env("HOME", "")),
+        &|command| drop(command.env("HOME", ".")),
+        &|command| drop(command.env("HOME", "/nonexistent/anna")),
+        &|command| drop(command.env("HOME", "/etc/passwd")),
+        &|command| drop(command.env("HOME", "/dev/null")),
+    ];
+    for home in homes {
+        let person = Person::sending_to(NOBODY);
+        let before = (picture(person.home()), person.files().len());
+        let mut command = person.frob_command([""; 0]);
+        home(&mut command);
+        // Neither in the working directory nor for temporary files.
+        command.env("TMPDIR", person.home());
+        works(&mut command);
+        assert_eq!((picture(person.home()), person.files().len()), before);
+        let mut status = person.frob_command(["telemetry", "status"]);
+        home(&mut status);
+        let status = String::from_utf8(status.output().expect("it starts").stdout).expect("text");
+        assert!(status.contains("telemetry of frob is off"), "{status}");
+    }
+}
+
+#[test]
+fn in_a_home_that_cannot_be_written_nothing_happens() {
+    let person = Person::sending_to(NOBODY).without_power();
+    works(&mut person.frob_command([""; 0]));
+    assert_eq!(person.waiting().len(), 1);
+    // A state folder that was never made, and one that was and is closed now.
+    for (path, mode) in [
+        (state(&person).join("telemetry"), 0o500),
+        (state(&person), 0o500),
+        (person.home().to_owned(), 0o555),
+    ] {
+        let before = person.waiting();
+        let mut folders = vec![path.clone()];
+        while let Some(folder) = folders.pop() {
+            folders.extend(
+                fs::read_dir(&folder)
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .map(|entry| entry.path())
+                    .filter(|path| path.is_dir()),
+            );
+            fs::set_permissions(folder, fs::Permissions::from_mode(mode)).expect("a mode");
+        }
+        works(&mut person.frob_command([""; 0]));
+        assert_eq!(person.waiting(), before, "{}", path.display());
+    }
+    let fresh = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY).without_power();
+    make(&fresh.home().join(".config"), 0o755);
+    fresh.frob(["telemetry", "on"]);
+    make(fresh.home(), 0o555);
+    works(&mut fresh.frob_command([""; 0]));
+    assert!(fresh.waiting().is_empty());
+}
+
+#[test]
+fn a_state_folder_that_is_a_link_a_file_or_open_to_others_is_not_used() {
+    type Plant = fn(&Person);
+    let plants: [(&str, Plant); 7] = [
+        ("the tool's folder is a link", |person| {
+            make(&person.home().join("target"), 0o700);
+            make(state(person).parent().expect("above"), 0o700);
+            symlink(person.home().join("target"), state(person)).expect("a link");
+        }),
+        ("ours is a link", |person| {
+            make(&person.home().join("target"), 0o700);
+            make(&state(person), 0o700);
+            symlink(person.home().join("target"), state(person).join("telemetry")).expect("a link");
+        }),
+        ("ours is a link to nowhere", |person| {
+            make(&state(person), 0o700);
+            symlink(person.home().join("target"), state(person).join("telemetry")).expect("a link");
+        }),
+        ("the tool's folder is a file", |person| {
+            make(state(person).parent().expect("above"), 0o700);
+            fs::write(state(person), "mine").expect("a file");
+        }),
+        ("ours is a file", |person| {
+            make(&state(person), 0o700);
+            fs::write(state(person).join("telemetry"), "mine").expect("a file");
+        }),
+        ("the state folder is a file", |person| {
+            make(&person.home().join(".local"), 0o700);
+            fs::write(person.home().join(".local/state"), "mine").expect("a file");
+        }),
+        ("ours is open to others", |person| make(&state(person).join("telemetry"), 0o755)),
+    ];
+    for (what, plant) in plants {
+        let person = Person::sending_to(NOBODY);
+        plant(&person);
+        let before = picture(person.home());
+        works(&mut person.frob_command([""; 0]));
+        assert_eq!(picture(person.home()), before, "{what}");
+        assert!(person.flush(), "{what}: nothing waits");
+        assert!(person.uploaders().is_empty());
+        assert!(
+            person.status().contains("warning") || what.contains("nowhere"),
+            "{what}: {}",
+            person.status()
+        );
+    }
+}
+
+#[test]
+fn nothing_of_somebody_else_is_used_and_nothing_is_left_in_their_home() {
+    if !is_root("a home and a state folder of another user") {
+        return;
+    }
+    // sudo with the caller's HOME.
+    let person = Person::sending_to(NOBODY);
+    works(&mut person.frob_command([""; 0]));
+    crate::person::eventually("its uploader has ended", || person.uploaders().is_empty());
+    person.give_home_to(SOMEBODY_ELSE);
+    let before = picture(person.home());
+    works(&mut person.frob_command([""; 0]));
+    assert_eq!(picture(person.home()), before);
+    assert!(person.status().contains("telemetry of frob is off"), "{}", person.status());
+    for command in ["on", "off", "purge"] {
+        assert!(!person.frob(["telemetry", command]).status.success(), "{command}");
+        assert_eq!(picture(person.home()), before, "{command}");
+    }
+    // One's own home, and a state folder of another user in it.
+    for folder in [".local/state", ".local/state/frob", ".local/state/frob/telemetry"] {
+        let person = Person::sending_to(NOBODY);
+        make(&person.home().join(folder), 0o700);
+        std::os::unix::fs::chown(person.home().join(folder), Some(SOMEBODY_ELSE), None).expect("we are root");
+        let before = picture(person.home());
+        works(&mut person.frob_command([""; 0]));
+        assert_eq!(picture(person.home()), before, "{folder}");
+    }
+    // One's own home, and the variable names a folder of another user.
+    let theirs = Person::new();
+    theirs.give_home_to(SOMEBODY_ELSE);
+    let state_home = theirs.home().to_str().expect("text").to_owned();
+    let person = Person::sending_to(NOBODY).with("XDG_STATE_HOME", &state_home);
+    works(&mut person.frob_command([""; 0]));
+    assert!(theirs.files().is_empty());
+    // A choice that somebody else wrote is none.
+    let person = Person::sending_to(NOBODY);
+    let choice = person.home().join(".config/frob/telemetry.toml");
+    std::os::unix::fs::chown(choice, Some(SOMEBODY_ELSE), None).expect("we are root");
+    works(&mut person.frob_command([""; 0]));
+    assert!(person.waiting().is_empty());
+}
+
+#[test]
+fn a_program_with_rights_that_its_starter_has_not_records_nothing() {
+    if !is_root("a set-user-id program (AT_SECURE)") {
+        return;
+    }
+    let person = Person::sending_to(NOBODY);
+    let program = person.home().join("frob-suid");
+    fs::copy(example("frob"), &program).expect("a copy");
+    person.give_home_to(SOMEBODY_ELSE);
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).expect("a mode");
+    let before = picture(person.home());
+    works(&mut person.command(&program));
+    assert_eq!(picture(person.home()), before);
+    // The same program without the bit, as the owner of the home, records.
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let person = person.without_power();
+    works(&mut person.command(&program));
+    assert_eq!(person.waiting().len(), 1);
+}
+
+/// Names as our own files have.
+fn name(number: u8, ending: &str) -> String {
+    format!("run1-{number:032x}.{ending}")
+}
+
+#[test]
+fn what_was_planted_among_the_runs_is_neither_followed_read_waited_for_nor_sent() {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
+    works(&mut person.frob_command([""; 0]));
+    let runs = person.spool(&endpoint).join("runs");
+    let own = fs::read(&person.waiting()[0]).expect("a run");
+    // A run elsewhere, of the right format: it is reached by a link only.
+    let secret = person.home().join("secret");
+    let foreign = String::from_utf8_lossy(&own).replace("\"build\"", "\"test\"");
+    fs::write(&secret, &foreign).expect("a file");
+    for (number, ending) in [(1, "jsonl"), (2, "open")] {
+        symlink(&secret, runs.join(name(number, ending))).expect("a link");
+    }
+    symlink("/dev/zero", runs.join(name(3, "jsonl"))).expect("a link");
+    symlink("/nonexistent", runs.join(name(4, "open"))).expect("a link");
+    for (number, ending) in [(5, "jsonl"), (6, "open")] {
+        let made = Command::new("mkfifo").arg(runs.join(name(number, ending))).status();
+        assert!(made.is_ok_and(|made| made.success()));
+    }
+    for (number, ending) in [(7, "jsonl"), (8, "open")] {
+        make(&runs.join(name(number, ending)).join("inner"), 0o700);
+    }
+    let mut huge = Vec::new();
+    for (number, ending) in [(9, "jsonl"), (10, "open")] {
+        let path = runs.join(name(number, ending));
+        fs::File::create(&path).and_then(|file| file.set_len(10 << 30)).expect("a sparse file");
+        huge.push(path);
+    }
+    fs::write(runs.join(name(11, "jsonl")), "not a run\n").expect("a file");
+    fs::write(runs.join("notes.jsonl"), &foreign).expect("a file");
+    fs::write(runs.join("run1-7.jsonl"), &foreign).expect("a file");
+    fs::write(runs.join(format!("run2-{:032x}.jsonl", 12)), "of a newer version\n").expect("a file");
+    fs::write(runs.join(format!("run99-{:032x}.open", 13)), "of a newer version\n").expect("a file");
+    if is_root("devices and files of another user among the runs") {
+        for (number, kind) in [(14, ["c", "1", "5"]), (15, ["b", "7", "0"])] {
+            let made = Command::new("mknod").arg(runs.join(name(number, "jsonl"))).args(kind).status();
+            assert!(made.is_ok_and(|made| made.success()));
+        }
+        let path = runs.join(name(16, "jsonl"));
+        fs::write(&path, &foreign).expect("a file");
+        std::os::unix::fs::chown(&path, Some(SOMEBODY_ELSE), None).expect("we are root");
+    }
+    let limits = Person::whose_tool_has(person, "FROB_LIMIT_BYTES", "100000000000");
+    let person = limits;
+
+    let asked = Instant::now();
+    works(&mut person.frob_command([""; 0]));
+    person.flush();
+    let status = person.status();
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+
+    let traces = receiver.traces();
+    assert_eq!(traces.len(), 2, "{}", receiver.tree());
+    assert!(!receiver.tree().contains("frob.command=test"), "{}", receiver.tree());
+    assert_eq!(fs::read_to_string(&secret).expect("untouched"), foreign);
+    for left in ["notes.jsonl", "run1-7.jsonl"] {
+        assert_eq!(fs::read_to_string(runs.join(left)).expect("left alone"), foreign);
+    }
+    for (number, ending) in [(1, "jsonl"), (2, "open"), (3, "jsonl"), (4, "open"), (5, "jsonl"), (6, "open")]
+    {
+        assert!(fs::symlink_metadata(runs.join(name(number, ending))).is_ok(), "{number} is left alone");
+    }
+    assert!(status.contains("2 runs of a newer version"), "{status}");
+    assert_eq!(person.count("delivered"), 2);
+    // Not ours, though they have our names: counted, so that the sum stays right, and gone.
+    assert!(huge.iter().all(|path| !path.exists()), "{status}");
+}
+
+#[test]
+fn a_link_a_fifo_or_a_folder_in_the_place_of_our_own_files_is_harmless() {
+    type Plant = fn(&Path, &Path);
+    let plants: [(&str, Plant); 4] = [
+        ("link", |path, secret| symlink(secret, path).expect("a link")),
+        ("fifo", |path, _| {
+            assert!(Command::new("mkfifo").arg(path).status().is_ok_and(|made| made.success()));
+        }),
+        ("folder", |path, _| make(path, 0o700)),
+        ("huge", |path, _| fs::File::create(path).and_then(|file| file.set_len(10 << 30)).expect("a file")),
+    ];
+    for (kind, plant) in plants {
+        for file in ["uploader.lock", "backoff", "counters", "choice"] {
+            let receiver = Receiver::start().expect("a receiver");
+            let endpoint = receiver.http_endpoint();
+            let person = Person::sending_to(&endpoint).backing_off(&endpoint);
+            works(&mut person.frob_command([""; 0]));
+            let path = match file {
+                "choice" => person.home().join(".config/frob/telemetry.toml"),
+                file => person.spool(&endpoint).join(file),
+            };
+            let secret = person.home().join("secret");
+            fs::write(&secret, "until=1 failures=1 asked=no\n").expect("a file");
+            let _ = fs::remove_file(&path);
+            plant(&path, &secret);
+            let asked = Instant::now();
+            works(&mut person.frob_command([""; 0]));
+            person.flush();
+            person.status();
+            assert!(asked.elapsed() < SOON, "{kind} {file}: {:?}", asked.elapsed());
+            assert_eq!(fs::read_to_string(&secret).expect("untouched"), "until=1 failures=1 asked=no\n");
+            if file == "choice" {
+                assert!(receiver.requests().is_empty(), "{kind}: an unreadable choice is off");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_not_noticed_and_what_it_cost_is_counted() {
+    if !is_root("a full tmpfs") {
+        return;
+    }
+    let person = Person::sending_to(NOBODY);
+    let frob = example("frob");
+    // One page is left: the first lines of a run fit, the rest does not. Then none is left.
+    let script = format!(
+        "mount -t tmpfs -o size=256k,mode=700 none \"$HOME\" && cd \"$HOME\" && {0} telemetry on >/dev/null && {0} build >/dev/null || exit 90
+        dd if=/dev/zero of=fill bs=4k count=100 2>/dev/null
+        dd if=/dev/null of=fill bs=4k seek=1 count=0 conv=notrunc 2>/dev/null
+        truncate -s -4096 fill
+        {0} build --spans 100 --end return=7; test $? = 7 || exit 91
+        dd if=/dev/zero of=fill2 bs=4k count=100 2>/dev/null
+        {0} build --end return=7; test $? = 7 || exit 92
+        rm fill fill2
+        {0} build --end return=7; test $? = 7 || exit 93
+        {0} telemetry status",
+        frob.display()
+    );
+    let output = person.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{:?}: {told}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(told.matches("working\n").count(), 3, "{told}");
+    assert!(told.contains("pending    2") && told.contains("dropped    1 (disk)"), "{told}");
+}
+
+#[test]
+fn where_the_file_system_has_no_locks_runs_are_delivered_all_the_same() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    for error in ["ENOLCK", "ENOSYS", "EOPNOTSUPP"] {
+        let before = receiver.traces().len();
+        let output = person
+            .command("strace")
+            .args([
+                "-f",
+                "-qq",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=flock",
+                "-e",
+                &format!("inject=flock:error={error}"),
+            ])
+            .arg(example("frob"))
+            .args(["build", "--end", "return=7"])
+            .output()
+            .expect("strace");
+        assert_eq!((output.status.code(), &*output.stdout), (Some(7), &b"working\n"[..]));
+        receiver.wait_for(before + 1, crate::person::PATIENCE).expect("it is delivered");
+    }
+}
+
+#[test]
+fn the_state_may_vanish_while_the_tool_runs() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let held = person.home().join("held");
+    fs::write(&held, "").expect("a file");
+    let mut running = person.frob_command(["build", "--hold", "held", "--end", "return=7"]);
+    let mut running = running.stdout(std::process::Stdio::null()).spawn().expect("it starts");
+    crate::person::eventually("it writes", || !person.waiting().is_empty());
+    fs::remove_dir_all(person.home().join(".local")).expect("folders");
+    fs::remove_file(held).expect("it is there");
+    assert_eq!(running.wait().expect("it ends").code(), Some(7));
+    // The next run begins anew.
+    works(&mut person.frob_command([""; 0]));
+    assert!(person.flush());
+    assert!(only_tree(&receiver).contains("process.exit.code=7"));
+}
+
+#[test]
+fn the_first_process_of_a_container_waits_for_its_delivery() {
+    if !is_root("a process 1, in a process namespace of its own") {
+        return;
+    }
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let output = person
+        .command("unshare")
+        .args(["-p", "-f", "--kill-child"])
+        .arg(example("frob"))
+        .arg("build")
+        .output();
+    assert!(output.expect("unshare").status.success());
+    // All that it started was ended with it.
+    assert_eq!(receiver.traces().len(), 1);
+    assert!(person.uploaders().is_empty());
+}
