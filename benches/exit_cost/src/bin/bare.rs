@@ -6,6 +6,6 @@ use tracing_subscriber::prelude::*;
 
 fn main() -> ExitCode {
     tracing_subscriber::registry().init();
-    tool_telemetry_benches::work();
+    tool_telemetry_exit_cost::work();
     ExitCode::from(7)
 }

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     }
     tracing_subscriber::registry().with(telemetry.layer()).init();
     telemetry.command("work", || {
-        tool_telemetry_benches::work();
+        tool_telemetry_exit_cost::work();
         7_u8
     })
 }
