@@ -140,3 +140,27 @@ fn the_status_of_a_spool_that_never_was_is_empty() {
     let person = Person::sending_to(NOBODY);
     assert_eq!(told(&person), 0);
 }
+
+#[test]
+fn off_said_between_two_requests_stops_the_second() {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
+    // Runs of two versions go in two requests.
+    for version in ["1.0.0", "2.0.0"] {
+        person.frob_command(["build"]).env("FROB_VERSION", version).output().expect("it starts");
+    }
+    // A variable keeps its own process from recording, and nothing else.
+    person.frob_command(["build"]).env("DO_NOT_TRACK", "1").output().expect("it starts");
+    assert_eq!(person.count("pending"), 2);
+    std::fs::remove_file(person.spool(&endpoint).join("backoff")).expect("it is there");
+    receiver.answer_next([Answer::Delay(std::time::Duration::from_millis(500))]);
+    let mut uploader = person.uploader(crate::person::example("frob"), &endpoint, "awaited");
+    let mut uploader = uploader.arg("__upload-telemetry").spawn().expect("it starts");
+    crate::person::eventually("the first request is there", || receiver.peak_requests() == 1);
+    person.frob(["telemetry", "off"]);
+    assert!(person.waiting().is_empty());
+    uploader.wait().expect("it ends");
+    assert_eq!(receiver.requests().len(), 1);
+    assert_eq!((person.dropped("opted_out"), told(&person)), (2, 2));
+}
