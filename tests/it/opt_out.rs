@@ -58,8 +58,8 @@ fn opted_out_creates_and_deletes_no_file() {
 
 #[test]
 fn opted_out_makes_no_system_call_that_the_tool_would_not_make() {
+    let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY).with("DO_NOT_TRACK", "1");
     let calls = |telemetry: &str| {
-        let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY).with("DO_NOT_TRACK", "1");
         let list = person.home().join("calls");
         let frob = crate::person::example("frob");
         let status = person
