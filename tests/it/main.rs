@@ -5,6 +5,7 @@ mod answers; // what the uploader makes of each answer, and when it comes back
 mod bad_disk; // a disk that is full, cannot be written, or gives back something else
 mod contract; // the wire contract of `proto/`: generated code, and what requests carry beyond it
 mod delivery; // from a command to a receiver, and only to the run's own destination
+mod documents; // the documents say what is there
 mod dotnet; // the example tool, as people run it
 mod examples; // every example runs, and the receiver gets what it promises
 mod handles; // nobody waits for the uploader, nothing reaches it, nothing of ours gets into the tool's files
