@@ -33,16 +33,3 @@ fn each_promise_in_the_readme_names_a_test_that_exists() {
     }
     assert!(rows > 10, "{rows} rows");
 }
-
-#[test]
-fn the_readmes_tool_is_the_minimal_example() {
-    let readme = read("README.md");
-    let example = read("examples/minimal.rs");
-    for line in [
-        ".data_points(&DATA_POINTS)",
-        ".start()",
-        "tracing_subscriber::registry().with(telemetry.layer()).init();",
-    ] {
-        assert!(readme.contains(line) && example.contains(line), "{line}");
-    }
-}
