@@ -85,7 +85,7 @@ impl Destination {
                 .filter(|setting| *setting != "ENDPOINT")
                 .filter_map(|setting| Some((setting, environment.otlp(variables, setting)?.1)))
                 .collect();
-            let is_base = variable == format!("{}ENDPOINT", env::OTEL_EXPORTER_OTLP);
+            let is_base = variable.strip_prefix(env::OTEL_EXPORTER_OTLP) == Some("ENDPOINT");
             return Self::operator(&address, settings, is_base);
         }
         let Some(address) = named.maker else {

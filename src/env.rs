@@ -144,7 +144,8 @@ impl<'a> Environment<'a> {
     /// One of OTLP's settings: the uploader's own, or the variable for traces, or the general one.
     pub(crate) fn otlp(self, prefixes: &[&str], setting: &str) -> Option<(String, String)> {
         prefixes.iter().find_map(|prefix| {
-            let name = format!("{prefix}{setting}");
+            // Not `format!`: 18 names are made at each start, and it took a fifth of that start's instructions.
+            let name = [*prefix, setting].concat();
             let value = self.text(&name)?;
             Some((name, value))
         })

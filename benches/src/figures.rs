@@ -5,6 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// A median and the quartiles around it.
 #[derive(Debug, Clone, Copy)]
 pub struct Spread {
+    /// None is smaller.
+    pub least: f64,
     /// A quarter of the numbers is smaller.
     pub low: f64,
     /// Half of them is.
@@ -20,7 +22,7 @@ impl Spread {
         numbers.sort_by(f64::total_cmp);
         let last = numbers.len().checked_sub(1)?;
         let at = |share: f64| numbers[(last as f64 * share).round() as usize];
-        Some(Self { low: at(0.25), median: at(0.5), high: at(0.75) })
+        Some(Self { least: numbers[0], low: at(0.25), median: at(0.5), high: at(0.75) })
     }
 }
 

@@ -314,7 +314,7 @@ fn put_away(spool: &SpoolDir, waiting: Vec<Waiting>) -> io::Result<()> {
             (modified.unwrap_or(SystemTime::UNIX_EPOCH), path, waiting.run)
         })
         .collect();
-    delivered.sort_by_key(|(modified, _, run)| (*modified, *run));
+    delivered.sort_unstable_by_key(|(modified, _, run)| (*modified, *run));
     let over = delivered.len().saturating_sub(KEPT);
     for (position, (_, path, run)) in delivered.into_iter().enumerate() {
         if position >= over {

@@ -108,7 +108,8 @@ fn list_at_most(folder: &Path, most: usize) -> Listing {
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         listing.runs.push(Entry { name, state, bytes: metadata.len(), modified });
     }
-    listing.runs.sort_by_key(|entry| (entry.modified, entry.name));
+    // Names are unique, so the order is the same as of a stable sort, which is 12 KB more of the tool.
+    listing.runs.sort_unstable_by_key(|entry| (entry.modified, entry.name));
     listing
 }
 
