@@ -93,7 +93,7 @@ impl Telemetry {
 }
 
 impl DestinationStatus {
-    fn of(spool: &SpoolDir, folder: String) -> Self {
+    pub(super) fn of(spool: &SpoolDir, folder: String) -> Self {
         let counters = Counters::look(spool);
         let listing = limits::list(&spool.runs());
         let now = SystemTime::now();
