@@ -68,6 +68,11 @@ impl Look {
         }
     }
 
+    /// Whether there is a home folder of this user's, and so a place for runs.
+    pub fn has_home(&self) -> bool {
+        self.places().is_some()
+    }
+
     /// The version whose notice this person saw; nothing if none was shown.
     pub fn notice(&self) -> Option<Version> {
         self.survey.choice().notice
