@@ -2,11 +2,16 @@
 //! there is a ready subcommand beside them.
 
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+mod look;
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 mod show;
 mod status;
 #[cfg(feature = "clap")]
 mod subcommand;
 
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+#[doc(hidden)]
+pub use look::{Look, SeenRun};
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 pub use show::{ShownRun, ShownState};
 pub use status::{DestinationStatus, Status};

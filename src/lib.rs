@@ -135,5 +135,6 @@ pub use tool_telemetry_macros::data_points;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::data_points::{ApprovedSpan, DataPoint, Kind};
+    pub use crate::telemetry::is_tool_name;
     pub use tracing::Level;
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Read as _;
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::data_points::DataPoints;
@@ -55,37 +56,57 @@ impl Telemetry {
     pub fn runs(&self) -> Vec<ShownRun> {
         self.abandon();
         let builder = self.settings();
-        let mut shown = Vec::new();
         let (Some(places), Some(data_points)) =
             (Places::find(builder.name, Environment::process()), builder.data_points)
         else {
-            return shown;
+            return Vec::new();
         };
-        for destination in SpoolDir::destinations(&places.state_home, builder.name) {
-            let spool = SpoolDir::new(&places.state_home, builder.name, &destination);
-            if spool.check().is_err() {
-                continue;
-            }
-            for (folder, is_sent) in [(spool.sent(), true), (spool.runs(), false)] {
-                for entry in limits::list(&folder).runs {
-                    let (name, state) = match (entry.state, is_sent) {
-                        (RunState::Open, _) => (entry.name.open(), ShownState::Open),
-                        (RunState::Sealed, true) => (entry.name.sealed(), ShownState::Sent),
-                        (RunState::Sealed, false) => (entry.name.sealed(), ShownState::Pending),
-                    };
-                    let Some(run) = read(&folder.join(name), data_points, builder.name) else {
-                        continue;
-                    };
-                    let destination = destination.clone();
-                    shown.push(ShownRun { destination, state, run, data_points, tool: builder.name });
-                }
-            }
-        }
+        let mut shown = Vec::new();
+        for_each_file(&places, builder.name, |destination, state, path| {
+            shown.extend(ShownRun::read(path, destination, state, data_points, builder.name));
+        });
         shown
     }
 }
 
+/// Calls `tell` with each run's destination, state and file: of each destination the sent runs and then the waiting
+/// ones, oldest first.
+pub(super) fn for_each_file(places: &Places, tool: &str, mut tell: impl FnMut(&str, ShownState, &Path)) {
+    for destination in SpoolDir::destinations(&places.state_home, tool) {
+        let spool = SpoolDir::new(&places.state_home, tool, &destination);
+        if spool.check().is_err() {
+            continue;
+        }
+        for (folder, is_sent) in [(spool.sent(), true), (spool.runs(), false)] {
+            for entry in limits::list(&folder).runs {
+                let (name, state) = match (entry.state, is_sent) {
+                    (RunState::Open, _) => (entry.name.open(), ShownState::Open),
+                    (RunState::Sealed, true) => (entry.name.sealed(), ShownState::Sent),
+                    (RunState::Sealed, false) => (entry.name.sealed(), ShownState::Pending),
+                };
+                tell(&destination, state, &folder.join(name));
+            }
+        }
+    }
+}
+
 impl ShownRun {
+    pub(super) fn read(
+        path: &Path,
+        destination: &str,
+        state: ShownState,
+        data_points: &'static DataPoints,
+        tool: &'static str,
+    ) -> Option<Self> {
+        let run = read_run(&read_file(path)?, data_points, tool)?;
+        Some(Self { destination: destination.to_owned(), state, run, data_points, tool })
+    }
+
+    /// Lines that could not be read and values that are not approved.
+    pub(super) fn left_out(&self) -> u64 {
+        self.run.left_out
+    }
+
     /// The id under which the receiver knows the run: 32 hexadecimal digits.
     pub fn trace_id(&self) -> String {
         self.run.spans.first().map_or_else(String::new, |run| {
@@ -122,12 +143,13 @@ impl ShownRun {
     }
 }
 
-fn read(path: &std::path::Path, data_points: &'static DataPoints, tool: &str) -> Option<RecordedRun> {
+/// The bytes of a run's file, if it is a regular file of this user's and not larger than one that we write.
+pub(super) fn read_file(path: &Path) -> Option<Vec<u8>> {
     let (mut file, metadata) = platform::open_own(path, false, false).ok()?;
     if metadata.len() > 2 * LARGEST_RUN {
         return None;
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).ok()?;
-    read_run(&bytes, data_points, tool)
+    Some(bytes)
 }

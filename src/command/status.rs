@@ -103,7 +103,7 @@ impl Telemetry {
 }
 
 impl DestinationStatus {
-    fn of(spool: &SpoolDir, folder: String) -> std::io::Result<Self> {
+    pub(super) fn of(spool: &SpoolDir, folder: String) -> std::io::Result<Self> {
         let Census { pending, newer, counters, is_damaged } = Census::take(spool)?;
         let now = SystemTime::now();
         Ok(Self {

@@ -147,14 +147,7 @@ impl Builder {
     /// assert!(Telemetry::builder("My Tool", "1.0.0").data_points(&DATA_POINTS).check().is_err());
     /// ```
     pub fn check(&self) -> Result<(), String> {
-        let is_name = !self.name.is_empty()
-            && self.name.len() <= 64
-            && self.name.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && self
-                .name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte));
-        if !is_name {
+        if !is_tool_name(self.name) {
             return Err(format!(
                 "the tool's name {:?} must be lower case letters, digits, `-`, `_` and `.`: it names a folder and a \
                  variable",
@@ -209,6 +202,16 @@ impl Telemetry {
             notice: None,
         }
     }
+}
+
+/// Whether a text may be a tool's name, which names a folder and a variable.
+pub fn is_tool_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte))
 }
 
 /// Whether a text may stand as a tool's version in a line: short, and nothing in it needs escaping.

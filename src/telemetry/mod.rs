@@ -9,7 +9,7 @@ mod uploading;
 
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 pub(crate) use builder::is_version;
-pub use builder::{Builder, InCi};
+pub use builder::{Builder, InCi, is_tool_name};
 pub use command_result::CommandResult;
 
 use std::process::ExitCode;

@@ -1,0 +1,129 @@
+//! How the page speaks: times, durations, places and reasons.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tool_telemetry::Outcome;
+use tool_telemetry::command::ShownState;
+use tool_telemetry_definition::Definition;
+
+/// A time in the person's zone.
+#[derive(Debug, Clone)]
+pub(super) struct Time {
+    /// `24 November 2026`
+    pub(super) day: String,
+    /// `16:05:09`
+    pub(super) clock: String,
+    /// For the `datetime` attribute.
+    pub(super) machine: String,
+}
+
+impl Time {
+    pub(super) fn of_nanoseconds(nanoseconds: u64, zone: &TimeZone) -> Option<Self> {
+        let timestamp = Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()?;
+        let zoned = timestamp.to_zoned(zone.clone());
+        Some(Self {
+            day: zoned.strftime("%-d %B %Y").to_string(),
+            clock: zoned.strftime("%H:%M:%S").to_string(),
+            machine: timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        })
+    }
+
+    pub(super) fn of_seconds(seconds: u64, zone: &TimeZone) -> Option<Self> {
+        Self::of_nanoseconds(seconds.checked_mul(1_000_000_000)?, zone)
+    }
+}
+
+/// Three digits and a unit, as `telemetry show` writes durations.
+pub(super) fn duration(nanoseconds: u64) -> String {
+    let (value, unit) = match nanoseconds as f64 {
+        ns if ns >= 60e9 => {
+            return format!("{} min {} s", nanoseconds / 60_000_000_000, nanoseconds / 1_000_000_000 % 60);
+        }
+        ns if ns >= 1e9 => (ns / 1e9, "s"),
+        ns if ns >= 1e6 => (ns / 1e6, "ms"),
+        ns => (ns / 1e3, "µs"),
+    };
+    let decimals = if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// `1,000`
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 run`, `1,000 runs`
+pub(super) fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", number(count))
+}
+
+/// Who is behind a destination's folder.
+pub(super) fn destination(folder: &str, definition: Option<&Definition>) -> String {
+    if folder == "maker" {
+        return match definition.and_then(|definition| definition.publisher.as_ref()) {
+            Some(publisher) => format!("{}, the maker", publisher.name),
+            None => "the maker of the tool".to_owned(),
+        };
+    }
+    // The folder is named `scheme-host-port`, and a host may have dashes.
+    let place = folder.split_once('-').and_then(|(scheme, rest)| {
+        let (host, port) = rest.rsplit_once('-')?;
+        Some(format!("{scheme}://{host}:{port}"))
+    });
+    place.unwrap_or_else(|| folder.to_owned())
+}
+
+/// Why runs were dropped.
+pub(super) fn dropped(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Delivered => "delivered",
+        Outcome::Refused => "refused by the receiver",
+        Outcome::LimitBytes => "too many bytes were waiting",
+        Outcome::LimitRuns => "too many runs were waiting",
+        Outcome::LimitAge => "waited too long",
+        Outcome::Disk => "the disk was full or could not be written",
+        Outcome::Damaged => "the file was damaged",
+        Outcome::OptedOut => "deleted when you turned telemetry off",
+        Outcome::Purged => "deleted when you asked for it",
+    }
+}
+
+/// A run's state as a word for people, and for the style sheet.
+pub(super) fn state(state: ShownState) -> (&'static str, &'static str) {
+    match state {
+        ShownState::Open => ("being written", "open"),
+        ShownState::Pending => ("waiting", "waiting"),
+        ShownState::Sent => ("sent", "sent"),
+    }
+}
+
+/// A stretch of a text: as it is, or as code.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) is_code: bool,
+    pub(super) text: String,
+}
+
+/// What stands between backticks is code, if they come in pairs.
+pub(super) fn parts(text: &str) -> Vec<Part> {
+    if text.matches('`').count() % 2 == 1 {
+        return vec![Part { is_code: false, text: text.to_owned() }];
+    }
+    let part = |(position, text): (usize, &str)| Part { is_code: position % 2 == 1, text: text.to_owned() };
+    text.split('`').enumerate().map(part).filter(|part| !part.text.is_empty()).collect()
+}

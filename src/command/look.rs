@@ -1,0 +1,144 @@
+//! What lies on this machine of a tool's telemetry, for a program that is not the tool: the companion shows it.
+//!
+//! It may have the tool's data points, made from its `telemetry.toml` at run time. It never has what the tool's own
+//! builder says, such as its endpoint, so what it tells of "on" is what the person's side decides.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::show::{ShownRun, ShownState, for_each_file, read_file};
+use super::status::DestinationStatus;
+use crate::consent::{Decision, Reason};
+use crate::data_points::{DataPoints, Version};
+use crate::env::Environment;
+use crate::platform;
+use crate::spool::dir::SpoolDir;
+use crate::survey::Survey;
+use crate::telemetry::{Builder, InCi, Telemetry};
+
+/// A look at a tool's telemetry from outside. Reads only.
+#[derive(Debug)]
+pub struct Look {
+    tool: &'static str,
+    data_points: Option<&'static DataPoints>,
+    survey: Survey,
+}
+
+/// A run as it was found.
+#[derive(Debug)]
+pub struct SeenRun {
+    /// `maker`, or scheme, host and port.
+    pub destination: String,
+    /// Where it stands.
+    pub state: ShownState,
+    /// When its file last changed its place: for a sent run the time at which it was put away, moments after the
+    /// delivery. Nothing where the platform does not tell.
+    pub moved: Option<SystemTime>,
+    /// OTLP/JSON Lines: with data points what the strict reader lets through, else the file as it is.
+    pub lines: String,
+    /// Lines that could not be read and values that are not approved; 0 without data points.
+    pub left_out: u64,
+}
+
+impl Look {
+    /// Looks at the tool of this name.
+    pub fn at(
+        tool: &'static str,
+        data_points: Option<&'static DataPoints>,
+        opt_out_vars: &[&'static str],
+    ) -> Self {
+        let mut builder: Builder = Telemetry::builder(tool, "0").in_ci(InCi::AlsoMaker);
+        builder.data_points = data_points;
+        builder.opt_out_vars = opt_out_vars.to_vec();
+        Self { tool, data_points, survey: Survey::take(&builder, Environment::process()) }
+    }
+
+    /// Whether telemetry is on, as far as the variables, the policy and the person decide it.
+    pub fn decision(&self) -> Decision {
+        match self.survey.decision.reason {
+            // The tool may well know where to send to.
+            Reason::NoDestination | Reason::BadDestination => Decision {
+                on: true,
+                reason: match self.survey.choice().telemetry {
+                    Some(_) => Reason::Person,
+                    None => Reason::Default,
+                },
+            },
+            _ => self.survey.decision.clone(),
+        }
+    }
+
+    /// Whether there is a home folder of this user's, and so a place for runs.
+    pub fn has_home(&self) -> bool {
+        self.places().is_some()
+    }
+
+    /// The version whose notice this person saw; nothing if none was shown.
+    pub fn notice(&self) -> Option<Version> {
+        self.survey.choice().notice
+    }
+
+    /// The file with the person's choice, which need not be there.
+    pub fn choice_file(&self) -> Option<&Path> {
+        self.survey.places.as_ref().map(|places| places.choice_file.as_path())
+    }
+
+    /// The folder in which tools keep state. Known also where a variable opted out.
+    pub fn state_home() -> Option<PathBuf> {
+        platform::state_home(Environment::process())
+    }
+
+    /// What lies at each destination and what became of it.
+    pub fn destinations(&self) -> Vec<DestinationStatus> {
+        let Some(places) = self.places() else {
+            return Vec::new();
+        };
+        SpoolDir::destinations(&places.state_home, self.tool)
+            .into_iter()
+            .map(|folder| (SpoolDir::new(&places.state_home, self.tool, &folder), folder))
+            .filter(|(spool, _)| spool.check().is_ok())
+            // What cannot be read is `status`'s to tell.
+            .filter_map(|(spool, folder)| DestinationStatus::of(&spool, folder).ok())
+            .collect()
+    }
+
+    /// The runs that wait and the last that were sent.
+    pub fn runs(&self) -> Vec<SeenRun> {
+        let mut seen = Vec::new();
+        if let Some(places) = self.places() {
+            for_each_file(&places, self.tool, |destination, state, path| {
+                seen.extend(self.run(destination, state, path));
+            });
+        }
+        seen
+    }
+
+    fn run(&self, destination: &str, state: ShownState, path: &Path) -> Option<SeenRun> {
+        let moved = std::fs::symlink_metadata(path).ok().as_ref().and_then(moved);
+        let (lines, left_out) = match self.data_points {
+            Some(data_points) => {
+                let run = ShownRun::read(path, destination, state, data_points, self.tool)?;
+                (run.otlp_json(), run.left_out())
+            }
+            None => (String::from_utf8_lossy(&read_file(path)?).into_owned(), 0),
+        };
+        Some(SeenRun { destination: destination.to_owned(), state, moved, lines, left_out })
+    }
+
+    /// Where the files are, also where a variable opted out and the survey did not look.
+    fn places(&self) -> Option<crate::survey::Places> {
+        self.survey.places.clone().or_else(|| crate::survey::Places::find(self.tool, Environment::process()))
+    }
+}
+
+#[cfg(unix)]
+fn moved(metadata: &std::fs::Metadata) -> Option<SystemTime> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(metadata.ctime()).ok()?))
+}
+
+#[cfg(not(unix))]
+fn moved(_: &std::fs::Metadata) -> Option<SystemTime> {
+    None
+}
