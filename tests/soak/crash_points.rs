@@ -168,6 +168,11 @@ impl Tally {
         if tried as usize != points.len() {
             return Err(format!("{tried} of {} points tried", points.len()));
         }
+        // One of them is always the program's own `execve`, which strace lets pass. Others that are not reached mean
+        // that traces differ, and that the points are not those of the program.
+        if not_reached * 100 > tried {
+            return Err(format!("{not_reached} of {tried} points were not reached"));
+        }
         Ok(format!(
             "{calls} calls in the untouched trace; {tried} points tried ({killed} of death, {} of errors), {not_reached} \
              not reached in their run; {started} runs started, {recorded} recorded, {delivered} delivered, {dropped} \
