@@ -23,7 +23,7 @@ const UNFOLDED: usize = 25;
 
 const STYLE: &str = include_str!("../../templates/page.css");
 /// What the content security policy knows the style by; a test holds the two together.
-const STYLE_HASH: &str = "sha256-VZxeYpcSsBeOy6OK3y/6BfRAFNRJBWuB+r5bXzwRqgY=";
+const STYLE_HASH: &str = "sha256-ahzmTIGLovvVGq6IicsMWWySWNc+D4Ucox5Igd6hvkY=";
 
 #[derive(Debug, Template)]
 #[template(path = "page.html")]
@@ -37,11 +37,12 @@ struct Page<'a> {
     commands: Vec<Command>,
     has_commands: bool,
     days: Vec<Day>,
-    shown: usize,
-    failed: usize,
-    waiting: usize,
-    sent: usize,
-    older: usize,
+    shown: String,
+    failed: String,
+    waiting: String,
+    sent: String,
+    /// Runs that are not on the page.
+    older: Option<String>,
     is_checked: bool,
     groups: Vec<Group>,
     contact: Option<&'a str>,
@@ -64,7 +65,7 @@ struct Destination {
     waiting: String,
     delivered: String,
     dropped: Vec<String>,
-    notes: Vec<String>,
+    notes: Vec<(&'static str, String)>,
 }
 
 /// The runs of one command.
@@ -86,6 +87,9 @@ struct Day {
     count: String,
     failed: usize,
     is_unfolded: bool,
+    /// Classes that say what the day holds, so that the style sheet need not look into it: `:has` over all runs takes a
+    /// browser tens of seconds.
+    holds: String,
     runs: Vec<Shown>,
 }
 
@@ -138,7 +142,7 @@ pub(super) fn render(
     let command_key = definition.and_then(command_key);
     let destinations = look.destinations();
     let sum = |of: fn(&DestinationStatus) -> u64| number(destinations.iter().map(of).sum());
-    let count = |wanted: &dyn Fn(&Run) -> bool| runs.iter().filter(|run| wanted(run)).count();
+    let count = |wanted: &dyn Fn(&Run) -> bool| number(runs.iter().filter(|run| wanted(run)).count() as u64);
     let page = Page {
         tool,
         style: STYLE,
@@ -152,11 +156,11 @@ pub(super) fn render(
         destinations: destinations.iter().map(|status| Destination::of(status, definition, &zone)).collect(),
         has_commands: command_key.is_some(),
         commands: commands(&runs, command_key),
-        shown: runs.len(),
+        shown: number(runs.len() as u64),
         failed: count(&|run| run.ending.is_failure()),
         waiting: count(&|run| run.state != ShownState::Sent),
         sent: count(&|run| run.state == ShownState::Sent),
-        older,
+        older: (older > 0).then(|| number(older as u64)),
         is_checked: definition.is_some(),
         groups: definition.map(groups).unwrap_or_default(),
         contact: definition
@@ -198,23 +202,22 @@ impl Destination {
         };
         let mut notes = Vec::new();
         if let Some(seconds) = status.last_delivery {
-            notes.push(format!("Last delivery: {}", at(seconds)));
+            notes.push(("last delivery", at(seconds)));
         }
         if let Some((kind, seconds)) = &status.last_failure {
-            notes.push(format!("Last failure: {kind}, {}", at(*seconds)));
+            notes.push(("last failure", format!("{kind}, {}", at(*seconds))));
         }
         if let Some(seconds) = status.waits {
-            notes.push(format!("Next try in {} s at the earliest", number(seconds)));
+            notes.push(("next try", format!("in {} at the earliest", counted(seconds, "second"))));
         }
-        for (count, what) in [
-            (status.rejected_spans, "span rejected by the receiver"),
-            (status.dropped_spans, "span not recorded, too many or too large"),
-            (status.newer, "run of a newer version of the tool, left alone"),
-        ] {
-            if count > 0 {
-                let (noun, rest) = what.split_once(' ').unwrap_or((what, ""));
-                notes.push(format!("{} {rest}", counted(count, noun)));
-            }
+        if status.rejected_spans > 0 {
+            notes.push(("rejected", counted(status.rejected_spans, "span") + ", by the receiver"));
+        }
+        if status.dropped_spans > 0 {
+            notes.push(("not recorded", counted(status.dropped_spans, "span") + ", too many or too large"));
+        }
+        if status.newer > 0 {
+            notes.push(("left alone", counted(status.newer, "run") + " of a newer version of the tool"));
         }
         Self {
             name: words::destination(&status.folder, definition),
@@ -302,10 +305,21 @@ fn days(runs: Vec<Run>, key: Option<&str>, definition: Option<&Definition>, zone
                 count: counted(runs.len() as u64, "run"),
                 failed: runs.iter().filter(|run| run.is_failure).count(),
                 is_unfolded,
+                holds: holds(&runs),
                 runs,
             }
         })
         .collect()
+}
+
+fn holds(runs: &[Shown]) -> String {
+    let holds = |wanted: fn(&Shown) -> bool, class| if runs.iter().any(wanted) { class } else { "" };
+    [
+        holds(|shown| shown.is_failure, " with-failed"),
+        holds(|shown| shown.run.state != ShownState::Sent, " with-waiting"),
+        holds(|shown| shown.run.state == ShownState::Sent, " with-sent"),
+    ]
+    .concat()
 }
 
 impl Shown {

@@ -25,7 +25,7 @@ impl Status {
             Reason::Person => format!("You turned it off. Your choice is in {choice_file}."),
             Reason::ChoiceUnreadable => format!("The file with your choice cannot be read: {choice_file}."),
             Reason::Variable(name) => format!("The environment variable {name} is set in this terminal."),
-            Reason::Default => "Nobody decided otherwise: that is the default of most tools.".to_owned(),
+            Reason::Default => "Neither you nor an administrator decided, so the tool's own default holds; for most tools that is on.".to_owned(),
             other => format!("What decided it: {other}."),
         };
         let mut notes = Vec::new();
