@@ -85,7 +85,7 @@ impl Telemetry {
     ///
     /// # Errors
     ///
-    /// Telemetry is off, or the uploader could not be started.
+    /// Telemetry is off, the state folder is not one that may be used, or the uploader could not be started.
     pub fn flush(&self) -> Result<Flushed, Error> {
         self.abandon();
         let environment = Environment::process();
@@ -100,7 +100,7 @@ impl Telemetry {
         match spool.check() {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Flushed::NothingLeft),
-            Err(_) => return Ok(Flushed::StillPending),
+            Err(error) => return Err(Error::file("use", spool.root(), error)),
         }
         let uploader = detach::start(environment, destination, Purpose::Flush).map_err(Error::uploader)?;
         let started = Instant::now();

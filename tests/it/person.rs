@@ -38,6 +38,7 @@ pub(crate) struct Person {
 pub(crate) const SOMEBODY_ELSE: u32 = 65_534;
 
 /// Whether the tests run as root: only then can they do things as somebody else, and what needs it says so.
+#[expect(clippy::print_stdout, reason = "what a test could not show is for people")]
 pub(crate) fn is_root(needed_for: &str) -> bool {
     use std::os::unix::fs::MetadataExt as _;
 
@@ -126,7 +127,7 @@ impl Person {
     }
 
     /// The tool, not yet started.
-    pub fn frob_command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
+    pub(crate) fn frob_command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
         let mut command = self.command(self.frob_program());
         command.args(arguments);
         command
