@@ -10,8 +10,8 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 use crate::telemetry::Builder;
+use crate::upload::answer::Deliver;
 use crate::upload::answer::{Answer, Batch, DELIVERED, FailureKind, retry};
-use crate::upload::drain::Deliver;
 use crate::upload::sdk_data;
 
 /// For one batch, as long as OTLP's exporters take by default.

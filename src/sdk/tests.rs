@@ -24,8 +24,8 @@ use crate::span;
 use crate::spool::dir::SpoolDir;
 use crate::spool::read::{RecordedRun, read_run};
 use crate::telemetry::Telemetry;
+use crate::upload::answer::Deliver as _;
 use crate::upload::answer::{Answer, DELIVERED, FailureKind, retry};
-use crate::upload::drain::Deliver as _;
 use crate::upload::testing::{self, DATA_POINTS, TOOL};
 
 const TARGET: &str = "weave::resolve";

@@ -10,9 +10,11 @@ use std::time::SystemTime;
 
 use super::backoff::seconds;
 use super::dir::{RunName, SpoolDir};
-use super::limits::KEPT;
 use crate::choice::{is_foreign, is_missing, replace_file};
 use crate::platform;
+
+/// How many delivered runs are kept for `telemetry show`.
+pub(crate) const KEPT: usize = 20;
 
 /// What becomes of a run in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::counters::Outcome;
+use super::counters::{KEPT, Outcome};
 use super::dir::{RunName, RunState, SpoolDir};
 use super::run_file::claim_dead;
 use crate::choice::is_missing;
@@ -26,8 +26,7 @@ impl Default for Limits {
     }
 }
 
-/// Kept delivered runs: the last 20, for at most 7 days.
-pub(crate) const KEPT: usize = 20;
+/// How long delivered runs are kept for `telemetry show`.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Files of others among which a command still finds all runs: listing them takes about 2 ms.
 const STRANGERS: usize = 8192;

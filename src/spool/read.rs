@@ -4,8 +4,8 @@
 use serde_json::Value as Json;
 
 use crate::data_points::{DataPoints, Kind, Value};
+use crate::span::is_version;
 use crate::span::{self, Ending, Parent, Span, Subject};
-use crate::telemetry::is_version;
 
 /// A run as it was recorded.
 #[derive(Debug, Clone, PartialEq)]

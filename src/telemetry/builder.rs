@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::consent::{Decision, Reason};
+use crate::span::is_version;
 #[cfg(feature = "spool")]
 use crate::spool::limits::Limits;
 use crate::{DataPoints, Telemetry};
@@ -212,10 +213,4 @@ pub fn is_tool_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte))
-}
-
-/// Whether a text may stand as a tool's version in a line: short, and nothing in it needs escaping.
-pub(crate) fn is_version(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-".contains(&byte))
 }

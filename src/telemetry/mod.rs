@@ -7,8 +7,6 @@ mod recording;
 #[cfg(feature = "spool")]
 mod uploading;
 
-#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
-pub(crate) use builder::is_version;
 pub use builder::{Builder, InCi, is_tool_name};
 pub use command_result::CommandResult;
 

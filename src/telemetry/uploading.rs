@@ -132,7 +132,7 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
 
 /// What reaches the destination: the author's own exporter only for the author's own endpoint.
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
-fn way_to(builder: &Builder, destination: &Destination) -> Option<Box<dyn crate::upload::drain::Deliver>> {
+fn way_to(builder: &Builder, destination: &Destination) -> Option<Box<dyn crate::upload::answer::Deliver>> {
     #[cfg(feature = "sdk")]
     if destination.chosen_by == crate::destination::ChosenBy::Maker
         && let Some(factory) = &builder.exporter

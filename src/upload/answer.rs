@@ -15,6 +15,12 @@ pub(crate) struct Batch<'a> {
     pub(crate) spans: &'a [Span],
 }
 
+/// Sends one batch somewhere.
+pub(crate) trait Deliver {
+    /// Bounded in time.
+    fn deliver(&mut self, batch: &Batch<'_>) -> Answer;
+}
+
 /// What became of a request, as far as the spool needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::answer::{Answer, Batch, FailureKind};
+use super::answer::{Answer, Batch, Deliver, FailureKind};
 use super::detach::Purpose;
 use crate::choice::{is_foreign, is_missing};
 use crate::data_points::DataPoints;
@@ -33,12 +33,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 const LOCK_PATIENCE: Duration = Duration::from_millis(100);
 /// How often an uploader that could not write its backoff tries again.
 const WRITE_EVERY: Duration = Duration::from_millis(250);
-
-/// Sends one batch somewhere.
-pub(crate) trait Deliver {
-    /// Bounded in time.
-    fn deliver(&mut self, batch: &Batch<'_>) -> Answer;
-}
 
 /// An uploader of one spool.
 pub(crate) struct Uploader<'a> {

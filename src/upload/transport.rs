@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
+use crate::upload::answer::Deliver;
 use crate::upload::answer::{self, Answer, Batch, FailureKind};
-use crate::upload::drain::Deliver;
 #[cfg(feature = "grpc")]
 use crate::upload::grpc::GrpcTransport;
 #[cfg(feature = "http")]
