@@ -2,7 +2,7 @@
 //! arrive what it is. It depends on no other registry, so that it holds these attributes and no other, and so that
 //! checking needs no network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use askama::Template;
@@ -185,9 +185,9 @@ fn members(values: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Gives each text an id of small letters, digits and `_`.
+/// Gives each text an id of small letters, digits and `_` that no other has.
 #[derive(Debug, Default)]
-struct Ids(BTreeMap<String, usize>);
+struct Ids(BTreeSet<String>);
 
 impl Ids {
     fn id(&mut self, text: &str) -> String {
@@ -196,10 +196,10 @@ impl Ids {
         if !id.starts_with(|first: char| first.is_ascii_alphabetic()) {
             id.insert_str(0, "v_");
         }
-        let seen = self.0.entry(id.clone()).or_default();
-        *seen += 1;
-        // Two dashes in a row are in no id made of a text.
-        if *seen > 1 { format!("{id}__{seen}") } else { id }
+        let numbered = (2..).map(|number| format!("{id}_{number}"));
+        let free = [id.clone()].into_iter().chain(numbered).find(|id| !self.0.contains(id)).unwrap_or(id);
+        self.0.insert(free.clone());
+        free
     }
 }
 
@@ -229,7 +229,7 @@ fn spans(definition: &Definition, tool: &str) -> Vec<Span> {
         by_name.entry(&span.name).or_default().push(span);
     }
     let tool_id = Ids::default().id(tool);
-    let mut ids = Ids(BTreeMap::from([("run".to_owned(), 1)]));
+    let mut ids = Ids(BTreeSet::from(["run".to_owned()]));
     let others = by_name.into_iter().map(|(name, entries)| {
         let said = |of: fn(&tool_telemetry_definition::Span) -> &str| {
             quoted(&entries.iter().map(|span| of(span).replace('\n', " ")).collect::<Vec<_>>().join(" "))

@@ -105,6 +105,8 @@ struct Shown {
     state: &'static str,
     state_class: &'static str,
     story: String,
+    /// What of its file is not shown, in a sentence.
+    left_out: Option<String>,
 }
 
 /// The data points of one kind of span.
@@ -241,7 +243,7 @@ fn command_name(run: &Run, key: Option<&str>) -> String {
 
 fn ending(ending: &Ending) -> String {
     match ending {
-        Ending::Exited(code) => format!("exit {code}"),
+        Ending::Exited(_, code) => format!("exit {code}"),
         Ending::CutOff => "cut off".to_owned(),
         Ending::Unknown => "exit not known".to_owned(),
     }
@@ -344,8 +346,23 @@ impl Shown {
             state,
             state_class,
             story,
+            left_out: left_out(run.left_out),
             run,
         }
+    }
+}
+
+fn left_out(count: u64) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(
+            "1 line or value of the file is not shown and not sent: it cannot be read or is not approved."
+                .to_owned(),
+        ),
+        more => Some(format!(
+            "{} lines or values of the file are not shown and not sent: they cannot be read or are not approved.",
+            number(more)
+        )),
     }
 }
 

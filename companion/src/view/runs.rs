@@ -38,7 +38,8 @@ pub(super) struct Run {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Ending {
-    Exited(String),
+    /// The code as a number, for the order, and as it is written.
+    Exited(Option<i64>, String),
     CutOff,
     Unknown,
 }
@@ -46,7 +47,7 @@ pub(super) enum Ending {
 impl Ending {
     pub(super) fn is_failure(&self) -> bool {
         match self {
-            Self::Exited(code) => code != "0",
+            Self::Exited(code, _) => *code != Some(0),
             Self::CutOff => true,
             Self::Unknown => false,
         }
@@ -120,7 +121,7 @@ impl Run {
             start: run.start,
             duration: run.end.saturating_sub(run.start),
             ending: match (value(EXIT_CODE), value(ERROR_TYPE)) {
-                (Some(code), _) => Ending::Exited(code.to_owned()),
+                (Some(code), _) => Ending::Exited(code.parse().ok(), code.to_owned()),
                 (None, Some(CUT_OFF)) => Ending::CutOff,
                 _ => Ending::Unknown,
             },

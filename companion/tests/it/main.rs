@@ -4,8 +4,12 @@
 mod check;
 /// The documents, and the example's committed ones.
 mod document;
+/// The Collector's configuration and Weaver's registry.
+mod generated;
 /// The command line itself.
 mod usage;
+/// The page, as text; `.ci/page` looks at it in a browser.
+mod view;
 
 /// Fixture: the program, a folder of its own and nothing of this machine's variables.
 mod program;
