@@ -30,22 +30,16 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show the runs of a tool as a page in the browser
     View(ViewArguments),
-    /// Check a telemetry.toml, and tell what changed since an earlier one
     Check(CheckArguments),
-    /// Write a document about the data: a table, a privacy page, or a section of a licence
     Document(DocumentArguments),
-    /// Write an OpenTelemetry Collector configuration that lets only the approved data through
     CollectorConfig(CollectorArguments),
-    /// Write a semantic-convention registry for Weaver
     Registry(RegistryArguments),
 }
 
-/// Show the runs of a tool as a page in the browser: what waits, what was sent, what became of the rest, and whether
-/// telemetry is on and why.
+/// Show the runs of a tool as a page in the browser
 ///
-/// The page is one file that loads nothing and has no script. It goes to a private file of yours, which only you can
+/// What waits, what was sent, what became of the rest, and whether telemetry is on and why. The page is one file that loads nothing and has no script. It goes to a private file of yours, which only you can
 /// read, and replaces the one of last time.
 #[derive(Debug, Args)]
 pub(crate) struct ViewArguments {
@@ -66,7 +60,7 @@ pub(crate) struct ViewArguments {
     pub(crate) output: Option<PathBuf>,
 }
 
-/// Check a telemetry.toml, and tell what changed since an earlier one.
+/// Check a telemetry.toml, and tell what changed since an earlier one
 ///
 /// Each fault is told with its line and what to do. With --against, each difference is told: new, wider, narrower,
 /// gone or reworded.
@@ -84,7 +78,9 @@ pub(crate) struct CheckArguments {
     pub(crate) against: Option<PathBuf>,
 }
 
-/// Write a document about the data to stdout, as Markdown.
+/// Write a document about the data: a table, a privacy page, or a section of a licence
+///
+/// As Markdown, to stdout.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  tool-telemetry document telemetry.toml privacy --tool frob --opt-out-var \
@@ -119,9 +115,10 @@ pub(crate) enum Document {
     Licence,
 }
 
-/// Write an OpenTelemetry Collector configuration to stdout that lets only the approved data through: it receives OTLP,
-/// drops spans and removes attributes that telemetry.toml does not approve, and batches. Put your exporter in the
-/// place that is marked.
+/// Write an OpenTelemetry Collector configuration that lets only the approved data through
+///
+/// To stdout. It receives OTLP, drops spans and removes attributes that telemetry.toml does not approve, and batches.
+/// Put your exporter in the place that is marked.
 ///
 /// Needs a Collector 0.146 or later with the `filter` and `redaction` processors, such as the contrib distribution.
 #[derive(Debug, Args)]
@@ -133,10 +130,9 @@ pub(crate) struct CollectorArguments {
     pub(crate) tool: Option<String>,
 }
 
-/// Write a semantic-convention registry in Weaver's format `definition/2`, so that `weaver registry live-check` can
-/// judge what arrives.
+/// Write a semantic-convention registry for Weaver
 ///
-/// A registry is a folder. Without --output the conventions alone go to stdout.
+/// In the format `definition/2`, so that `weaver registry live-check` can judge what arrives. A registry is a folder. Without --output the conventions alone go to stdout.
 #[derive(Debug, Args)]
 pub(crate) struct RegistryArguments {
     /// The data points

@@ -218,6 +218,9 @@ impl Destination {
         if status.dropped_spans > 0 {
             notes.push(("not recorded", counted(status.dropped_spans, "span") + ", too many or too large"));
         }
+        if let Some(seconds) = status.restarted {
+            notes.push(("counted", format!("since {}; the counts before that were damaged", at(seconds))));
+        }
         if status.newer > 0 {
             notes.push(("left alone", counted(status.newer, "run") + " of a newer version of the tool"));
         }

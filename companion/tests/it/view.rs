@@ -72,16 +72,21 @@ fn view(person: &Person, arguments: &[&str]) -> String {
     said.out
 }
 
+/// FNV-1a, with which the library's counters end.
+fn checksum(text: &str) -> String {
+    let step = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+}
+
 /// A person with a failed run that waits and a good one that was sent, and the data points at hand.
 fn person() -> Person {
     let person = Person::new();
     person.file("telemetry.toml", GOOD);
     put(&person, "maker/runs", 1, "jsonl", &a_run("build", 1));
     put(&person, "https-collector.example-4318/sent", 2, "jsonl", &a_run("test", 0));
-    person.file(
-        ".local/state/frob/telemetry/maker/counters",
-        "delivered 1200\nlimit_age 3\nlast_failure http 503 1795536300\n",
-    );
+    let counters = "delivered 1200\nlimit_age 3\nlast_failure http 503 1795536300\nrestarted 1795536240\n";
+    let checked = format!("{counters}check {}\n", checksum(counters));
+    person.file(".local/state/frob/telemetry/maker/counters", &checked);
     person
 }
 
@@ -107,7 +112,12 @@ fn the_page_tells_each_run_with_its_spans_values_state_and_place() {
 #[test]
 fn the_page_tells_what_became_of_the_runs_that_are_gone() {
     let page = view(&person(), &[]);
-    for words in ["1,200", "3 waited too long", "http 503, 24 November 2026, 16:05:00"] {
+    for words in [
+        "1,200",
+        "3 waited too long",
+        "http 503, 24 November 2026, 16:05:00",
+        "since 24 November 2026, 16:04:00",
+    ] {
         assert!(page.contains(words), "{words}");
     }
 }
