@@ -22,10 +22,13 @@ pub(crate) fn while_backing_off() -> Report {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                while started.fetch_add(1, Ordering::Relaxed) < RUNS {
-                    // Half of them are killed: a tool that is always killed must not fill the disk either.
-                    let number = started.load(Ordering::Relaxed);
-                    let end = if number % 2 == 0 { "signal=KILL" } else { "return=0" };
+                loop {
+                    let number = started.fetch_add(1, Ordering::Relaxed);
+                    if number >= RUNS {
+                        return;
+                    }
+                    // Three of four are killed: a tool that is always killed must not fill the disk either.
+                    let end = if number.is_multiple_of(4) { "return=0" } else { "signal=KILL" };
                     person.frob(["build", "--spans", "2", "--end", end]);
                     if number.is_multiple_of(50) {
                         let sizes = person.waiting().into_iter().filter_map(|path| path.metadata().ok());
