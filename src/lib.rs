@@ -77,6 +77,9 @@ mod destination;
 pub mod env;
 #[cfg(feature = "spool")]
 mod error;
+#[cfg(all(fuzzing, feature = "clap", feature = "receiver"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "spool")]
 mod ids;
 mod layer;

@@ -118,7 +118,7 @@ pub(super) fn read_protobuf(body: &[u8]) -> Result<Content, Refusal> {
     Ok(check::check(request, contract::walk_protobuf(body)))
 }
 
-fn read_json(body: &[u8]) -> Result<Content, Refusal> {
+pub(super) fn read_json(body: &[u8]) -> Result<Content, Refusal> {
     let json = serde_json::from_slice(body).map_err(|_| Refusal::unreadable("the body is not JSON"))?;
     let request = json::decode(&json).map_err(Refusal::unreadable)?;
     Ok(check::check(request, contract::walk_json(&json)))

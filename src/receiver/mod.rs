@@ -368,6 +368,17 @@ impl Builder {
     }
 }
 
+/// Reads and checks a request, for `fuzz/`: spans that are accepted make a line that is accepted too.
+#[cfg(fuzzing)]
+pub(crate) fn read(bytes: &[u8], is_json: bool) {
+    let read = if is_json { http::read_json } else { http::read_protobuf };
+    let Ok(content) = read(bytes) else { return };
+    let line = json::line(&content.spans);
+    let Ok(again) = http::read_json(line.as_bytes()) else { panic!("our own line is not read: {line}") };
+    assert_eq!((again.spans.len(), again.violations.len()), (content.spans.len(), 0), "{line}");
+    assert_eq!(again.outside.count(), 0, "{line}");
+}
+
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);

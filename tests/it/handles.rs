@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use tool_telemetry::receiver::{Answer, Receiver};
 
-use crate::person::{PATIENCE, Person, eventually, example, only_tree};
+use crate::person::{NOBODY, PATIENCE, Person, eventually, example, only_tree};
 
 /// Runs a script of the shell in the person's home; `$FROB` is the tool.
 fn shell(person: &Person, script: &str) -> Output {
@@ -127,6 +127,13 @@ fn a_forked_child_neither_writes_nor_ends_the_run_of_its_parent() {
     let step = "  step frob.number=0 frob.color=auto\n    inner frob.number=0\n";
     assert_eq!(ends("fork", 0).0, format!("{root}{step}{step}"));
     assert_eq!(ends("fork-exit", 0).0, format!("{root}{step}"));
+}
+
+#[test]
+fn a_child_that_was_forked_before_the_command_records_none() {
+    let person = Person::sending_to(NOBODY);
+    assert_eq!(person.frob(["fork-first"]).status.code(), None);
+    assert!(person.waiting().is_empty(), "{:?}", person.waiting());
 }
 
 #[test]

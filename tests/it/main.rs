@@ -18,6 +18,7 @@ mod otlp; // fixture: spans and senders that know nothing of our own contract
 mod person; // fixture: a person with a home of their own, who runs the tool of the tests
 mod planted; // secrets left anywhere reach neither the disk nor the wire
 mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
+mod side_by_side; // versions, upgrades, clocks, and people who change their minds
 mod spans; // spans on other threads, with explicit parents, recorded twice, never closed
 mod sudden_ends; // a run is reported however its process ends
 mod uploader; // the uploader always ends, is alone, is small, and no refused run holds up another

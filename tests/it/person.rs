@@ -26,6 +26,12 @@ pub(crate) fn example(name: &str) -> PathBuf {
     program
 }
 
+/// Copies a program to run it. By a process of its own: a descriptor that is open for writing here might be inherited by
+/// what another test starts at the same moment, and a file that somebody may write cannot be run.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().is_ok_and(|copied| copied.success()));
+}
+
 /// A person with an empty home and no variables.
 pub(crate) struct Person {
     home: TempDir,
@@ -77,7 +83,7 @@ impl Person {
         let Some(user) = self.user else { return program };
         let copy = self.home().join("frob");
         if !copy.exists() && std::fs::hard_link(&program, &copy).is_err() {
-            std::fs::copy(&program, &copy).expect("a copy");
+            copy_program(&program, &copy);
             std::os::unix::fs::chown(&copy, Some(user), Some(user)).expect("we are root");
         }
         copy

@@ -51,11 +51,7 @@ pub(crate) fn end(end: &str) -> Option<u8> {
                 crate::work(1);
                 0
             }
-            _ => {
-                // SAFETY: kill takes numbers.
-                unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
-                unreachable!("nobody survives this")
-            }
+            _ => die(),
         },
         "close-all" => {
             close_from(3);
@@ -78,6 +74,23 @@ pub(crate) fn end(end: &str) -> Option<u8> {
         }
         _ => return None,
     })
+}
+
+/// The child is made before any command begins and runs one; the parent dies when it has ended.
+pub(crate) fn fork_first(telemetry: &tool_telemetry::Telemetry) -> std::process::ExitCode {
+    match fork() {
+        0 => telemetry.command("test", || 0_u8),
+        child => {
+            wait_for(child);
+            die()
+        }
+    }
+}
+
+fn die() -> ! {
+    // SAFETY: kill takes numbers.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    unreachable!("nobody survives this")
 }
 
 /// The file `mine` in the working directory, opened for appending, with a line of our own.

@@ -47,6 +47,9 @@ fn main() -> ExitCode {
         // As every tool that parses its arguments with clap: it exits with 2 from within the parser.
         clap::Command::new("frob").get_matches_from(["frob", "--no-such-option"]);
     }
+    if command == "fork-first" {
+        return descriptors::fork_first(&telemetry);
+    }
     if command == "stack" {
         let name = arguments.get(1).expect("a name");
         let ours = (option("--telemetry").as_deref() != Some("none")).then_some(&telemetry);

@@ -1,0 +1,55 @@
+//! The way in for `fuzz/`: what reads files and requests is private to this crate. Compiled with `--cfg fuzzing` only.
+//!
+//! Each function panics when what it reads breaks a promise.
+
+use crate::data_points::{DataPoints, Value};
+use crate::span::{LineWriter, Span, Subject, Tool};
+use crate::spool::read::read_run;
+
+static DATA_POINTS: DataPoints = crate::data_points!("tests/tool/telemetry.toml");
+
+/// A run file: whatever stands in it, what comes out is admitted, and is read again as it was written.
+pub fn run_file(bytes: &[u8]) {
+    let Some(run) = read_run(bytes, &DATA_POINTS, "frob") else { return };
+    assert!(run.whole <= bytes.len());
+    assert!(matches!(run.spans[0].subject, Subject::Run(_)), "the run comes first");
+    assert!(run.spans.iter().all(is_admitted));
+    let mut text = String::new();
+    let writer = LineWriter::new(&DATA_POINTS, Tool { name: "frob", version: &run.version });
+    run.spans.iter().for_each(|span| writer.write(span, &mut text));
+    let again = read_run(text.as_bytes(), &DATA_POINTS, "frob").expect("what we write is read");
+    assert_eq!((&again.version, &again.spans, again.left_out), (&run.version, &run.spans, 0));
+}
+
+fn is_admitted(span: &Span) -> bool {
+    let allowed = match span.subject {
+        Subject::Run(_) => DATA_POINTS.on_run,
+        Subject::Approved(position) => DATA_POINTS.spans[usize::from(position)].data_points,
+    };
+    span.values.iter().all(|(position, value)| {
+        let data_point = &DATA_POINTS.data_points[usize::from(*position)];
+        let admitted = match value {
+            Value::Integer(number) => data_point.admit_integer(*number),
+            Value::Bool(flag) => data_point.admit_bool(*flag),
+            text => {
+                let mut rendered = String::new();
+                data_point.render(text, &mut rendered).expect("a string takes all");
+                data_point.admit_text(&rendered)
+            }
+        };
+        allowed.contains(position) && admitted == Some(*value)
+    })
+}
+
+/// A `traceparent`: what is accepted is written as it stands.
+pub fn trace_context(text: &str) {
+    let Some((trace_id, span_id)) = crate::context::parse(text) else { return };
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(&text[3..52], format!("{}-{}", hex(&trace_id), hex(&span_id)));
+    assert!(trace_id != [0; 16] && span_id != [0; 8]);
+}
+
+/// A request to the receiver, as protobuf or as JSON.
+pub fn receiver(bytes: &[u8], is_json: bool) {
+    crate::receiver::read(bytes, is_json);
+}
