@@ -126,7 +126,7 @@ impl Person {
     }
 
     /// The tool, not yet started.
-    pub fn frob_command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
+    pub(crate) fn frob_command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
         let mut command = self.command(self.frob_program());
         command.args(arguments);
         command
