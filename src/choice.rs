@@ -3,8 +3,10 @@
 //! It is valid TOML all the same. Whatever is not exactly what we write is unreadable, and unreadable means off.
 
 use std::fmt::Write as _;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::data_points::Version;
 use crate::platform;
@@ -32,6 +34,8 @@ pub(crate) enum ChoiceRead {
 
 /// Larger than anything we write.
 const LARGEST: u64 = 4096;
+/// A change takes microseconds; whoever holds the lock for longer does not do what we do.
+const LOCK_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Choice {
     pub(crate) fn read(path: &Path) -> ChoiceRead {
@@ -95,11 +99,29 @@ impl Choice {
         text
     }
 
-    /// Replaces the file in one step.
-    pub(crate) fn write(&self, path: &Path, tool: &str) -> io::Result<()> {
+    /// Replaces the file in one step by what `change` makes of it as it is then; says whether it gave anything.
+    ///
+    /// Who read the file earlier must look again here: `telemetry off` may have been said since, and is not to be
+    /// written over by a notice.
+    pub(crate) fn change(
+        path: &Path,
+        tool: &str,
+        change: impl FnOnce(ChoiceRead) -> Option<Self>,
+    ) -> io::Result<bool> {
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         platform::create_private_dir(folder)?;
-        replace_file(path, self.render(tool).as_bytes())
+        // The folder is locked, since each change puts another file in the file's place. Where a folder cannot be
+        // locked, two changes in the same microseconds may still meet.
+        let lock = File::open(folder);
+        let asked = Instant::now();
+        while let Ok(folder) = &lock
+            && matches!(folder.try_lock(), Err(TryLockError::WouldBlock))
+            && asked.elapsed() < LOCK_PATIENCE
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let Some(choice) = change(Self::read(path)) else { return Ok(false) };
+        replace_file(path, choice.render(tool).as_bytes()).map(|()| true)
     }
 }
 

@@ -27,6 +27,7 @@ use crate::env::Environment;
 use crate::error::Error;
 use crate::notice::notice_version;
 use crate::platform;
+use crate::spool::census::Census;
 use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
 use crate::spool::discard::{Deleted, discard};
@@ -45,6 +46,9 @@ pub enum Flushed {
 
 /// Longer than an uploader lives.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(65);
+/// A flush that ends sooner needs no word on the way.
+const TELL_AFTER: Duration = Duration::from_millis(700);
+const TELL_EVERY: Duration = Duration::from_millis(200);
 
 impl Telemetry {
     /// `telemetry on`: the person wants telemetry. Counts as having seen the notice. Records nothing itself.
@@ -87,14 +91,19 @@ impl Telemetry {
     ///
     /// Telemetry is off, the state folder is not one that may be used, or the uploader could not be started.
     pub fn flush(&self) -> Result<Flushed, Error> {
+        self.flush_telling(&mut |_| {})
+    }
+
+    /// The same, and tells how many runs wait once it takes longer than a moment, and several times a second.
+    pub(crate) fn flush_telling(&self, tell: &mut dyn FnMut(u64)) -> Result<Flushed, Error> {
         self.abandon();
         let environment = Environment::process();
         let survey = Survey::take(self.settings(), environment);
         if !survey.decision.on {
-            return Err(Error::off(survey.decision.reason.to_string()));
+            return Err(Error::off(&survey.decision.reason, self.settings().name));
         }
         let (Found::Destination(destination), Some(places)) = (&survey.found, &survey.places) else {
-            return Err(Error::off(Reason::NoDestination.to_string()));
+            return Err(Error::off(&Reason::NoDestination, self.settings().name));
         };
         let spool = SpoolDir::new(&places.state_home, self.settings().name, &destination.folder());
         match spool.check() {
@@ -104,10 +113,15 @@ impl Telemetry {
         }
         let uploader = detach::start(environment, destination, Purpose::Flush).map_err(Error::uploader)?;
         let started = Instant::now();
+        let mut tell_at = TELL_AFTER;
         loop {
             match platform::child_ended(uploader) {
                 Ok(Some(0)) => return Ok(Flushed::NothingLeft),
                 Ok(None) if started.elapsed() < FLUSH_PATIENCE => {
+                    if started.elapsed() >= tell_at {
+                        tell(Census::take(&spool).map_or(0, |census| census.pending));
+                        tell_at = started.elapsed() + TELL_EVERY;
+                    }
                     std::thread::sleep(Duration::from_millis(2))
                 }
                 _ => return Ok(Flushed::StillPending),
@@ -124,8 +138,7 @@ impl Telemetry {
         let notice = self.settings().data_points.and_then(notice_version).filter(|_| on);
         // A choice replaces whatever the file said, also when it could not be read.
         let choice = Choice { telemetry: Some(on), notice, printed: None };
-        choice
-            .write(&places.choice_file, self.settings().name)
+        Choice::change(&places.choice_file, self.settings().name, |_| Some(choice))
             .map_err(|error| Error::file("write", &places.choice_file, error))?;
         Ok(places)
     }

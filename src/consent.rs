@@ -54,6 +54,50 @@ pub enum Reason {
     NotCompiled,
 }
 
+impl Reason {
+    /// The stable name, as in `status --json`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Reason::Build => "build",
+            Reason::Variable(_) => "variable",
+            Reason::Policy => "policy",
+            Reason::PolicyUnreadable => "policy_unreadable",
+            Reason::Person => "person",
+            Reason::ChoiceUnreadable => "choice_unreadable",
+            Reason::OptIn => "opt_in",
+            Reason::Default => "default",
+            Reason::NoticeNotShown => "notice_not_shown",
+            Reason::NoDestination => "no_destination",
+            Reason::BadDestination => "bad_destination",
+            Reason::Ci => "ci",
+            Reason::NoHome => "no_home",
+            Reason::Uploader => "uploader",
+            Reason::SetUp(_) => "set_up",
+            Reason::NotCompiled => "not_compiled",
+        }
+    }
+
+    /// What whoever wants telemetry on can do about it.
+    #[cfg(feature = "spool")]
+    pub(crate) fn remedy(&self, tool: &str) -> String {
+        match self {
+            Reason::Variable(name) => format!("unset {name} to have it on"),
+            Reason::Policy => "whoever administers this machine decides that".to_owned(),
+            Reason::PolicyUnreadable => format!("`{tool} telemetry status` names the file and the line"),
+            Reason::ChoiceUnreadable => format!("`{tool} telemetry on` or `off` writes it anew"),
+            Reason::NoDestination => format!("set {}ENDPOINT", crate::env::OTEL_EXPORTER_OTLP),
+            Reason::BadDestination => format!("`{tool} telemetry status` says what is wrong with it"),
+            Reason::NoHome => "set HOME to a folder of your own".to_owned(),
+            Reason::Person | Reason::OptIn | Reason::Default | Reason::NoticeNotShown | Reason::Ci => {
+                format!("`{tool} telemetry on` turns it on")
+            }
+            Reason::Build | Reason::NotCompiled => "only another build of the tool has it".to_owned(),
+            Reason::Uploader => "run the command by itself".to_owned(),
+            Reason::SetUp(_) => "tell the makers of the tool".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

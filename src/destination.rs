@@ -62,9 +62,11 @@ impl Destination {
         }
     }
 
-    /// How people read it: scheme, host and port.
+    /// How people read it: scheme and host, and the port unless it is the scheme's own.
     pub(crate) fn origin(&self) -> String {
-        self.endpoint.origin("://")
+        let origin = self.endpoint.origin("://");
+        let own_port = if self.endpoint.https { ":443" } else { ":80" };
+        origin.strip_suffix(own_port).map_or_else(|| origin.clone(), str::to_owned)
     }
 
     /// Finds the destination: the policy's; else, unless the author named one of his own, the variables'; else
@@ -291,7 +293,7 @@ mod tests {
             None,
         );
         assert_eq!(destination.folder(), "https-collector.example-443");
-        assert_eq!(destination.origin(), "https://collector.example:443");
+        assert_eq!(destination.origin(), "https://collector.example");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::consent::Reason;
+
 /// Why something that the person asked for could not be done. Recording never gives one: it never fails a tool.
 #[derive(Debug)]
 pub struct Error {
@@ -17,7 +19,7 @@ enum Kind {
     /// There is no home folder of this user's.
     NoHome,
     /// Telemetry is off, so the thing asked for has no meaning.
-    Off(String),
+    Off { reason: String, remedy: String },
     /// The uploader could not be started.
     Uploader(io::Error),
 }
@@ -31,8 +33,8 @@ impl Error {
         Self { kind: Kind::NoHome }
     }
 
-    pub(crate) fn off(reason: String) -> Self {
-        Self { kind: Kind::Off(reason) }
+    pub(crate) fn off(reason: &Reason, tool: &str) -> Self {
+        Self { kind: Kind::Off { reason: reason.to_string(), remedy: reason.remedy(tool) } }
     }
 
     pub(crate) fn uploader(source: io::Error) -> Self {
@@ -41,7 +43,7 @@ impl Error {
 
     /// Whether it failed because telemetry is off.
     pub fn is_off(&self) -> bool {
-        matches!(self.kind, Kind::Off(_))
+        matches!(self.kind, Kind::Off { .. })
     }
 
     /// Whether it failed because a file could not be read or written.
@@ -67,8 +69,10 @@ impl fmt::Display for Error {
             Kind::NoHome => f.write_str(
                 "there is no home folder that belongs to this user; set HOME, or XDG_STATE_HOME and XDG_CONFIG_HOME",
             ),
-            Kind::Off(reason) => write!(f, "telemetry is off: {reason}"),
-            Kind::Uploader(source) => write!(f, "cannot start the uploader: {source}; try again"),
+            Kind::Off { reason, remedy } => {
+                write!(f, "nothing was sent, since telemetry is off: {reason}; {remedy}")
+            }
+            Kind::Uploader(source) => write!(f, "cannot start the uploader: {source}; try again, and what waits is kept until then"),
         }
     }
 }
@@ -77,7 +81,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
             Kind::File { source, .. } | Kind::Uploader(source) => Some(source),
-            Kind::NoHome | Kind::Off(_) => None,
+            Kind::NoHome | Kind::Off { .. } => None,
         }
     }
 }

@@ -5,10 +5,11 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, SystemTime};
 
 use crate::allowlist::Allowlist;
-use crate::choice::Choice;
+use crate::choice::{Choice, ChoiceRead};
 use crate::data_points::{Audience, DataPoints, Version};
 use crate::destination::{ChosenBy, Destination, Found};
 use crate::env::Environment;
+use crate::platform;
 use crate::spool::backoff::seconds;
 use crate::survey::{Places, Survey};
 use crate::telemetry::Builder;
@@ -23,10 +24,12 @@ pub(crate) struct Due {
     destination: Destination,
 }
 
-/// The width of a line.
+/// The width of a line where the terminal does not say.
 const COLUMNS: usize = 80;
-/// Lines for the sentences of the data points; with the other lines at most 12.
-const SENTENCE_LINES: usize = 6;
+/// Narrower than this nothing can be read.
+const NARROWEST: usize = 20;
+/// Lines of a notice at 80 columns: more is not read.
+const LINES: usize = 12;
 /// A notice that does not count is not printed more often.
 const PRINT_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -59,35 +62,58 @@ pub(crate) fn show(builder: &Builder, due: &Due) {
     let mut stderr = std::io::stderr();
     let counts = stderr.is_terminal();
     let now = seconds(SystemTime::now());
-    let printed = due.choice.printed;
-    if !counts && printed.is_some_and(|printed| now.abs_diff(printed) < PRINT_AGAIN.as_secs()) {
+    let is_recent = |printed: Option<u64>| printed.is_some_and(|at| now.abs_diff(at) < PRINT_AGAIN.as_secs());
+    if !counts && is_recent(due.choice.printed) {
         return;
     }
+    let file = &due.places.choice_file;
     // Remembered first: where that fails every command would print it, and nothing would ever be recorded.
-    let mut choice = Choice { printed: Some(now), ..due.choice };
-    if choice.write(&due.places.choice_file, builder.name).is_err() {
+    let remembered = Choice::change(file, builder.name, |read| {
+        let choice = still_undecided(read).filter(|choice| counts || !is_recent(choice.printed))?;
+        Some(Choice { printed: Some(now), ..choice })
+    });
+    if !remembered.is_ok_and(|is_remembered| is_remembered) {
         return;
     }
-    let text = render(builder, data_points, &due.destination, due.seen.as_ref());
+    let columns = platform::terminal_columns().filter(|_| counts).unwrap_or(COLUMNS);
+    let text = render(builder, data_points, &due.destination, due.seen.as_ref(), columns);
     if stderr.write_all(text.as_bytes()).is_ok() && counts {
-        choice.notice = notice_version(data_points);
-        let _ = choice.write(&due.places.choice_file, builder.name);
+        let _ = Choice::change(file, builder.name, |read| {
+            Some(Choice { notice: notice_version(data_points), ..still_undecided(read)? })
+        });
     }
 }
 
-/// Prints the one line that is the notice in the log of a build machine.
+/// Prints the one line that is the notice in the log of a build machine. Says whether the run may be kept.
 pub(crate) fn announce(builder: &Builder, due: &Due) -> bool {
-    let (name, origin) = (builder.name, due.destination.origin());
+    let (name, file) = (builder.name, &due.places.choice_file);
+    if still_undecided(Choice::read(file)).is_none() {
+        return false;
+    }
     let line = format!(
-        "{name} reports how it is used to {origin}; what: `{name} telemetry show`, off: {}\n",
+        "{name} reports how it is used to {}; what: `{name} telemetry show`, off: {}\n",
+        due.destination.origin(),
         opt_out(builder)
     );
-    let printed = std::io::stderr().write_all(line.as_bytes()).is_ok();
-    if printed {
-        let choice = Choice { notice: builder.data_points.and_then(notice_version), ..due.choice };
-        let _ = choice.write(&due.places.choice_file, name);
+    let is_printed = std::io::stderr().write_all(line.as_bytes()).is_ok();
+    if is_printed {
+        // A build machine may have no place for it: then the next command prints the line again.
+        let _ = Choice::change(file, name, |read| {
+            let notice = builder.data_points.and_then(notice_version);
+            Some(Choice { notice, ..still_undecided(read)? })
+        });
     }
-    printed
+    is_printed
+}
+
+/// The choice that a notice may be added to: nobody said `off` since we looked, and nothing is overwritten that we
+/// did not write.
+fn still_undecided(read: ChoiceRead) -> Option<Choice> {
+    match read {
+        ChoiceRead::Missing => Some(Choice::default()),
+        ChoiceRead::Read(choice) => (choice.telemetry != Some(false)).then_some(choice),
+        ChoiceRead::Unreadable => None,
+    }
 }
 
 /// The variable that opts out, as it is typed.
@@ -108,58 +134,85 @@ fn render(
     data_points: &DataPoints,
     destination: &Destination,
     seen: Option<&Version>,
+    columns: usize,
 ) -> String {
     let name = builder.name;
     let tells = |audience: Audience, since: &Version| {
         (destination.chosen_by == ChosenBy::Operator || audience == Audience::Maker)
             && seen.is_none_or(|seen| seen.is_before(since))
     };
-    let mut sentences: Vec<&str> = data_points
-        .data_points
-        .iter()
-        .filter(|data_point| tells(data_point.audience, &data_point.since))
-        .map(|data_point| data_point.sentence.trim_end_matches('.'))
-        .collect();
-    let mut text = String::new();
-    let first = match seen {
-        None => {
-            sentences.push("When a command was run and how long it took");
-            sentences.push("The version of the tool");
-            format!("{name} reports how it is used. From the next run on it sends only this:")
-        }
-        Some(_) => format!("{name} reports how it is used. New, from the next run on:"),
+    let always: &[&str] = match seen {
+        None => &["When a command was run and how long it took", "The version of the tool"],
+        Some(_) => &[],
     };
-    let _ = writeln!(text, "{first}");
-    text.push_str(&wrap(&sentences.join("; "), SENTENCE_LINES));
+    let values = data_points.data_points.iter().map(|value| (value.audience, &value.since, value.sentence));
+    let spans = data_points.spans.iter().map(|span| (span.audience, &span.since, span.sentence));
+    let told = values.chain(spans).filter(|(audience, since, _)| tells(*audience, since));
+    let sentences: Vec<&str> = always.iter().copied().chain(told.map(|(.., sentence)| sentence)).collect();
+
+    let first = match seen {
+        None => format!("{name} reports how it is used, from the next run on. It sends this and no more:"),
+        Some(_) => format!("{name} reports how it is used. New in what it sends, from the next run on:"),
+    };
     let receiver = match (destination.chosen_by, data_points.publisher()) {
         (ChosenBy::Maker, Some(publisher)) => format!("{} ({})", publisher.name, destination.origin()),
         _ => format!("{}, the endpoint set on this machine", destination.origin()),
     };
-    text.push_str(&wrap(&format!("It goes to {receiver}."), 2));
-    text.push_str("No name, no account, no device id. The server can see your IP address.\n");
-    text.push_str(&wrap(&format!("To turn it off: `{name} telemetry off`, or set {}.", opt_out(builder)), 1));
-    let more = data_points.publisher().map_or_else(
-        || format!("To see what is sent: `{name} telemetry show`."),
-        |publisher| format!("More: {} and `{name} telemetry show`.", publisher.privacy),
-    );
-    text.push_str(&wrap(&more, 1));
-    text
+    let careful = "No name, no account, no device id; the server can see your IP address, and which runs \
+                   arrive together.";
+    let mut after = vec![
+        format!("It goes to {receiver}. {careful}"),
+        format!("To turn it off: `{name} telemetry off`, or set {}.", opt_out(builder)),
+        format!("To see what is sent: `{name} telemetry show`."),
+    ];
+    // Alone on its line, so that it can be as long as it is, and be copied.
+    after.extend(data_points.publisher().map(|publisher| format!("To read more: {}", publisher.privacy)));
+
+    let columns = columns.max(NARROWEST);
+    let first = wrap(&first, "", columns);
+    let after: String = after.iter().map(|paragraph| wrap(paragraph, "", columns)).collect();
+    let taken = lines(&first, columns) + lines(&after, columns);
+    // A narrower terminal has as much room as its lines of 80 columns would be.
+    let room = (LINES * COLUMNS.max(columns) / columns).saturating_sub(taken).max(1);
+    first + &tell(&sentences, room, columns) + &after
 }
 
-/// Breaks a text at blanks; what does not fit in `lines` ends with an ellipsis.
-fn wrap(text: &str, lines: usize) -> String {
+/// The sentences, as many as there is room for, and how many more there are.
+fn tell(sentences: &[&str], room: usize, columns: usize) -> String {
+    let ended: Vec<String> =
+        sentences.iter().map(|sentence| format!("{}.", sentence.trim_end_matches('.'))).collect();
+    let mut told = ended.len();
+    loop {
+        let mut text = ended[..told].join(" ");
+        if told < ended.len() {
+            let _ = write!(text, " And {} more, which the page below lists.", ended.len() - told);
+        }
+        let wrapped = wrap(text.trim_start(), "  ", columns);
+        if told == 0 || lines(&wrapped, columns) <= room {
+            return wrapped;
+        }
+        told -= 1;
+    }
+}
+
+/// The lines that a text takes on the screen, where what is too long goes on in the next one.
+fn lines(text: &str, columns: usize) -> usize {
+    text.lines().map(|line| line.chars().count().div_ceil(columns).max(1)).sum()
+}
+
+/// Breaks a text at blanks outside of `commands`, and nowhere else: an address stays whole.
+fn wrap(text: &str, indent: &str, columns: usize) -> String {
     let mut wrapped = String::new();
     let mut line = String::new();
-    let mut written = 0;
-    for word in text.split(' ') {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > COLUMNS - 4 {
-            if written + 1 == lines {
-                line.push_str(" …");
-                let _ = writeln!(wrapped, "  {line}");
-                return wrapped;
-            }
-            let _ = writeln!(wrapped, "  {line}");
-            written += 1;
+    let mut is_command = false;
+    let is_break = |character| {
+        is_command ^= character == '`';
+        character == ' ' && !is_command
+    };
+    for word in text.split(is_break) {
+        let has_room = indent.len() + line.chars().count() + 1 + word.chars().count() <= columns;
+        if !line.is_empty() && !has_room {
+            let _ = writeln!(wrapped, "{indent}{line}");
             line.clear();
         }
         if !line.is_empty() {
@@ -167,6 +220,6 @@ fn wrap(text: &str, lines: usize) -> String {
         }
         line.push_str(word);
     }
-    let _ = writeln!(wrapped, "  {line}");
+    let _ = writeln!(wrapped, "{indent}{line}");
     wrapped
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use crate::consent::Decision;
-use crate::destination::{ChosenBy, Destination};
+use crate::destination::Destination;
 use crate::env::Wish;
 use crate::span::{LineWriter, Span, Tool};
 use crate::telemetry::Builder;
@@ -28,13 +28,15 @@ impl Sight {
         }
     }
 
-    /// Prints the run on stderr, in one write. May run while the process exits.
+    /// Prints the run on stderr, in one write. May run while the process exits. `is_kept` says that the run waits
+    /// for delivery: a trace id that never arrives anywhere would be looked for in vain.
     pub(crate) fn show(
         self,
         builder: &Builder,
         decision: &Decision,
         destination: Option<&Destination>,
         spans: &[Span],
+        is_kept: bool,
     ) {
         let Some(data_points) = builder.data_points else {
             return;
@@ -56,9 +58,7 @@ impl Sight {
             }
             Sight::Tree => {
                 text.push_str(&tree::render(spans, data_points, name));
-                if let (true, Some(destination), Some(run)) = (decision.on, destination, spans.first())
-                    && destination.chosen_by == ChosenBy::Operator
-                {
+                if let (true, Some(destination), Some(run)) = (is_kept, destination, spans.first()) {
                     let id: String = run.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
                     let _ = writeln!(text, "trace {id} goes to {}", destination.origin());
                 }

@@ -1,16 +1,20 @@
 //! `telemetry status`: on or off and why, where to, and what became of the runs.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
-use crate::consent::Decision;
+use crate::choice::ChoiceRead;
+use crate::consent::{Decision, Reason};
 use crate::destination::{ChosenBy, Found};
 use crate::env::Environment;
+use crate::platform;
+use crate::policy::PolicyRead;
 use crate::spool::backoff::{Backoff, seconds};
 use crate::spool::census::Census;
 use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
-use crate::survey::Survey;
+use crate::survey::{Places, Survey};
 use crate::telemetry::Telemetry;
 
 /// What `telemetry status` tells.
@@ -25,6 +29,10 @@ pub struct Status {
     pub destination: Option<(String, ChosenBy)>,
     /// Settings that were ignored, and other things to know.
     pub warnings: Vec<String>,
+    /// The administrator's policy file of this machine, whether it is there or not.
+    pub policy_file: PathBuf,
+    /// The file with the person's choice, whether it is there or not; nothing without a home folder.
+    pub choice_file: Option<PathBuf>,
     /// What lies and what became of it, for each destination that there ever was.
     pub destinations: Vec<DestinationStatus>,
 }
@@ -73,8 +81,25 @@ impl Telemetry {
             Found::None => (None, Vec::new()),
             Found::Unusable(why) => (None, vec![why.clone()]),
         };
+        let (tool, policy_file) = (builder.name, platform::policy_file());
+        if let PolicyRead::Unreadable { line } = survey.policy {
+            let file = policy_file.display();
+            warnings.push(match line {
+                0 => format!("{file} cannot be read: telemetry stays off until it can"),
+                line => format!("{file}, line {line} is not understood: telemetry stays off until it is"),
+            });
+        }
+        // A person who opted out by a variable, where no file is looked at, asks what lies there all the same.
+        let places = survey.places.clone().or_else(|| Places::find(tool, Environment::process()));
+        if let (ChoiceRead::Unreadable, Some(places)) = (survey.choice, &places) {
+            warnings.push(format!(
+                "{} cannot be read, or is not as it was written: telemetry stays off until `{tool} telemetry on` or \
+                 `off` writes it anew",
+                places.choice_file.display()
+            ));
+        }
         let mut destinations = Vec::new();
-        if let Some(places) = &survey.places {
+        if let Some(places) = &places {
             for folder in SpoolDir::destinations(&places.state_home, builder.name) {
                 let spool = SpoolDir::new(&places.state_home, builder.name, &folder);
                 match DestinationStatus::of(&spool, folder) {
@@ -98,7 +123,107 @@ impl Telemetry {
                 warnings.push(format!("{}: {error}; nothing is recorded", spool.root().display()));
             }
         }
-        Status { tool: builder.name.to_owned(), decision, destination, warnings, destinations }
+        let choice_file = places.map(|places| places.choice_file);
+        Status {
+            tool: tool.to_owned(),
+            decision,
+            destination,
+            warnings,
+            policy_file,
+            choice_file,
+            destinations,
+        }
+    }
+}
+
+#[cfg(feature = "clap")]
+impl Status {
+    /// The same for programs: one JSON object on one line. Keys are only added; `format` is raised should one ever
+    /// change its meaning. Times are whole seconds since the Unix epoch.
+    ///
+    /// | key | value |
+    /// | --- | --- |
+    /// | `format` | 1 |
+    /// | `tool` | the tool's name |
+    /// | `telemetry` | `on` or `off` |
+    /// | `reason` | what decided it: `build`, `variable`, `policy`, `policy_unreadable`, `person`, `choice_unreadable`, `opt_in`, `default`, `notice_not_shown`, `no_destination`, `bad_destination`, `ci`, `no_home`, `uploader`, `set_up`, `not_compiled`; more may come |
+    /// | `reason_text` | the same for people |
+    /// | `variable` | the variable that decided, or null |
+    /// | `policy_file`, `choice_file` | where these are looked for; `choice_file` is null without a home folder |
+    /// | `destination` | null, or `origin` and `chosen_by` (`maker` or `operator`) |
+    /// | `warnings` | texts for people |
+    /// | `destinations` | one object for each destination that there ever was |
+    ///
+    /// Of a destination:
+    ///
+    /// | key | value |
+    /// | --- | --- |
+    /// | `name` | `maker`, or scheme, host and port |
+    /// | `pending`, `delivered` | runs |
+    /// | `dropped` | runs by reason, each always there: `refused`, `limit_bytes`, `limit_runs`, `limit_age`, `disk`, `damaged`, `opted_out`, `purged` |
+    /// | `rejected_spans`, `dropped_spans` | spans |
+    /// | `newer_runs` | runs of a newer format, left alone |
+    /// | `last_delivery` | a time, or null |
+    /// | `last_failure` | null, or `kind` and `at`; null again after a delivery |
+    /// | `next_try_in` | seconds, or null |
+    /// | `counting_since` | when counting began again after damage, or null |
+    pub fn to_json(&self) -> String {
+        use serde_json::{Map, Value, json};
+
+        let destinations: Vec<Value> = self
+            .destinations
+            .iter()
+            .map(|destination| {
+                let dropped: Map<String, Value> = Outcome::ALL
+                    .into_iter()
+                    .filter(|outcome| *outcome != Outcome::Delivered)
+                    .map(|outcome| {
+                        let runs = destination.dropped.iter().find(|(reason, _)| *reason == outcome);
+                        (outcome.name().to_owned(), json!(runs.map_or(0, |(_, runs)| *runs)))
+                    })
+                    .collect();
+                let failure = destination.last_failure.as_ref();
+                json!({
+                    "name": destination.folder,
+                    "pending": destination.pending,
+                    "delivered": destination.delivered,
+                    "dropped": dropped,
+                    "rejected_spans": destination.rejected_spans,
+                    "dropped_spans": destination.dropped_spans,
+                    "newer_runs": destination.newer,
+                    "last_delivery": destination.last_delivery,
+                    "last_failure": failure.map(|(kind, at)| json!({ "kind": kind, "at": at })),
+                    "next_try_in": destination.waits,
+                    "counting_since": destination.restarted,
+                })
+            })
+            .collect();
+        let reason = &self.decision.reason;
+        let variable = match reason {
+            Reason::Variable(name) => Some(name),
+            _ => None,
+        };
+        let destination = self.destination.as_ref().map(|(origin, chosen_by)| {
+            let chosen_by = match chosen_by {
+                ChosenBy::Maker => "maker",
+                ChosenBy::Operator => "operator",
+            };
+            json!({ "origin": origin, "chosen_by": chosen_by })
+        });
+        json!({
+            "format": 1,
+            "tool": self.tool,
+            "telemetry": if self.decision.on { "on" } else { "off" },
+            "reason": reason.name(),
+            "reason_text": reason.to_string(),
+            "variable": variable,
+            "policy_file": self.policy_file.to_string_lossy(),
+            "choice_file": self.choice_file.as_ref().map(|file| file.to_string_lossy()),
+            "destination": destination,
+            "warnings": self.warnings,
+            "destinations": destinations,
+        })
+        .to_string()
     }
 }
 
@@ -132,12 +257,24 @@ impl DestinationStatus {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.decision.on { "on" } else { "off" };
-        writeln!(f, "telemetry of {} is {state}: {}", self.tool, self.decision.reason)?;
+        let reason = &self.decision.reason;
+        let file = match (reason, &self.choice_file) {
+            (Reason::Policy | Reason::PolicyUnreadable, _) => Some(&self.policy_file),
+            (Reason::Person | Reason::ChoiceUnreadable, choice_file) => choice_file.as_ref(),
+            _ => None,
+        };
+        write!(f, "telemetry of {} is {state}: {reason}", self.tool)?;
+        match file {
+            Some(file) => writeln!(f, " ({})", file.display())?,
+            None => writeln!(f)?,
+        }
+        let go = if self.decision.on { "go" } else { "would go" };
         match &self.destination {
-            Some((origin, ChosenBy::Maker)) => writeln!(f, "runs go to {origin}, the maker's")?,
-            Some((origin, ChosenBy::Operator)) => writeln!(f, "runs go to {origin}, set on this machine")?,
+            Some((origin, ChosenBy::Maker)) => writeln!(f, "runs {go} to {origin}, the maker's")?,
+            Some((origin, ChosenBy::Operator)) => writeln!(f, "runs {go} to {origin}, set on this machine")?,
             None => writeln!(f, "runs go nowhere")?,
         }
+        let now = seconds(SystemTime::now());
         for destination in &self.destinations {
             writeln!(f, "{}:", destination.folder)?;
             writeln!(f, "  pending    {}", destination.pending)?;
@@ -154,10 +291,13 @@ impl fmt::Display for Status {
                     writeln!(f, "  {spans} {what}")?;
                 }
             }
-            if let Some((kind, _)) = &destination.last_failure {
-                writeln!(f, "  last failure: {kind}")?;
+            if let Some(at) = destination.last_delivery {
+                writeln!(f, "  last delivery: {}", ago(now, at))?;
             }
-            if let Some(seconds) = destination.waits {
+            if let Some((kind, at)) = &destination.last_failure {
+                writeln!(f, "  last failure: {kind}, {}", ago(now, *at))?;
+            }
+            if let Some(seconds) = destination.waits.filter(|_| self.decision.on) {
                 writeln!(f, "  next try in {seconds} s")?;
             }
         }
@@ -165,5 +305,15 @@ impl fmt::Display for Status {
             writeln!(f, "warning: {warning}")?;
         }
         Ok(())
+    }
+}
+
+/// How long ago a time was, in the largest unit that says something.
+fn ago(now: u64, at: u64) -> String {
+    match now.saturating_sub(at) {
+        seconds @ 0..120 => format!("{seconds} s ago"),
+        seconds @ 120..7_200 => format!("{} min ago", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        seconds => format!("{} days ago", seconds / 86_400),
     }
 }

@@ -1,5 +1,6 @@
 //! The `telemetry` subcommand for tools that parse their arguments with clap.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use super::Flushed;
@@ -7,8 +8,16 @@ use crate::error::Error;
 use crate::spool::discard::Deleted;
 use crate::telemetry::Telemetry;
 
-/// `<tool> telemetry …`. Exit codes: 0 done; 1 it failed, and stderr says why and what to do; 3 (`flush`)
-/// something waits still.
+/// `<tool> telemetry …`.
+///
+/// | exit code | means |
+/// | --- | --- |
+/// | 0 | done; `status` and `show` also when telemetry is off |
+/// | 1 | it failed, and stderr says why and what to do; for `flush` also: telemetry is off, and nothing was sent |
+/// | 2 | the arguments were not understood (clap's own) |
+/// | 3 | `flush`: something waits still |
+///
+/// `status --json` is described at [`Status::to_json`](super::Status::to_json); `show --json` gives OTLP/JSON Lines.
 ///
 /// ```
 /// #[derive(clap::Parser)]
@@ -29,7 +38,11 @@ use crate::telemetry::Telemetry;
 #[non_exhaustive]
 pub enum TelemetryCommand {
     /// Tell whether telemetry is on and why, where runs go, and what became of them
-    Status,
+    Status {
+        /// Print it as one JSON object, with keys that stay as they are
+        #[arg(long)]
+        json: bool,
+    },
     /// Turn telemetry on
     On,
     /// Turn telemetry off, and delete what waits and what is kept
@@ -48,15 +61,15 @@ pub enum TelemetryCommand {
 
 impl TelemetryCommand {
     /// Does it, tells about it, and gives the exit code.
-    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command that a person ran")]
     pub fn run(&self, telemetry: &Telemetry) -> ExitCode {
+        // Not `print!`: it panics where a reader such as `head` has seen enough.
         match self.answer(telemetry) {
             Ok((text, code)) => {
-                print!("{text}");
+                let _ = std::io::stdout().write_all(text.as_bytes());
                 ExitCode::from(code)
             }
             Err(error) => {
-                eprintln!("{}: {error}", telemetry.settings().name);
+                let _ = writeln!(std::io::stderr(), "{}: {error}", telemetry.settings().name);
                 ExitCode::FAILURE
             }
         }
@@ -65,7 +78,8 @@ impl TelemetryCommand {
     fn answer(&self, telemetry: &Telemetry) -> Result<(String, u8), Error> {
         let name = telemetry.settings().name;
         Ok(match self {
-            Self::Status => (telemetry.status().to_string(), 0),
+            Self::Status { json: false } => (telemetry.status().to_string(), 0),
+            Self::Status { json: true } => (format!("{}\n", telemetry.status().to_json()), 0),
             Self::On => {
                 telemetry.turn_on()?;
                 (format!("Telemetry of {name} is on. To see what is sent: `{name} telemetry show`.\n"), 0)
@@ -83,7 +97,7 @@ impl TelemetryCommand {
                 }
             }
             Self::Purge => (format!("{}\n", told(telemetry.purge()?)), 0),
-            Self::Flush => match telemetry.flush()? {
+            Self::Flush => match flush(telemetry)? {
                 Flushed::NothingLeft => ("Nothing waits.\n".to_owned(), 0),
                 Flushed::StillPending => {
                     (format!("Something waits still; `{name} telemetry status` tells what.\n"), 3)
@@ -91,6 +105,24 @@ impl TelemetryCommand {
             },
         })
     }
+}
+
+/// Sends, with a line that counts down where somebody watches. A bar would need a crate that every tool then carries.
+fn flush(telemetry: &Telemetry) -> Result<Flushed, Error> {
+    let mut stderr = std::io::stderr();
+    let is_watched = stderr.is_terminal();
+    let mut is_told = false;
+    let flushed = telemetry.flush_telling(&mut |pending| {
+        if is_watched {
+            is_told = true;
+            let _ = write!(stderr, "\rSending: {pending} waiting      ");
+        }
+    });
+    if is_told {
+        // Blanks, not an escape sequence: it works in every terminal.
+        let _ = write!(std::io::stderr(), "\r{:36}\r", "");
+    }
+    flushed
 }
 
 fn told(deleted: Deleted) -> String {

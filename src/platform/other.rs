@@ -23,6 +23,10 @@ pub(crate) fn policy_file() -> PathBuf {
     PathBuf::from(r"C:\ProgramData\tool-telemetry\policy.toml")
 }
 
+pub(crate) fn terminal_columns() -> Option<usize> {
+    None
+}
+
 pub(crate) fn has_foreign_rights() -> bool {
     false
 }

@@ -36,6 +36,14 @@ pub(crate) fn policy_file() -> PathBuf {
     PathBuf::from("/etc/tool-telemetry/policy.toml")
 }
 
+/// The columns of the terminal that stderr is, if it is one and says so.
+pub(crate) fn terminal_columns() -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ fills the structure that the pointer leads to, which outlives the call.
+    let told = unsafe { libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (told == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
 /// Whether the process has rights that its starter has not (set-user-id and the like): `AT_SECURE`.
 pub(crate) fn has_foreign_rights() -> bool {
     #[cfg(target_os = "linux")]

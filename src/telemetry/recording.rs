@@ -209,12 +209,13 @@ impl Recording {
     }
 
     fn after(&self, ended: Ended) {
+        let is_kept = ended.sealed.is_some();
         if let (Some(sealed), Some(kept), Some(destination)) = (ended.sealed, &self.kept, &self.destination) {
             let wait = self.must_wait.then_some(self.builder.wait_in_ci);
             super::uploading::after_seal(&self.builder, &kept.spool, destination, sealed, wait);
         }
         if let (Some(sight), Some(spans)) = (self.sight, ended.shown) {
-            sight.show(&self.builder, &self.decision, self.destination.as_ref(), &spans);
+            sight.show(&self.builder, &self.decision, self.destination.as_ref(), &spans, is_kept);
         }
     }
 }

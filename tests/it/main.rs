@@ -13,6 +13,7 @@ mod hostile_ground; // no home, no space, no rights, and planted files
 mod killed_uploader; // a claim dies with its owner, and nothing is lost with it
 mod layers; // beside the layer nobody notices it
 mod limits; // how much may wait, and how large a run may be
+mod notice; // the first-run notice, on a terminal, in a pipe and in CI
 mod opt_out; // opted out means absent
 mod otlp; // fixture: spans and senders that know nothing of our own contract
 mod person; // fixture: a person with a home of their own, who runs the tool of the tests

@@ -37,7 +37,8 @@ fn main() -> ExitCode {
         std::process::exit(2);
     };
     if command == "telemetry" {
-        return telemetry_command(&telemetry, arguments.get(1).map(String::as_str));
+        let json = arguments.iter().any(|argument| argument == "--json");
+        return telemetry_command(&telemetry, arguments.get(1).map(String::as_str), json);
     }
     if command == "usage-error" {
         eprintln!("frob: no such option");
@@ -116,12 +117,12 @@ fn describe(source: &str) -> Builder {
     builder.limits(limits)
 }
 
-fn telemetry_command(telemetry: &Telemetry, word: Option<&str>) -> ExitCode {
+fn telemetry_command(telemetry: &Telemetry, word: Option<&str>, json: bool) -> ExitCode {
     let command = match word {
         Some("on") => TelemetryCommand::On,
         Some("off") => TelemetryCommand::Off,
-        Some("status") => TelemetryCommand::Status,
-        Some("show") => TelemetryCommand::Show { json: false },
+        Some("status") => TelemetryCommand::Status { json },
+        Some("show") => TelemetryCommand::Show { json },
         Some("flush") => TelemetryCommand::Flush,
         Some("purge") => TelemetryCommand::Purge,
         other => panic!("no such telemetry command: {other:?}"),
@@ -136,8 +137,13 @@ fn work(spans: u32) {
             "step",
             frob.number = number,
             frob.color = "auto",
+            frob.cached = tracing::field::Empty,
             path = "/home/anna/secret-project"
         );
+        // The tool of version 2.0.0 tells this too.
+        if std::env::var_os("FROB_CACHED").is_some() {
+            step.record("frob.cached", true);
+        }
         let _entered = step.enter();
         tracing::info!(target: "frob", "an event about anna@example.com");
         tracing::info_span!(target: "frob", "inner", frob.number = number).in_scope(|| {});
