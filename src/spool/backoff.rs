@@ -53,6 +53,14 @@ impl Backoff {
         Self { until, failures, asked: asked.is_some() }
     }
 
+    /// The wait after a command waited in vain for an uploader that is still at work: about a minute at first, so
+    /// that of the commands of a job one pays for an endpoint that never answers. Should the uploader deliver after
+    /// all, it clears this.
+    pub(crate) fn after_no_answer(before: Option<Self>, now: SystemTime, random: u64) -> Self {
+        let failures = before.map_or(0, |before| before.failures).max(4);
+        Self::after_failure(Some(Self { until: 0, failures, asked: false }), None, now, random)
+    }
+
     /// How long to wait still.
     pub(crate) fn remaining(&self, now: SystemTime) -> Option<Duration> {
         let until = UNIX_EPOCH.checked_add(Duration::from_secs(self.until))?;

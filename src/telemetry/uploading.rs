@@ -53,8 +53,22 @@ pub(super) fn after_seal(
         Some(wait) => {
             let asked = Instant::now();
             let Ok(uploader) = detach::start(environment, destination, Purpose::Awaited) else { return };
-            while asked.elapsed() < wait && matches!(platform::child_ended(uploader), Ok(None)) {
+            while asked.elapsed() < wait {
+                if !matches!(platform::child_ended(uploader), Ok(None)) {
+                    return;
+                }
                 std::thread::sleep(Duration::from_millis(1));
+            }
+            // Who does not wait at all has waited for nothing in vain.
+            if wait.is_zero() {
+                return;
+            }
+            let before = Backoff::read(&spool.backoff());
+            let backoff = Backoff::after_no_answer(before, SystemTime::now(), crate::ids::random_number());
+            let _ = backoff.write(&spool.backoff());
+            // It may have cleared the file a moment before it was written.
+            if matches!(platform::child_ended(uploader), Ok(Some(0))) {
+                Backoff::clear(&spool.backoff());
             }
         }
     }

@@ -340,7 +340,8 @@ impl Uploader<'_> {
         let now = SystemTime::now();
         match answer {
             Answer::Delivered { rejected, .. } => {
-                if before.is_some() {
+                // The command that waits for this may have given up meanwhile, and have told others not to wait.
+                if before.is_some() || self.purpose == Purpose::Awaited {
                     Backoff::clear(&self.spool.backoff());
                 }
                 let left_out = batch.iter().map(|loaded| loaded.run.left_out).sum();
@@ -414,6 +415,8 @@ impl Uploader<'_> {
         kind: FailureKind,
         now: SystemTime,
     ) -> Stop {
+        // The command that waited for this may have given up meanwhile.
+        let before = Backoff::read(&self.spool.backoff()).or(before);
         let backoff = Backoff::after_failure(before, asked, now, crate::ids::random_number());
         let written = backoff.write(&self.spool.backoff());
         let _ = Counters::fold(self.spool, note_failure(now, kind.to_string()));

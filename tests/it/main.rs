@@ -3,6 +3,8 @@
 mod accounting; // recorded = delivered + pending + dropped, whatever happens
 mod answers; // what the uploader makes of each answer, and when it comes back
 mod bad_disk; // a disk that is full, cannot be written, or gives back something else
+mod choices; // what variables, policy, choice and default make of each other
+mod ci; // build machines: what is said, waited for and left
 mod contract; // the wire contract of `proto/`: generated code, and what requests carry beyond it
 mod delivery; // from a command to a receiver, and only to the run's own destination
 mod documents; // the documents say what is there
@@ -14,6 +16,7 @@ mod killed_uploader; // a claim dies with its owner, and nothing is lost with it
 mod layers; // beside the layer nobody notices it
 mod limits; // how much may wait, and how large a run may be
 mod notice; // the first-run notice, on a terminal, in a pipe and in CI
+mod off; // `telemetry off` in the middle of everything, and looking without sending
 mod opt_out; // opted out means absent
 mod otlp; // fixture: spans and senders that know nothing of our own contract
 mod person; // fixture: a person with a home of their own, who runs the tool of the tests
@@ -21,6 +24,7 @@ mod planted; // secrets left anywhere reach neither the disk nor the wire
 mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
 mod side_by_side; // versions, upgrades, clocks, and people who change their minds
 mod spans; // spans on other threads, with explicit parents, recorded twice, never closed
+mod status; // `telemetry status`, for people and for programs, and what errors say
 mod sudden_ends; // a run is reported however its process ends
 mod uploader; // the uploader always ends, is alone, is small, and no refused run holds up another
 mod wire; // fixture: a server that keeps every byte that reaches it

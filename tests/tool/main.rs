@@ -107,6 +107,9 @@ fn describe(source: &str) -> Builder {
     if variable("FROB_MAKER_IN_CI").is_some() {
         builder = builder.in_ci(InCi::AlsoMaker);
     }
+    if let Some(wait) = number("FROB_WAIT_IN_CI_MS") {
+        builder = builder.wait_in_ci(Duration::from_millis(wait));
+    }
     let mut limits = Limits::default();
     limits.runs = number("FROB_LIMIT_RUNS").map_or(limits.runs, |runs| runs as usize);
     limits.bytes = number("FROB_LIMIT_BYTES").unwrap_or(limits.bytes);

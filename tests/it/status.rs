@@ -1,0 +1,135 @@
+//! `telemetry status`, for people and for programs; and errors that say what to do.
+
+use serde_json::{Value, json};
+use tool_telemetry::receiver::Receiver;
+
+use crate::person::{NOBODY, PATIENCE, Person, eventually};
+
+fn status(person: &Person) -> Value {
+    let output = person.frob(["telemetry", "status", "--json"]);
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+    assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), 1, "one line");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn for_programs_it_has_every_key_always() {
+    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
+    person.frob(["build"]);
+    let mut told = status(&person);
+    let destination = &mut told["destinations"][0];
+    assert!(destination["next_try_in"].take().is_u64());
+    let choice_file = person.home().join(".config/frob/telemetry.toml");
+    let none = json!({ "refused": 0, "limit_bytes": 0, "limit_runs": 0, "limit_age": 0, "disk": 0, "damaged": 0,
+                       "opted_out": 0, "purged": 0 });
+    assert_eq!(
+        told,
+        json!({
+            "format": 1,
+            "tool": "frob",
+            "telemetry": "on",
+            "reason": "person",
+            "reason_text": "your own choice",
+            "variable": null,
+            "policy_file": "/etc/tool-telemetry/policy.toml",
+            "choice_file": choice_file.to_str(),
+            "destination": { "origin": NOBODY, "chosen_by": "operator" },
+            "warnings": [],
+            "destinations": [{
+                "name": "http-127.0.0.1-9",
+                "pending": 1,
+                "delivered": 0,
+                "dropped": none,
+                "rejected_spans": 0,
+                "dropped_spans": 0,
+                "newer_runs": 0,
+                "last_delivery": null,
+                "last_failure": null,
+                "next_try_in": null,
+                "counting_since": null,
+            }],
+        })
+    );
+    // Nothing at all: the same keys.
+    let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&status(&Person::new())), keys(&told));
+}
+
+#[test]
+fn it_tells_what_decided_and_what_became_of_the_runs() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    person.frob(["build"]);
+    receiver.wait_for(1, PATIENCE).expect("it arrives");
+    eventually("it is counted", || status(&person)["destinations"][0]["delivered"] == 1);
+    assert!(status(&person)["destinations"][0]["last_delivery"].is_u64());
+    let text = person.status();
+    assert!(text.starts_with("telemetry of frob is on: your own choice (/"), "{text}");
+    assert!(text.contains("  last delivery: ") && text.contains(" ago\n"), "{text}");
+
+    // Opted out by a variable, the counts are there all the same.
+    let person = person.with("DO_NOT_TRACK", "1");
+    let told = status(&person);
+    assert_eq!((&told["telemetry"], &told["variable"]), (&json!("off"), &json!("DO_NOT_TRACK")));
+    assert_eq!(told["destinations"][0]["delivered"], 1);
+
+    let damaged = person.with("DO_NOT_TRACK", "");
+    eventually("its uploader has ended", || damaged.uploaders().is_empty());
+    damaged.frob(["telemetry", "off"]);
+    let told = status(&damaged);
+    assert_eq!((&told["telemetry"], &told["reason"]), (&json!("off"), &json!("person")));
+    assert!(damaged.status().contains("runs would go to "), "{}", damaged.status());
+}
+
+#[test]
+fn show_gives_otlp_as_json_lines() {
+    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
+    person.frob(["build"]);
+    let shown = person.frob(["telemetry", "show", "--json"]).stdout;
+    let lines: Vec<Value> = shown
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines.len(), 5);
+    assert!(lines.iter().all(|line| line["resourceSpans"].is_array()));
+}
+
+#[test]
+fn every_error_says_what_to_do() {
+    let on_variable = Person::sending_to(NOBODY).with("DO_NOT_TRACK", "1");
+    let nowhere = Person::new();
+    nowhere.frob(["telemetry", "on"]);
+    let turned_off = Person::sending_to(NOBODY);
+    turned_off.frob(["telemetry", "off"]);
+    let corrupt = Person::sending_to(NOBODY);
+    std::fs::write(corrupt.home().join(".config/frob/telemetry.toml"), "x").expect("a file");
+    let in_the_way = Person::new();
+    std::fs::write(in_the_way.home().join(".config"), "x").expect("a file");
+    let homeless = Person::new().with("HOME", "/nonexistent");
+    for (person, command, what, to_do) in [
+        (&on_variable, "flush", "the environment variable DO_NOT_TRACK", "unset DO_NOT_TRACK"),
+        (&nowhere, "flush", "there is nowhere to send to", "set OTEL_EXPORTER_OTLP_ENDPOINT"),
+        (&turned_off, "flush", "your own choice", "`frob telemetry on`"),
+        (&corrupt, "flush", "the file with your choice cannot be read", "writes it anew"),
+        (&in_the_way, "on", "cannot write", "check who owns it"),
+        (&in_the_way, "off", "cannot write", "check who owns it"),
+        (&homeless, "on", "there is no home folder", "set HOME"),
+        (&homeless, "purge", "there is no home folder", "set HOME"),
+    ] {
+        let output = person.frob(["telemetry", command]);
+        assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{what}");
+        let told = String::from_utf8(output.stderr).expect("text");
+        assert!(told.starts_with("frob: ") && told.contains(what) && told.contains(to_do), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
+    person.frob(["build", "--spans", "3000"]);
+    let script = format!("{} telemetry show --json | head -c 10", crate::person::example("frob").display());
+    let output = person.command("sh").args(["-c", &script]).output().expect("a shell");
+    assert_eq!((output.stdout.len(), &*output.stderr), (10, &b""[..]));
+}
