@@ -94,6 +94,7 @@ fn an_uploader_ends_within_its_life_whatever_it_waits_for() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a figure for whoever asks with --nocapture")]
 fn a_thousand_runs_against_a_server_that_never_answers_start_one_uploader_after_the_other_and_few() {
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
     let person = Person::sending_to(&receiver.http_endpoint()).with("OTEL_EXPORTER_OTLP_TIMEOUT", "500");
