@@ -94,20 +94,26 @@ fn an_uploader_ends_within_its_life_whatever_it_waits_for() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a figure for whoever asks with --nocapture")]
 fn a_thousand_runs_against_a_server_that_never_answers_start_one_uploader_after_the_other_and_few() {
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
     let person = Person::sending_to(&receiver.http_endpoint()).with("OTEL_EXPORTER_OTLP_TIMEOUT", "500");
+    let starts = person.home().join(".frob-uploaders");
+    std::fs::write(&starts, "").expect("a file");
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..250 {
                     assert!(person.frob(["build", "--spans", "0"]).status.success());
-                    assert!(person.uploaders().len() <= 4, "one at work, and others that find the lock held");
                 }
             });
         }
     });
     eventually("no process is left", || person.uploaders().is_empty());
+    let starts = std::fs::read_to_string(starts).expect("a file").lines().count();
+    println!("1,000 runs started {starts} uploaders, of which {} sent", receiver.connections());
+    // 4 to 6 here. Between a start and the lock a loaded machine may start some more, which end when they find it held.
+    assert!(starts <= 20, "{starts} were started");
     assert!(receiver.connections() <= 8, "{} uploaders sent", receiver.connections());
     assert_eq!(receiver.peak_requests(), 1, "one at a time");
     let counted = person.count("pending") + person.dropped("limit_runs");
