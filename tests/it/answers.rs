@@ -53,7 +53,8 @@ fn check(protocol: &str, answer: Answer, then: Then) {
     let pending = person.count("pending");
     // The kind, without when it was.
     let status = person.status();
-    let failure = status.lines().find_map(|line| line.trim().strip_prefix("last failure: ")?.split(',').next());
+    let failure =
+        status.lines().find_map(|line| line.trim().strip_prefix("last failure: ")?.split(',').next());
     match then {
         Delivered(rejected) => {
             assert_eq!(
