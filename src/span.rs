@@ -132,7 +132,8 @@ pub(crate) struct Tool<'a> {
 
 /// Whether a text may stand as a tool's version in a line: short, and nothing in it needs escaping.
 pub(crate) fn is_version(text: &str) -> bool {
-    (1..=64).contains(&text.len())
+    text.len() <= 64
+        && text.starts_with(|first: char| first.is_ascii_digit())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-".contains(&byte))
 }
 

@@ -157,7 +157,7 @@ impl Builder {
         }
         if !is_version(self.version) {
             return Err(format!(
-                "the tool's version {:?} must be at most 64 letters, digits, `.`, `+` and `-`",
+                "the tool's version {:?} must be at most 64 letters, digits, `.`, `+` and `-`, a digit first",
                 self.version
             ));
         }
