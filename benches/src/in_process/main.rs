@@ -46,10 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let instructions = instructions(case, &home)
             .map_or_else(|_| String::new(), |instructions| format!("{instructions:.0}"));
         eprint!("\r{:60}\r", "");
-        println!(
-            "| {} | {:.1} | {:.1} to {:.1} | {instructions} |",
-            case.name, time.median, time.low, time.high
-        );
+        println!("| {} | {:.1} | {:.1} | {instructions} |", case.name, time.least, time.median);
     }
     let _ = std::fs::remove_dir_all(root);
     Ok(())
