@@ -285,18 +285,31 @@ fn push_hex(bytes: &[u8], out: &mut String) {
     push_ascii(&digits[..2 * bytes.len()], out);
 }
 
-/// What `write!` would append, for a fourth of its time.
+/// `00` to `99`.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+        number += 1;
+    }
+    pairs
+};
+
+/// What `write!` would append, for a fifth of its time. Two digits at a time: a span has two times of 19 digits.
 fn push_number(mut number: u64, out: &mut String) {
     // The largest has 20 digits.
     let mut digits = [0; 20];
     let mut first = digits.len();
-    loop {
+    while number >= 10 {
+        first -= 2;
+        digits[first..first + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
+        number /= 100;
+    }
+    // What is left is one digit or none; of the number 0 it is one.
+    if number > 0 || first == digits.len() {
         first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+        digits[first] = b'0' + number as u8;
     }
     push_ascii(&digits[first..], out);
 }
