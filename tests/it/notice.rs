@@ -38,7 +38,12 @@ fn operator() -> Person {
 impl Person {
     /// Runs `frob build` on a terminal so many columns wide, and gives what stands on the screen.
     fn at_terminal(&self, columns: u32) -> String {
-        let run = format!("stty cols {columns} && exec {} build", example("frob").display());
+        self.frob_at_terminal(columns, "build").replace("\r\n", "\n")
+    }
+
+    /// Runs the tool on a terminal so many columns wide, and gives what the terminal got.
+    pub(crate) fn frob_at_terminal(&self, columns: u32, arguments: &str) -> String {
+        let run = format!("stty cols {columns} && exec {} {arguments}", example("frob").display());
         let output = self
             .command("script")
             .args(["--quiet", "--return", "--command", &run, "/dev/null"])
@@ -46,7 +51,7 @@ impl Person {
             .output()
             .expect("script starts; it is in util-linux");
         assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("text").replace("\r\n", "\n")
+        String::from_utf8(output.stdout).expect("text")
     }
 
     fn choice(&self) -> String {

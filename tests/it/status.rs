@@ -1,7 +1,9 @@
 //! `telemetry status`, for people and for programs; and errors that say what to do.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry::receiver::{Answer, Receiver};
 
 use crate::person::{NOBODY, PATIENCE, Person, eventually};
 
@@ -132,4 +134,20 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let script = format!("{} telemetry show --json | head -c 10", crate::person::example("frob").display());
     let output = person.command("sh").args(["-c", &script]).output().expect("a shell");
     assert_eq!((output.stdout.len(), &*output.stderr), (10, &b""[..]));
+}
+
+#[test]
+fn a_flush_that_takes_long_counts_down_where_somebody_watches_and_wipes_it_away() {
+    let receiver = Receiver::start().expect("a receiver");
+    receiver.answer_next([Answer::Delay(Duration::from_secs(2))]);
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
+    person.frob(["build"]);
+    let shown = person.frob_at_terminal(80, "telemetry flush");
+    assert!(shown.starts_with("\rSending: 1 waiting"), "{shown:?}");
+    assert!(shown.ends_with(&format!("\r{:36}\rNothing waits.\r\n", "")), "{shown:?}");
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    // One that does not take long says nothing on the way.
+    let nothing = Person::sending_to(NOBODY).frob_at_terminal(80, "telemetry flush");
+    assert_eq!(nothing, "Nothing waits.\r\n");
 }
