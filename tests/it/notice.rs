@@ -266,11 +266,14 @@ fn off_said_while_the_notice_is_due_is_not_written_over() {
     let calls = person.home().join("calls");
     let mut slow = person.command("strace");
     slow.args(["-f", "-qq", "-e", "trace=mkdir", "-e", "inject=mkdir:delay_enter=2000000:when=1", "-o"]);
-    let slow = slow.arg(&calls).arg(example("frob")).arg("build").stdout(std::process::Stdio::null()).spawn();
+    slow.arg(&calls).arg(example("frob")).arg("build");
+    let slow = slow.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn();
     let has_begun = || std::fs::read_to_string(&calls).unwrap_or_default().contains("mkdir(");
     eventually("it is about to remember", has_begun);
     assert!(person.frob(["telemetry", "off"]).status.success());
-    assert!(slow.expect("strace").wait().expect("it ends").success());
+    let ended = slow.expect("strace").wait_with_output().expect("it ends");
+    assert!(ended.status.success());
+    assert_eq!(said(&ended), "", "who said no is not told that it begins");
     assert!(person.choice().contains("telemetry = \"off\""), "{}", person.choice());
     person.frob(["build"]);
     assert!(person.waiting().is_empty());
