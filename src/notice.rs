@@ -156,17 +156,17 @@ fn render(
     };
     let receiver = match (destination.chosen_by, data_points.publisher()) {
         (ChosenBy::Maker, Some(publisher)) => format!("{} ({})", publisher.name, destination.origin()),
-        _ => format!("{}, the endpoint set on this machine", destination.origin()),
+        _ => format!("{}, set on this machine", destination.origin()),
     };
     let careful = "No name, no account, no device id; the server can see your IP address, and which runs \
                    arrive together.";
-    let mut after = vec![
+    // Last, so that the address can be as long as it is, and be copied.
+    let more = data_points.publisher().map(|publisher| format!(" More: {}", publisher.privacy));
+    let after = [
         format!("It goes to {receiver}. {careful}"),
         format!("To turn it off: `{name} telemetry off`, or set {}.", opt_out(builder)),
-        format!("To see what is sent: `{name} telemetry show`."),
+        format!("To see what is sent: `{name} telemetry show`.{}", more.unwrap_or_default()),
     ];
-    // Alone on its line, so that it can be as long as it is, and be copied.
-    after.extend(data_points.publisher().map(|publisher| format!("To read more: {}", publisher.privacy)));
 
     let columns = columns.max(NARROWEST);
     let first = wrap(&first, "", columns);
@@ -175,7 +175,7 @@ fn render(
     // A narrower terminal has as much room as its lines of 80 columns would be.
     let room = (LINES * COLUMNS.max(columns) / columns).saturating_sub(taken).max(1);
     let rest = match data_points.publisher() {
-        Some(_) => "which the page below lists".to_owned(),
+        Some(_) => "which the page below tells".to_owned(),
         None => format!("which `{name} telemetry show` will show"),
     };
     first + &tell(&sentences, &rest, room, columns) + &after
@@ -290,7 +290,7 @@ mod tests {
                 // No sentence is cut off, and those that have no place are counted.
                 let told = text.split_whitespace().filter(|word| *word == "Whether").count();
                 let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-                let rest = format!("And {} more, which the page below lists.", data_points - told);
+                let rest = format!("And {} more, which the page below tells.", data_points - told);
                 assert_eq!(flat.contains(&rest), told < data_points, "{columns} columns:\n{text}");
             }
         }

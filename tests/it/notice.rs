@@ -21,8 +21,7 @@ frob reports how it is used, from the next run on. It sends this and no more:
 It goes to The tests (https://telemetry.example.com). No name, no account, no
 device id; the server can see your IP address, and which runs arrive together.
 To turn it off: `frob telemetry off`, or set FROB_TELEMETRY_OPTOUT=1.
-To see what is sent: `frob telemetry show`.
-To read more: https://example.com/privacy
+To see what is sent: `frob telemetry show`. More: https://example.com/privacy
 ";
 
 /// A person who has not seen the notice of a tool that reports to its maker.
@@ -184,8 +183,7 @@ frob reports how it is used. New in what it sends, from the next run on:
 It goes to The tests (https://telemetry.example.com). No name, no account, no
 device id; the server can see your IP address, and which runs arrive together.
 To turn it off: `frob telemetry off`, or set FROB_TELEMETRY_OPTOUT=1.
-To see what is sent: `frob telemetry show`.
-To read more: https://example.com/privacy
+To see what is sent: `frob telemetry show`. More: https://example.com/privacy
 ";
     let person = newcomer().with("FROB_VERSION", "2.0.0").with("FROB_CACHED", "1");
     person.write_choice("notice = \"1.0.0\"\n");

@@ -151,3 +151,16 @@ fn a_flush_that_takes_long_counts_down_where_somebody_watches_and_wipes_it_away(
     let nothing = Person::sending_to(NOBODY).frob_at_terminal(80, "telemetry flush");
     assert_eq!(nothing, "Nothing waits.\r\n");
 }
+
+#[test]
+fn on_says_so_only_where_it_is_true() {
+    let on = |person: &Person| String::from_utf8(person.frob(["telemetry", "on"]).stdout).expect("text");
+    let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY);
+    assert_eq!(on(&person), "Telemetry of frob is on. To see what is sent: `frob telemetry show`.\n");
+    let off = "Your choice is written down, but telemetry of frob is off all the same: ";
+    let no_track = person.with("DO_NOT_TRACK", "1");
+    let why = "the environment variable DO_NOT_TRACK; unset DO_NOT_TRACK to have it on.\n";
+    assert_eq!(on(&no_track), format!("{off}{why}"));
+    let why = "there is nowhere to send to; set OTEL_EXPORTER_OTLP_ENDPOINT.\n";
+    assert_eq!(on(&Person::new()), format!("{off}{why}"));
+}
