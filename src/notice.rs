@@ -156,17 +156,17 @@ fn render(
     };
     let receiver = match (destination.chosen_by, data_points.publisher()) {
         (ChosenBy::Maker, Some(publisher)) => format!("{} ({})", publisher.name, destination.origin()),
-        _ => format!("{}, the endpoint set on this machine", destination.origin()),
+        _ => format!("{}, set on this machine", destination.origin()),
     };
     let careful = "No name, no account, no device id; the server can see your IP address, and which runs \
                    arrive together.";
-    let mut after = vec![
+    // Last, so that the address can be as long as it is, and be copied.
+    let more = data_points.publisher().map(|publisher| format!(" More: {}", publisher.privacy));
+    let after = [
         format!("It goes to {receiver}. {careful}"),
         format!("To turn it off: `{name} telemetry off`, or set {}.", opt_out(builder)),
-        format!("To see what is sent: `{name} telemetry show`."),
+        format!("To see what is sent: `{name} telemetry show`.{}", more.unwrap_or_default()),
     ];
-    // Alone on its line, so that it can be as long as it is, and be copied.
-    after.extend(data_points.publisher().map(|publisher| format!("To read more: {}", publisher.privacy)));
 
     let columns = columns.max(NARROWEST);
     let first = wrap(&first, "", columns);
@@ -174,18 +174,22 @@ fn render(
     let taken = lines(&first, columns) + lines(&after, columns);
     // A narrower terminal has as much room as its lines of 80 columns would be.
     let room = (LINES * COLUMNS.max(columns) / columns).saturating_sub(taken).max(1);
-    first + &tell(&sentences, room, columns) + &after
+    let rest = match data_points.publisher() {
+        Some(_) => "which the page below tells".to_owned(),
+        None => format!("which `{name} telemetry show` will show"),
+    };
+    first + &tell(&sentences, &rest, room, columns) + &after
 }
 
-/// The sentences, as many as there is room for, and how many more there are.
-fn tell(sentences: &[&str], room: usize, columns: usize) -> String {
+/// The sentences, as many as there is room for, and how many more there are; `rest` says where those are told.
+fn tell(sentences: &[&str], rest: &str, room: usize, columns: usize) -> String {
     let ended: Vec<String> =
         sentences.iter().map(|sentence| format!("{}.", sentence.trim_end_matches('.'))).collect();
     let mut told = ended.len();
     loop {
         let mut text = ended[..told].join(" ");
         if told < ended.len() {
-            let _ = write!(text, " And {} more, which the page below lists.", ended.len() - told);
+            let _ = write!(text, " And {} more, {rest}.", ended.len() - told);
         }
         let wrapped = wrap(text.trim_start(), "  ", columns);
         if told == 0 || lines(&wrapped, columns) <= room {
@@ -222,4 +226,84 @@ fn wrap(text: &str, indent: &str, columns: usize) -> String {
     }
     let _ = writeln!(wrapped, "{indent}{line}");
     wrapped
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::data_points::{DataPoint, Kind, Publisher};
+    use crate::destination::Named;
+    use crate::env::Wish;
+
+    const PRIVACY: &str = "https://www.example.com/legal/privacy/en/products/command-line-tools/frobnication/\
+                           what-is-collected-and-why-and-for-how-long/version-2/index.html?section=telemetry";
+
+    /// The notice of a tool with so many data points, and sentences as long as people write them.
+    fn notice(data_points: usize, columns: usize) -> String {
+        let sentence = "Whether the project that is being built uses the feature that this is about";
+        let data_points: Vec<DataPoint> = (0..data_points)
+            .map(|_| DataPoint {
+                key: "frob.feature",
+                sentence,
+                why: "To see whether it is worth its upkeep",
+                kind: Kind::Bool,
+                audience: Audience::Maker,
+                since: Version::parse("1.0.0").expect("a version"),
+                until: None,
+            })
+            .collect();
+        let all = DataPoints {
+            publisher: Some(Publisher {
+                name: "The Frobnication Foundation",
+                contact: "privacy@example.com",
+                privacy: PRIVACY,
+                retention_days: 30,
+                licence: "CC0-1.0",
+            }),
+            spans: &[],
+            data_points: Box::leak(data_points.into_boxed_slice()),
+            on_run: &[],
+        };
+        let unset = |_: &str| None::<OsString>;
+        let named =
+            Named { maker: Some("https://telemetry.frobnication.example.org/v1/traces"), policy: None };
+        let Found::Destination(destination) = Destination::find(Environment::new(&unset), Wish::None, &named)
+        else {
+            panic!("there is a maker");
+        };
+        render(&Builder::new("frob", "1.0.0"), &all, &destination, None, columns)
+    }
+
+    #[test]
+    fn however_much_is_collected_it_is_short_and_tells_where_to_read_on() {
+        for data_points in [0, 1, 3, 10, 64] {
+            for columns in [20, 30, 40, 60, 79, 80, 81, 100, 132, 200, 1_000] {
+                let text = notice(data_points, columns);
+                let most = if columns >= 80 { 12 } else { 12 * 80 / columns };
+                assert!(lines(&text, columns) <= most, "{columns} columns:\n{text}");
+                for whole in ["`frob telemetry show`", "`frob telemetry off`", PRIVACY, "FROB_TELEMETRY=off"]
+                {
+                    assert!(text.contains(whole), "{whole} at {columns} columns:\n{text}");
+                }
+                // No sentence is cut off, and those that have no place are counted.
+                let told = text.split_whitespace().filter(|word| *word == "Whether").count();
+                let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                let rest = format!("And {} more, which the page below tells.", data_points - told);
+                assert_eq!(flat.contains(&rest), told < data_points, "{columns} columns:\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wider_than_the_terminal_alone_goes_beyond_it() {
+        for columns in [30, 40, 80, 100] {
+            let text = notice(3, columns);
+            let wide = |line: &&str| {
+                line.chars().count() > columns && !line.trim_start_matches([' ', '(']).starts_with("http")
+            };
+            assert_eq!(text.lines().find(wide), None, "{columns} columns");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use super::Flushed;
+use crate::consent::Decision;
 use crate::error::Error;
 use crate::spool::discard::Deleted;
 use crate::telemetry::Telemetry;
@@ -82,7 +83,18 @@ impl TelemetryCommand {
             Self::Status { json: true } => (format!("{}\n", telemetry.status().to_json()), 0),
             Self::On => {
                 telemetry.turn_on()?;
-                (format!("Telemetry of {name} is on. To see what is sent: `{name} telemetry show`.\n"), 0)
+                // A variable or the policy may have the first word, and there may be nowhere to send to.
+                let Decision { on, reason } = telemetry.status().decision;
+                let told = match on {
+                    true => {
+                        format!("Telemetry of {name} is on. To see what is sent: `{name} telemetry show`.\n")
+                    }
+                    false => format!(
+                        "Your choice is written down, but telemetry of {name} is off all the same: {reason}; {}.\n",
+                        reason.remedy(name)
+                    ),
+                };
+                (told, 0)
             }
             Self::Off => (format!("Telemetry of {name} is off. {}\n", told(telemetry.turn_off()?)), 0),
             Self::Show { json } => {

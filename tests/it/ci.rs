@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tool_telemetry::receiver::{Answer, Receiver};
 
-use crate::person::{NOBODY, PATIENCE, Person, eventually};
+use crate::person::{NOBODY, PATIENCE, Person, eventually, example, is_root};
 
 /// A person on a build machine, who has seen the line that is the notice there.
 fn machine(endpoint: &str) -> Person {
@@ -89,4 +89,23 @@ fn flush_is_a_step_of_a_pipeline() {
     let told = String::from_utf8(flushed.stdout).expect("text");
     assert_eq!(told, "Something waits still; `frob telemetry status` tells what.\n");
     assert_eq!(flushed.stderr, b"", "no counter where nobody watches");
+}
+
+#[test]
+fn the_first_process_of_a_container_waits_no_longer_either_and_loses_nothing() {
+    if !is_root("a process 1, in a process namespace of its own") {
+        return;
+    }
+    let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let asked = Instant::now();
+    let mut command = person.command("unshare");
+    let output = command.args(["-p", "-f", "--kill-child"]).arg(example("frob")).arg("build").output();
+    assert!(output.expect("unshare").status.success());
+    let took = asked.elapsed();
+    assert!(took >= Duration::from_millis(300) && took < PATIENCE / 3, "{took:?}");
+    assert!(person.uploaders().is_empty(), "it was ended with the container");
+    assert_eq!(person.count("pending"), 1);
+    // A container that keeps its state pays once.
+    assert!(person.status().contains("next try in"), "{}", person.status());
 }

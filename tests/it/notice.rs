@@ -21,8 +21,7 @@ frob reports how it is used, from the next run on. It sends this and no more:
 It goes to The tests (https://telemetry.example.com). No name, no account, no
 device id; the server can see your IP address, and which runs arrive together.
 To turn it off: `frob telemetry off`, or set FROB_TELEMETRY_OPTOUT=1.
-To see what is sent: `frob telemetry show`.
-To read more: https://example.com/privacy
+To see what is sent: `frob telemetry show`. More: https://example.com/privacy
 ";
 
 /// A person who has not seen the notice of a tool that reports to its maker.
@@ -38,7 +37,12 @@ fn operator() -> Person {
 impl Person {
     /// Runs `frob build` on a terminal so many columns wide, and gives what stands on the screen.
     fn at_terminal(&self, columns: u32) -> String {
-        let run = format!("stty cols {columns} && exec {} build", example("frob").display());
+        self.frob_at_terminal(columns, "build").replace("\r\n", "\n")
+    }
+
+    /// Runs the tool on a terminal so many columns wide, and gives what the terminal got.
+    pub(crate) fn frob_at_terminal(&self, columns: u32, arguments: &str) -> String {
+        let run = format!("stty cols {columns} && exec {} {arguments}", example("frob").display());
         let output = self
             .command("script")
             .args(["--quiet", "--return", "--command", &run, "/dev/null"])
@@ -46,7 +50,7 @@ impl Person {
             .output()
             .expect("script starts; it is in util-linux");
         assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("text").replace("\r\n", "\n")
+        String::from_utf8(output.stdout).expect("text")
     }
 
     fn choice(&self) -> String {
@@ -179,8 +183,7 @@ frob reports how it is used. New in what it sends, from the next run on:
 It goes to The tests (https://telemetry.example.com). No name, no account, no
 device id; the server can see your IP address, and which runs arrive together.
 To turn it off: `frob telemetry off`, or set FROB_TELEMETRY_OPTOUT=1.
-To see what is sent: `frob telemetry show`.
-To read more: https://example.com/privacy
+To see what is sent: `frob telemetry show`. More: https://example.com/privacy
 ";
     let person = newcomer().with("FROB_VERSION", "2.0.0").with("FROB_CACHED", "1");
     person.write_choice("notice = \"1.0.0\"\n");
@@ -261,11 +264,14 @@ fn off_said_while_the_notice_is_due_is_not_written_over() {
     let calls = person.home().join("calls");
     let mut slow = person.command("strace");
     slow.args(["-f", "-qq", "-e", "trace=mkdir", "-e", "inject=mkdir:delay_enter=2000000:when=1", "-o"]);
-    let slow = slow.arg(&calls).arg(example("frob")).arg("build").stdout(std::process::Stdio::null()).spawn();
+    slow.arg(&calls).arg(example("frob")).arg("build");
+    let slow = slow.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn();
     let has_begun = || std::fs::read_to_string(&calls).unwrap_or_default().contains("mkdir(");
     eventually("it is about to remember", has_begun);
     assert!(person.frob(["telemetry", "off"]).status.success());
-    assert!(slow.expect("strace").wait().expect("it ends").success());
+    let ended = slow.expect("strace").wait_with_output().expect("it ends");
+    assert!(ended.status.success());
+    assert_eq!(said(&ended), "", "who said no is not told that it begins");
     assert!(person.choice().contains("telemetry = \"off\""), "{}", person.choice());
     person.frob(["build"]);
     assert!(person.waiting().is_empty());

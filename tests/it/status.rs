@@ -1,7 +1,9 @@
 //! `telemetry status`, for people and for programs; and errors that say what to do.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry::receiver::{Answer, Receiver};
 
 use crate::person::{NOBODY, PATIENCE, Person, eventually};
 
@@ -132,4 +134,33 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let script = format!("{} telemetry show --json | head -c 10", crate::person::example("frob").display());
     let output = person.command("sh").args(["-c", &script]).output().expect("a shell");
     assert_eq!((output.stdout.len(), &*output.stderr), (10, &b""[..]));
+}
+
+#[test]
+fn a_flush_that_takes_long_counts_down_where_somebody_watches_and_wipes_it_away() {
+    let receiver = Receiver::start().expect("a receiver");
+    receiver.answer_next([Answer::Delay(Duration::from_secs(2))]);
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
+    person.frob(["build"]);
+    let shown = person.frob_at_terminal(80, "telemetry flush");
+    assert!(shown.starts_with("\rSending: 1 waiting"), "{shown:?}");
+    assert!(shown.ends_with(&format!("\r{:36}\rNothing waits.\r\n", "")), "{shown:?}");
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    // One that does not take long says nothing on the way.
+    let nothing = Person::sending_to(NOBODY).frob_at_terminal(80, "telemetry flush");
+    assert_eq!(nothing, "Nothing waits.\r\n");
+}
+
+#[test]
+fn on_says_so_only_where_it_is_true() {
+    let on = |person: &Person| String::from_utf8(person.frob(["telemetry", "on"]).stdout).expect("text");
+    let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY);
+    assert_eq!(on(&person), "Telemetry of frob is on. To see what is sent: `frob telemetry show`.\n");
+    let off = "Your choice is written down, but telemetry of frob is off all the same: ";
+    let no_track = person.with("DO_NOT_TRACK", "1");
+    let why = "the environment variable DO_NOT_TRACK; unset DO_NOT_TRACK to have it on.\n";
+    assert_eq!(on(&no_track), format!("{off}{why}"));
+    let why = "there is nowhere to send to; set OTEL_EXPORTER_OTLP_ENDPOINT.\n";
+    assert_eq!(on(&Person::new()), format!("{off}{why}"));
 }
