@@ -7,6 +7,19 @@ use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 
+/// Has the signal do again what it does by default, unless it is one that Rust's own handler looks at.
+pub(crate) fn stop_ignoring(signal: &str) {
+    let number = match signal {
+        "HUP" => libc::SIGHUP,
+        "INT" => libc::SIGINT,
+        "TERM" => libc::SIGTERM,
+        "QUIT" => libc::SIGQUIT,
+        _ => return,
+    };
+    // SAFETY: the default action needs no handler of ours.
+    unsafe { libc::signal(number, libc::SIG_DFL) };
+}
+
 /// Does what the end is called, and gives the exit code; nothing if it is no end of this kind.
 pub(crate) fn end(end: &str) -> Option<u8> {
     Some(match end {
