@@ -225,6 +225,9 @@ fn the_telemetry_commands_are_never_recorded() {
     for command in ["status", "show", "purge", "flush", "off", "on"] {
         assert_eq!(desk.dotnet(["telemetry", command]).status.code(), Some(0), "{command}");
     }
+    // Neither when they end in the argument parser.
+    assert_eq!(desk.dotnet(["telemetry", "bogus"]).status.code(), Some(2));
+    assert_eq!(desk.dotnet(["telemetry", "--help"]).status.code(), Some(0));
     desk.dotnet(["build"]);
     assert_eq!(desk.dotnet(["telemetry", "flush"]).status.code(), Some(0));
     let traces = desk.receiver.wait_for(1, PATIENCE).expect("the build arrives");
