@@ -2,6 +2,7 @@
 //! files. The decision itself has its table in `src/consent/decide.rs`.
 
 use serde_json::Value;
+use tool_telemetry::receiver::Receiver;
 
 use crate::person::{NOBODY, Person, example, is_root};
 
@@ -123,4 +124,36 @@ fn a_policy_redirects_and_narrows_and_says_where_it_is_wrong() {
     let other = person(on, false);
     let status = run_under("[tool.other]\ntelemetry = \"off\"\n", &other);
     assert_eq!((&status["telemetry"], &status["reason"]), (&"on".into(), &"person".into()));
+}
+
+#[test]
+fn a_policys_headers_come_from_its_file_and_lie_nowhere_else() {
+    if !is_root("a policy file in /etc, in a mount namespace of its own") {
+        return;
+    }
+    let receiver = Receiver::start().expect("a receiver");
+    let elsewhere = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&elsewhere.http_endpoint())
+        .with("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer annas-token");
+    let script = format!(
+        "mount -t tmpfs none /etc && mkdir /etc/tool-telemetry && cd /etc/tool-telemetry &&
+        echo 'x-api-key=of%20the%20machine,x-team=build' > headers && chmod 600 headers &&
+        printf '[tool.frob]\\nendpoint = \"{0}\"\\nheaders_file = \"/etc/tool-telemetry/headers\"\\n' > policy.toml &&
+        {1} build >/dev/null; exec {1} telemetry flush",
+        receiver.http_endpoint(),
+        example("frob").display()
+    );
+    let output = person.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!((receiver.traces().len(), elsewhere.connections()), (1, 0));
+    let request = &receiver.requests()[0];
+    assert_eq!(
+        (request.header("x-api-key"), request.header("x-team"), request.header("authorization")),
+        (Some("of the machine"), Some("build"), None)
+    );
+    for path in person.files().iter().filter(|path| path.is_file()) {
+        let bytes = std::fs::read(path).expect("a file");
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("machine,x-team") && !text.contains("of%20the"), "{}", path.display());
+    }
 }
