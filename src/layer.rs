@@ -22,7 +22,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 use tracing_subscriber::filter::Filtered;
-use tracing_subscriber::layer::{Context, Filter, Layer, Layered};
+use tracing_subscriber::layer::{Context, Filter, Layer};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::data_points::Value;
@@ -53,8 +53,6 @@ struct Place {
     asked: AtomicU32,
     /// Asked before it was put anywhere: it is one of several layers that are put somewhere together.
     in_tree: AtomicBool,
-    /// Nobody else is there who could notice anything.
-    alone: AtomicBool,
 }
 
 impl Place {
@@ -67,16 +65,6 @@ impl Place {
             self.in_tree.store(true, Ordering::Relaxed);
         }
         !self.in_tree.load(Ordering::Relaxed) && self.asked.fetch_add(1, Ordering::Relaxed) < self.yeses
-    }
-
-    /// Alone is who stands directly on a registry, was asked by no layer further out, and is the whole subscriber: a
-    /// list of layers, or a subscriber around ours, has another type and does not answer for its parts.
-    fn find_out<L: 'static, S: Subscriber>(&self, dispatch: &Dispatch) {
-        let is_alone = TypeId::of::<S>() == TypeId::of::<Registry>()
-            && self.is_known()
-            && self.asked.load(Ordering::Relaxed) == 1
-            && dispatch.is::<Layered<L, S>>();
-        self.alone.store(is_alone, Ordering::Relaxed);
     }
 
     fn is_known(&self) -> bool {
@@ -125,10 +113,8 @@ where
         }
     }
 
-    /// With nobody else there, what is not approved is off for good: 2 ns instead of 59 for a span.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let decides = self.approves(metadata) || self.place.alone.load(Ordering::Relaxed);
-        if self.registered && decides {
+        if self.registered && self.approves(metadata) {
             self.filtered.register_callsite(metadata)
         } else {
             Interest::always()
@@ -183,7 +169,6 @@ where
     }
 
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
-        self.place.find_out::<Self, S>(dispatch);
         if self.registered {
             self.filtered.on_register_dispatch(dispatch);
         }
