@@ -164,14 +164,14 @@ class Place:
             (folder(person) / "backoff").unlink(missing_ok=True)
 
     def uploader_came(self, person):
-        """Since the last one was sent away: it delivered, was refused, or holds its lock while it waits."""
+        """Since the last one was sent away: it delivered, was refused, or is connected and waits."""
         match self.kind:
             case "receiver":
                 return not person.run_files()
             case "refused":
                 return has_backed_off(person)
             case "never answers":
-                return is_locked(person)
+                return bool(self.server.open)
 
     def count(self, person):
         """Runs that arrived, or that wait whole on disk; and what is wrong with that."""
