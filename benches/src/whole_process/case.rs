@@ -228,7 +228,8 @@ impl Case<'_> {
     /// Spans that wait. A database keeps what was sent as well.
     pub(crate) fn waits(&self, sample: &Sample) -> u64 {
         match self.built.tool.sends {
-            Sends::Events => sample.pending.saturating_sub(sample.arrived),
+            // SQLite leaves copies of rows that it moved, which are found as well.
+            Sends::Events => sample.pending.min(SPANS).saturating_sub(sample.arrived),
             _ => sample.pending,
         }
     }
