@@ -31,8 +31,10 @@ fn bare<'a, 'b>(cases: &'b [Case<'a>]) -> Option<&'b Case<'a>> {
 pub(crate) fn print(built: &[Built], cases: &[Case<'_>], rounds: usize) {
     let Some(bare) = bare(cases) else { return };
     println!("{}", programs(cases, bare, rounds));
-    println!("{}", receivers(built, cases, bare));
-    println!("{}", kept(built, cases));
+    if cases.iter().any(|case| case.behaviour.is_some()) {
+        println!("{}", receivers(built, cases, bare));
+        println!("{}", kept(built, cases));
+    }
     println!("{}", builds(built));
 }
 

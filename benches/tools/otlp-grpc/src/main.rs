@@ -10,8 +10,11 @@ use tracing_subscriber::prelude::*;
 fn main() -> ExitCode {
     let started = work::Started::new();
     // The exporter needs a runtime. One thread is the least that drives it while this one waits.
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let _inside = runtime.enter();
     let exporter = SpanExporter::builder().with_tonic().build().expect("an exporter");
     let provider = SdkTracerProvider::builder()

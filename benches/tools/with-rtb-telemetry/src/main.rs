@@ -26,7 +26,8 @@ async fn main() -> ExitCode {
         .build();
     started.tell();
     for (position, step) in work::STEPS.into_iter().enumerate() {
-        let step = attributes([("step.kind", step), ("step.cached", "true"), ("step.files", &position.to_string())]);
+        let step =
+            attributes([("step.kind", step), ("step.cached", "true"), ("step.files", &position.to_string())]);
         let _ = telemetry.record_with_attrs("bench-event", step).await;
     }
     let run = attributes([

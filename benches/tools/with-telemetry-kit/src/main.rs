@@ -21,7 +21,8 @@ async fn main() -> ExitCode {
     let telemetry = TelemetryKit::builder()
         .service_name(work::TOOL)
         .and_then(|builder| {
-            let database = std::path::PathBuf::from(std::env::var_os("HOME").expect("HOME")).join("telemetry.db");
+            let database =
+                std::path::PathBuf::from(std::env::var_os("HOME").expect("HOME")).join("telemetry.db");
             builder.service_version("1.0.0").db_path(database).sync(sync).auto_sync(false).build()
         })
         .expect("telemetry");
