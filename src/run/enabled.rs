@@ -61,6 +61,8 @@ impl Clock {
 #[derive(Debug)]
 struct Recording {
     stage: Stage,
+    /// A command was named.
+    has_begun: bool,
     root: Span,
     lines: LineWriter,
     /// Lines that are not written yet; empty between writes while few spans were written.
@@ -96,7 +98,7 @@ pub(crate) struct Ended {
 pub(crate) struct Sealed {
     /// Bytes that the run added to the spool.
     pub(crate) bytes: u64,
-    /// One in 64 runs, chosen by chance.
+    /// One in 64 of the runs that end without having begun, chosen by chance.
     pub(crate) is_one_in_64: bool,
 }
 
@@ -124,6 +126,7 @@ impl Run {
         };
         let recording = Recording {
             stage: Stage::Before,
+            has_begun: false,
             root,
             lines: LineWriter::new(allowlist.data_points, tool),
             buffer: String::with_capacity(2048),
@@ -180,6 +183,7 @@ impl Run {
             return false;
         }
         let mut recording = self.lock();
+        recording.has_begun = true;
         if let Some(position) = self.allowlist.data_points.command()
             && self.allowlist.has(position)
         {
@@ -191,6 +195,10 @@ impl Run {
         self.open(&mut recording);
         recording.push_root();
         recording.flush();
+        self.is_one_in_64()
+    }
+
+    fn is_one_in_64(&self) -> bool {
         self.ids.number().is_multiple_of(64)
     }
 
@@ -352,7 +360,8 @@ impl Run {
             return Ended { sealed: None, shown };
         }
         let bytes = file.written();
-        let is_one_in_64 = self.ids.number().is_multiple_of(64);
+        // Whoever has begun drew then, and does not look twice.
+        let is_one_in_64 = !recording.has_begun && self.is_one_in_64();
         let sealed = file.seal(recording.dropped_spans).then_some(Sealed { bytes, is_one_in_64 });
         Ended { sealed, shown }
     }

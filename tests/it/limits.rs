@@ -72,16 +72,20 @@ fn a_folder_full_of_strange_files_costs_a_command_nothing() {
     }
     let frob = crate::person::example("frob");
     let log = person.home().join("log");
-    let entries = || -> u64 {
+    let entries = |spans: &str| -> u64 {
         let words = ["-qq", "-e", "trace=getdents64", "-o"];
-        let output = person.command("strace").args(words).arg(&log).arg(&frob).arg("build").output();
+        let tool = [frob.as_os_str(), "build".as_ref(), "--spans".as_ref(), spans.as_ref()];
+        let output = person.command("strace").args(words).arg(&log).args(tool).output();
         assert_eq!(output.expect("strace runs").stdout, b"working\n");
         let text = std::fs::read_to_string(&log).expect("a log");
         text.lines()
             .filter_map(|line| line.split_once("/* ")?.1.split_once(" entries")?.0.parse::<u64>().ok())
             .sum()
     };
-    // One in 64 looks at the limits, and at a number of files that is bounded.
-    let most = (0..10).map(|_| entries()).max().expect("some runs");
+    // One in 64 looks at the limits, once, and at a number of files that is bounded.
+    let most = (0..10).map(|_| entries("0")).max().expect("some runs");
     assert!(most <= 11_000, "{most} entries were read");
+    // A large run looks at its end, and one in 64 of them at their beginning too.
+    let read = entries("100");
+    assert!((10_192..=22_000).contains(&read), "{read} entries were read");
 }
