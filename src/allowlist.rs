@@ -23,6 +23,11 @@ struct Terms<'a> {
     until: Option<&'a Version>,
 }
 
+/// What is meant for operators goes only to a destination that one chose.
+fn is_for(chosen_by: ChosenBy, audience: Audience) -> bool {
+    chosen_by == ChosenBy::Operator || audience == Audience::Maker
+}
+
 impl Allowlist {
     /// `tool` is the running version; `told` is the version whose notice the person saw, or nothing if all of
     /// it counts as told; `narrowed_to` are the only keys that the machine's policy allows, if it says so.
@@ -33,8 +38,8 @@ impl Allowlist {
         told: Option<&Version>,
         narrowed_to: Option<&[String]>,
     ) -> Self {
-        let applies = |terms: Terms<'_>| {
-            (chosen_by == ChosenBy::Operator || terms.audience == Audience::Maker)
+        Self::of(data_points, narrowed_to, |terms| {
+            is_for(chosen_by, terms.audience)
                 && told.is_none_or(|told| !told.is_before(terms.since))
                 && match (terms.until, tool) {
                     (Some(until), Some(tool)) => tool.is_before(until),
@@ -42,7 +47,24 @@ impl Allowlist {
                     (Some(_), None) => false,
                     (None, _) => true,
                 }
-        };
+        })
+    }
+
+    /// What of a run that was recorded earlier may leave the machine now: by audience and by the machine's policy,
+    /// which may have changed meanwhile. The times are about recording.
+    pub(crate) fn for_sending(
+        data_points: &'static DataPoints,
+        chosen_by: ChosenBy,
+        narrowed_to: Option<&[String]>,
+    ) -> Self {
+        Self::of(data_points, narrowed_to, |terms| is_for(chosen_by, terms.audience))
+    }
+
+    fn of(
+        data_points: &'static DataPoints,
+        narrowed_to: Option<&[String]>,
+        applies: impl Fn(Terms<'_>) -> bool,
+    ) -> Self {
         let bits = |entries: &mut dyn Iterator<Item = Terms<'_>>| {
             entries
                 .enumerate()
@@ -85,6 +107,11 @@ impl Allowlist {
     /// The same by name and target, at whatever level.
     pub(crate) fn span_named(&self, name: &str, target: &str) -> Option<u8> {
         self.data_points.span(name, target).filter(|position| self.spans >> position & 1 == 1)
+    }
+
+    /// Whether this approved span applies.
+    pub(crate) fn has_span(&self, position: u8) -> bool {
+        self.spans >> position & 1 == 1
     }
 
     /// Whether this data point applies.

@@ -23,6 +23,17 @@ pub enum ChosenBy {
     Operator,
 }
 
+/// The folder of the maker's runs; all others are named after an origin.
+pub(crate) const MAKERS_FOLDER: &str = "maker";
+
+impl ChosenBy {
+    /// Who chose the destination whose runs lie in this folder.
+    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+    pub(crate) fn of_folder(folder: &str) -> Self {
+        if folder == MAKERS_FOLDER { ChosenBy::Maker } else { ChosenBy::Operator }
+    }
+}
+
 /// An address, taken apart as far as we need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
@@ -57,7 +68,7 @@ impl Destination {
     /// The name of its folder: `maker`, or scheme, host and port. Never a user, a path or a query.
     pub(crate) fn folder(&self) -> String {
         match self.chosen_by {
-            ChosenBy::Maker => "maker".to_owned(),
+            ChosenBy::Maker => MAKERS_FOLDER.to_owned(),
             ChosenBy::Operator => self.endpoint.origin("-"),
         }
     }

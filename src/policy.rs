@@ -43,6 +43,16 @@ pub(crate) enum PolicyRead {
     },
 }
 
+impl PolicyRead {
+    /// The only data points that the policy allows; nothing if it allows all.
+    pub(crate) fn narrowed_to(&self) -> Option<&[String]> {
+        match self {
+            PolicyRead::Policy(policy) => policy.data_points.as_deref(),
+            PolicyRead::Nothing | PolicyRead::Unreadable { .. } => None,
+        }
+    }
+}
+
 /// Larger than any policy for people to read.
 const LARGEST: u64 = 64 << 10;
 

@@ -104,14 +104,6 @@ impl Survey {
         survey
     }
 
-    /// The only data points that the policy allows; nothing if it allows all.
-    pub(crate) fn narrowed_to(&self) -> Option<&[String]> {
-        match &self.policy {
-            PolicyRead::Policy(policy) => policy.data_points.as_deref(),
-            PolicyRead::Nothing | PolicyRead::Unreadable { .. } => None,
-        }
-    }
-
     /// The person's choice, as far as it could be read.
     pub(crate) fn choice(&self) -> Choice {
         match self.choice {

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::show::{ShownRun, ShownState, for_each_file, read_file};
+use super::show::{Reader, ShownState, for_each_file, read_file};
 use super::status::DestinationStatus;
 use crate::consent::{Decision, Reason};
 use crate::data_points::{DataPoints, Version};
@@ -117,7 +117,9 @@ impl Look {
         let moved = std::fs::symlink_metadata(path).ok().as_ref().and_then(moved);
         let (lines, left_out) = match self.data_points {
             Some(data_points) => {
-                let run = ShownRun::read(path, destination, state, data_points, self.tool)?;
+                let narrowed_to = self.survey.policy.narrowed_to();
+                let run =
+                    Reader { tool: self.tool, data_points, narrowed_to }.read(path, destination, state)?;
                 (run.otlp_json(), run.left_out())
             }
             None => (String::from_utf8_lossy(&read_file(path)?).into_owned(), 0),

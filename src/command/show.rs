@@ -5,9 +5,12 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::allowlist::Allowlist;
 use crate::data_points::DataPoints;
+use crate::destination::ChosenBy;
 use crate::env::Environment;
 use crate::platform;
+use crate::policy::Policy;
 use crate::span::{LineWriter, Tool};
 use crate::spool::dir::{RunState, SpoolDir};
 use crate::spool::limits;
@@ -61,9 +64,11 @@ impl Telemetry {
         else {
             return Vec::new();
         };
+        let policy = Policy::read(&platform::policy_file(), builder.name);
+        let reader = Reader { tool: builder.name, data_points, narrowed_to: policy.narrowed_to() };
         let mut shown = Vec::new();
         for_each_file(&places, builder.name, |destination, state, path| {
-            shown.extend(ShownRun::read(path, destination, state, data_points, builder.name));
+            shown.extend(reader.read(path, destination, state));
         });
         shown
     }
@@ -90,18 +95,29 @@ pub(super) fn for_each_file(places: &Places, tool: &str, mut tell: impl FnMut(&s
     }
 }
 
-impl ShownRun {
-    pub(super) fn read(
-        path: &Path,
-        destination: &str,
-        state: ShownState,
-        data_points: &'static DataPoints,
-        tool: &'static str,
-    ) -> Option<Self> {
-        let run = read_run(&read_file(path)?, data_points, tool)?;
-        Some(Self { destination: destination.to_owned(), state, run, data_points, tool })
-    }
+/// Reads runs as an uploader would.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) tool: &'static str,
+    pub(super) data_points: &'static DataPoints,
+    /// By the machine's policy as it is now.
+    pub(super) narrowed_to: Option<&'a [String]>,
+}
 
+impl Reader<'_> {
+    pub(super) fn read(&self, path: &Path, destination: &str, state: ShownState) -> Option<ShownRun> {
+        let mut run = read_run(&read_file(path)?, self.data_points, self.tool)?;
+        // What was sent was sent under the terms of then.
+        if state != ShownState::Sent {
+            let chosen_by = ChosenBy::of_folder(destination);
+            run.keep_only(&Allowlist::for_sending(self.data_points, chosen_by, self.narrowed_to));
+        }
+        let destination = destination.to_owned();
+        Some(ShownRun { destination, state, run, data_points: self.data_points, tool: self.tool })
+    }
+}
+
+impl ShownRun {
     /// Lines that could not be read and values that are not approved.
     pub(super) fn left_out(&self) -> u64 {
         self.run.left_out

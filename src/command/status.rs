@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::choice::ChoiceRead;
 use crate::consent::{Decision, Reason};
-use crate::destination::{ChosenBy, Found};
+use crate::destination::{ChosenBy, Found, MAKERS_FOLDER};
 use crate::env::Environment;
 use crate::platform;
 use crate::policy::PolicyRead;
@@ -116,7 +116,7 @@ impl Telemetry {
                     Err(error) => warnings.push(format!("{}: {error}", spool.root().display())),
                 }
             }
-            let spool = SpoolDir::new(&places.state_home, builder.name, "maker");
+            let spool = SpoolDir::new(&places.state_home, builder.name, MAKERS_FOLDER);
             if let Err(error) = spool.check()
                 && error.kind() != std::io::ErrorKind::NotFound
             {

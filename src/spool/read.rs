@@ -1,11 +1,13 @@
 //! Reads a run file again, through the same allowlist as when it was written: whatever happened to the file,
 //! nothing that is not approved comes out of it.
 
+use std::collections::HashMap;
+
 use serde_json::Value as Json;
 
+use crate::allowlist::Allowlist;
 use crate::data_points::{DataPoints, Kind, Value};
-use crate::span::is_version;
-use crate::span::{self, Ending, Parent, Span, Subject};
+use crate::span::{self, Ending, Parent, Span, SpanId, Subject, is_version};
 
 /// A run as it was recorded.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +30,37 @@ impl RecordedRun {
             Some(Subject::Run(ending)) => ending,
             _ => Ending::Running,
         }
+    }
+
+    /// Leaves out what may not leave the machine any more; what was in a span that is left out moves to the nearest
+    /// one that stays.
+    pub(crate) fn keep_only(&mut self, allowlist: &Allowlist) {
+        let stays = |span: &Span| match span.subject {
+            Subject::Run(_) => true,
+            Subject::Approved(position) => allowlist.has_span(position),
+        };
+        let gone: HashMap<SpanId, Option<Parent>> =
+            self.spans.iter().filter(|span| !stays(span)).map(|span| (span.span_id, span.parent)).collect();
+        self.spans.retain(stays);
+        self.left_out += gone.len() as u64;
+        for span in &mut self.spans {
+            // A damaged file may have a circle; nobody is further away than all of them.
+            for _ in 0..gone.len() {
+                let Some(above) = span.parent.and_then(|parent| gone.get(&parent.span_id)) else { break };
+                span.parent = *above;
+            }
+            let before = span.values.len();
+            span.values.retain(|(position, _)| allowlist.has(*position));
+            self.left_out += (before - span.values.len()) as u64;
+        }
+        let tells_exit_code =
+            allowlist.data_points.exit_code().is_some_and(|position| allowlist.has(position));
+        let tells_it_though = matches!(self.ending(), Ending::Exited(_)) && !tells_exit_code;
+        if let Some(run) = self.spans.first_mut().filter(|_| tells_it_though) {
+            run.subject = Subject::Run(Ending::Running);
+            self.left_out += 1;
+        }
+        span::adopt_orphans(&mut self.spans);
     }
 
     /// Tells of a run whose process died that it was cut off, at the time of the last thing known of it.
@@ -234,6 +267,8 @@ mod tests {
     use proptest::sample::Index;
 
     use super::*;
+    use crate::data_points::{ApprovedSpan, Audience};
+    use crate::destination::ChosenBy;
     use crate::span::{LineWriter, Tool};
     use crate::upload::testing::{DATA_POINTS, TOOL, spans};
 
@@ -360,6 +395,65 @@ mod tests {
         assert!(
             parents.iter().all(|parent| *parent == Some(Parent { span_id: spans[0].span_id, remote: false }))
         );
+    }
+
+    #[test]
+    fn what_may_not_leave_any_more_stays_and_what_was_in_it_moves_up() {
+        let approved = |name, audience| ApprovedSpan { name, audience, ..DATA_POINTS.spans[0] };
+        let data_points: &DataPoints = Box::leak(Box::new(DataPoints {
+            spans: Box::leak(Box::new([
+                approved("resolve", Audience::Maker),
+                approved("fetch", Audience::Operator),
+            ])),
+            ..DATA_POINTS
+        }));
+        let span = |id: u8, parent: u8, subject, values: &[(u8, Value)]| Span {
+            span_id: [id; 8],
+            parent: (parent > 0).then_some(Parent { span_id: [parent; 8], remote: false }),
+            subject,
+            values: values.to_vec(),
+            ..spans()[0].clone()
+        };
+        let (verbose, packages) = ((2, Value::Bool(true)), (3, Value::Integer(7)));
+        let recorded = RecordedRun {
+            version: TOOL.version.to_owned(),
+            spans: vec![
+                span(1, 0, Subject::Run(Ending::Exited(3)), &[verbose]),
+                span(2, 1, Subject::Approved(1), &[packages]),
+                span(3, 2, Subject::Approved(1), &[]),
+                span(4, 3, Subject::Approved(0), &[packages, verbose]),
+                span(5, 4, Subject::Approved(0), &[]),
+            ],
+            left_out: 0,
+            whole: 0,
+            was_torn: false,
+        };
+        let kept = |chosen_by, narrowed_to: Option<&[String]>| {
+            let mut run = recorded.clone();
+            run.keep_only(&Allowlist::for_sending(data_points, chosen_by, narrowed_to));
+            run
+        };
+        assert_eq!(kept(ChosenBy::Operator, None), recorded);
+
+        let for_maker = kept(ChosenBy::Maker, None);
+        let expected = [
+            recorded.spans[0].clone(),
+            span(4, 1, Subject::Approved(0), &[packages, verbose]),
+            recorded.spans[4].clone(),
+        ];
+        assert_eq!((&*for_maker.spans, for_maker.left_out), (&expected[..], 2));
+
+        let narrowed = kept(ChosenBy::Operator, Some(&["weave.packages".to_owned()]));
+        assert_eq!(narrowed.ending(), Ending::Running);
+        let values: Vec<_> = narrowed.spans.iter().map(|span| &*span.values).collect();
+        assert_eq!(values, [&[][..], &[packages], &[], &[packages], &[]]);
+        assert_eq!(narrowed.left_out, 3);
+
+        // A damaged file may have a ring.
+        let mut ring = recorded.clone();
+        ring.spans[1].parent = ring.spans[3].parent;
+        ring.keep_only(&Allowlist::for_sending(data_points, ChosenBy::Maker, None));
+        assert_eq!(ring.spans, expected);
     }
 
     proptest! {

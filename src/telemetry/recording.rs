@@ -122,7 +122,7 @@ impl Recording {
         let told = survey.choice().notice;
         let announcement = if survey.is_ci { telemetry.notice.take() } else { None };
         let must_wait = survey.is_ci || std::process::id() == 1;
-        let narrowed_to = survey.narrowed_to().map(<[String]>::to_vec);
+        let narrowed_to = survey.policy.narrowed_to().map(<[String]>::to_vec);
         let destination = match survey.found {
             Found::Destination(destination) => Some(destination),
             Found::None | Found::Unusable(_) => None,

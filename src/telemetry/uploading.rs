@@ -108,6 +108,7 @@ pub(super) fn run(builder: &Builder, environment: Environment<'_>, purpose: Purp
 
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
 fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> i32 {
+    use crate::allowlist::Allowlist;
     use crate::destination::Found;
     use crate::survey::Survey;
     use crate::upload::drain::{End, Uploader};
@@ -131,7 +132,7 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
     let may_send = || Survey::take(builder, Environment::process()).decision.on;
     let uploader = Uploader {
         spool: &spool,
-        data_points,
+        allowlist: Allowlist::for_sending(data_points, destination.chosen_by, survey.policy.narrowed_to()),
         tool: builder.name,
         limits: builder.limits,
         purpose,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Answer, Batch, Deliver, FailureKind};
 use super::detach::Purpose;
+use crate::allowlist::Allowlist;
 use crate::choice::{is_foreign, is_missing};
-use crate::data_points::DataPoints;
 use crate::platform;
 use crate::span::{Ending, LineWriter, Span, Tool};
 use crate::spool::backoff::Backoff;
@@ -37,7 +37,8 @@ const WRITE_EVERY: Duration = Duration::from_millis(250);
 /// An uploader of one spool.
 pub(crate) struct Uploader<'a> {
     pub(crate) spool: &'a SpoolDir,
-    pub(crate) data_points: &'static DataPoints,
+    /// What may leave the machine now.
+    pub(crate) allowlist: Allowlist,
     pub(crate) tool: &'a str,
     pub(crate) limits: Limits,
     pub(crate) purpose: Purpose,
@@ -223,7 +224,7 @@ impl Uploader<'_> {
         if length <= LARGEST_FILE {
             file.read_to_end(&mut bytes)?;
         }
-        let Some(mut run) = read_run(&bytes, self.data_points, self.tool) else {
+        let Some(mut run) = read_run(&bytes, self.allowlist.data_points, self.tool) else {
             let damaged = self.spool.outcomes().join(Outcome::Damaged.file_name(entry.name));
             std::fs::rename(&path, damaged)?;
             return Ok(false);
@@ -242,7 +243,7 @@ impl Uploader<'_> {
             let mut line = String::new();
             if let Some(root) = run.spans.first() {
                 let tool = Tool { name: self.tool, version: &run.version };
-                LineWriter::new(self.data_points, tool).write(root, &mut line);
+                LineWriter::new(self.allowlist.data_points, tool).write(root, &mut line);
             }
             file.seek(SeekFrom::End(0))?;
             if let Err(error) = file.write_all(line.as_bytes()) {
@@ -298,8 +299,8 @@ impl Uploader<'_> {
             }
             Ok(bytes)
         });
-        let run = match content {
-            Ok(bytes) => read_run(&bytes, self.data_points, self.tool),
+        let mut run = match content {
+            Ok(bytes) => read_run(&bytes, self.allowlist.data_points, self.tool),
             // Deleted meanwhile, by `telemetry off`.
             Err(error) if is_missing(&error) => return Ok(None),
             Err(error) if is_foreign(&error) => None,
@@ -308,8 +309,9 @@ impl Uploader<'_> {
                 return Ok(None);
             }
         };
-        if run.is_none() {
-            self.put_away(entry.name, entry.name, Outcome::Damaged)?;
+        match &mut run {
+            Some(run) => run.keep_only(&self.allowlist),
+            None => self.put_away(entry.name, entry.name, Outcome::Damaged)?,
         }
         Ok(run)
     }
@@ -336,7 +338,7 @@ impl Uploader<'_> {
         }
         let spans: Vec<Span> = batch.iter().flat_map(|loaded| loaded.run.spans.iter().cloned()).collect();
         let tool = Tool { name: self.tool, version: &first.run.version };
-        let answer = deliver.deliver(&Batch { data_points: self.data_points, tool, spans: &spans });
+        let answer = deliver.deliver(&Batch { data_points: self.allowlist.data_points, tool, spans: &spans });
         let now = SystemTime::now();
         match answer {
             Answer::Delivered { rejected, .. } => {

@@ -52,19 +52,24 @@ fn person(choice: &str, asks_first: bool) -> Person {
     person
 }
 
-/// Runs the tool on a machine with this policy: in a mount namespace with an `/etc` of its own. Gives `status`.
-fn run_under(policy: &str, person: &Person) -> Value {
-    let frob = example("frob");
+/// Runs commands on a machine with this policy: in a mount namespace with an `/etc` of its own.
+fn under(policy: &str, person: &Person, commands: &str) -> String {
     let script = format!(
         "mount -t tmpfs none /etc && mkdir /etc/tool-telemetry &&
         if test -n \"$POLICY\"; then printf %s \"$POLICY\" > /etc/tool-telemetry/policy.toml; fi &&
-        {0} build >/dev/null && exec {0} telemetry status --json",
-        frob.display()
+        frob() {{ {}  \"$@\"; }} && {commands}",
+        example("frob").display()
     );
     let mut command = person.command("unshare");
     let output = command.env("POLICY", policy).args(["-m", "sh", "-c", &script]).output().expect("unshare");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Runs the tool once on a machine with this policy. Gives `status`.
+fn run_under(policy: &str, person: &Person) -> Value {
+    let status = under(policy, person, "frob build >/dev/null && frob telemetry status --json");
+    serde_json::from_str(&status).expect("JSON")
 }
 
 #[test]
@@ -124,6 +129,29 @@ fn a_policy_redirects_and_narrows_and_says_where_it_is_wrong() {
     let other = person(on, false);
     let status = run_under("[tool.other]\ntelemetry = \"off\"\n", &other);
     assert_eq!((&status["telemetry"], &status["reason"]), (&"on".into(), &"person".into()));
+}
+
+#[test]
+fn what_the_policy_forbids_meanwhile_does_not_leave_the_machine() {
+    if !is_root("a policy file in /etc, in a mount namespace of its own") {
+        return;
+    }
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
+    person.frob(["build", "--spans", "1"]);
+    std::fs::remove_file(person.spool(&endpoint).join("backoff")).expect("it is there");
+    let recorded = std::fs::read_to_string(&person.waiting()[0]).expect("a run");
+    let narrower = "[tool.frob]\ndata_points = [\"frob.command\"]\n";
+    let shown = under(narrower, &person, "frob telemetry show --json");
+    under(narrower, &person, "frob telemetry flush");
+    let sent = format!("{:?}", receiver.spans());
+    for key in ["process.exit.code", "frob.color", "frob.number"] {
+        assert!(recorded.contains(key), "{key}: {recorded}");
+        assert!(!shown.contains(key), "{key}: {shown}");
+        assert!(!sent.contains(key), "{key}: {sent}");
+    }
+    assert!(shown.contains("frob.command") && sent.contains("frob.command"), "{shown} {sent}");
 }
 
 #[test]
