@@ -29,7 +29,7 @@ fn without_a_place_for_the_backoff_few_uploaders_are_started() {
     let spool = person.spool(&endpoint);
     std::fs::create_dir_all(spool.join("backoff").join("in the way")).expect("a folder");
     private(&person);
-    for _ in 0..60 {
+    for _ in 0..1_000 {
         person.frob(["build", "--spans", "0"]);
     }
     eventually("an uploader tried", || !receiver.requests().is_empty());

@@ -2,6 +2,7 @@
 //! minds between a run and its sending.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use tool_telemetry::receiver::{Answer, Receiver, Value};
@@ -85,6 +86,29 @@ fn a_run_from_the_far_future_is_as_old_as_one_from_the_far_past() {
     }
     assert!(person.flush());
     assert_eq!((person.count("delivered"), person.dropped("limit_age"), person.count("pending")), (3, 2, 0));
+}
+
+#[test]
+fn a_clock_that_is_set_back_while_spans_are_open_changes_no_duration() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clock_goes_back.c");
+    let shim = person.home().join("clock_goes_back.so");
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&shim).arg(source).status();
+    assert!(compiled.is_ok_and(|compiled| compiled.success()));
+    let began = SystemTime::now();
+    let output = person.frob_command(["build", "--spans", "20"]).env("LD_PRELOAD", &shim).output();
+    assert!(output.expect("it runs").status.success());
+    person.flush();
+    let spans = receiver.spans();
+    assert_eq!(spans.len(), 41);
+    let nanoseconds =
+        |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    let (earliest, latest) = (nanoseconds(began), nanoseconds(SystemTime::now()));
+    for span in &spans {
+        let (start, end) = (span.start_unix_nano(), span.end_unix_nano());
+        assert!(earliest <= start && start <= end && end <= latest, "{start} to {end}");
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The uploader always ends, is alone, is small, and one run that is refused for ever holds up no other.
 
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use tool_telemetry::receiver::{Answer, Receiver, Request, Value};
 
-use crate::person::{PATIENCE, Person, eventually};
+use crate::person::{PATIENCE, Person, eventually, example, is_root};
 
 /// Whether a request carries a run with a step of this number.
 fn has_step(request: &Request, number: i64) -> bool {
@@ -91,6 +92,33 @@ fn an_uploader_ends_within_its_life_whatever_it_waits_for() {
             assert_eq!((person.count("delivered"), person.count("pending")), (1, 0));
         }
     }
+}
+
+#[test]
+fn an_uploader_ends_within_its_life_while_the_name_service_hangs() {
+    if !is_root("a name service that never answers, in a mount namespace") {
+        return;
+    }
+    // Asked, and silent.
+    let name_service = UdpSocket::bind("127.91.7.53:53").expect("an address of this test's");
+    name_service.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let person =
+        Person::sending_to("http://telemetry.example:4318").whose_tool_has("FROB_UPLOADER_LIFE_MS", "600");
+    // The uploader keeps the namespace for as long as it lives.
+    let script = format!(
+        "mount -t tmpfs none /etc && echo 'hosts: files dns' > /etc/nsswitch.conf &&
+        printf 'nameserver 127.91.7.53\\noptions timeout:30 attempts:5\\n' > /etc/resolv.conf && exec {} build",
+        example("frob").display()
+    );
+    let asked = Instant::now();
+    let output = person.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let mut question = [0; 512];
+    let length = name_service.recv(&mut question).expect("the uploader asks");
+    assert!(question[..length].windows(9).any(|label| label == b"telemetry"));
+    eventually("it has ended", || person.uploaders().is_empty());
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(person.count("pending"), 1);
 }
 
 #[test]

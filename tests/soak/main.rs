@@ -1,14 +1,16 @@
-//! What takes longer than a test may: every crash point, ten thousand runs at once, and limits under load.
+//! What takes longer than a test may: a build that aborts at a panic, every crash point, ten thousand runs at once, and
+//! limits under load.
 //!
-//! `cargo build --examples && cargo run --example soak [crash-points|concurrency|limits]...`, all of them without an
-//! argument. Each prints its figures; the first violated rule ends it with exit code 1 and the command that shows it
-//! again.
+//! `cargo build --examples && cargo run --example soak [panic-abort|crash-points|concurrency|limits]...`, all of them
+//! without an argument. Each prints its figures; the first violated rule ends it with exit code 1 and the command that
+//! shows it again.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that a person runs")]
 
 mod concurrency; // a hundred processes at once, ten uploaders racing, a server that fails at random
 mod crash_points; // stopped or refused at every system call in turn
 mod ledger; // recorded = delivered + pending + dropped
 mod limits; // five thousand runs while nothing can be sent
+mod panic_abort; // the tool, built with `panic = "abort"`
 #[path = "../it/person.rs"]
 #[allow(dead_code, reason = "a fixture of the tests, of which this uses a part")]
 mod person; // fixture: a person with a home of their own, who runs the tool of the tests
@@ -37,7 +39,8 @@ fn uploader(person: &Person, program: impl AsRef<OsStr>, endpoint: &str, purpose
 }
 
 fn main() -> ExitCode {
-    let parts: [(&str, Part); 5] = [
+    let parts: [(&str, Part); 6] = [
+        ("panic-abort", panic_abort::of_the_tool),
         ("crash-points-of-the-tool", crash_points::of_the_tool),
         ("crash-points-of-the-uploader", crash_points::of_the_uploader),
         ("limits", limits::while_backing_off),

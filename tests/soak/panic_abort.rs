@@ -1,0 +1,66 @@
+//! A tool that is built with `panic = "abort"`.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tool_telemetry::receiver::Receiver;
+
+use crate::Report;
+use crate::person::{Person, only_tree};
+
+const SIGABRT: i32 = 6;
+const PROFILE: &str = "panic-abort";
+
+/// Builds the tool of the tests with the profile, all its crates with it.
+fn build() -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--locked", "--message-format=json-render-diagnostics", "--profile", PROFILE])
+        .args(["--example", "frob"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = command.output().map_err(|error| format!("cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo build: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "frob")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| format!("cargo tells no program: {messages}"))
+}
+
+/// A panic, caught or not, ends such a tool at once; its run is reported as cut off with every span that had closed.
+pub(crate) fn of_the_tool() -> Report {
+    let program = build()?;
+    for end in ["panic", "caught-panic"] {
+        let receiver = Receiver::start().expect("a receiver");
+        let with = Person::sending_to(&receiver.http_endpoint());
+        let output = |person: &Person, program: &Path| {
+            let arguments = ["build", "--spans", "1", "--end", end];
+            person.command(program).args(arguments).output().expect("it runs")
+        };
+        let (with_it, without) = (output(&with, &program), output(&Person::new(), &program));
+        if with_it.status.signal() != Some(SIGABRT) || with_it.status != without.status {
+            return Err(format!("{end}: {} with telemetry, {} without", with_it.status, without.status));
+        }
+        if with_it.stdout != without.stdout {
+            return Err(format!("{end}: the tool's output is another one"));
+        }
+        if !with.flush() {
+            return Err(format!("{end}: something is left\n{}", with.status()));
+        }
+        let (tree, expected) = (
+            only_tree(&receiver),
+            "frob [error] process.executable.name=frob error.type=cut_off frob.command=build\n  \
+             step frob.number=0 frob.color=auto\n    inner frob.number=0\n",
+        );
+        if tree != expected {
+            return Err(format!("{end}: the receiver got\n{tree}"));
+        }
+    }
+    Ok("a panic and a caught panic end the tool with SIGABRT and are reported as cut off, with every closed span".into())
+}
