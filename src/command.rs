@@ -44,6 +44,16 @@ pub enum Flushed {
     StillPending,
 }
 
+/// How far a flush is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlushProgress {
+    /// Runs that wait still.
+    pub waiting: u64,
+    /// The most that waited at once since the flush began.
+    pub most: u64,
+}
+
 /// Longer than an uploader lives.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(65);
 /// A flush that ends sooner needs no word on the way.
@@ -94,8 +104,12 @@ impl Telemetry {
         self.flush_telling(&mut |_| {})
     }
 
-    /// The same, and tells how many runs wait once it takes longer than a moment, and several times a second.
-    pub(crate) fn flush_telling(&self, tell: &mut dyn FnMut(u64)) -> Result<Flushed, Error> {
+    /// The same, and tells how far it is: for the first time after 0.7 seconds, then every 0.2.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
+    pub fn flush_telling(&self, tell: &mut dyn FnMut(FlushProgress)) -> Result<Flushed, Error> {
         self.abandon();
         let environment = Environment::process();
         let survey = Survey::take(self.settings(), environment);
@@ -111,6 +125,8 @@ impl Telemetry {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Flushed::NothingLeft),
             Err(error) => return Err(Error::file("use", spool.root(), error)),
         }
+        let waiting = || Census::take(&spool).map(|census| census.pending);
+        let mut most = waiting().unwrap_or(0);
         let uploader = detach::start(environment, destination, Purpose::Flush).map_err(Error::uploader)?;
         let started = Instant::now();
         let mut tell_at = TELL_AFTER;
@@ -119,7 +135,10 @@ impl Telemetry {
                 Ok(Some(0)) => return Ok(Flushed::NothingLeft),
                 Ok(None) if started.elapsed() < FLUSH_PATIENCE => {
                     if started.elapsed() >= tell_at {
-                        tell(Census::take(&spool).map_or(0, |census| census.pending));
+                        if let Ok(waiting) = waiting() {
+                            most = most.max(waiting);
+                            tell(FlushProgress { waiting, most });
+                        }
                         tell_at = started.elapsed() + TELL_EVERY;
                     }
                     std::thread::sleep(Duration::from_millis(2))

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use super::Flushed;
+use super::{FlushProgress, Flushed};
 use crate::consent::Decision;
 use crate::error::Error;
 use crate::spool::discard::Deleted;
@@ -119,22 +119,35 @@ impl TelemetryCommand {
     }
 }
 
-/// Sends, with a line that counts down where somebody watches. A bar would need a crate that every tool then carries.
+/// Sends, with a bar where somebody watches.
 fn flush(telemetry: &Telemetry) -> Result<Flushed, Error> {
     let mut stderr = std::io::stderr();
     let is_watched = stderr.is_terminal();
     let mut is_told = false;
-    let flushed = telemetry.flush_telling(&mut |pending| {
+    let flushed = telemetry.flush_telling(&mut |progress| {
         if is_watched {
             is_told = true;
-            let _ = write!(stderr, "\rSending: {pending} waiting      ");
+            let _ = write!(stderr, "\r{}", bar(progress));
         }
     });
     if is_told {
         // Blanks, not an escape sequence: it works in every terminal.
-        let _ = write!(std::io::stderr(), "\r{:36}\r", "");
+        let _ = write!(std::io::stderr(), "\r{:LINE$}\r", "");
     }
     flushed
+}
+
+/// One length for every line, so that each covers the one before. Drawn by hand, since every tool would carry a crate
+/// for it.
+const LINE: usize = 38;
+
+fn bar(progress: FlushProgress) -> String {
+    const CELLS: u64 = 20;
+
+    let sent = progress.most.saturating_sub(progress.waiting);
+    let filled = (sent * CELLS / progress.most.max(1)) as usize;
+    let bar = format!("Sending [{:<20}] {sent}/{}", "#".repeat(filled), progress.most);
+    format!("{bar:LINE$}")
 }
 
 fn told(deleted: Deleted) -> String {
