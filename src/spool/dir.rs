@@ -68,6 +68,12 @@ impl SpoolDir {
         self.root.join("backoff")
     }
 
+    /// Somebody waits for the lock.
+    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
+    pub(crate) fn waiter(&self) -> PathBuf {
+        self.root.join("waiter")
+    }
+
     pub(crate) fn lock(&self) -> PathBuf {
         self.root.join("uploader.lock")
     }

@@ -10,6 +10,7 @@
 //!     counters.damaged              counters that were not as we wrote them; counting began again
 //!     backoff                       not before when to try again
 //!     uploader.lock                 held by the one uploader at work; never deleted
+//!     waiter                        somebody waits for the lock: who has nothing left to do gives it back
 //! ```
 //!
 //! Each step is a rename, so a kill between two steps neither counts a run twice nor loses it.

@@ -27,10 +27,11 @@ const MOST_SPANS: usize = 4096;
 const LARGEST_FILE: u64 = LARGEST_RUN + (64 << 10);
 /// How long an uploader that has nothing left waits for more, so that a script of 100 commands starts one.
 const LINGER: Duration = Duration::from_millis(500);
-/// How often it looks meanwhile: one `stat`.
+/// How often it looks meanwhile: one `stat` for more, one `unlink` for somebody who waits.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How long an uploader tries for the lock: another process's look at it lasts microseconds.
 const LOCK_PATIENCE: Duration = Duration::from_millis(100);
+const LOCK_EVERY: Duration = Duration::from_millis(5);
 /// How often an uploader that could not write its backoff tries again.
 const WRITE_EVERY: Duration = Duration::from_millis(250);
 
@@ -124,10 +125,21 @@ impl Uploader<'_> {
 
     fn take_lock(&self, patience: Duration) -> Option<UploaderLock> {
         let asked = Instant::now();
+        let mut is_marked = false;
         loop {
             match UploaderLock::try_take(&self.spool.lock()) {
-                Ok(Some(lock)) => return Some(lock),
-                Ok(None) if asked.elapsed() < patience => std::thread::sleep(Duration::from_millis(5)),
+                Ok(Some(lock)) => {
+                    if is_marked {
+                        let _ = std::fs::remove_file(self.spool.waiter());
+                    }
+                    return Some(lock);
+                }
+                Ok(None) if asked.elapsed() < patience => {
+                    if !is_marked && self.purpose != Purpose::Detached {
+                        is_marked = platform::open_own(&self.spool.waiter(), true, true).is_ok();
+                    }
+                    std::thread::sleep(LOCK_EVERY);
+                }
                 _ => return None,
             }
         }
@@ -155,7 +167,10 @@ impl Uploader<'_> {
                 }
             }
             let idle_since = *idle_since.get_or_insert_with(Instant::now);
-            if self.purpose != Purpose::Detached || idle_since.elapsed() >= LINGER {
+            if self.purpose != Purpose::Detached
+                || idle_since.elapsed() >= LINGER
+                || std::fs::remove_file(self.spool.waiter()).is_ok()
+            {
                 return Ok(());
             }
             std::thread::sleep(LOOK_EVERY);

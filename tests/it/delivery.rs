@@ -1,5 +1,7 @@
 //! From a command to a receiver: every protocol, no receiver at first, and only the run's own destination.
 
+use std::time::{Duration, Instant};
+
 use tool_telemetry::receiver::{Encoding, Receiver, Transport};
 
 use crate::person::{NOBODY, PATIENCE, Person, eventually, only_tree};
@@ -150,6 +152,25 @@ fn an_operator_gets_headers_and_the_trace_that_the_command_belongs_to() {
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains("token") && !text.contains("vendor"), "{}", path.display());
     }
+}
+
+#[test]
+fn an_uploader_that_only_lingers_makes_room_for_a_flush() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let fastest = (1..=5)
+        .map(|run| {
+            person.frob(["build"]);
+            receiver.wait_for(run, PATIENCE).expect("its run");
+            let asked = Instant::now();
+            assert!(person.flush());
+            asked.elapsed()
+        })
+        .min()
+        .expect("five times");
+    // It would linger for 500 ms.
+    assert!(fastest < Duration::from_millis(300), "{fastest:?}");
+    assert!(!person.spool(&receiver.http_endpoint()).join("waiter").exists());
 }
 
 #[test]
