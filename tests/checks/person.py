@@ -11,7 +11,7 @@ import tempfile
 class Person:
     """Use it in a `with`: the home is deleted at the end."""
 
-    def __init__(self, tool, endpoint, protocol="http/protobuf", compression=None):
+    def __init__(self, tool, endpoint, protocol="http/protobuf", compression=None, **variables):
         self.tool = str(pathlib.Path(tool).resolve())
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="person-"))
         self.environment = {
@@ -19,6 +19,7 @@ class Person:
             "PATH": os.environ["PATH"],
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            **variables,
         }
         if compression:
             self.environment["OTEL_EXPORTER_OTLP_COMPRESSION"] = compression

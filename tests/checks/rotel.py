@@ -19,6 +19,7 @@ PROTOCOLS = (
     ("http/protobuf", None),
     ("http/protobuf", "gzip"),
     ("http/json", None),
+    ("http/json", "gzip"),
     ("grpc", None),
     ("grpc", "gzip"),
 )

@@ -5,6 +5,7 @@
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -13,15 +14,15 @@ import tempfile
 import time
 
 from person import Person, closed_port
+from tls_front import TlsFront
 
-PROTOCOLS = (
-    ("http/protobuf", None),
-    ("http/protobuf", "gzip"),
-    ("http/json", None),
-    ("http/json", "gzip"),
-    ("grpc", None),
-    ("grpc", "gzip"),
-)
+# Each encoding plain, compressed, and both through mutual TLS.
+TRANSPORTS = [
+    (protocol, compression, tls)
+    for protocol in ("http/protobuf", "http/json", "grpc")
+    for compression in (None, "gzip")
+    for tls in (False, True)
+]
 
 PROJECT = b"""{ "testRunner": "xunit", "frameworks": { "net451": {}, "netcoreapp1.1": {}, "anna": {} } }"""
 
@@ -44,14 +45,22 @@ def main():
     checker = arguments.shared / "tools" / "strict_otlp.py"
     faults, files, requests, spans = [], 0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
-        for protocol, compression in PROTOCOLS:
-            name = f"{protocol}{' gzip' if compression else ''}"
-            out = pathlib.Path(folder) / f"{name.replace('/', '-')}.jsonl"
+        for protocol, compression, tls in TRANSPORTS:
+            name = f"{protocol}{' gzip' if compression else ''}{' TLS' if tls else ''}"
+            own_folder = pathlib.Path(folder) / name.replace("/", " ")
+            own_folder.mkdir()
+            out = own_folder / "received.jsonl"
             # Ports that are free now, and are the server's a moment later.
             ports = [closed_port() for _ in range(2)]
             http, grpc = (port for _, port in ports)
-            endpoint = f"http://127.0.0.1:{grpc if protocol == 'grpc' else http}"
-            with Person(arguments.dotnet, endpoint, protocol, compression) as person:
+            port, over = (grpc, "h2") if protocol == "grpc" else (http, "http/1.1")
+            with contextlib.ExitStack() as stack:
+                front, secured = None, {}
+                endpoint = f"http://127.0.0.1:{port}"
+                if tls:
+                    front = stack.enter_context(TlsFront(own_folder / "tls", port, over))
+                    endpoint, secured = f"https://localhost:{front.port}", variables(front)
+                person = stack.enter_context(Person(arguments.dotnet, endpoint, protocol, compression, **secured))
                 person.expect(0, "telemetry", "on")
                 person.write("project.json", PROJECT)
                 for command, exit_code in COMMANDS:
@@ -67,6 +76,8 @@ def main():
                 with Server(checker, http, grpc, out):
                     person.expect(0, "telemetry", "flush")
                 faults += check(checker, name, person.run_files("sent"))
+                if front and not front.handshakes:
+                    faults.append(f"{name}: nothing came through TLS")
             received = [json.loads(line) for line in out.read_text().splitlines()]
             requests += len(received)
             spans += sum(request["n"] for request in received)
@@ -80,10 +91,18 @@ def main():
     for fault in faults:
         print(fault)
     print(
-        f"strict: {files} run files, and {spans} spans in {requests} requests over {len(PROTOCOLS)} kinds of "
+        f"strict: {files} run files, and {spans} spans in {requests} requests over {len(TRANSPORTS)} kinds of "
         f"transport, {len(faults)} violations"
     )
     raise SystemExit(bool(faults))
+
+
+def variables(front):
+    return {
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(front.authority),
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(front.client_certificate),
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(front.client_key),
+    }
 
 
 def check(checker, name, files):
