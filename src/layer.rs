@@ -25,10 +25,10 @@ use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::{Context, Filter, Layer};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use crate::data_points::Value;
+use crate::call_sites::CallSites;
+use crate::open_span::{OpenSpan, values};
 use crate::run::Run;
-use crate::span::{Parent, Span, SpanId, Subject};
-use crate::visitor::Visitor;
+use crate::span::SpanId;
 
 /// Records approved spans. Made by [`Telemetry::layer`](crate::Telemetry::layer); without effect when nothing is
 /// recorded.
@@ -209,19 +209,17 @@ impl<S> Filter<S> for Approved {
     }
 }
 
-/// What an open approved span has in the registry.
-struct OpenSpan(Span);
-
 /// Records approved spans; it may be shown any.
 struct Recorder {
     recording: Option<&'static Run>,
     /// While it is 0, a span that is closed or gets a field is none of ours and need not be looked up.
     open_spans: AtomicUsize,
+    call_sites: CallSites,
 }
 
 impl Recorder {
     fn new(recording: Option<&'static Run>) -> Self {
-        Self { recording, open_spans: AtomicUsize::new(0) }
+        Self { recording, open_spans: AtomicUsize::new(0), call_sites: CallSites::default() }
     }
 
     fn has_open_spans(&self) -> bool {
@@ -235,27 +233,14 @@ where
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(run) = self.recording else { return };
-        let Some(position) = run.allowlist.span(attributes.metadata()) else {
+        let Some(call_site) = self.call_sites.find_or_add(&run.allowlist, attributes.metadata()) else {
             return;
         };
         let Some(registered) = context.span(id) else {
             return;
         };
-        let parent = self.nearest_approved(&registered).unwrap_or(run.root_id());
-        let allowed = run.allowlist.data_points.spans[usize::from(position)].data_points;
-        let mut values = Vec::with_capacity(allowed.len());
-        attributes.record(&mut Visitor::new(&run.allowlist, allowed, &mut values));
-        let start = run.now();
-        let span = Span {
-            trace_id: run.trace_id(),
-            span_id: run.new_span_id(),
-            parent: Some(Parent { span_id: parent, remote: false }),
-            subject: Subject::Approved(position),
-            start,
-            end: start,
-            values,
-        };
-        registered.extensions_mut().replace(OpenSpan(span));
+        let open = OpenSpan::new(run, call_site, attributes, self.nearest_approved(&registered));
+        registered.extensions_mut().replace(open);
         self.open_spans.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -264,17 +249,12 @@ where
         let Some(registered) = context.span(id) else {
             return;
         };
-        let Some(allowed) = registered.extensions().get::<OpenSpan>().map(|open| allowed(run, &open.0))
-        else {
+        let Some(call_site) = registered.extensions().get::<OpenSpan>().map(OpenSpan::call_site) else {
             return;
         };
-        // Formatted before the span is borrowed: a field's own code may do as it likes with spans.
-        let mut values: Vec<(u8, Value)> = Vec::new();
-        record.record(&mut Visitor::new(&run.allowlist, allowed, &mut values));
+        let values = values(run, call_site, record);
         if let Some(open) = registered.extensions_mut().get_mut::<OpenSpan>() {
-            for (position, value) in values {
-                open.0.set(position, value);
-            }
+            open.set(values);
         }
     }
 
@@ -283,12 +263,11 @@ where
         let Some(registered) = context.span(&id) else {
             return;
         };
-        let Some(OpenSpan(mut span)) = registered.extensions_mut().remove::<OpenSpan>() else {
+        let Some(open) = registered.extensions_mut().remove::<OpenSpan>() else {
             return;
         };
         self.open_spans.fetch_sub(1, Ordering::Relaxed);
-        span.end = run.now().max(span.start);
-        run.span_closed(&span);
+        open.close(run);
     }
 }
 
@@ -298,29 +277,6 @@ impl Recorder {
     where
         S: Subscriber + LookupSpan<'a>,
     {
-        span.scope()
-            .skip(1)
-            .find_map(|ancestor| ancestor.extensions().get::<OpenSpan>().map(|open| open.0.span_id))
-    }
-}
-
-/// The nearest approved span that is entered in this thread. Nothing where spans are not kept by
-/// `tracing-subscriber`'s own registry.
-#[cfg(feature = "spool")]
-pub(crate) fn entered_span() -> Option<SpanId> {
-    use tracing_subscriber::Registry;
-
-    tracing::dispatcher::get_default(|dispatch| {
-        let current = dispatch.current_span();
-        let registry = dispatch.downcast_ref::<Registry>()?;
-        let span = registry.span(current.id()?)?;
-        span.scope().find_map(|span| span.extensions().get::<OpenSpan>().map(|open| open.0.span_id))
-    })
-}
-
-fn allowed(run: &Run, span: &Span) -> &'static [u8] {
-    match span.subject {
-        Subject::Approved(position) => run.allowlist.data_points.spans[usize::from(position)].data_points,
-        Subject::Run(_) => run.allowlist.data_points.on_run,
+        span.scope().skip(1).find_map(|ancestor| ancestor.extensions().get::<OpenSpan>().map(OpenSpan::id))
     }
 }

@@ -65,6 +65,7 @@
 extern crate self as tool_telemetry;
 
 mod allowlist;
+mod call_sites;
 #[cfg(feature = "spool")]
 mod choice;
 #[cfg(feature = "spool")]
@@ -85,6 +86,7 @@ mod ids;
 mod layer;
 #[cfg(feature = "spool")]
 mod notice;
+mod open_span;
 #[cfg(feature = "spool")]
 mod platform;
 #[cfg(feature = "spool")]
@@ -99,6 +101,7 @@ mod sight;
 mod span;
 #[cfg(feature = "spool")]
 mod spool;
+mod subscriber;
 #[cfg(feature = "spool")]
 mod survey;
 mod telemetry;
@@ -116,6 +119,7 @@ pub use error::Error;
 pub use layer::TelemetryLayer;
 #[cfg(feature = "spool")]
 pub use spool::{counters::Outcome, discard::Deleted, limits::Limits};
+pub use subscriber::TelemetrySubscriber;
 pub use telemetry::{Builder, Command, CommandResult, FieldValue, InCi, Telemetry};
 /// ```
 /// use tool_telemetry::{DataPoints, data_points};

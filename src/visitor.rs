@@ -4,38 +4,30 @@ use std::fmt::{self, Write as _};
 
 use tracing::field::{Field, Visit};
 
-use crate::allowlist::Allowlist;
-use crate::data_points::{DataPoint, Value};
+use crate::call_sites::CallSite;
+use crate::data_points::{DataPoint, DataPoints, Value};
 
 /// Takes the approved fields of a span; the others are never looked at, nor formatted.
 pub(crate) struct Visitor<'a> {
-    allowlist: &'a Allowlist,
-    /// Positions of the data points that this span may have.
-    allowed: &'static [u8],
+    data_points: &'static DataPoints,
+    call_site: &'a CallSite,
     values: &'a mut Vec<(u8, Value)>,
 }
 
 impl<'a> Visitor<'a> {
     pub(crate) fn new(
-        allowlist: &'a Allowlist,
-        allowed: &'static [u8],
+        data_points: &'static DataPoints,
+        call_site: &'a CallSite,
         values: &'a mut Vec<(u8, Value)>,
     ) -> Self {
-        Self { allowlist, allowed, values }
+        Self { data_points, call_site, values }
     }
 
-    /// Records the value of a key, if the key is approved and the value is admitted.
-    pub(crate) fn record(&mut self, key: &str, admit: impl FnOnce(&DataPoint) -> Option<Value>) {
-        let data_points = self.allowlist.data_points;
-        let Some(position) = data_points.key_among(self.allowed, key) else {
-            return;
-        };
-        if !self.allowlist.has(position) {
-            return;
-        }
-        let Some(value) = admit(&data_points.data_points[usize::from(position)]) else {
-            return;
-        };
+    /// Records the value of a field, if the field is approved and the value is admitted.
+    fn record(&mut self, field: &Field, admit: impl FnOnce(&DataPoint) -> Option<Value>) {
+        let Some(position) = self.call_site.data_point(field) else { return };
+        let admitted = admit(&self.data_points.data_points[usize::from(position)]);
+        let Some(value) = admitted else { return };
         match self.values.iter_mut().find(|(old, _)| *old == position) {
             Some((_, old)) => *old = value,
             None => self.values.push((position, value)),
@@ -45,32 +37,32 @@ impl<'a> Visitor<'a> {
 
 impl Visit for Visitor<'_> {
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.record(field.name(), |data_point| data_point.admit_bool(value));
+        self.record(field, |data_point| data_point.admit_bool(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.record(field.name(), |data_point| data_point.admit_integer(value));
+        self.record(field, |data_point| data_point.admit_integer(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.record(field.name(), |data_point| data_point.admit_integer(value.try_into().ok()?));
+        self.record(field, |data_point| data_point.admit_integer(value.try_into().ok()?));
     }
 
     fn record_i128(&mut self, field: &Field, value: i128) {
-        self.record(field.name(), |data_point| data_point.admit_integer(value.try_into().ok()?));
+        self.record(field, |data_point| data_point.admit_integer(value.try_into().ok()?));
     }
 
     fn record_u128(&mut self, field: &Field, value: u128) {
-        self.record(field.name(), |data_point| data_point.admit_integer(value.try_into().ok()?));
+        self.record(field, |data_point| data_point.admit_integer(value.try_into().ok()?));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.record(field.name(), |data_point| data_point.admit_text(value));
+        self.record(field, |data_point| data_point.admit_text(value));
     }
 
     /// Fields with `%` and `?`. Formatted only if the key is approved, and no further than a value can be long.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.record(field.name(), |data_point| {
+        self.record(field, |data_point| {
             let mut text = ShortText::default();
             // An error means that it is too long, and then it is in no closed list.
             let _ = write!(text, "{value:?}");

@@ -25,6 +25,10 @@ impl Run {
         match self.never {}
     }
 
+    pub(crate) fn is_a_parents(&self) -> bool {
+        match self.never {}
+    }
+
     pub(crate) fn now(&self) -> u64 {
         match self.never {}
     }

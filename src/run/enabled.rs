@@ -156,7 +156,6 @@ impl Run {
     }
 
     /// Whether this process was forked from the one whose run it is: then no lock of the run's may be asked for.
-    #[cfg(feature = "sdk")]
     pub(crate) fn is_a_parents(&self) -> bool {
         fork::is_child()
     }

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use crate::consent::Decision;
 use crate::layer::TelemetryLayer;
+use crate::subscriber::TelemetrySubscriber;
 
 /// Telemetry of one tool: made once, as the first statement of `main`.
 ///
@@ -70,6 +71,26 @@ impl Telemetry {
         return TelemetryLayer::new(self.recording.map(|recording| &recording.run));
         #[cfg(not(feature = "spool"))]
         TelemetryLayer::new(None)
+    }
+
+    /// The subscriber for a tool that has no other layer: it records what [`layer`](Self::layer) on a `Registry` does,
+    /// and saves the registry, some 20 µs at each start and half the time of each span.
+    ///
+    /// It prints nothing and takes no event. A tool that also logs with `tracing` puts [`layer`](Self::layer) beside
+    /// the log's own instead.
+    ///
+    /// ```no_run
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// use tracing_subscriber::prelude::*;
+    ///
+    /// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+    /// telemetry.subscriber().init();
+    /// ```
+    pub fn subscriber(&self) -> TelemetrySubscriber {
+        #[cfg(feature = "spool")]
+        return TelemetrySubscriber::new(self.recording.map(|recording| &recording.run));
+        #[cfg(not(feature = "spool"))]
+        TelemetrySubscriber::new(None)
     }
 
     /// Runs a command of the tool's and records it: its name (a data point of the kind `command`), how long it

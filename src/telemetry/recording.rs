@@ -172,7 +172,7 @@ impl Recording {
     /// What puts a child of this process into the run's trace. Nothing for a run that is only shown.
     pub(crate) fn child_environment(&self) -> Vec<(&'static str, String)> {
         let (Some(_), Some(destination)) = (&self.kept, &self.destination) else { return Vec::new() };
-        let span_id = crate::layer::entered_span().unwrap_or(self.run.root_id());
+        let span_id = crate::open_span::entered().unwrap_or(self.run.root_id());
         context::for_child(Environment::process(), destination.chosen_by, self.run.trace_id(), span_id)
     }
 

@@ -57,7 +57,11 @@ fn main() -> ExitCode {
         let ours = (option("--telemetry").as_deref() != Some("none")).then_some(&telemetry);
         return telemetry.command("run", || print!("{}", stacks::run(name, ours)));
     }
-    tracing_subscriber::registry().with(telemetry.layer()).init();
+    if written(&source, "FROB_SUBSCRIBER").is_some() {
+        telemetry.subscriber().init();
+    } else {
+        tracing_subscriber::registry().with(telemetry.layer()).init();
+    }
     let spans = option("--spans").map_or(2, |spans| spans.parse().expect("a number"));
     let end = option("--end").unwrap_or_default();
     telemetry.command(command, || {
@@ -100,12 +104,14 @@ fn source() -> String {
     file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default()
 }
 
+/// The value of a variable, or else of a line of the source.
+fn written(source: &str, name: &str) -> Option<String> {
+    let line = || source.lines().rev().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    std::env::var(name).ok().or_else(|| line().map(str::to_owned))
+}
+
 fn describe(source: &str) -> Builder {
-    let written = |name: &str| {
-        let line = source.lines().rev().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
-        Some(line.to_owned())
-    };
-    let variable = |name: &str| std::env::var(name).ok().or_else(|| written(name));
+    let variable = |name: &str| written(source, name);
     let number = |name: &str| variable(name).map(|value| value.parse::<u64>().expect("a number"));
     let version = variable("FROB_VERSION").unwrap_or_else(|| "1.0.0".to_owned());
     let mut builder = Telemetry::builder("frob", Box::leak(version.into_boxed_str()))
