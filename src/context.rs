@@ -2,6 +2,7 @@
 
 use crate::destination::ChosenBy;
 use crate::env::{self, Environment};
+use crate::hexadecimal;
 use crate::span::{SpanId, TraceId};
 
 /// The run or span that started this process. A foreign trace id is followed only to a destination that an
@@ -23,7 +24,7 @@ pub(crate) fn for_child(
     trace_id: TraceId,
     span_id: SpanId,
 ) -> Vec<(&'static str, String)> {
-    let parent = format!("00-{:032x}-{:016x}-01", u128::from_be_bytes(trace_id), u64::from_be_bytes(span_id));
+    let parent = format!("00-{}-{}-01", hexadecimal::text(&trace_id), hexadecimal::text(&span_id));
     match chosen_by {
         ChosenBy::Maker => vec![(env::PARENT, parent)],
         ChosenBy::Operator if environment.raw(env::TRACESTATE).is_some() => {
@@ -36,29 +37,13 @@ pub(crate) fn for_child(
 /// Reads a `traceparent` (W3C Trace Context, "traceparent Header Field Values"); nothing if it is malformed.
 pub(crate) fn parse(text: &str) -> Option<(TraceId, SpanId)> {
     let mut parts = text.split('-');
-    let version = hex::<1>(parts.next()?)?;
-    let trace_id = hex::<16>(parts.next()?)?;
-    let span_id = hex::<8>(parts.next()?)?;
-    hex::<1>(parts.next()?)?;
+    let version = hexadecimal::parse::<1>(parts.next()?)?;
+    let trace_id = hexadecimal::parse::<16>(parts.next()?)?;
+    let span_id = hexadecimal::parse::<8>(parts.next()?)?;
+    hexadecimal::parse::<1>(parts.next()?)?;
     // Version 0 has exactly four parts; a later one may have more; 255 is forbidden.
     let well_formed = version != [255] && (version != [0] || parts.next().is_none());
     (well_formed && trace_id != [0; 16] && span_id != [0; 8]).then_some((trace_id, span_id))
-}
-
-/// Lower-case digits only, as the specification demands.
-fn hex<const LENGTH: usize>(text: &str) -> Option<[u8; LENGTH]> {
-    let digits = text.as_bytes();
-    let well_formed =
-        digits.len() == 2 * LENGTH && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    if !well_formed {
-        return None;
-    }
-    let mut bytes = [0; LENGTH];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let value = |digit: u8| char::from(digit).to_digit(16);
-        *byte = (value(pair[0])? << 4 | value(pair[1])?) as u8;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

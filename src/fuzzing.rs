@@ -3,6 +3,7 @@
 //! Each function panics when what it reads breaks a promise.
 
 use crate::data_points::{DataPoints, Value};
+use crate::hexadecimal;
 use crate::span::{LineWriter, Span, Subject, Tool};
 use crate::spool::read::read_run;
 
@@ -14,9 +15,7 @@ pub fn run_file(bytes: &[u8]) {
     assert!(run.whole <= bytes.len());
     assert!(matches!(run.spans[0].subject, Subject::Run(_)), "the run comes first");
     assert!(run.spans.iter().all(is_admitted));
-    let mut text = String::new();
-    let writer = LineWriter::new(&DATA_POINTS, Tool { name: "frob", version: &run.version });
-    run.spans.iter().for_each(|span| writer.write(span, &mut text));
+    let text = LineWriter::new(&DATA_POINTS, Tool { name: "frob", version: &run.version }).text(&run.spans);
     let again = read_run(text.as_bytes(), &DATA_POINTS, "frob").expect("what we write is read");
     assert_eq!((&again.version, &again.spans, again.left_out), (&run.version, &run.spans, 0));
 }
@@ -44,8 +43,7 @@ fn is_admitted(span: &Span) -> bool {
 /// A `traceparent`: what is accepted is written as it stands.
 pub fn trace_context(text: &str) {
     let Some((trace_id, span_id)) = crate::context::parse(text) else { return };
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    assert_eq!(&text[3..52], format!("{}-{}", hex(&trace_id), hex(&span_id)));
+    assert_eq!(&text[3..52], format!("{}-{}", hexadecimal::text(&trace_id), hexadecimal::text(&span_id)));
     assert!(trace_id != [0; 16] && span_id != [0; 8]);
 }
 

@@ -81,6 +81,7 @@ mod error;
 #[cfg(all(fuzzing, feature = "clap", feature = "receiver"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hexadecimal;
 #[cfg(feature = "spool")]
 mod ids;
 mod layer;

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use crate::consent::Decision;
 use crate::destination::Destination;
 use crate::env::Wish;
+use crate::hexadecimal;
 use crate::span::{LineWriter, Span, Tool};
 use crate::telemetry::Builder;
 use crate::tree;
@@ -49,9 +50,7 @@ impl Sight {
                 let _ = writeln!(text, "{name} telemetry: this would be sent to {origin}:");
                 let lines =
                     LineWriter::new(data_points, Tool { name: builder.name, version: builder.version });
-                for span in spans {
-                    lines.write(span, &mut text);
-                }
+                text.push_str(&lines.text(spans));
             }
             Sight::Otlp => {
                 let _ = writeln!(text, "{name} telemetry: nothing would be sent: {}", decision.reason);
@@ -59,7 +58,7 @@ impl Sight {
             Sight::Tree => {
                 text.push_str(&tree::render(spans, data_points, name));
                 if let (true, Some(destination), Some(run)) = (is_kept, destination, spans.first()) {
-                    let id: String = run.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
+                    let id = hexadecimal::text(&run.trace_id);
                     let _ = writeln!(text, "trace {id} goes to {}", destination.origin());
                 }
             }

@@ -8,9 +8,9 @@
 //! specification, "JSON Protobuf Encoding").
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 
 use crate::data_points::{DataPoints, Value};
+use crate::hexadecimal;
 
 /// 16 bytes, never all zero.
 pub(crate) type TraceId = [u8; 16];
@@ -156,63 +156,84 @@ pub(crate) struct LineWriter {
     data_points: &'static DataPoints,
     tool_name: String,
     /// Everything before the span's own object.
-    head: String,
+    head: Vec<u8>,
+    /// The trace whose spans come, and its digits.
+    trace: Option<(TraceId, [u8; 32])>,
 }
 
 /// Everything after the span's own object.
-const TAIL: &str = "]}]}]}\n";
+const TAIL: &[u8] = b"]}]}]}\n";
 
 impl LineWriter {
     pub(crate) fn new(data_points: &'static DataPoints, tool: Tool<'_>) -> Self {
-        let mut head = String::with_capacity(512);
-        head.push_str("{\"resourceSpans\":[{\"resource\":{\"attributes\":[");
-        for (position, (key, value)) in resource(tool).into_iter().enumerate() {
-            if position > 0 {
-                head.push(',');
-            }
-            let _ = write!(head, "{{\"key\":\"{key}\",\"value\":{{\"stringValue\":\"{value}\"}}}}");
+        let mut head = Vec::with_capacity(768);
+        head.extend_from_slice(b"{\"resourceSpans\":[{\"resource\":{\"attributes\":[");
+        let mut attributes = Attributes { out: &mut head, first: true };
+        for (key, value) in resource(tool) {
+            attributes.text(key, |out| out.extend_from_slice(value.as_bytes()));
         }
-        let _ = write!(
-            head,
-            "]}},\"scopeSpans\":[{{\"scope\":{{\"name\":\"{SCOPE_NAME}\",\"version\":\"{SCOPE_VERSION}\"}},\"spans\":["
-        );
-        Self { data_points, tool_name: tool.name.to_owned(), head }
+        let scope = [
+            "]},\"scopeSpans\":[{\"scope\":{\"name\":\"",
+            SCOPE_NAME,
+            "\",\"version\":\"",
+            SCOPE_VERSION,
+            "\"},\"spans\":[",
+        ];
+        scope.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
+        Self { data_points, tool_name: tool.name.to_owned(), head, trace: None }
     }
 
-    /// Appends the span's line, the newline included.
-    pub(crate) fn write(&self, span: &Span, out: &mut String) {
-        out.push_str(&self.head);
+    /// The same for the spans of one trace, whose id is rendered once too.
+    pub(crate) fn of_trace(data_points: &'static DataPoints, tool: Tool<'_>, trace_id: TraceId) -> Self {
+        let mut digits = [0; 32];
+        hexadecimal::render(&trace_id, &mut digits);
+        Self { trace: Some((trace_id, digits)), ..Self::new(data_points, tool) }
+    }
+
+    /// Appends the span's line, the newline included. It is ASCII but for names that the data-points file gives.
+    pub(crate) fn write(&self, span: &Span, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
         self.write_span(span, out);
-        out.push_str(TAIL);
+        out.extend_from_slice(TAIL);
     }
 
-    fn write_span(&self, span: &Span, out: &mut String) {
-        out.push_str("{\"traceId\":\"");
-        push_hex(&span.trace_id, out);
-        out.push_str("\",\"spanId\":\"");
-        push_hex(&span.span_id, out);
-        if let Some(parent) = span.parent {
-            out.push_str("\",\"parentSpanId\":\"");
-            push_hex(&parent.span_id, out);
+    /// The lines of these spans.
+    pub(crate) fn text<'a>(&self, spans: impl IntoIterator<Item = &'a Span>) -> String {
+        let mut lines = Vec::new();
+        spans.into_iter().for_each(|span| self.write(span, &mut lines));
+        String::from_utf8_lossy(&lines).into_owned()
+    }
+
+    fn write_span(&self, span: &Span, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"traceId\":\"");
+        match &self.trace {
+            Some((trace_id, digits)) if *trace_id == span.trace_id => out.extend_from_slice(digits),
+            _ => hexadecimal::push(&span.trace_id, out),
         }
-        out.push_str("\",\"flags\":");
+        out.extend_from_slice(b"\",\"spanId\":\"");
+        hexadecimal::push(&span.span_id, out);
+        if let Some(parent) = span.parent {
+            out.extend_from_slice(b"\",\"parentSpanId\":\"");
+            hexadecimal::push(&parent.span_id, out);
+        }
+        out.extend_from_slice(b"\",\"flags\":");
         push_number(u64::from(span.flags()), out);
-        out.push_str(",\"name\":\"");
-        out.push_str(self.name(span.subject));
-        out.push_str("\",\"kind\":1,\"startTimeUnixNano\":\"");
+        out.extend_from_slice(b",\"name\":\"");
+        out.extend_from_slice(self.name(span.subject).as_bytes());
+        out.extend_from_slice(b"\",\"kind\":1,\"startTimeUnixNano\":\"");
         push_number(span.start, out);
-        out.push_str("\",\"endTimeUnixNano\":\"");
+        out.extend_from_slice(b"\",\"endTimeUnixNano\":\"");
         push_number(span.end, out);
-        out.push_str("\",\"attributes\":[");
+        out.extend_from_slice(b"\",\"attributes\":[");
         let mut attributes = Attributes { out, first: true };
         let mut is_error = false;
         if let Subject::Run(ending) = span.subject {
-            attributes.text(EXECUTABLE_NAME, |out| out.push_str(&self.tool_name));
+            attributes.text(EXECUTABLE_NAME, |out| out.extend_from_slice(self.tool_name.as_bytes()));
             if let (Ending::Exited(code), Some(position)) = (ending, self.data_points.exit_code()) {
                 attributes.integer(self.data_points.data_points[usize::from(position)].key, code);
             }
             if let Some(error_type) = ending.error_type() {
-                attributes.text(ERROR_TYPE, |out| out.push_str(error_type));
+                attributes.text(ERROR_TYPE, |out| out.extend_from_slice(error_type.as_bytes()));
             }
             is_error = ending.is_error();
         }
@@ -222,11 +243,12 @@ impl LineWriter {
                 Value::Bool(flag) => attributes.flag(data_point.key, *flag),
                 Value::Integer(number) => attributes.integer(data_point.key, *number),
                 text => attributes.text(data_point.key, |out| {
-                    let _ = data_point.render(text, out);
+                    let _ = data_point.render(text, &mut Utf8(out));
                 }),
             }
         }
-        out.push_str(if is_error { "],\"status\":{\"code\":2}}" } else { "],\"status\":{}}" });
+        let end: &[u8] = if is_error { b"],\"status\":{\"code\":2}}" } else { b"],\"status\":{}}" };
+        out.extend_from_slice(end);
     }
 
     fn name(&self, subject: Subject) -> &str {
@@ -237,52 +259,53 @@ impl LineWriter {
     }
 }
 
+/// Bytes to which text is appended.
+struct Utf8<'a>(&'a mut Vec<u8>);
+
+impl std::fmt::Write for Utf8<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
 struct Attributes<'a> {
-    out: &'a mut String,
+    out: &'a mut Vec<u8>,
     first: bool,
 }
 
 impl Attributes<'_> {
     fn key(&mut self, key: &str) {
         if !std::mem::take(&mut self.first) {
-            self.out.push(',');
+            self.out.push(b',');
         }
-        self.out.push_str("{\"key\":\"");
-        self.out.push_str(key);
-        self.out.push_str("\",\"value\":{");
+        self.out.extend_from_slice(b"{\"key\":\"");
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\",\"value\":{");
     }
 
-    fn text(&mut self, key: &str, write: impl FnOnce(&mut String)) {
+    fn text(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
         self.key(key);
-        self.out.push_str("\"stringValue\":\"");
+        self.out.extend_from_slice(b"\"stringValue\":\"");
         write(self.out);
-        self.out.push_str("\"}}");
+        self.out.extend_from_slice(b"\"}}");
     }
 
     fn integer(&mut self, key: &str, number: i64) {
         self.key(key);
-        self.out.push_str("\"intValue\":\"");
+        self.out.extend_from_slice(b"\"intValue\":\"");
         if number < 0 {
-            self.out.push('-');
+            self.out.push(b'-');
         }
         push_number(number.unsigned_abs(), self.out);
-        self.out.push_str("\"}}");
+        self.out.extend_from_slice(b"\"}}");
     }
 
     fn flag(&mut self, key: &str, flag: bool) {
         self.key(key);
-        self.out.push_str(if flag { "\"boolValue\":true}}" } else { "\"boolValue\":false}}" });
+        let value: &[u8] = if flag { b"\"boolValue\":true}}" } else { b"\"boolValue\":false}}" };
+        self.out.extend_from_slice(value);
     }
-}
-
-fn push_hex(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    // One append instead of 32; a trace id is the longest.
-    let mut digits = [0; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
-    }
-    push_ascii(&digits[..2 * bytes.len()], out);
 }
 
 /// `00` to `99`.
@@ -297,7 +320,7 @@ static PAIRS: [[u8; 2]; 100] = {
 };
 
 /// What `write!` would append, for a fifth of its time. Two digits at a time: a span has two times of 19 digits.
-fn push_number(mut number: u64, out: &mut String) {
+fn push_number(mut number: u64, out: &mut Vec<u8>) {
     // The largest has 20 digits.
     let mut digits = [0; 20];
     let mut first = digits.len();
@@ -311,9 +334,5 @@ fn push_number(mut number: u64, out: &mut String) {
         first -= 1;
         digits[first] = b'0' + number as u8;
     }
-    push_ascii(&digits[first..], out);
-}
-
-fn push_ascii(digits: &[u8], out: &mut String) {
-    out.push_str(std::str::from_utf8(digits).unwrap_or_default());
+    out.extend_from_slice(&digits[first..]);
 }

@@ -1,6 +1,5 @@
 //! `telemetry show`: the runs that wait and the last that were sent.
 
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,6 +8,7 @@ use crate::allowlist::Allowlist;
 use crate::data_points::DataPoints;
 use crate::destination::ChosenBy;
 use crate::env::Environment;
+use crate::hexadecimal;
 use crate::platform;
 use crate::policy::Policy;
 use crate::span::{LineWriter, Tool};
@@ -125,22 +125,13 @@ impl ShownRun {
 
     /// The id under which the receiver knows the run: 32 hexadecimal digits.
     pub fn trace_id(&self) -> String {
-        self.run.spans.first().map_or_else(String::new, |run| {
-            run.trace_id.iter().fold(String::new(), |mut id, byte| {
-                let _ = write!(id, "{byte:02x}");
-                id
-            })
-        })
+        self.run.spans.first().map_or_else(String::new, |run| hexadecimal::text(&run.trace_id))
     }
 
     /// The OTLP as it is sent: JSON Lines, one span a line.
     pub fn otlp_json(&self) -> String {
-        let mut lines = String::new();
-        let writer = LineWriter::new(self.data_points, Tool { name: self.tool, version: &self.run.version });
-        for span in &self.run.spans {
-            writer.write(span, &mut lines);
-        }
-        lines
+        let tool = Tool { name: self.tool, version: &self.run.version };
+        LineWriter::new(self.data_points, tool).text(&self.run.spans)
     }
 
     /// The run as a readable tree.

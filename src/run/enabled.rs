@@ -66,7 +66,7 @@ struct Recording {
     root: Span,
     lines: LineWriter,
     /// Lines that are not written yet; empty between writes while few spans were written.
-    buffer: String,
+    buffer: Vec<u8>,
     spans: u32,
     dropped_spans: u32,
     /// The spans once more, for a person who asked to see them.
@@ -128,8 +128,8 @@ impl Run {
             stage: Stage::Before,
             has_begun: false,
             root,
-            lines: LineWriter::new(allowlist.data_points, tool),
-            buffer: String::with_capacity(2048),
+            lines: LineWriter::of_trace(allowlist.data_points, tool, trace_id),
+            buffer: Vec::with_capacity(2048),
             spans: 0,
             dropped_spans: 0,
             shown: is_shown.then(Vec::new),
@@ -394,7 +394,7 @@ impl Recording {
         if self.buffer.is_empty() {
             return;
         }
-        let written = file.append(self.buffer.as_bytes());
+        let written = file.append(&self.buffer);
         self.buffer.clear();
         if let Err(fault) = written {
             let Stage::Open(file) = std::mem::replace(&mut self.stage, Stage::Over) else {

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use crate::allowlist::Allowlist;
 use crate::data_points::{DataPoints, Kind, Value};
+use crate::hexadecimal;
 use crate::span::{self, Ending, Parent, Span, SpanId, Subject, is_version};
 
 /// A run as it was recorded.
@@ -247,18 +248,9 @@ fn number(json: &Json) -> Option<u64> {
     json.as_str()?.parse().ok()
 }
 
-/// Lower-case hexadecimal digits; never all zero.
+/// Never all zero.
 fn id_bytes<const LENGTH: usize>(json: &Json) -> Option<[u8; LENGTH]> {
-    let digits = json.as_str()?.as_bytes();
-    if digits.len() != 2 * LENGTH {
-        return None;
-    }
-    let mut id = [0; LENGTH];
-    for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
-    }
-    (id != [0; LENGTH]).then_some(id)
+    hexadecimal::parse(json.as_str()?).filter(|id| *id != [0; LENGTH])
 }
 
 #[cfg(all(test, feature = "http", feature = "grpc"))]
@@ -288,12 +280,9 @@ mod tests {
             });
             all.push(span);
         }
-        let mut text = String::new();
-        let writer = LineWriter::new(&DATA_POINTS, TOOL);
         run.subject = Subject::Run(Ending::Running);
-        writer.write(&run, &mut text);
-        all[1..].iter().for_each(|span| writer.write(span, &mut text));
-        writer.write(&all[0], &mut text);
+        let lines = [&run].into_iter().chain(&all[1..]).chain([&all[0]]);
+        let text = LineWriter::new(&DATA_POINTS, TOOL).text(lines);
         (all, text)
     }
 
@@ -301,8 +290,7 @@ mod tests {
         let run = read_run(bytes, &DATA_POINTS, TOOL.name)?;
         // What comes out is written as it was, and everything in it is approved.
         let tool = Tool { name: TOOL.name, version: &run.version };
-        let mut text = String::new();
-        run.spans.iter().for_each(|span| LineWriter::new(&DATA_POINTS, tool).write(span, &mut text));
+        let text = LineWriter::new(&DATA_POINTS, tool).text(&run.spans);
         for line in text.lines() {
             assert_approved(&serde_json::from_str(line).expect("JSON"), "", &run.version);
         }

@@ -255,13 +255,13 @@ impl Uploader<'_> {
         entry.name.dropped_spans += u32::from(torn > 0 || run.was_torn);
         if run.ending() == Ending::Running {
             run.cut_off();
-            let mut line = String::new();
+            let mut line = Vec::new();
             if let Some(root) = run.spans.first() {
                 let tool = Tool { name: self.tool, version: &run.version };
                 LineWriter::new(self.allowlist.data_points, tool).write(root, &mut line);
             }
             file.seek(SeekFrom::End(0))?;
-            if let Err(error) = file.write_all(line.as_bytes()) {
+            if let Err(error) = file.write_all(&line) {
                 // A part of it would be taken for a span of the tool's.
                 let _ = file.set_len(length);
                 return Err(error);

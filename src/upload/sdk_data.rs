@@ -117,8 +117,7 @@ mod tests {
     fn what_is_exported_is_what_the_line_says() {
         let writer = LineWriter::new(&testing::DATA_POINTS, testing::TOOL);
         for span in testing::spans() {
-            let mut line = String::new();
-            writer.write(&span, &mut line);
+            let line = writer.text([&span]);
             let said: TracesData = serde_json::from_str(&line).expect("a line of OTLP/JSON");
             let batch = testing::batch(std::slice::from_ref(&span));
             let exported = ExportTraceServiceRequest {
