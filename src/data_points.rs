@@ -364,7 +364,10 @@ impl DataPoint {
 }
 
 fn position_of(list: &[&str], text: &str) -> Option<u16> {
-    list.iter().position(|member| member.eq_ignore_ascii_case(text)).map(|position| position as u16)
+    // As a tool usually gives it: nothing to fold, and half the time.
+    let exact = list.iter().position(|member| *member == text);
+    let folded = || list.iter().position(|member| member.eq_ignore_ascii_case(text));
+    exact.or_else(folded).map(|position| position as u16)
 }
 
 fn member(members: &[&str], text: &str) -> Value {
