@@ -3,7 +3,7 @@
 //! It has room for ids, two times, an ending and a few admitted values; for no event, link, text or state. What
 //! crosses a boundary of this crate is this record, so the type is the guarantee.
 //!
-//! The line is one `TracesData` of the OpenTelemetry file exporter's format: UTF-8, one line, keys in
+//! A line is one `TracesData` of the OpenTelemetry file exporter's format: UTF-8, one line, keys in
 //! lowerCamelCase, ids in hexadecimal, 64-bit integers as decimal strings, enums as integers (OTLP
 //! specification, "JSON Protobuf Encoding").
 
@@ -193,6 +193,15 @@ impl LineWriter {
     /// Appends the span's line, the newline included. It is ASCII but for names that the data-points file gives.
     pub(crate) fn write(&self, span: &Span, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head);
+        self.write_span(span, out);
+        out.extend_from_slice(TAIL);
+    }
+
+    /// Appends the span to the last line, which must be one that this wrote: half of a line is what all spans share.
+    #[cfg_attr(not(feature = "spool"), expect(dead_code))]
+    pub(crate) fn write_into_last_line(&self, span: &Span, out: &mut Vec<u8>) {
+        out.truncate(out.len() - TAIL.len());
+        out.push(b',');
         self.write_span(span, out);
         out.extend_from_slice(TAIL);
     }

@@ -20,6 +20,8 @@ use crate::spool::run_file::{LARGEST_RUN, ROOM_FOR_THE_END, RunFile, WriteFault}
 const WRITTEN_AT_ONCE: u32 = 256;
 /// A batch of lines.
 const BATCH: usize = 64 << 10;
+/// Spans in one line of a batch: what is torn off by a kill in the middle of a write is a line.
+const IN_ONE_LINE: u32 = 8;
 /// Spans in one run; the rest is counted.
 const MOST_SPANS: u32 = 10_000;
 /// How long an exiting process waits for a thread that is writing a span.
@@ -67,6 +69,8 @@ struct Recording {
     lines: LineWriter,
     /// Lines that are not written yet; empty between writes while few spans were written.
     buffer: Vec<u8>,
+    /// Spans in the buffer's last line; 0 if it is the run's own, or there is none.
+    in_last_line: u32,
     spans: u32,
     dropped_spans: u32,
     /// The spans once more, for a person who asked to see them.
@@ -130,6 +134,7 @@ impl Run {
             root,
             lines: LineWriter::of_trace(allowlist.data_points, tool, trace_id),
             buffer: Vec::with_capacity(2048),
+            in_last_line: 0,
             spans: 0,
             dropped_spans: 0,
             shown: is_shown.then(Vec::new),
@@ -378,15 +383,23 @@ impl Recording {
     }
 
     fn push(&mut self, span: &Span) {
-        self.lines.write(span, &mut self.buffer);
+        if self.in_last_line == 0 || self.in_last_line == IN_ONE_LINE {
+            self.lines.write(span, &mut self.buffer);
+            self.in_last_line = 1;
+        } else {
+            self.lines.write_into_last_line(span, &mut self.buffer);
+            self.in_last_line += 1;
+        }
     }
 
     fn push_root(&mut self) {
         self.lines.write(&self.root, &mut self.buffer);
+        self.in_last_line = 0;
     }
 
     /// Writes what is buffered. A fault ends the recording; the tool never hears of it.
     fn flush(&mut self) {
+        self.in_last_line = 0;
         let Stage::Open(file) = &mut self.stage else {
             self.buffer.clear();
             return;

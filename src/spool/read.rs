@@ -17,12 +17,12 @@ pub(crate) struct RecordedRun {
     pub(crate) version: String,
     /// The run's own span first; each span once, as its last line tells it.
     pub(crate) spans: Vec<Span>,
-    /// Lines that could not be read and values that are not approved.
+    /// Spans that could not be read and values that are not approved.
     pub(crate) left_out: u64,
     /// Bytes of whole lines; a torn last line lies behind.
     pub(crate) whole: usize,
-    /// Whether there is an empty line, which a recovery leaves in the place of a torn one.
-    pub(crate) was_torn: bool,
+    /// Empty lines: a recovery leaves them in the place of a torn one, one for each span that was in it.
+    pub(crate) blank_lines: u32,
 }
 
 impl RecordedRun {
@@ -77,30 +77,32 @@ impl RecordedRun {
 /// Reads the lines of one run; nothing if the run itself is not among them.
 pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &str) -> Option<RecordedRun> {
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-    let mut reader = Reader { data_points, tool, left_out: u64::from(whole < bytes.len()) };
+    let mut reader = Reader { data_points, tool, left_out: spans_in(&bytes[whole..]) };
     let mut run: Option<(String, Span)> = None;
     let mut spans: Vec<Span> = Vec::new();
-    let mut was_torn = false;
+    let mut blank_lines = 0;
     for line in bytes[..whole.saturating_sub(1)].split(|byte| *byte == b'\n') {
         if line.iter().all(|byte| *byte == b' ') {
-            was_torn |= whole > 0;
+            blank_lines += u32::from(whole > 0);
             continue;
         }
-        let Some((version, span)) = reader.line(line) else {
-            reader.left_out += 1;
+        let Some((version, read)) = reader.line(line) else {
+            reader.left_out += spans_in(line);
             continue;
         };
-        match span.subject {
-            Subject::Run(_) => match &run {
-                Some((_, first)) if (first.trace_id, first.span_id) != (span.trace_id, span.span_id) => {
-                    reader.left_out += 1;
-                }
-                _ => run = Some((version, span)),
-            },
-            Subject::Approved(_) => match spans.iter_mut().find(|old| old.span_id == span.span_id) {
-                Some(old) => *old = span,
-                None => spans.push(span),
-            },
+        for span in read {
+            match span.subject {
+                Subject::Run(_) => match &run {
+                    Some((_, first)) if (first.trace_id, first.span_id) != (span.trace_id, span.span_id) => {
+                        reader.left_out += 1;
+                    }
+                    _ => run = Some((version.clone(), span)),
+                },
+                Subject::Approved(_) => match spans.iter_mut().find(|old| old.span_id == span.span_id) {
+                    Some(old) => *old = span,
+                    None => spans.push(span),
+                },
+            }
         }
     }
     let (version, run) = run?;
@@ -109,7 +111,15 @@ pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &st
     let left_out = reader.left_out + (strays - spans.len()) as u64;
     spans.insert(0, run);
     span::adopt_orphans(&mut spans);
-    Some(RecordedRun { version, spans, left_out, whole, was_torn })
+    Some(RecordedRun { version, spans, left_out, whole, blank_lines })
+}
+
+/// How many spans stand, or begin, in bytes that cannot be read; at least one if there is anything.
+pub(crate) fn spans_in(bytes: &[u8]) -> u64 {
+    // Every span has each of them once. Two, since one may be what is damaged.
+    let keys: [&[u8]; 2] = [b"\"traceId\":", b"\"spanId\":"];
+    let found = keys.map(|key| bytes.windows(key.len()).filter(|window| *window == key).count() as u64);
+    found[0].max(found[1]).max(u64::from(!bytes.is_empty()))
 }
 
 struct Reader<'a> {
@@ -119,12 +129,15 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn line(&mut self, line: &[u8]) -> Option<(String, Span)> {
+    /// The tool's version and the line's spans, without those that cannot be read.
+    fn line(&mut self, line: &[u8]) -> Option<(String, Vec<Span>)> {
         let json: Json = serde_json::from_slice(line).ok()?;
         let resource = only(json.get("resourceSpans")?)?;
         let version = self.version(resource.get("resource")?.get("attributes")?)?;
-        let span = only(only(resource.get("scopeSpans")?)?.get("spans")?)?;
-        Some((version, self.span(span)?))
+        let spans = only(resource.get("scopeSpans")?)?.get("spans")?.as_array()?;
+        let read: Vec<Span> = spans.iter().filter_map(|span| self.span(span)).collect();
+        self.left_out += (spans.len() - read.len()) as u64;
+        Some((version, read))
     }
 
     /// Of the resource only the tool's version is read, and only if it looks like one; the rest is the same in
@@ -286,6 +299,17 @@ mod tests {
         (all, text)
     }
 
+    /// The same with all spans but the run's own in one line, as a run with many spans is written.
+    fn written_in_a_batch() -> (Vec<Span>, String) {
+        let (spans, text) = written();
+        let lines: Vec<_> = text.split_inclusive('\n').collect();
+        let (writer, mut batch) = (LineWriter::new(&DATA_POINTS, TOOL), Vec::new());
+        writer.write(&spans[1], &mut batch);
+        spans[2..].iter().for_each(|span| writer.write_into_last_line(span, &mut batch));
+        let batch = String::from_utf8(batch).expect("text");
+        (spans, [lines[0], &batch, lines[lines.len() - 1]].concat())
+    }
+
     fn read(bytes: &[u8]) -> Option<RecordedRun> {
         let run = read_run(bytes, &DATA_POINTS, TOOL.name)?;
         // What comes out is written as it was, and everything in it is approved.
@@ -373,6 +397,19 @@ mod tests {
     }
 
     #[test]
+    fn of_a_batch_every_span_is_read_and_of_a_torn_one_each_is_counted() {
+        let (spans, text) = written_in_a_batch();
+        let run = read(text.as_bytes()).expect("a run");
+        assert_eq!((run.spans, run.left_out, run.whole), (spans.clone(), 0, text.len()));
+        let ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
+        for cut in ends[0] + 2..=ends[1] {
+            let run = read(&text.as_bytes()[..cut]).expect("a run");
+            let begun = text[ends[0]..cut].matches("{\"traceId\":").count().max(1) as u64;
+            assert_eq!((run.spans.len(), run.left_out), (1, begun));
+        }
+    }
+
+    #[test]
     fn what_hung_under_a_span_that_never_closed_hangs_under_the_run() {
         let (spans, text) = written();
         let lines: Vec<_> =
@@ -414,7 +451,7 @@ mod tests {
             ],
             left_out: 0,
             whole: 0,
-            was_torn: false,
+            blank_lines: 0,
         };
         let kept = |chosen_by, narrowed_to: Option<&[String]>| {
             let mut run = recorded.clone();
@@ -465,16 +502,19 @@ mod tests {
         }
 
         #[test]
-        fn any_changed_byte_lets_out_nothing_unapproved_and_nothing_uncounted(at: Index, byte: u8) {
-            let (spans, text) = written();
+        fn any_changed_byte_lets_out_nothing_unapproved_and_nothing_uncounted(
+            at: Index,
+            byte: u8,
+            in_a_batch: bool,
+        ) {
+            let (spans, text) = if in_a_batch { written_in_a_batch() } else { written() };
             let mut bytes = text.clone().into_bytes();
             let at = at.index(bytes.len());
             bytes[at] = byte;
             if let Some(run) = read(&bytes) {
                 prop_assert!(run.spans.iter().all(is_admitted));
-                // What does not come out is counted, by lines: without the newline between them two are one.
-                let is_joined = text.as_bytes()[at] == b'\n' && byte != b'\n';
-                let told = run.spans.len() as u64 + run.left_out + u64::from(is_joined);
+                // What does not come out is counted.
+                let told = run.spans.len() as u64 + run.left_out;
                 prop_assert!(told >= spans.len() as u64, "{} spans, {} left out", run.spans.len(), run.left_out);
             }
         }

@@ -16,7 +16,7 @@ use crate::spool::counters::{Counters, Outcome, note_delivery, note_failure};
 use crate::spool::dir::{RunName, RunState, SpoolDir};
 use crate::spool::limits::{self, Entry, Limits};
 use crate::spool::lock::UploaderLock;
-use crate::spool::read::{RecordedRun, read_run};
+use crate::spool::read::{RecordedRun, read_run, spans_in};
 use crate::spool::run_file::{LARGEST_RUN, claim_dead};
 
 /// Runs in one request.
@@ -246,13 +246,14 @@ impl Uploader<'_> {
         };
         let torn = bytes.len() - run.whole;
         if torn > 0 {
-            // A line of blanks in its place says that a span was dropped, whoever reads the file next.
+            // Lines of blanks in its place say how many spans were dropped, whoever reads the file next.
             let mut blanks = vec![b' '; torn];
-            blanks[torn - 1] = b'\n';
+            let dropped = spans_in(&bytes[run.whole..]) as usize;
+            blanks[torn - dropped..].fill(b'\n');
             file.seek(SeekFrom::Start(run.whole as u64))?;
             file.write_all(&blanks)?;
         }
-        entry.name.dropped_spans += u32::from(torn > 0 || run.was_torn);
+        entry.name.dropped_spans += run.blank_lines + spans_in(&bytes[run.whole..]) as u32;
         if run.ending() == Ending::Running {
             run.cut_off();
             let mut line = Vec::new();
