@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         ..tool_telemetry::Limits::default()
     });
     let telemetry = telemetry.start();
-    tracing_subscriber::registry().with(telemetry.layer()).init();
+    telemetry.subscriber().init();
     started.tell();
     telemetry.command("build", || {
         // With its name and its exit code the root span has 7 attributes.
