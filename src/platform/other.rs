@@ -47,6 +47,10 @@ pub(crate) fn file_identity(metadata: &Metadata) -> FileIdentity {
     FileIdentity(metadata.created().ok())
 }
 
+pub(crate) fn identity_of_open(file: &File) -> io::Result<FileIdentity> {
+    file.metadata().map(|metadata| file_identity(&metadata))
+}
+
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).open(path)
 }

@@ -73,7 +73,7 @@ impl RunFile {
             }
             other => other?,
         };
-        let identified = file.metadata().map(|metadata| platform::file_identity(&metadata));
+        let identified = platform::identity_of_open(&file);
         let locked = match file.try_lock() {
             Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(()),
             locked => locked.map_err(io::Error::from),
@@ -106,7 +106,7 @@ impl RunFile {
     fn ours(&self) -> Option<&File> {
         self.file.as_ref().filter(|file| {
             self.process == std::process::id()
-                && file.metadata().is_ok_and(|metadata| platform::file_identity(&metadata) == self.identity)
+                && platform::identity_of_open(file).is_ok_and(|identity| identity == self.identity)
         })
     }
 
@@ -122,7 +122,17 @@ impl RunFile {
     pub(crate) fn seal(mut self, dropped_spans: u32) -> bool {
         self.name.dropped_spans = dropped_spans;
         let sealed = self.path.with_file_name(self.name.sealed());
-        self.ours().is_some() && std::fs::rename(&self.path, sealed).is_ok()
+        let is_sealed = self.ours().is_some() && std::fs::rename(&self.path, sealed).is_ok();
+        if is_sealed {
+            // It was ours a moment ago: the destructor need not ask again.
+            self.close();
+        }
+        is_sealed
+    }
+
+    fn close(&mut self) {
+        DESCRIPTOR.store(-1, Ordering::Relaxed);
+        self.file = None;
     }
 
     /// Gives the run up: its outcome is told by a rename, and nothing of it stays.
@@ -198,13 +208,14 @@ pub(crate) fn claim_dead(path: &Path) -> io::Result<Option<File>> {
 
 impl Drop for RunFile {
     fn drop(&mut self) {
-        let is_ours = self.ours().is_some();
-        let Some(file) = self.file.take() else { return };
-        if is_ours {
-            DESCRIPTOR.store(-1, Ordering::Relaxed);
+        if self.file.is_none() {
+            return;
+        }
+        if self.ours().is_some() {
+            self.close();
         } else {
             // The number may be that of a file of the tool's by now: closing it would close that one.
-            std::mem::forget(file);
+            std::mem::forget(self.file.take());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A disk that is full, cannot be written, or gives back something else: the tool does not notice, and no uploader
 //! runs in circles. What the system may refuse call by call is tried by `tests/soak`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tool_telemetry::receiver::{Answer, Receiver};
 
@@ -29,11 +29,14 @@ fn without_a_place_for_the_backoff_few_uploaders_are_started() {
     let spool = person.spool(&endpoint);
     std::fs::create_dir_all(spool.join("backoff").join("in the way")).expect("a folder");
     private(&person);
+    let started = Instant::now();
     for _ in 0..1_000 {
         person.frob(["build", "--spans", "0"]);
     }
     eventually("an uploader tried", || !receiver.requests().is_empty());
-    assert!(receiver.requests().len() <= 2, "{} requests", receiver.requests().len());
+    // The shortest wait after a failure is a second.
+    let most = 2 + started.elapsed().as_secs() as usize;
+    assert!(receiver.requests().len() <= most, "{} requests", receiver.requests().len());
     // The lock is given back when the backoff can be written.
     std::fs::remove_dir_all(spool.join("backoff")).expect("it is there");
     eventually("the backoff is written", || spool.join("backoff").is_file());
