@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::allowlist::Allowlist;
 use crate::choice::{Choice, ChoiceRead};
-use crate::data_points::{Audience, DataPoints, Version};
+use crate::data_points::{DataPoints, Version};
 use crate::destination::{ChosenBy, Destination, Found};
 use crate::env::Environment;
 use crate::platform;
@@ -77,11 +77,19 @@ pub(crate) fn show(builder: &Builder, due: &Due) {
     }
     let columns = platform::terminal_columns().filter(|_| counts).unwrap_or(COLUMNS);
     let text = render(builder, data_points, &due.destination, due.seen.as_ref(), columns);
-    if stderr.write_all(text.as_bytes()).is_ok() && counts {
-        let _ = Choice::change(file, builder.name, |read| {
-            Some(Choice { notice: notice_version(data_points), ..still_undecided(read)? })
-        });
+    if !counts {
+        let _ = stderr.write_all(text.as_bytes());
+        return;
     }
+    // Printed while the file is ours, so that of many commands at once one prints it.
+    let _ = Choice::change(file, builder.name, |read| {
+        if still_undecided(read)?.notice != due.seen {
+            return None;
+        }
+        stderr.write_all(text.as_bytes()).ok()?;
+        // Where a person has stopped the terminal that took its time, and others do not wait for us.
+        Some(Choice { notice: notice_version(data_points), ..still_undecided(Choice::read(file))? })
+    });
 }
 
 /// Prints the one line that is the notice in the log of a build machine. Says whether the run may be kept.
@@ -131,24 +139,24 @@ pub(crate) fn notice_version(data_points: &DataPoints) -> Option<Version> {
 
 fn render(
     builder: &Builder,
-    data_points: &DataPoints,
+    data_points: &'static DataPoints,
     destination: &Destination,
     seen: Option<&Version>,
     columns: usize,
 ) -> String {
     let name = builder.name;
-    let tells = |audience: Audience, since: &Version| {
-        (destination.chosen_by == ChosenBy::Operator || audience == Audience::Maker)
-            && seen.is_none_or(|seen| seen.is_before(since))
-    };
+    let tool = Version::parse(builder.version);
+    let allowlist = Allowlist::new(data_points, destination.chosen_by, tool.as_ref(), None, None);
+    let is_new = |since: &Version| seen.is_none_or(|seen| seen.is_before(since));
     let always: &[&str] = match seen {
         None => &["When a command was run and how long it took", "The version of the tool"],
         Some(_) => &[],
     };
-    let values = data_points.data_points.iter().map(|value| (value.audience, &value.since, value.sentence));
-    let spans = data_points.spans.iter().map(|span| (span.audience, &span.since, span.sentence));
-    let told = values.chain(spans).filter(|(audience, since, _)| tells(*audience, since));
-    let sentences: Vec<&str> = always.iter().copied().chain(told.map(|(.., sentence)| sentence)).collect();
+    let values = (0..).zip(data_points.data_points).filter(|(position, _)| allowlist.has(*position));
+    let spans = (0..).zip(data_points.spans).filter(|(position, _)| allowlist.has_span(*position));
+    let values = values.filter(|(_, value)| is_new(&value.since)).map(|(_, value)| value.sentence);
+    let spans = spans.filter(|(_, span)| is_new(&span.since)).map(|(_, span)| span.sentence);
+    let sentences: Vec<&str> = always.iter().copied().chain(values).chain(spans).collect();
 
     let first = match seen {
         None => format!("{name} reports how it is used, from the next run on. It sends this and no more:"),
@@ -233,7 +241,7 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::data_points::{DataPoint, Kind, Publisher};
+    use crate::data_points::{Audience, DataPoint, Kind, Publisher};
     use crate::destination::Named;
     use crate::env::Wish;
 
@@ -242,6 +250,10 @@ mod tests {
 
     /// The notice of a tool with so many data points, and sentences as long as people write them.
     fn notice(data_points: usize, columns: usize) -> String {
+        notice_until(None, data_points, columns)
+    }
+
+    fn notice_until(until: Option<Version>, data_points: usize, columns: usize) -> String {
         let sentence = "Whether the project that is being built uses the feature that this is about";
         let data_points: Vec<DataPoint> = (0..data_points)
             .map(|_| DataPoint {
@@ -251,10 +263,10 @@ mod tests {
                 kind: Kind::Bool,
                 audience: Audience::Maker,
                 since: Version::parse("1.0.0").expect("a version"),
-                until: None,
+                until,
             })
             .collect();
-        let all = DataPoints {
+        let all = Box::leak(Box::new(DataPoints {
             publisher: Some(Publisher {
                 name: "The Frobnication Foundation",
                 contact: "privacy@example.com",
@@ -265,7 +277,7 @@ mod tests {
             spans: &[],
             data_points: Box::leak(data_points.into_boxed_slice()),
             on_run: &[],
-        };
+        }));
         let unset = |_: &str| None::<OsString>;
         let named =
             Named { maker: Some("https://telemetry.frobnication.example.org/v1/traces"), policy: None };
@@ -273,7 +285,7 @@ mod tests {
         else {
             panic!("there is a maker");
         };
-        render(&Builder::new("frob", "1.0.0"), &all, &destination, None, columns)
+        render(&Builder::new("frob", "1.0.0"), all, &destination, None, columns)
     }
 
     #[test]
@@ -294,6 +306,13 @@ mod tests {
                 assert_eq!(flat.contains(&rest), told < data_points, "{columns} columns:\n{text}");
             }
         }
+    }
+
+    #[test]
+    fn what_this_version_collects_no_longer_is_not_told() {
+        let sentence = "Whether";
+        assert!(notice_until(Version::parse("1.0.1"), 1, 80).contains(sentence));
+        assert!(!notice_until(Version::parse("1.0.0"), 1, 80).contains(sentence));
     }
 
     #[test]

@@ -42,7 +42,12 @@ impl Person {
 
     /// Runs the tool on a terminal so many columns wide, and gives what the terminal got.
     pub(crate) fn frob_at_terminal(&self, columns: u32, arguments: &str) -> String {
-        let run = format!("stty cols {columns} && exec {} {arguments}", example("frob").display());
+        self.at_a_terminal(columns, &format!("exec {} {arguments}", example("frob").display()))
+    }
+
+    /// Runs shell commands on a terminal so many columns wide, and gives what the terminal got.
+    fn at_a_terminal(&self, columns: u32, commands: &str) -> String {
+        let run = format!("stty cols {columns} && {commands}");
         let output = self
             .command("script")
             .args(["--quiet", "--return", "--command", &run, "/dev/null"])
@@ -142,6 +147,15 @@ fn of_many_commands_at_once_in_a_pipe_one_prints_it() {
     let told: Vec<_> =
         running.into_iter().map(|running| said(&running.wait_with_output().expect("it ends"))).collect();
     assert_eq!(told.iter().filter(|told| !told.is_empty()).count(), 1, "{told:?}");
+}
+
+#[test]
+fn of_many_commands_at_once_on_a_terminal_one_prints_it() {
+    let person = newcomer();
+    let frob = example("frob").display().to_string();
+    let told = person.at_a_terminal(80, &format!("for n in 1 2 3 4 5 6 7 8; do {frob} build & done; wait"));
+    assert_eq!(told.matches("reports how it is used").count(), 1, "{told}");
+    assert!(person.choice().contains("notice = "), "{}", person.choice());
 }
 
 #[test]
