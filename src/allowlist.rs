@@ -88,11 +88,12 @@ impl Allowlist {
         Self { data_points, spans, values }
     }
 
-    /// The newest `since` of everything in the file: what a notice must be of to tell of all.
-    pub(crate) fn newest(data_points: &DataPoints) -> Option<Version> {
-        let spans = data_points.spans.iter().map(|span| span.since);
-        let values = data_points.data_points.iter().map(|data_point| data_point.since);
-        spans.chain(values).reduce(|newest, since| if newest.is_before(&since) { since } else { newest })
+    /// The newest `since` of what applies: what a notice must be of to tell of all.
+    pub(crate) fn newest(&self) -> Option<Version> {
+        let spans = (0..).zip(self.data_points.spans).filter(|(position, _)| self.has_span(*position));
+        let values = (0..).zip(self.data_points.data_points).filter(|(position, _)| self.has(*position));
+        let since = spans.map(|(_, span)| span.since).chain(values.map(|(_, value)| value.since));
+        since.reduce(|newest, since| if newest.is_before(&since) { since } else { newest })
     }
 
     /// The position of the approved span that this call site makes, if it makes one.

@@ -34,8 +34,19 @@ pub(crate) enum ChoiceRead {
 
 /// Larger than anything we write.
 const LARGEST: u64 = 4096;
-/// A change takes microseconds; whoever holds the lock for longer does not do what we do.
+/// A change takes microseconds; whoever holds the lock for longer prints a notice on a terminal that a person has stopped.
 const LOCK_PATIENCE: Duration = Duration::from_millis(100);
+/// Longer than a change takes from its last look at the file to its end.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// What becomes of a change that does not get the lock in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unlocked {
+    /// The person's word: it is written all the same, and stands.
+    GoOn,
+    /// Somebody else is about to do the same.
+    GiveUp,
+}
 
 impl Choice {
     pub(crate) fn read(path: &Path) -> ChoiceRead {
@@ -106,6 +117,7 @@ impl Choice {
     pub(crate) fn change(
         path: &Path,
         tool: &str,
+        unlocked: Unlocked,
         change: impl FnOnce(ChoiceRead) -> Option<Self>,
     ) -> io::Result<bool> {
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
@@ -114,14 +126,26 @@ impl Choice {
         // locked, two changes in the same microseconds may still meet.
         let lock = File::open(folder);
         let asked = Instant::now();
-        while let Ok(folder) = &lock
-            && matches!(folder.try_lock(), Err(TryLockError::WouldBlock))
-            && asked.elapsed() < LOCK_PATIENCE
-        {
+        let is_held =
+            || lock.as_ref().is_ok_and(|folder| matches!(folder.try_lock(), Err(TryLockError::WouldBlock)));
+        let mut is_late = false;
+        while !is_late && is_held() {
             std::thread::sleep(Duration::from_millis(1));
+            is_late = asked.elapsed() >= LOCK_PATIENCE;
+        }
+        if is_late && unlocked == Unlocked::GiveUp {
+            return Ok(false);
         }
         let Some(choice) = change(Self::read(path)) else { return Ok(false) };
-        replace_file(path, choice.render(tool).as_bytes()).map(|()| true)
+        replace_file(path, choice.render(tool).as_bytes())?;
+        if is_late {
+            // Whoever holds the lock may have looked just before.
+            std::thread::sleep(MOMENT);
+            if Self::read(path) != ChoiceRead::Read(choice) {
+                replace_file(path, choice.render(tool).as_bytes())?;
+            }
+        }
+        Ok(true)
     }
 }
 

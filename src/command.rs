@@ -20,7 +20,7 @@ pub use subcommand::TelemetryCommand;
 
 use std::time::{Duration, Instant};
 
-use crate::choice::Choice;
+use crate::choice::{Choice, Unlocked};
 use crate::consent::Reason;
 use crate::destination::Found;
 use crate::env::Environment;
@@ -157,7 +157,7 @@ impl Telemetry {
         let notice = self.settings().data_points.and_then(notice_version).filter(|_| on);
         // A choice replaces whatever the file said, also when it could not be read.
         let choice = Choice { telemetry: Some(on), notice, printed: None };
-        Choice::change(&places.choice_file, self.settings().name, |_| Some(choice))
+        Choice::change(&places.choice_file, self.settings().name, Unlocked::GoOn, |_| Some(choice))
             .map_err(|error| Error::file("write", &places.choice_file, error))?;
         Ok(places)
     }

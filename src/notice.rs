@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, SystemTime};
 
 use crate::allowlist::Allowlist;
-use crate::choice::{Choice, ChoiceRead};
+use crate::choice::{Choice, ChoiceRead, Unlocked};
 use crate::data_points::{DataPoints, Version};
 use crate::destination::{ChosenBy, Destination, Found};
 use crate::env::Environment;
@@ -39,8 +39,8 @@ pub(crate) fn due(builder: &Builder, survey: &Survey, environment: Environment<'
         return None;
     };
     let choice = survey.choice();
-    let newest = Allowlist::newest(builder.data_points?);
-    let is_seen = match (choice.notice, newest) {
+    let collected = collected(builder, builder.data_points?, destination);
+    let is_seen = match (choice.notice, collected.newest()) {
         (Some(seen), Some(newest)) => !seen.is_before(&newest),
         (Some(_), None) => true,
         (None, _) => false,
@@ -52,6 +52,11 @@ pub(crate) fn due(builder: &Builder, survey: &Survey, environment: Environment<'
         places: places.clone(),
         destination: destination.clone(),
     })
+}
+
+/// What this version collects for a destination.
+fn collected(builder: &Builder, data_points: &'static DataPoints, destination: &Destination) -> Allowlist {
+    Allowlist::new(data_points, destination.chosen_by, Version::parse(builder.version).as_ref(), None, None)
 }
 
 /// Prints the notice. On a terminal it counts as shown; elsewhere it is printed once a day and does not count.
@@ -68,7 +73,7 @@ pub(crate) fn show(builder: &Builder, due: &Due) {
     }
     let file = &due.places.choice_file;
     // Remembered first: where that fails every command would print it, and nothing would ever be recorded.
-    let remembered = Choice::change(file, builder.name, |read| {
+    let remembered = Choice::change(file, builder.name, Unlocked::GiveUp, |read| {
         let choice = still_undecided(read).filter(|choice| counts || !is_recent(choice.printed))?;
         Some(Choice { printed: Some(now), ..choice })
     });
@@ -81,14 +86,15 @@ pub(crate) fn show(builder: &Builder, due: &Due) {
         let _ = stderr.write_all(text.as_bytes());
         return;
     }
+    let told = collected(builder, data_points, &due.destination).newest().or(seen_nothing());
     // Printed while the file is ours, so that of many commands at once one prints it.
-    let _ = Choice::change(file, builder.name, |read| {
+    let _ = Choice::change(file, builder.name, Unlocked::GiveUp, |read| {
         if still_undecided(read)?.notice != due.seen {
             return None;
         }
         stderr.write_all(text.as_bytes()).ok()?;
         // Where a person has stopped the terminal that took its time, and others do not wait for us.
-        Some(Choice { notice: notice_version(data_points), ..still_undecided(Choice::read(file))? })
+        Some(Choice { notice: told, ..still_undecided(Choice::read(file))? })
     });
 }
 
@@ -106,9 +112,9 @@ pub(crate) fn announce(builder: &Builder, due: &Due) -> bool {
     let is_printed = std::io::stderr().write_all(line.as_bytes()).is_ok();
     if is_printed {
         // A build machine may have no place for it: then the next command prints the line again.
-        let _ = Choice::change(file, name, |read| {
-            let notice = builder.data_points.and_then(notice_version);
-            Some(Choice { notice, ..still_undecided(read)? })
+        let _ = Choice::change(file, name, Unlocked::GiveUp, |read| {
+            let collected = collected(builder, builder.data_points?, &due.destination);
+            Some(Choice { notice: collected.newest().or(seen_nothing()), ..still_undecided(read)? })
         });
     }
     is_printed
@@ -132,9 +138,14 @@ fn opt_out(builder: &Builder) -> String {
     )
 }
 
-/// The version that a notice of all data points is recorded with.
-pub(crate) fn notice_version(data_points: &DataPoints) -> Option<Version> {
-    Allowlist::newest(data_points).or_else(|| Version::parse("0"))
+/// The version of a notice that had no data point to tell of.
+fn seen_nothing() -> Option<Version> {
+    Version::parse("0")
+}
+
+/// The version of a notice of everything in the file, whoever it is for.
+pub(crate) fn notice_version(data_points: &'static DataPoints) -> Option<Version> {
+    Allowlist::for_sending(data_points, ChosenBy::Operator, None).newest().or(seen_nothing())
 }
 
 fn render(
@@ -145,15 +156,14 @@ fn render(
     columns: usize,
 ) -> String {
     let name = builder.name;
-    let tool = Version::parse(builder.version);
-    let allowlist = Allowlist::new(data_points, destination.chosen_by, tool.as_ref(), None, None);
+    let collected = collected(builder, data_points, destination);
     let is_new = |since: &Version| seen.is_none_or(|seen| seen.is_before(since));
     let always: &[&str] = match seen {
         None => &["When a command was run and how long it took", "The version of the tool"],
         Some(_) => &[],
     };
-    let values = (0..).zip(data_points.data_points).filter(|(position, _)| allowlist.has(*position));
-    let spans = (0..).zip(data_points.spans).filter(|(position, _)| allowlist.has_span(*position));
+    let values = (0..).zip(data_points.data_points).filter(|(position, _)| collected.has(*position));
+    let spans = (0..).zip(data_points.spans).filter(|(position, _)| collected.has_span(*position));
     let values = values.filter(|(_, value)| is_new(&value.since)).map(|(_, value)| value.sentence);
     let spans = spans.filter(|(_, span)| is_new(&span.since)).map(|(_, span)| span.sentence);
     let sentences: Vec<&str> = always.iter().copied().chain(values).chain(spans).collect();
@@ -313,6 +323,40 @@ mod tests {
         let sentence = "Whether";
         assert!(notice_until(Version::parse("1.0.1"), 1, 80).contains(sentence));
         assert!(!notice_until(Version::parse("1.0.0"), 1, 80).contains(sentence));
+    }
+
+    #[test]
+    fn what_came_and_went_between_two_versions_makes_no_notice() {
+        let version = |text| Version::parse(text).expect("a version");
+        let data_points = |until| {
+            let of_then = DataPoint {
+                key: "frob.feature",
+                sentence: "Whether the feature is used",
+                why: "To see whether it is worth its upkeep",
+                kind: Kind::Bool,
+                audience: Audience::Maker,
+                since: version("2.0.0"),
+                until,
+            };
+            DataPoints {
+                publisher: None,
+                spans: &[],
+                data_points: Box::leak(Box::new([of_then])),
+                on_run: &[0],
+            }
+        };
+        let newest = |until| {
+            let all = Box::leak(Box::new(data_points(until)));
+            let destination = Destination::find(
+                Environment::new(&|_| None),
+                Wish::None,
+                &Named { maker: Some("https://telemetry.example.org"), policy: None },
+            );
+            let Found::Destination(destination) = destination else { panic!("there is a maker") };
+            collected(&Builder::new("frob", "3.1.0"), all, &destination).newest()
+        };
+        assert_eq!(newest(None), Some(version("2.0.0")));
+        assert_eq!(newest(Some(version("3.0.0"))), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! on another thread, hangs where it belongs. It holds its ancestor open, as a child in a registry does.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::callsite::{Callsite, Identifier};
@@ -25,6 +26,8 @@ use crate::span::SpanId;
 /// Records approved spans, and is all of `tracing` in this process. Made by
 /// [`Telemetry::subscriber`](crate::Telemetry::subscriber); takes nothing when nothing is recorded.
 pub struct TelemetrySubscriber {
+    /// What tells its spans from those of another subscriber that this thread is in.
+    number: u32,
     recording: Option<&'static Run>,
     call_sites: CallSites,
     open: Mutex<OpenSpans>,
@@ -40,13 +43,22 @@ impl std::fmt::Debug for TelemetrySubscriber {
 
 impl TelemetrySubscriber {
     pub(crate) fn new(recording: Option<&'static Run>) -> Self {
-        Self { recording, call_sites: CallSites::default(), open: Mutex::new(OpenSpans::default()) }
+        static SUBSCRIBERS: AtomicU32 = AtomicU32::new(0);
+
+        let number = SUBSCRIBERS.fetch_add(1, Ordering::Relaxed);
+        Self { number, recording, call_sites: CallSites::default(), open: Mutex::new(OpenSpans::default()) }
     }
 
     /// The run, unless this is a child that was forked from its process: there another thread may have held the
     /// table, which nobody gives back.
     fn run(&self) -> Option<&'static Run> {
         self.recording.filter(|run| !run.is_a_parents())
+    }
+
+    /// The innermost span that this thread is in.
+    fn entered(&self) -> Option<Handle> {
+        let is_own = |(number, _): &&(u32, Handle)| *number == self.number;
+        ENTERED.try_with(|entered| Some(entered.try_borrow().ok()?.iter().rev().find(is_own)?.1)).ok()?
     }
 
     fn open(&self) -> MutexGuard<'_, OpenSpans> {
@@ -56,7 +68,7 @@ impl TelemetrySubscriber {
     /// The nearest approved span that is entered in this thread.
     #[cfg(feature = "spool")]
     pub(crate) fn entered_span(&self) -> Option<SpanId> {
-        let key = entered()?.key()?;
+        let key = self.entered()?.key()?;
         self.run()?;
         self.open().get(key).map(|entry| entry.span.id())
     }
@@ -73,8 +85,16 @@ impl Subscriber for TelemetrySubscriber {
         }
     }
 
+    /// Asked only of a call site that another thread is registering at this moment: what `new_span` relies on must be
+    /// there before it.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.recording.is_some() && metadata.is_span()
+        match self.recording {
+            Some(run) if metadata.is_span() => {
+                self.call_sites.find_or_add(&run.allowlist, metadata);
+                true
+            }
+            _ => false,
+        }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -85,7 +105,7 @@ impl Subscriber for TelemetrySubscriber {
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
         let above = match attributes.parent() {
             Some(parent) => Handle::of(parent).key(),
-            None if attributes.is_contextual() => entered().and_then(Handle::key),
+            None if attributes.is_contextual() => self.entered().and_then(Handle::key),
             None => None,
         };
         let call_site = self.call_sites.find(attributes.metadata());
@@ -127,16 +147,16 @@ impl Subscriber for TelemetrySubscriber {
         // Gone only while the thread ends.
         let _ = ENTERED.try_with(|entered| {
             if let Ok(mut entered) = entered.try_borrow_mut() {
-                entered.push(handle);
+                entered.push((self.number, handle));
             }
         });
     }
 
     fn exit(&self, span: &Id) {
-        let handle = Handle::of(span);
+        let span = (self.number, Handle::of(span));
         let _ = ENTERED.try_with(|entered| {
             let Ok(mut entered) = entered.try_borrow_mut() else { return };
-            if let Some(last) = entered.iter().rposition(|entered| *entered == handle) {
+            if let Some(last) = entered.iter().rposition(|entered| *entered == span) {
                 entered.remove(last);
             }
         });
@@ -163,7 +183,7 @@ impl Subscriber for TelemetrySubscriber {
     }
 
     fn current_span(&self) -> Current {
-        let Some(handle) = entered() else { return Current::none() };
+        let Some(handle) = self.entered() else { return Current::none() };
         let hidden = || Current::new(handle.id(), &HIDDEN);
         match (handle.key(), handle.is_hidden(), self.run()) {
             (Some(key), false, Some(_)) => match self.open().get(key) {
@@ -176,15 +196,10 @@ impl Subscriber for TelemetrySubscriber {
 }
 
 thread_local! {
-    /// The spans that this thread is in, innermost last.
-    static ENTERED: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
+    /// The spans that this thread is in, innermost last, with their subscriber's number.
+    static ENTERED: RefCell<Vec<(u32, Handle)>> = const { RefCell::new(Vec::new()) };
     /// The hidden spans that this thread opened.
     static HIDDEN_SPANS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The innermost span that this thread is in.
-fn entered() -> Option<Handle> {
-    ENTERED.try_with(|entered| entered.try_borrow().ok()?.last().copied()).ok()?
 }
 
 /// A place in the table, and how often it was taken before: of a span that is closed nothing is found.

@@ -107,7 +107,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     pub(super) fn read(&self, path: &Path, destination: &str, state: ShownState) -> Option<ShownRun> {
         let mut run = read_run(&read_file(path)?, self.data_points, self.tool)?;
-        // What was sent was sent under the terms of then.
+        // A file of what was sent holds what was sent, under the terms of then.
         if state != ShownState::Sent {
             let chosen_by = ChosenBy::of_folder(destination);
             run.keep_only(&Allowlist::for_sending(self.data_points, chosen_by, self.narrowed_to));

@@ -51,7 +51,7 @@ pub struct DestinationStatus {
     pub dropped: Vec<(Outcome, u64)>,
     /// Spans that a receiver rejected while it accepted the rest.
     pub rejected_spans: u64,
-    /// Spans that were too many or too large to be recorded.
+    /// Spans that were too many or too large to be recorded, or torn off when their process died.
     pub dropped_spans: u64,
     /// Runs of a newer format, left for a newer version of the tool.
     pub newer: u64,
@@ -284,7 +284,7 @@ impl fmt::Display for Status {
             }
             for (spans, what) in [
                 (destination.rejected_spans, "spans rejected by the receiver"),
-                (destination.dropped_spans, "spans dropped, too many or too large"),
+                (destination.dropped_spans, "spans dropped: too many, too large, or torn off"),
                 (destination.newer, "runs of a newer version, left alone"),
             ] {
                 if spans > 0 {

@@ -139,7 +139,7 @@ fn flush(telemetry: &Telemetry) -> Result<Flushed, Error> {
 
 /// One length for every line, so that each covers the one before. Drawn by hand, since every tool would carry a crate
 /// for it.
-const LINE: usize = 38;
+const LINE: usize = 52;
 
 fn bar(progress: FlushProgress) -> String {
     const CELLS: u64 = 20;

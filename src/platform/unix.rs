@@ -82,10 +82,16 @@ pub(crate) fn file_identity(metadata: &Metadata) -> FileIdentity {
 pub(crate) fn identity_of_open(file: &File) -> io::Result<FileIdentity> {
     use std::os::fd::AsRawFd as _;
 
-    let mut told = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // On Linux the one whose inodes have 64 bits everywhere.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    use libc::{fstat, stat};
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    use libc::{fstat64 as fstat, stat64 as stat};
+
+    let mut told = std::mem::MaybeUninit::<stat>::uninit();
     // SAFETY: the pointer is to room for the structure, which the call fills when it returns 0.
     let told = unsafe {
-        if libc::fstat(file.as_raw_fd(), told.as_mut_ptr()) != 0 {
+        if fstat(file.as_raw_fd(), told.as_mut_ptr()) != 0 {
             return Err(io::Error::last_os_error());
         }
         told.assume_init()

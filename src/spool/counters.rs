@@ -86,7 +86,7 @@ pub(crate) struct Counters {
     runs: [u64; Outcome::ALL.len()],
     /// Spans that a receiver rejected while it accepted the rest of the request.
     pub(crate) rejected_spans: u64,
-    /// Spans of recorded runs that were too many or too large to write.
+    /// Spans of recorded runs that were too many, too large to write, or torn off.
     pub(crate) dropped_spans: u64,
     /// Lines that could not be read and values that are not approved, left out of what was sent.
     pub(crate) left_out: u64,

@@ -192,7 +192,8 @@ fn sweep(spool: &SpoolDir, now: SystemTime) {
     };
     for entry in entries.flatten() {
         let is_temporary = entry.file_name().to_str().is_some_and(|name| {
-            name.ends_with(".tmp") && (name.starts_with("counters.") || name.starts_with("backoff."))
+            let ours = ["counters.", "backoff.", "rewritten."];
+            name.ends_with(".tmp") && ours.iter().any(|beginning| name.starts_with(beginning))
         });
         // Written and renamed within a moment: a minute later nobody is at it any more.
         let is_left = entry

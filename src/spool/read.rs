@@ -17,7 +17,7 @@ pub(crate) struct RecordedRun {
     pub(crate) version: String,
     /// The run's own span first; each span once, as its last line tells it.
     pub(crate) spans: Vec<Span>,
-    /// Spans that could not be read and values that are not approved.
+    /// Spans that could not be read; spans and values that are not approved, or may not leave any more.
     pub(crate) left_out: u64,
     /// Bytes of whole lines; a torn last line lies behind.
     pub(crate) whole: usize,

@@ -157,6 +157,71 @@ proptest! {
     }
 }
 
+/// Functions with a call site of their own each, which nobody has come to yet.
+macro_rules! call_sites {
+    ($($eight:literal)*) => {
+        [$(call_sites!(@ $eight)),*].concat()
+    };
+    (@ $eight:literal) => {
+        [call_sites!(@@), call_sites!(@@), call_sites!(@@), call_sites!(@@),
+         call_sites!(@@), call_sites!(@@), call_sites!(@@), call_sites!(@@)]
+    };
+    (@@) => {
+        (|| drop(info_span!(target: "weave::resolve", "resolve", weave.packages = 1))) as fn()
+    };
+}
+
+#[test]
+fn no_span_is_lost_where_two_threads_come_to_a_call_site_first() {
+    let call_sites = call_sites!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+    let allowlist = Allowlist::for_sending(&DATA_POINTS, ChosenBy::Operator, None);
+    let run: &'static Run = Box::leak(Box::new(Run::new(allowlist, TOOL, None, None, true)));
+    let dispatch = Dispatch::new(TelemetrySubscriber::new(Some(run)));
+    let arrived: Vec<AtomicU32> = call_sites.iter().map(|_| AtomicU32::new(0)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                tracing::dispatcher::with_default(&dispatch, || {
+                    for (call_site, arrived) in call_sites.iter().zip(&arrived) {
+                        // As nearly at once as two threads can.
+                        arrived.fetch_add(1, Ordering::AcqRel);
+                        while arrived.load(Ordering::Acquire) < 2 {
+                            std::hint::spin_loop();
+                        }
+                        call_site();
+                    }
+                });
+            });
+        }
+    });
+    let spans = run.end(0, || false).shown.expect("they are to be shown");
+    assert_eq!(spans.len(), 1 + 2 * call_sites.len());
+}
+
+#[test]
+fn each_of_two_subscribers_has_its_own_spans() {
+    let subscriber = || {
+        let allowlist = Allowlist::for_sending(&DATA_POINTS, ChosenBy::Operator, None);
+        let run: &'static Run = Box::leak(Box::new(Run::new(allowlist, TOOL, None, None, true)));
+        (run, Dispatch::new(TelemetrySubscriber::new(Some(run))))
+    };
+    let ((_, one), (run, other)) = (subscriber(), subscriber());
+    tracing::dispatcher::with_default(&one, || {
+        let _entered = open(1, true, None).entered();
+        tracing::dispatcher::with_default(&other, || {
+            let not_entered = open(2, true, None);
+            drop(open(3, true, None));
+            drop(not_entered);
+        });
+    });
+    let spans = run.end(0, || false).shown.expect("they are to be shown");
+    let run = spans[0].span_id;
+    assert!(
+        spans[1..].iter().all(|span| span.parent.is_some_and(|parent| parent.span_id == run)),
+        "{spans:?}"
+    );
+}
+
 #[test]
 fn of_a_closed_span_nothing_is_found_also_when_its_place_is_taken_again() {
     let allowlist = Allowlist::for_sending(&DATA_POINTS, ChosenBy::Operator, None);

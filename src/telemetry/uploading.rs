@@ -129,7 +129,11 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return 0,
         Err(_) => return STILL_PENDING,
     }
-    let may_send = || Survey::take(builder, Environment::process()).decision.on;
+    // A policy that changed meanwhile is the next uploader's to apply.
+    let may_send = || {
+        let now = Survey::take(builder, Environment::process());
+        now.decision.on && now.policy.narrowed_to() == survey.policy.narrowed_to()
+    };
     let uploader = Uploader {
         spool: &spool,
         allowlist: Allowlist::for_sending(data_points, destination.chosen_by, survey.policy.narrowed_to()),

@@ -3,6 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Answer, Batch, Deliver, FailureKind};
@@ -126,21 +127,28 @@ impl Uploader<'_> {
     fn take_lock(&self, patience: Duration) -> Option<UploaderLock> {
         let asked = Instant::now();
         let mut is_marked = false;
+        let unmark = |is_marked: bool| {
+            if is_marked {
+                let _ = std::fs::remove_file(self.spool.waiter());
+            }
+        };
         loop {
             match UploaderLock::try_take(&self.spool.lock()) {
                 Ok(Some(lock)) => {
-                    if is_marked {
-                        let _ = std::fs::remove_file(self.spool.waiter());
-                    }
+                    unmark(is_marked);
                     return Some(lock);
                 }
                 Ok(None) if asked.elapsed() < patience => {
-                    if !is_marked && self.purpose != Purpose::Detached {
-                        is_marked = platform::open_own(&self.spool.waiter(), true, true).is_ok();
+                    // Each time: who saw it may have found more to do at the last moment.
+                    if self.purpose != Purpose::Detached {
+                        is_marked |= platform::open_own(&self.spool.waiter(), true, true).is_ok();
                     }
                     std::thread::sleep(LOCK_EVERY);
                 }
-                _ => return None,
+                _ => {
+                    unmark(is_marked);
+                    return None;
+                }
             }
         }
     }
@@ -247,9 +255,11 @@ impl Uploader<'_> {
         let torn = bytes.len() - run.whole;
         if torn > 0 {
             // Lines of blanks in its place say how many spans were dropped, whoever reads the file next.
+            // The line ends come first, so that a part of this write says it too.
             let mut blanks = vec![b' '; torn];
             let dropped = spans_in(&bytes[run.whole..]) as usize;
-            blanks[torn - dropped..].fill(b'\n');
+            blanks[..dropped - 1].fill(b'\n');
+            blanks[torn - 1] = b'\n';
             file.seek(SeekFrom::Start(run.whole as u64))?;
             file.write_all(&blanks)?;
         }
@@ -326,10 +336,27 @@ impl Uploader<'_> {
             }
         };
         match &mut run {
-            Some(run) => run.keep_only(&self.allowlist),
+            Some(run) => {
+                let before = run.left_out;
+                run.keep_only(&self.allowlist);
+                if run.left_out > before {
+                    // So that what is withheld is gone, and `show` tells of a sent run what was sent.
+                    let _ = self.rewrite(&path, run);
+                }
+            }
             None => self.put_away(entry.name, entry.name, Outcome::Damaged)?,
         }
         Ok(run)
+    }
+
+    fn rewrite(&self, path: &Path, run: &RecordedRun) -> io::Result<()> {
+        let tool = Tool { name: self.tool, version: &run.version };
+        let text = LineWriter::new(self.allowlist.data_points, tool).text(&run.spans);
+        let temporary = self.spool.rewritten(crate::ids::random_number());
+        platform::create_private(&temporary)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .and_then(|()| std::fs::rename(&temporary, path))
+            .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
     }
 
     /// Sends a batch and tells the outcomes. A batch that is refused is halved until the offending run is alone.

@@ -152,6 +152,9 @@ fn what_the_policy_forbids_meanwhile_does_not_leave_the_machine() {
         assert!(!sent.contains(key), "{key}: {sent}");
     }
     assert!(shown.contains("frob.command") && sent.contains("frob.command"), "{shown} {sent}");
+    // Of a sent run what was sent, also when the policy is gone.
+    let kept = String::from_utf8(person.frob(["telemetry", "show", "--json"]).stdout).expect("text");
+    assert!(kept.contains("frob.command") && !kept.contains("frob.number"), "{kept}");
 }
 
 #[test]

@@ -144,9 +144,9 @@ fn a_flush_that_takes_long_draws_a_bar_where_somebody_watches_and_wipes_it_away(
     let person = Person::sending_to(&endpoint).backing_off(&endpoint);
     person.frob(["build"]);
     let shown = person.frob_at_terminal(80, "telemetry flush");
-    let nothing_yet = format!("\r{:38}", "Sending [                    ] 0/1");
+    let nothing_yet = format!("\r{:52}", "Sending [                    ] 0/1");
     assert!(shown.starts_with(&nothing_yet), "{shown:?}");
-    assert!(shown.ends_with(&format!("\r{:38}\rNothing waits.\r\n", "")), "{shown:?}");
+    assert!(shown.ends_with(&format!("\r{:52}\rNothing waits.\r\n", "")), "{shown:?}");
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
     // One that does not take long says nothing on the way.
     let nothing = Person::sending_to(NOBODY).frob_at_terminal(80, "telemetry flush");

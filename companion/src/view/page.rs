@@ -216,7 +216,10 @@ impl Destination {
             notes.push(("rejected", counted(status.rejected_spans, "span") + ", by the receiver"));
         }
         if status.dropped_spans > 0 {
-            notes.push(("not recorded", counted(status.dropped_spans, "span") + ", too many or too large"));
+            notes.push((
+                "not recorded",
+                counted(status.dropped_spans, "span") + ", too many, too large, or torn off",
+            ));
         }
         if let Some(seconds) = status.restarted {
             notes.push(("counted", format!("since {}; the counts before that were damaged", at(seconds))));
