@@ -140,6 +140,7 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
         tool: builder.name,
         limits: builder.limits,
         purpose,
+        awaited_for: builder.wait_in_ci,
         may_send: &may_send,
     };
     let Some(mut way) = way_to(builder, destination) else { return STILL_PENDING };

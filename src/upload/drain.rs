@@ -44,6 +44,8 @@ pub(crate) struct Uploader<'a> {
     pub(crate) tool: &'a str,
     pub(crate) limits: Limits,
     pub(crate) purpose: Purpose,
+    /// How long the command that it was started for waits, if one does.
+    pub(crate) awaited_for: Duration,
     /// Asked before each request.
     pub(crate) may_send: &'a dyn Fn() -> bool,
 }
@@ -84,7 +86,9 @@ impl Uploader<'_> {
         loop {
             let patience = match self.purpose {
                 Purpose::Detached => LOCK_PATIENCE,
-                Purpose::Awaited | Purpose::Flush => life.saturating_sub(started.elapsed()),
+                // Afterwards nobody waits, and who holds the lock looks for more before it ends.
+                Purpose::Awaited => self.awaited_for.max(LOCK_PATIENCE),
+                Purpose::Flush => life.saturating_sub(started.elapsed()),
             };
             let Some(lock) = self.take_lock(patience) else {
                 return End::StillPending;

@@ -49,6 +49,22 @@ fn a_command_waits_for_300_ms_at_most_and_the_next_ones_not_at_all() {
 }
 
 #[test]
+fn an_uploader_that_nobody_waits_for_any_more_does_not_wait_for_another() {
+    let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = machine(&endpoint);
+    assert!(person.frob(["build"]).status.success());
+    receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("one is at work");
+    let asked = Instant::now();
+    let mut second = person.uploader(example("frob"), &endpoint, "awaited");
+    let second = second.arg("__upload-telemetry").status().expect("it starts");
+    assert!(!second.success(), "something waits still");
+    // The one at work may live for a minute.
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(person.uploaders().len(), 1);
+}
+
+#[test]
 fn an_endpoint_that_is_only_slow_is_not_held_against_it() {
     let receiver = Receiver::builder().always(Answer::Delay(Duration::from_millis(800))).start();
     let receiver = receiver.expect("a receiver");

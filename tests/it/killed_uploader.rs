@@ -8,7 +8,7 @@ use tool_telemetry::receiver::{Answer, Receiver};
 use crate::person::{Person, eventually, example};
 
 fn start(person: &Person, endpoint: &str) -> Child {
-    let mut uploader = person.uploader(example("frob"), endpoint, "awaited");
+    let mut uploader = person.uploader(example("frob"), endpoint, "flush");
     uploader.arg("__upload-telemetry").stdout(Stdio::null()).spawn().expect("it starts")
 }
 
