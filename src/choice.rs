@@ -34,7 +34,8 @@ pub(crate) enum ChoiceRead {
 
 /// Larger than anything we write.
 const LARGEST: u64 = 4096;
-/// A change takes microseconds; whoever holds the lock for longer prints a notice on a terminal that a person has stopped.
+/// A change takes microseconds; whoever holds the lock for longer prints a notice on a terminal that a person has
+/// stopped.
 const LOCK_PATIENCE: Duration = Duration::from_millis(100);
 /// Longer than a change takes from its last look at the file to its end.
 const MOMENT: Duration = Duration::from_millis(20);
