@@ -13,3 +13,31 @@ pub(crate) use unix::*;
 mod other;
 #[cfg(not(unix))]
 pub(crate) use other::*;
+
+/// Creates a directory and the missing ones above it, for their owner alone.
+///
+/// The nearest one that exists must belong to this user. `sudo -E` keeps the caller's `XDG_CONFIG_HOME`, and a
+/// directory that root left there would shut the caller out.
+///
+/// # Errors
+///
+/// That directory is another user's, or the system refused.
+pub(crate) fn create_private_dir(path: &std::path::Path) -> std::io::Result<()> {
+    use std::io::{Error, ErrorKind};
+
+    let mut above = path;
+    let nearest = loop {
+        match std::fs::metadata(above) {
+            Ok(metadata) => break metadata,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                above = above.parent().ok_or(ErrorKind::NotFound)?;
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    if !nearest.is_dir() || !is_own(&nearest) {
+        let what = format!("{} is not a directory of this user", above.display());
+        return Err(Error::new(ErrorKind::PermissionDenied, what));
+    }
+    if above == path { Ok(()) } else { make_private_dirs(path) }
+}

@@ -75,7 +75,7 @@ pub(crate) fn open_settings(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
+pub(super) fn make_private_dirs(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(path)
 }
 

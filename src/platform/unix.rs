@@ -143,8 +143,8 @@ pub(crate) fn open_settings(path: &Path) -> io::Result<(File, Metadata)> {
     if metadata.is_file() { Ok((file, metadata)) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-/// Creates a folder, and those above it, for their owner alone.
-pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
+/// Creates a directory, and the missing ones above it, with mode 0700.
+pub(super) fn make_private_dirs(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

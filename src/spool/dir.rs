@@ -99,25 +99,9 @@ impl SpoolDir {
         Ok(())
     }
 
-    /// Creates the folders. The folder that holds them all must be this user's: under `sudo` with somebody
-    /// else's home, nothing is left there.
+    /// Creates the directories. The nearest existing directory above them must be this user's: under `sudo` with
+    /// another user's home, nothing is left there.
     pub(crate) fn create(&self) -> io::Result<()> {
-        let mut above = self.tool.as_path();
-        let nearest = loop {
-            match std::fs::metadata(above) {
-                Ok(metadata) => break metadata,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    above = above.parent().ok_or(io::ErrorKind::NotFound)?;
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        if !nearest.is_dir() || !platform::is_own(&nearest) {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "the state folder is not this user's",
-            ));
-        }
         platform::create_private_dir(&self.telemetry)?;
         self.check()?;
         for folder in [self.runs(), self.outcomes(), self.sent()] {

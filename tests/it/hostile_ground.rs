@@ -210,6 +210,17 @@ fn nothing_of_somebody_else_is_used_and_nothing_is_left_in_their_home() {
     let person = Person::sending_to(NOBODY).with("XDG_STATE_HOME", &state_home);
     works(&mut person.frob_command([""; 0]));
     assert!(theirs.files().is_empty());
+    // `sudo -E`: the home is one's own, and the choice would be written among another user's settings.
+    let person =
+        Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY).with("XDG_CONFIG_HOME", &state_home);
+    works(&mut person.frob_command([""; 0]));
+    for command in ["on", "off"] {
+        let refused = person.frob(["telemetry", command]);
+        assert!(!refused.status.success(), "{command}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("is not a directory of this user"), "{said}");
+    }
+    assert!(theirs.files().is_empty(), "{:?}", theirs.files());
     // A choice that somebody else wrote is none.
     let person = Person::sending_to(NOBODY);
     let choice = person.home().join(".config/frob/telemetry.toml");
