@@ -11,7 +11,10 @@ use tool_telemetry::{DataPoints, Error, Telemetry};
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("examples/telemetry.toml");
 
 fn main() -> ExitCode {
-    let telemetry = Telemetry::builder("greet", env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS).start();
+    let telemetry = Telemetry::builder("greet", env!("CARGO_PKG_VERSION"))
+        .data_points(&DATA_POINTS)
+        .telemetry_command("greet telemetry")
+        .start();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {

@@ -30,7 +30,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let telemetry = Telemetry::builder("greet", env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS).start();
+    let telemetry = Telemetry::builder("greet", env!("CARGO_PKG_VERSION"))
+        .data_points(&DATA_POINTS)
+        .telemetry_command("greet telemetry")
+        .start();
     tracing_subscriber::registry().with(telemetry.layer()).init();
     // A usage error ends in here, with exit code 2, and is reported all the same.
     match Arguments::parse().command {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::own_command::OwnCommand;
 use crate::consent::{Decision, Reason};
 use crate::span::is_version;
 #[cfg(feature = "spool")]
@@ -25,6 +26,7 @@ pub enum InCi {
 /// | [`opt_out_var`](Builder::opt_out_var) | none besides `<TOOL>_TELEMETRY`, `DO_NOT_TRACK` and `OTEL_SDK_DISABLED` |
 /// | [`endpoint`](Builder::endpoint) | none: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and without it nothing is recorded |
 /// | `deliver_to` (feature `sdk`) | OTLP |
+/// | [`telemetry_command`](Builder::telemetry_command) | none: no text names one |
 /// | [`silence_var`](Builder::silence_var) | none |
 /// | [`opt_in`](Builder::opt_in) | off: telemetry is on after the notice was shown |
 /// | [`in_ci`](Builder::in_ci) | nothing goes to the maker |
@@ -36,6 +38,7 @@ pub struct Builder {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
     pub(crate) data_points: Option<&'static DataPoints>,
+    pub(crate) own_command: Option<OwnCommand>,
     pub(crate) opt_out_vars: Vec<&'static str>,
     pub(crate) silence_vars: Vec<&'static str>,
     pub(crate) endpoint: Option<&'static str>,
@@ -57,6 +60,7 @@ impl Builder {
             name,
             version,
             data_points: None,
+            own_command: None,
             opt_out_vars: Vec::new(),
             silence_vars: Vec::new(),
             endpoint: None,
@@ -75,6 +79,18 @@ impl Builder {
     /// The approved data points, made by [`data_points!`](crate::data_points!).
     pub fn data_points(mut self, data_points: &'static DataPoints) -> Self {
         self.data_points = Some(data_points);
+        self
+    }
+
+    /// The tool's own command about its telemetry, as people type it: `frob telemetry`, `cargo frob telemetry`, or
+    /// `frob --telemetry` in a tool without subcommands. Its words are those of
+    /// `TelemetryCommand` (feature `clap`): `on`, `off`, `status`, `show`, `flush` and `purge`.
+    ///
+    /// The notice, `status` and every error name it. Without this call there is none: `frob telemetry off` would be
+    /// the user's own business in a tool such as `just`, so texts then name the variable, and the first argument
+    /// `telemetry` means nothing.
+    pub fn telemetry_command(mut self, typed: &'static str) -> Self {
+        self.own_command = Some(OwnCommand(typed));
         self
     }
 
@@ -161,6 +177,13 @@ impl Builder {
                 self.version
             ));
         }
+        if let Some(own_command) = self.own_command.filter(|command| !command.is_valid()) {
+            return Err(format!(
+                "the telemetry command {:?} must be what people type, such as `frob telemetry` or `frob --telemetry`: \
+                 two or more words of letters, digits, `-`, `_` and `.`",
+                own_command.0
+            ));
+        }
         let Some(data_points) = self.data_points else {
             return Err("no data points are approved: call `.data_points(&DATA_POINTS)`".to_owned());
         };
@@ -174,6 +197,17 @@ impl Builder {
             );
         }
         Ok(())
+    }
+
+    /// The tool's own command about its telemetry, as people type it. Nothing if it has none.
+    pub(crate) fn own_command(&self) -> Option<OwnCommand> {
+        self.own_command
+    }
+
+    /// Whether this process was started for the tool's own command about its telemetry.
+    #[cfg(feature = "spool")]
+    pub(crate) fn is_about_telemetry(&self) -> bool {
+        self.own_command().is_some_and(|command| command.is_called(std::env::args_os()))
     }
 
     /// Starts telemetry. Must be the first statement of `main`: the uploader is this same program, and is

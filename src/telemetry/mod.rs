@@ -2,6 +2,7 @@
 
 mod builder;
 mod command_result;
+mod own_command;
 #[cfg(feature = "spool")]
 mod recording;
 #[cfg(feature = "spool")]

@@ -89,7 +89,7 @@ pub(super) fn start(builder: Builder) -> Telemetry {
         Ok(recording) if is_first => {
             // `<tool> telemetry` ends in its argument parser when it is misspelt or asks for help, and is not to be
             // recorded then either.
-            if std::env::args_os().nth(1).is_none_or(|word| word != "telemetry") {
+            if !telemetry.builder.is_about_telemetry() {
                 platform::at_exit(end_at_exit);
             }
             telemetry.recording = Some(recording);

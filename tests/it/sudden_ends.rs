@@ -91,6 +91,17 @@ fn the_telemetry_commands_are_never_recorded() {
 }
 
 #[test]
+fn telemetry_is_a_word_as_any_other_in_a_tool_without_that_command() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let mut recipe = person.frob_command(["telemetry", "--end", "exit=7"]);
+    let ended = recipe.env("FROB_TELEMETRY_COMMAND", "none").status().expect("the tool starts");
+    assert_eq!(ended.code(), Some(7));
+    person.flush();
+    assert!(only_tree(&receiver).contains("process.exit.code=7 error.type=_OTHER"));
+}
+
+#[test]
 fn a_run_that_goes_on_is_not_taken_for_a_dead_one() {
     let receiver = Receiver::start().expect("a receiver");
     let person = Person::sending_to(&receiver.http_endpoint());

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         eprintln!("frob: which command?");
         std::process::exit(2);
     };
-    if command == "telemetry" {
+    if command == "telemetry" && typed(&source) == "frob telemetry" {
         let json = arguments.iter().any(|argument| argument == "--json");
         return telemetry_command(&telemetry, arguments.get(1).map(String::as_str), json);
     }
@@ -110,6 +110,11 @@ fn written(source: &str, name: &str) -> Option<String> {
     std::env::var(name).ok().or_else(|| line().map(str::to_owned))
 }
 
+/// How the command about telemetry is typed; `none` in a tool that has none.
+fn typed(source: &str) -> String {
+    written(source, "FROB_TELEMETRY_COMMAND").unwrap_or_else(|| "frob telemetry".to_owned())
+}
+
 fn describe(source: &str) -> Builder {
     let variable = |name: &str| written(source, name);
     let number = |name: &str| variable(name).map(|value| value.parse::<u64>().expect("a number"));
@@ -118,6 +123,10 @@ fn describe(source: &str) -> Builder {
         .data_points(&DATA_POINTS)
         .opt_out_var("FROB_TELEMETRY_OPTOUT")
         .silence_var("FROB_NOLOGO");
+    let typed = typed(source);
+    if typed != "none" {
+        builder = builder.telemetry_command(Box::leak(typed.into_boxed_str()));
+    }
     if let Some(endpoint) = variable("FROB_MAKER") {
         builder = builder.endpoint(Box::leak(endpoint.into_boxed_str()));
     }
