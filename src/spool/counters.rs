@@ -227,9 +227,13 @@ impl Counters {
 
     fn add(&mut self, waiting: &[Waiting]) {
         for waiting in waiting.iter().filter(|waiting| !self.folded.contains(&waiting.file_name)) {
-            self.runs[waiting.outcome.index()] += 1;
-            self.rejected_spans += u64::from(waiting.run.rejected_spans);
-            self.dropped_spans += u64::from(waiting.run.dropped_spans);
+            for (sum, more) in [
+                (&mut self.runs[waiting.outcome.index()], 1),
+                (&mut self.rejected_spans, waiting.run.rejected_spans),
+                (&mut self.dropped_spans, waiting.run.dropped_spans),
+            ] {
+                *sum = sum.saturating_add(more.into());
+            }
         }
     }
 
@@ -336,7 +340,7 @@ pub(crate) fn note_delivery(now: SystemTime, left_out: u64) -> impl FnOnce(&mut 
     move |counters| {
         counters.last_delivery = Some(seconds(now));
         counters.last_failure = None;
-        counters.left_out += left_out;
+        counters.left_out = counters.left_out.saturating_add(left_out);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an uploader sends, and what an answer to it means. No I/O happens here.
 
 use std::time::Duration;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "grpc"))]
 use std::time::SystemTime;
 
 use crate::data_points::DataPoints;
@@ -44,6 +44,9 @@ pub(crate) enum FailureKind {
     Tls,
     /// An HTTP status that is not a success.
     Http(u16),
+    /// What stands between us and the destination did not let the request through, with this HTTP status if it gave
+    /// one: a proxy, or a network that wants a login first.
+    Proxy(Option<u16>),
     /// A gRPC status that is not OK.
     #[cfg(feature = "grpc")]
     Grpc(i32),
@@ -67,6 +70,8 @@ impl std::fmt::Display for FailureKind {
             FailureKind::Timeout => f.write_str("timeout"),
             FailureKind::Tls => f.write_str("tls"),
             FailureKind::Http(status) => write!(f, "http {status}"),
+            FailureKind::Proxy(Some(status)) => write!(f, "proxy {status}"),
+            FailureKind::Proxy(None) => f.write_str("proxy"),
             #[cfg(feature = "grpc")]
             FailureKind::Grpc(code) => write!(f, "grpc {code}"),
             FailureKind::NotOtlp => f.write_str("not otlp"),
@@ -89,9 +94,9 @@ pub(crate) fn of_http_status(status: u16, after: Option<Duration>) -> Option<Ans
         200..=299 => None,
         413 => Some(Answer::Refused { kind: FailureKind::TooLarge }),
         429 | 502 | 503 | 504 => Some(Answer::Retry { after, kind }),
-        // "Network Authentication Required" is never the server's own (RFC 6585): something on the way, such as a
-        // captive portal, wants a login first.
-        511 => Some(Answer::Retry { after: None, kind: FailureKind::NotOtlp }),
+        // "Proxy Authentication Required" (RFC 9110) and "Network Authentication Required" (RFC 6585) are never the
+        // server's own: something on the way wants a login first.
+        407 | 511 => Some(Answer::Retry { after: None, kind: FailureKind::Proxy(Some(status)) }),
         400..=599 => Some(Answer::Refused { kind }),
         // A redirect is not followed, since credentials and spans are for one destination only; nor is it a
         // refusal, since a captive portal redirects too.
@@ -120,7 +125,8 @@ pub(crate) fn of_grpc_status(code: i32, delay: Option<Duration>) -> Answer {
     }
 }
 
-/// What a partial success says. The Collector sends an empty one with every success.
+/// What a partial success says. The Collector sends an empty one with every success. A negative number says nothing;
+/// one that is larger than the request is the caller's to cap.
 pub(crate) fn of_partial_success(rejected: i64, has_message: bool) -> Answer {
     let rejected = u64::try_from(rejected).unwrap_or(0);
     Answer::Delivered { rejected, warned: rejected == 0 && has_message }
@@ -131,17 +137,19 @@ pub(crate) fn retry(kind: FailureKind) -> Answer {
     Answer::Retry { after: None, kind }
 }
 
-/// Reads `Retry-After`: seconds, or an HTTP date, of which one that has passed means at once.
-#[cfg(feature = "http")]
-pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+/// Reads `Retry-After`: seconds, or an HTTP date, of which one that has passed means at once. A date is a time by the
+/// server's clock, which the answer's own `Date` tells; ours (`now`) may be years off.
+#[cfg(any(feature = "http", feature = "grpc"))]
+pub(crate) fn retry_after(value: &str, date: Option<&str>, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // So long that it does not matter, and short enough to be added to a time.
         let seconds = value.parse().unwrap_or(u32::MAX);
         return Some(Duration::from_secs(seconds.into()));
     }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
+    let until = httpdate::parse_http_date(value).ok()?;
+    let now = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok()).unwrap_or(now);
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -168,7 +176,9 @@ mod tests {
             assert_eq!(of_http_status(status, after), Some(retry(FailureKind::Http(status))));
         }
         assert_eq!(of_http_status(413, after), Some(Answer::Refused { kind: FailureKind::TooLarge }));
-        assert_eq!(of_http_status(511, after), Some(retry(FailureKind::NotOtlp)));
+        for status in [407, 511] {
+            assert_eq!(of_http_status(status, after), Some(retry(FailureKind::Proxy(Some(status)))));
+        }
     }
 
     #[cfg(feature = "grpc")]
@@ -197,22 +207,36 @@ mod tests {
         assert_eq!(of_partial_success(0, true), Answer::Delivered { rejected: 0, warned: true });
         assert_eq!(of_partial_success(3, true), Answer::Delivered { rejected: 3, warned: false });
         assert_eq!(of_partial_success(-3, false), DELIVERED);
+        assert_eq!(of_partial_success(i64::MIN, true), Answer::Delivered { rejected: 0, warned: true });
     }
 
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "http", feature = "grpc"))]
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         // Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         let seconds = |count| Some(Duration::from_secs(count));
-        assert_eq!(retry_after("120", now), seconds(120));
-        assert_eq!(retry_after(" 0 ", now), seconds(0));
-        assert_eq!(retry_after("99999999999999999999", now), seconds(u32::MAX.into()));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:07 GMT", now), seconds(30));
-        assert_eq!(retry_after("Sunday, 06-Nov-94 08:50:07 GMT", now), seconds(30));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), seconds(0));
+        assert_eq!(retry_after("120", None, now), seconds(120));
+        assert_eq!(retry_after(" 0 ", None, now), seconds(0));
+        assert_eq!(retry_after("99999999999999999999", None, now), seconds(u32::MAX.into()));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:07 GMT", None, now), seconds(30));
+        assert_eq!(retry_after("Sunday, 06-Nov-94 08:50:07 GMT", None, now), seconds(30));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", None, now), seconds(0));
         for value in ["", "soon", "-1", "1.5", "+3"] {
-            assert_eq!(retry_after(value, now), None, "{value}");
+            assert_eq!(retry_after(value, None, now), None, "{value}");
         }
+    }
+    #[cfg(any(feature = "http", feature = "grpc"))]
+    #[test]
+    fn a_date_is_read_by_the_servers_own_clock() {
+        let until = "Sun, 06 Nov 1994 08:50:07 GMT";
+        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        for our_clock in [0, 784_111_777, 1_900_000_000] {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(our_clock);
+            assert_eq!(retry_after(until, date, now), Some(Duration::from_secs(30)));
+            assert_eq!(retry_after("7", date, now), Some(Duration::from_secs(7)));
+        }
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        assert_eq!(retry_after(until, Some("yesterday"), now), Some(Duration::from_secs(30)));
     }
 }

@@ -267,7 +267,8 @@ impl Uploader<'_> {
             file.seek(SeekFrom::Start(run.whole as u64))?;
             file.write_all(&blanks)?;
         }
-        entry.name.dropped_spans += run.blank_lines + spans_in(&bytes[run.whole..]) as u32;
+        let torn_off = run.blank_lines.saturating_add(spans_in(&bytes[run.whole..]) as u32);
+        entry.name.dropped_spans = entry.name.dropped_spans.saturating_add(torn_off);
         if run.ending() == Ending::Running {
             run.cut_off();
             let mut line = Vec::new();
@@ -389,11 +390,14 @@ impl Uploader<'_> {
         let now = SystemTime::now();
         match answer {
             Answer::Delivered { rejected, .. } => {
+                // A server may claim more than it was sent.
+                let rejected = rejected.min(spans.len() as u64);
                 // The command that waits for this may have given up meanwhile, and have told others not to wait.
                 if before.is_some() || self.purpose == Purpose::Awaited {
                     Backoff::clear(&self.spool.backoff());
                 }
-                let left_out = batch.iter().map(|loaded| loaded.run.left_out).sum();
+                let left_out =
+                    batch.iter().fold(0_u64, |sum, loaded| sum.saturating_add(loaded.run.left_out));
                 self.settle(batch, Outcome::Delivered, rejected)?;
                 let _ = Counters::fold(self.spool, note_delivery(now, left_out));
                 Ok(())
@@ -481,7 +485,7 @@ impl Uploader<'_> {
 fn is_about_content(kind: FailureKind) -> bool {
     match kind {
         FailureKind::TooLarge => true,
-        FailureKind::Http(status) => !matches!(status, 401..=407 | 415 | 426 | 501),
+        FailureKind::Http(status) => !matches!(status, 401..=406 | 415 | 426 | 501),
         // INVALID_ARGUMENT, RESOURCE_EXHAUSTED (too large), INTERNAL, UNKNOWN and the like; not PERMISSION_DENIED,
         // UNIMPLEMENTED and UNAUTHENTICATED.
         #[cfg(feature = "grpc")]

@@ -164,7 +164,9 @@ impl Client {
         let status = response.status().as_u16();
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let now = self.exchange(|exchange| exchange.now);
-        let after = text(header::RETRY_AFTER).and_then(|value| answer::retry_after(&value, now));
+        let date = text(header::DATE);
+        let after =
+            text(header::RETRY_AFTER).and_then(|value| answer::retry_after(&value, date.as_deref(), now));
         let content_type = text(header::CONTENT_TYPE);
         if let Some(answer) = answer::of_http_status(status, after) {
             let _ = response.body_mut().with_config().limit(MAX_FAILURE_BYTES).read_to_vec();
@@ -239,6 +241,13 @@ fn failure_kind(error: &ureq::Error) -> FailureKind {
             if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) =>
         {
             FailureKind::Timeout
+        }
+        // The text is all that is left of the proxy's answer: "proxy server responded 407/407".
+        ureq::Error::ConnectProxyFailed(text) => {
+            let status = text.split(|character: char| !character.is_ascii_digit());
+            FailureKind::Proxy(
+                status.filter(|digits| digits.len() == 3).find_map(|digits| digits.parse().ok()),
+            )
         }
         ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => FailureKind::NotOtlp,
         ureq::Error::Http(_) | ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl => FailureKind::Settings,

@@ -5,6 +5,8 @@
 //! opens the door and what decodes decides. JSON is read here by hand: an answer has two fields, for which a build
 //! without the feature `http-json` need not carry a JSON library.
 
+use std::num::IntErrorKind;
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
 
@@ -61,11 +63,9 @@ fn json_partial_success(body: &[u8]) -> Option<PartialSuccess> {
         }
         json.object(1, &mut |json, key| {
             match (key, json.peek()) {
-                ("rejectedSpans" | "rejected_spans", Some('"')) => {
-                    says.rejected = json.string()?.parse().ok()?
-                }
+                ("rejectedSpans" | "rejected_spans", Some('"')) => says.rejected = count(json.string()?)?,
                 ("rejectedSpans" | "rejected_spans", Some('-' | '0'..='9')) => {
-                    says.rejected = json.literal()?.parse().ok()?;
+                    says.rejected = count(json.literal()?)?;
                 }
                 ("errorMessage" | "error_message", Some('"')) => {
                     says.has_message = !json.string()?.is_empty()
@@ -76,6 +76,17 @@ fn json_partial_success(body: &[u8]) -> Option<PartialSuccess> {
         })
     })?;
     json.peek().is_none().then_some(says)
+}
+
+/// A whole number, as large as it can be if it is larger: what was accepted must not be sent again because of it.
+fn count(text: &str) -> Option<i64> {
+    match text.parse::<i64>() {
+        Ok(count) => Some(count),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Some(i64::MAX),
+        Err(error) if *error.kind() == IntErrorKind::NegOverflow => Some(i64::MIN),
+        // A program that keeps every number as a float writes 2.0 or 1e3.
+        Err(_) => text.parse::<f64>().ok().filter(|count| count.is_finite()).map(|count| count as i64),
+    }
 }
 
 /// Objects nest no deeper in an answer; a server must not be able to exhaust our stack.
@@ -222,6 +233,16 @@ mod tests {
             (b"\x0a\x05\x12\x03hmm", delivered(0, true)),
             (br#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"bad"}}"#, delivered(3, false)),
             (br#"{"partialSuccess":{"rejectedSpans":3}}"#, delivered(3, false)),
+            (br#"{"partialSuccess":{"rejectedSpans":3.0}}"#, delivered(3, false)),
+            (br#"{"partialSuccess":{"rejectedSpans":null,"errorMessage":null}}"#, DELIVERED),
+            (br#"{"partialSuccess":{"rejectedSpans":"-9223372036854775809"}}"#, DELIVERED),
+            (br#"{"partialSuccess":{"rejectedSpans":1e300}}"#, delivered(i64::MAX as u64, false)),
+            (
+                br#"{"partialSuccess":{"rejectedSpans":"9223372036854775808"}}"#,
+                delivered(i64::MAX as u64, false),
+            ),
+            (b"\x0a\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f", delivered(i64::MAX as u64, false)),
+            (b"\x0a\x0b\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", DELIVERED),
             (br#"{"partial_success":{"rejected_spans":3}}"#, delivered(3, false)),
             (br#"{"partialSuccess":{"errorMessage":"h\"m}"}}"#, delivered(0, true)),
         ] {

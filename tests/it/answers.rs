@@ -214,7 +214,29 @@ fn what_is_no_otlp_answer_is_no_success_and_no_refusal() {
     check(HTTP, body(204, "text/html", b""), Kept("not otlp"));
     check(HTTP, body(200, "application/json", b"<html>"), Kept("not otlp"));
     check(HTTP, body(200, "application/x-protobuf", &vec![b'x'; 5 << 20]), Kept("too large"));
-    check(HTTP, body(511, "text/html", b"log in"), Kept("not otlp"));
+}
+
+#[test]
+fn what_stands_on_the_way_refuses_nothing() {
+    // Neither is ever the collector's own.
+    for (status, kind) in [(407, "proxy 407"), (511, "proxy 511")] {
+        for protocol in [HTTP, JSON] {
+            check(protocol, body(status, "text/html", b"log in"), Kept(kind));
+        }
+        check(GRPC, Answer::status(status), Kept(kind));
+    }
+}
+
+#[test]
+fn a_partial_success_claims_no_more_than_was_sent() {
+    // A run with two steps of two spans each.
+    for protocol in [HTTP, JSON, GRPC] {
+        check(protocol, Answer::partial_success(100, "of 5"), Delivered(5));
+        check(protocol, Answer::partial_success(u32::MAX, ""), Delivered(5));
+    }
+    let most = br#"{"partialSuccess":{"rejectedSpans":"9223372036854775807"}}"#;
+    check(JSON, body(200, "application/json", most), Delivered(5));
+    check(JSON, body(200, "application/json", br#"{"partialSuccess":{"rejectedSpans":-3}}"#), Delivered(0));
 }
 
 #[test]
@@ -275,6 +297,7 @@ fn the_way_goes_through_the_proxy_of_the_environment() {
     });
     let person = waiting("http://collector.invalid:4318", HTTP).with("http_proxy", &address);
     assert!(!person.flush());
+    assert!(person.status().contains("last failure: proxy 503"), "{}", person.status());
     assert_eq!(asked.join().expect("a line"), "CONNECT collector.invalid:4318 HTTP/1.1\r\n");
     assert_eq!(person.count("pending"), 1);
 }

@@ -149,6 +149,15 @@ fn retry_after_is_read_against_the_given_time() {
 }
 
 #[test]
+fn a_date_in_retry_after_is_read_by_the_servers_own_clock() {
+    // Our clock says 1970.
+    let headers = "Retry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    let after = Some(Duration::from_secs(30));
+    let kind = FailureKind::Http(503);
+    assert_eq!(answered(answer("503 Busy", headers, b"")), Answer::Retry { after, kind });
+}
+
+#[test]
 fn a_redirect_is_not_followed() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let location = format!("Location: http://{}/v1/traces\r\n", elsewhere.local_addr().expect("its address"));
