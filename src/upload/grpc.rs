@@ -10,8 +10,9 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use http_body_util::BodyExt as _;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -69,7 +70,8 @@ impl GrpcTransport {
             let _entered = runtime.enter();
             Watched { channel: endpoint.connect_lazy(), head: Arc::clone(&head) }
         };
-        let mut client = TraceServiceClient::new(channel);
+        // A server may answer in the request's compression without being asked, as every one in Go does.
+        let mut client = TraceServiceClient::new(channel).accept_compressed(CompressionEncoding::Gzip);
         if settings.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
@@ -97,10 +99,10 @@ impl GrpcTransport {
             // From the name's resolution to the last byte of the answer.
             tokio::time::timeout(self.timeout, self.client.export(request)).await
         });
-        let head = *locked(&self.head);
+        let head = locked(&self.head).take();
         match exported {
             Ok(Ok(response)) => of_response(&response),
-            Ok(Err(status)) => of_failure(&status, head),
+            Ok(Err(status)) => of_failure(&status, head.as_ref()),
             Err(_elapsed) => answer::retry(FailureKind::Timeout),
         }
     }
@@ -137,16 +139,25 @@ fn of_response(response: &Response<ExportTraceServiceResponse>) -> Answer {
 }
 
 /// tonic makes a status of everything, also where no server sent one.
-fn of_failure(status: &Status, head: Option<Head>) -> Answer {
-    match head {
-        None => answer::retry(failure_kind(status)),
-        Some(Head { http_status, .. }) if http_status != 200 => {
-            answer::of_http_status(http_status, None).unwrap_or(answer::retry(FailureKind::NotOtlp))
-        }
-        Some(Head { is_grpc: false, .. }) => answer::retry(FailureKind::NotOtlp),
-        // A status that the server sent has no cause on our side.
-        Some(_) if status.source().is_some() => answer::retry(failure_kind(status)),
-        Some(_) => answer::of_grpc_status(status.code().into(), retry_delay(status.details())),
+fn of_failure(status: &Status, head: Option<&Head>) -> Answer {
+    let Some(head) = head else {
+        return answer::retry(failure_kind(status));
+    };
+    if head.http_status != 200 {
+        let after = head.retry_after.as_deref();
+        let after =
+            after.and_then(|after| answer::retry_after(after, head.date.as_deref(), SystemTime::now()));
+        return answer::of_http_status(head.http_status, after)
+            .unwrap_or(answer::retry(FailureKind::NotOtlp));
+    }
+    match head.grpc_status {
+        _ if !head.is_grpc => answer::retry(FailureKind::NotOtlp),
+        // Accepted, with no message or one that cannot be read.
+        Some(0) => answer::DELIVERED,
+        Some(code) => answer::of_grpc_status(code, retry_delay(status.details())),
+        // The answer ended before the server told a status, or its message could not be read.
+        None if status.source().is_some() => answer::retry(failure_kind(status)),
+        None => answer::retry(FailureKind::NotOtlp),
     }
 }
 
@@ -166,14 +177,35 @@ fn failure_kind(status: &Status) -> FailureKind {
     FailureKind::Connection
 }
 
-/// What came before the message.
-#[derive(Debug, Clone, Copy)]
+/// What the answer says besides its message.
+#[derive(Debug)]
 struct Head {
     http_status: u16,
     is_grpc: bool,
+    /// The server's own, from the head or from the trailers.
+    grpc_status: Option<i32>,
+    retry_after: Option<String>,
+    date: Option<String>,
 }
 
-/// A channel that notes the head of each answer, which tonic turns into a status of its own.
+impl Head {
+    fn of(response: &http::Response<Body>) -> Self {
+        let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        Self {
+            http_status: response.status().as_u16(),
+            is_grpc: text("content-type").is_some_and(|value| value.starts_with("application/grpc")),
+            grpc_status: grpc_status(response.headers()),
+            retry_after: text("retry-after"),
+            date: text("date"),
+        }
+    }
+}
+
+fn grpc_status(headers: &http::HeaderMap) -> Option<i32> {
+    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+}
+
+/// A channel that notes what tonic turns into a status of its own.
 #[derive(Debug, Clone)]
 struct Watched {
     channel: Channel,
@@ -194,12 +226,17 @@ impl Service<http::Request<Body>> for Watched {
         let response = self.channel.call(request);
         Box::pin(async move {
             let response = response.await?;
-            let content_type = response.headers().get(http::header::CONTENT_TYPE);
-            *locked(&head) = Some(Head {
-                http_status: response.status().as_u16(),
-                is_grpc: content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
-            });
-            Ok(response)
+            *locked(&head) = Some(Head::of(&response));
+            Ok(response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    if let Some(trailers) = frame.trailers_ref()
+                        && let Some(head) = &mut *locked(&head)
+                    {
+                        head.grpc_status = head.grpc_status.or(grpc_status(trailers));
+                    }
+                    frame
+                }))
+            }))
         })
     }
 }

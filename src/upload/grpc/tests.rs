@@ -58,12 +58,22 @@ struct Receiver {
 
 impl Receiver {
     fn start(replies: impl IntoIterator<Item = Reply>, tls: Option<ServerTlsConfig>) -> Self {
+        Self::with(replies, tls, |service| service)
+    }
+
+    /// With a service that is set up further.
+    fn with(
+        replies: impl IntoIterator<Item = Reply>,
+        tls: Option<ServerTlsConfig>,
+        change: impl FnOnce(TraceServiceServer<Scripted>) -> TraceServiceServer<Scripted>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket option");
         let address = listener.local_addr().expect("its address");
         let scripted = Scripted::default();
         scripted.replies.lock().expect("a lock").extend(replies);
         let service = TraceServiceServer::new(scripted.clone()).accept_compressed(CompressionEncoding::Gzip);
+        let service = change(service);
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             on_this_thread(async {
@@ -146,6 +156,24 @@ fn sends_the_same_spans_as_http() {
         );
         assert_eq!(resource_spans.scope_spans, expected[0].scope_spans);
         assert_eq!(resource_spans.resource.as_ref().map(|resource| resource.attributes.len()), Some(7));
+    }
+}
+
+#[test]
+fn an_answer_in_gzip_is_read() {
+    for gzip in [false, true] {
+        // A gRPC server in Go answers in the request's compression; others if the client accepts one.
+        let compressing =
+            |service: TraceServiceServer<Scripted>| service.send_compressed(CompressionEncoding::Gzip);
+        let receiver = Receiver::with([partial(2, &"long ".repeat(100))], None, compressing);
+        let mut settings = settings(receiver.address);
+        settings.gzip = gzip;
+        assert_eq!(send(&settings), Answer::Delivered { rejected: 2, warned: false });
+        let (metadata, _) = receiver.requests().remove(0);
+        assert!(
+            metadata.get("grpc-accept-encoding").is_some_and(|value| value == "gzip,identity"),
+            "{metadata:?}"
+        );
     }
 }
 
