@@ -6,6 +6,8 @@ use crate::env::{self, Environment, Wish};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Destination {
     pub(crate) chosen_by: ChosenBy,
+    /// Who publishes the tool, as its data points say.
+    pub(crate) publisher: Option<&'static str>,
     /// Where requests go. For HTTP the whole address of the traces signal.
     pub(crate) endpoint: Endpoint,
     /// The other settings of the same source, by their names in [`env::OTLP_SETTINGS`].
@@ -23,16 +25,28 @@ pub enum ChosenBy {
     Operator,
 }
 
-/// The folder of the maker's runs; all others are named after an origin.
-pub(crate) const MAKERS_FOLDER: &str = "maker";
-
 impl ChosenBy {
-    /// Who chose the destination whose runs lie in this folder.
+    /// The word in a directory's name and in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            ChosenBy::Maker => "maker",
+            ChosenBy::Operator => "operator",
+        }
+    }
+
+    /// Who chose the destination whose runs lie in the directory of this name. An operator gets more than the maker
+    /// does, so a name that is not ours counts as the maker's.
     #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
     pub(crate) fn of_folder(folder: &str) -> Self {
-        if folder == MAKERS_FOLDER { ChosenBy::Maker } else { ChosenBy::Operator }
+        match folder.split_once('+') {
+            Some(("operator", _)) => ChosenBy::Operator,
+            _ => ChosenBy::Maker,
+        }
     }
 }
+
+/// Letters of a publisher's name in a directory's name.
+const LONGEST_PUBLISHER: usize = 40;
 
 /// An address, taken apart as far as we need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,17 +74,27 @@ pub(crate) enum Found {
 pub(crate) struct Named {
     /// The author's endpoint.
     pub(crate) maker: Option<&'static str>,
+    /// The publisher whom the data points name.
+    pub(crate) publisher: Option<&'static str>,
     /// The policy's endpoint, and the settings that go with it.
     pub(crate) policy: Option<(String, Vec<(&'static str, String)>)>,
 }
 
 impl Destination {
-    /// The name of its folder: `maker`, or scheme, host and port. Never a user, a path or a query.
+    /// The name of its directory: who chose it, the publisher, and scheme, host and port, as in
+    /// `maker+example-tools+https-telemetry.example.com-443`. Never a user, a path or a query.
+    ///
+    /// It is one receiver: a fork, a sold tool, or another tool of the same name has another directory, and so
+    /// neither sends these runs nor counts their notice as shown.
     pub(crate) fn folder(&self) -> String {
-        match self.chosen_by {
-            ChosenBy::Maker => MAKERS_FOLDER.to_owned(),
-            ChosenBy::Operator => self.endpoint.origin("-"),
+        let mut name = String::from(self.chosen_by.name());
+        name.push('+');
+        if let Some(publisher) = self.publisher {
+            push_words(&mut name, publisher);
+            name.push('+');
         }
+        name.push_str(&self.endpoint.origin("-"));
+        name
     }
 
     /// How people read it: scheme and host, and the port unless it is the scheme's own.
@@ -84,7 +108,7 @@ impl Destination {
     /// the maker's. `localhost:4318` is never assumed.
     pub(crate) fn find(environment: Environment<'_>, wish: Wish, named: &Named) -> Found {
         if let Some((address, settings)) = &named.policy {
-            return Self::operator(address, settings.clone(), true);
+            return Self::operator(named.publisher, address, settings.clone(), true);
         }
         let variables: &[&str] = match environment.raw(env::UPLOADER) {
             Some(_) => &[env::UPLOADER_OTLP],
@@ -99,7 +123,7 @@ impl Destination {
                 .filter_map(|setting| Some((setting, environment.otlp(variables, setting)?.1)))
                 .collect();
             let is_base = variable.strip_prefix(env::OTEL_EXPORTER_OTLP) == Some("ENDPOINT");
-            return Self::operator(&address, settings, is_base);
+            return Self::operator(named.publisher, &address, settings, is_base);
         }
         let Some(address) = named.maker else {
             return Found::None;
@@ -107,6 +131,7 @@ impl Destination {
         match Endpoint::parse(address, false, false) {
             Some(endpoint) if endpoint.https || endpoint.is_loopback() => Found::Destination(Self {
                 chosen_by: ChosenBy::Maker,
+                publisher: named.publisher,
                 endpoint,
                 settings: Vec::new(),
                 warnings: Vec::new(),
@@ -117,7 +142,12 @@ impl Destination {
     }
 
     /// `is_base`: the address is a base to which the signal's path is added.
-    fn operator(address: &str, settings: Vec<(&'static str, String)>, is_base: bool) -> Found {
+    fn operator(
+        publisher: Option<&'static str>,
+        address: &str,
+        settings: Vec<(&'static str, String)>,
+        is_base: bool,
+    ) -> Found {
         let setting =
             |wanted: &str| settings.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
         let grpc = setting("PROTOCOL") == Some("grpc");
@@ -147,8 +177,24 @@ impl Destination {
             warnings
                 .push("the OTLP timeout that was set is no number of milliseconds; 10000 is used".to_owned());
         }
-        Found::Destination(Self { chosen_by: ChosenBy::Operator, endpoint, settings, warnings })
+        let chosen_by = ChosenBy::Operator;
+        Found::Destination(Self { chosen_by, publisher, endpoint, settings, warnings })
     }
+}
+
+/// Adds a name's letters and digits in lower case, with one `-` for whatever stands between them.
+fn push_words(text: &mut String, name: &str) {
+    let start = text.len();
+    for character in name.chars() {
+        match character {
+            _ if text.len() - start == LONGEST_PUBLISHER => break,
+            character if character.is_ascii_alphanumeric() => text.push(character.to_ascii_lowercase()),
+            _ if text.ends_with('-') || text.len() == start => {}
+            _ => text.push('-'),
+        }
+    }
+    let end = text.trim_end_matches('-').len();
+    text.truncate(end);
 }
 
 impl Endpoint {
@@ -238,7 +284,11 @@ mod tests {
         let look_up = |name: &str| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
         };
-        Destination::find(Environment::new(&look_up), wish, &Named { maker, policy: None })
+        Destination::find(
+            Environment::new(&look_up),
+            wish,
+            &Named { maker, publisher: Some("Example & Söhne, Ltd."), policy: None },
+        )
     }
 
     fn found(variables: &[(&str, &str)], wish: Wish, maker: Option<&'static str>) -> Destination {
@@ -275,10 +325,11 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x"),
         ];
         let maker = found(&variables, Wish::None, Some("https://maker.example/v1/traces"));
-        assert_eq!((maker.chosen_by, maker.folder().as_str()), (ChosenBy::Maker, "maker"));
+        assert_eq!(maker.chosen_by, ChosenBy::Maker);
+        assert_eq!(maker.folder(), "maker+example-s-hne-ltd+https-maker.example-443");
         assert!(maker.settings.is_empty());
         let operator = found(&variables, Wish::Otlp, Some("https://maker.example/v1/traces"));
-        assert_eq!(operator.folder(), "http-service-4318");
+        assert_eq!(operator.folder(), "operator+example-s-hne-ltd+http-service-4318");
         assert_eq!(operator.settings, [("HEADERS", "authorization=Bearer%20x".to_owned())]);
     }
 
@@ -303,7 +354,7 @@ mod tests {
             Wish::None,
             None,
         );
-        assert_eq!(destination.folder(), "https-collector.example-443");
+        assert_eq!(destination.folder(), "operator+example-s-hne-ltd+https-collector.example-443");
         assert_eq!(destination.origin(), "https://collector.example");
     }
 

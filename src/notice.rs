@@ -290,7 +290,7 @@ mod tests {
         }));
         let unset = |_: &str| None::<OsString>;
         let named =
-            Named { maker: Some("https://telemetry.frobnication.example.org/v1/traces"), policy: None };
+            Named { maker: Some("https://telemetry.frobnication.example.org/v1/traces"), ..Named::default() };
         let Found::Destination(destination) = Destination::find(Environment::new(&unset), Wish::None, &named)
         else {
             panic!("there is a maker");
@@ -350,7 +350,7 @@ mod tests {
             let destination = Destination::find(
                 Environment::new(&|_| None),
                 Wish::None,
-                &Named { maker: Some("https://telemetry.example.org"), policy: None },
+                &Named { maker: Some("https://telemetry.example.org"), ..Named::default() },
             );
             let Found::Destination(destination) = destination else { panic!("there is a maker") };
             collected(&Builder::new("frob", "3.1.0"), all, &destination).newest()

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::DataPoints;
 use crate::choice::{Choice, ChoiceRead};
 use crate::consent::{self, Decision, Facts, PolicySays, Reason};
 use crate::destination::{ChosenBy, Destination, Found, Named};
@@ -64,7 +65,11 @@ impl Survey {
         }
         survey.is_ci = environment.is_ci();
         survey.policy = Policy::read(&platform::policy_file(), builder.name);
-        let mut named = Named { maker: builder.endpoint, policy: None };
+        let mut named = Named {
+            maker: builder.endpoint,
+            publisher: builder.data_points.and_then(DataPoints::publisher).map(|publisher| publisher.name),
+            policy: None,
+        };
         match &survey.policy {
             PolicyRead::Nothing => {}
             PolicyRead::Policy(policy) => {

@@ -27,7 +27,8 @@ pub struct Look {
 /// A run as it was found.
 #[derive(Debug)]
 pub struct SeenRun {
-    /// `maker`, or scheme, host and port.
+    /// Its directory: who chose it, the publisher, and scheme, host and port, as in
+    /// `maker+example-tools+https-telemetry.example.com-443`.
     pub destination: String,
     /// Where it stands.
     pub state: ShownState,

@@ -23,7 +23,7 @@ use crate::tree;
 /// A run as `telemetry show` tells it.
 #[derive(Debug)]
 pub struct ShownRun {
-    /// `maker`, or scheme, host and port.
+    /// Its directory: who chose it, the publisher, and scheme, host and port.
     pub destination: String,
     /// Whether it waits or was delivered.
     pub state: ShownState,

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::choice::ChoiceRead;
 use crate::consent::{Decision, Reason};
-use crate::destination::{ChosenBy, Found, MAKERS_FOLDER};
+use crate::destination::{ChosenBy, Found};
 use crate::env::Environment;
 use crate::platform;
 use crate::policy::PolicyRead;
@@ -41,7 +41,7 @@ pub struct Status {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DestinationStatus {
-    /// `maker`, or scheme, host and port.
+    /// Its directory: who chose it, the publisher, and scheme, host and port.
     pub folder: String,
     /// Runs that wait, those that are being written included.
     pub pending: u64,
@@ -116,7 +116,8 @@ impl Telemetry {
                     Err(error) => warnings.push(format!("{}: {error}", spool.root().display())),
                 }
             }
-            let spool = SpoolDir::new(&places.state_home, builder.name, MAKERS_FOLDER);
+            // The directories above are those of every destination.
+            let spool = SpoolDir::new(&places.state_home, builder.name, "any");
             if let Err(error) = spool.check()
                 && error.kind() != std::io::ErrorKind::NotFound
             {
@@ -158,7 +159,7 @@ impl Status {
     ///
     /// | key | value |
     /// | --- | --- |
-    /// | `name` | `maker`, or scheme, host and port |
+    /// | `name` | its directory: who chose it, the publisher, and scheme, host and port |
     /// | `pending`, `delivered` | runs |
     /// | `dropped` | runs by reason, each always there: `refused`, `limit_bytes`, `limit_runs`, `limit_age`, `disk`, `damaged`, `opted_out`, `purged` |
     /// | `rejected_spans`, `dropped_spans` | spans |
@@ -203,13 +204,10 @@ impl Status {
             Reason::Variable(name) => Some(name),
             _ => None,
         };
-        let destination = self.destination.as_ref().map(|(origin, chosen_by)| {
-            let chosen_by = match chosen_by {
-                ChosenBy::Maker => "maker",
-                ChosenBy::Operator => "operator",
-            };
-            json!({ "origin": origin, "chosen_by": chosen_by })
-        });
+        let destination = self
+            .destination
+            .as_ref()
+            .map(|(origin, chosen_by)| json!({ "origin": origin, "chosen_by": chosen_by.name() }));
         json!({
             "format": 1,
             "tool": self.tool,

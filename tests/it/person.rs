@@ -198,7 +198,8 @@ impl Person {
 
     /// The folder of a destination's spool.
     pub(crate) fn spool(&self, receiver_endpoint: &str) -> PathBuf {
-        let folder = receiver_endpoint.replace("://", "-").replace(':', "-");
+        let origin = receiver_endpoint.replace("://", "-").replace(':', "-");
+        let folder = format!("operator+the-tests+{origin}");
         self.home().join(".local/state/frob/telemetry").join(folder)
     }
 

@@ -74,18 +74,20 @@ pub(super) fn counted(count: u64, what: &str) -> String {
 
 /// Who is behind a destination's folder.
 pub(super) fn destination(folder: &str, definition: Option<&Definition>) -> String {
-    if folder == "maker" {
-        return match definition.and_then(|definition| definition.publisher.as_ref()) {
-            Some(publisher) => format!("{}, the maker", publisher.name),
-            None => "the maker of the tool".to_owned(),
-        };
-    }
-    // The folder is named `scheme-host-port`, and a host may have dashes.
-    let place = folder.split_once('-').and_then(|(scheme, rest)| {
+    // The directory is named `operator+publisher+scheme-host-port`, and a host may have dashes.
+    let origin = || {
+        let (scheme, rest) = folder.rsplit_once('+')?.1.split_once('-')?;
         let (host, port) = rest.rsplit_once('-')?;
         Some(format!("{scheme}://{host}:{port}"))
-    });
-    place.unwrap_or_else(|| folder.to_owned())
+    };
+    let origin = origin().unwrap_or_else(|| folder.to_owned());
+    if !folder.starts_with("maker+") {
+        return origin;
+    }
+    match definition.and_then(|definition| definition.publisher.as_ref()) {
+        Some(publisher) => format!("{}, the maker, at {origin}", publisher.name),
+        None => format!("the maker of the tool, at {origin}"),
+    }
 }
 
 /// Why runs were dropped.

@@ -82,11 +82,14 @@ fn checksum(text: &str) -> String {
 fn person() -> Person {
     let person = Person::new();
     person.file("telemetry.toml", GOOD);
-    put(&person, "maker/runs", 1, "jsonl", &a_run("build", 1));
-    put(&person, "https-collector.example-4318/sent", 2, "jsonl", &a_run("test", 0));
+    put(&person, "maker+the-tests+https-telemetry.example.com-443/runs", 1, "jsonl", &a_run("build", 1));
+    put(&person, "operator+the-tests+https-collector.example-4318/sent", 2, "jsonl", &a_run("test", 0));
     let counters = "delivered 1200\nlimit_age 3\nlast_failure http 503 1795536300\nrestarted 1795536240\n";
     let checked = format!("{counters}check {}\n", checksum(counters));
-    person.file(".local/state/frob/telemetry/maker/counters", &checked);
+    person.file(
+        ".local/state/frob/telemetry/maker+the-tests+https-telemetry.example.com-443/counters",
+        &checked,
+    );
     person
 }
 
@@ -165,7 +168,7 @@ fn no_text_on_disk_becomes_an_element() {
             ("process.exit.code", Value::Text(hostile)),
         ],
     );
-    put(&person, "https-<script>x<-1/runs", 1, "jsonl", &run);
+    put(&person, "operator+https-<script>x<-1/runs", 1, "jsonl", &run);
     let page = view(&person, &[]);
     assert!(page.contains("&#60;script&#62;alert(1)"), "the text is shown");
     assert!(!page.contains("<script") && !page.contains("<img"));
@@ -175,13 +178,19 @@ fn no_text_on_disk_becomes_an_element() {
 fn a_damaged_file_costs_itself_and_no_other() {
     let person = person();
     for (number, content) in ["", "{", "[]\n", "{\"resourceSpans\":[]}\n", "\u{0}\n"].iter().enumerate() {
-        put(&person, "maker/runs", 100 + number as u128, "jsonl", content);
+        put(
+            &person,
+            "maker+the-tests+https-telemetry.example.com-443/runs",
+            100 + number as u128,
+            "jsonl",
+            content,
+        );
     }
     // Spans that are each other's parents.
     let circle = a_run("build", 0)
         + &line((5, Some(6)), "phase", (START, START), &[])
         + &line((6, Some(5)), "phase", (START, START), &[]);
-    put(&person, "maker/runs", 200, "jsonl", &circle);
+    put(&person, "maker+the-tests+https-telemetry.example.com-443/runs", 200, "jsonl", &circle);
     assert_eq!(view(&person, &[]).matches("<details class=\"run ").count(), 3);
 }
 
