@@ -1,18 +1,21 @@
 //! The trace that this process belongs to, from its starter's environment and into its children's.
 
-use crate::destination::ChosenBy;
+use crate::destination::{ChosenBy, Destination};
 use crate::env::{self, Environment};
 use crate::hexadecimal;
+use crate::platform;
 use crate::span::{SpanId, TraceId};
 
 /// The run or span that started this process. A foreign trace id is followed only to a destination that an
-/// operator chose; to the maker only one of our own tools' is, since a trace id of somebody's own system would
-/// tell more than was approved. `TRACESTATE` is never read.
-pub(crate) fn parent(environment: Environment<'_>, chosen_by: ChosenBy) -> Option<(TraceId, SpanId)> {
-    let read = |name| environment.text(name).and_then(|text| parse(&text));
-    match chosen_by {
-        ChosenBy::Operator => read(env::TRACEPARENT).or_else(|| read(env::PARENT)),
-        ChosenBy::Maker => read(env::PARENT),
+/// operator chose; to the maker only a run that went to the same maker is, since any other trace id would tell more
+/// than was approved. `TRACESTATE` is never read.
+pub(crate) fn parent(environment: Environment<'_>, destination: &Destination) -> Option<(TraceId, SpanId)> {
+    match destination.chosen_by {
+        ChosenBy::Operator => parse(&environment.text(env::TRACEPARENT)?),
+        ChosenBy::Maker => {
+            let starter = Starter::parse(&environment.text(env::PARENT)?)?;
+            starter.is_followed_to(destination).then_some(starter.parent)
+        }
     }
 }
 
@@ -20,17 +23,44 @@ pub(crate) fn parent(environment: Environment<'_>, chosen_by: ChosenBy) -> Optio
 /// from somebody else's `TRACEPARENT` must not reach a maker through a child of ours.
 pub(crate) fn for_child(
     environment: Environment<'_>,
-    chosen_by: ChosenBy,
+    destination: &Destination,
     trace_id: TraceId,
     span_id: SpanId,
 ) -> Vec<(&'static str, String)> {
     let parent = format!("00-{}-{}-01", hexadecimal::text(&trace_id), hexadecimal::text(&span_id));
-    match chosen_by {
-        ChosenBy::Maker => vec![(env::PARENT, parent)],
+    match destination.chosen_by {
+        ChosenBy::Maker => {
+            vec![(env::PARENT, format!("{parent};{};{}", std::process::id(), destination.folder()))]
+        }
         ChosenBy::Operator if environment.raw(env::TRACESTATE).is_some() => {
             vec![(env::TRACEPARENT, parent), (env::TRACESTATE, String::new())]
         }
         ChosenBy::Operator => vec![(env::TRACEPARENT, parent)],
+    }
+}
+
+/// What [`env::PARENT`] says: a `traceparent`, the process that set it, and the receiver of its run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Starter {
+    parent: (TraceId, SpanId),
+    process: u32,
+    receiver: String,
+}
+
+impl Starter {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ';');
+        let parent = parse(parts.next()?)?;
+        let process = parts.next()?.parse().ok()?;
+        Some(Self { parent, process, receiver: parts.next()?.to_owned() })
+    }
+
+    /// Only that process's own children follow it, and what it replaced itself with. A shell hands its environment on
+    /// for days, and all runs of that time would have one trace id. Only the same receiver gets the id: two that
+    /// compare theirs would otherwise learn that the runs are one person's.
+    fn is_followed_to(&self, destination: &Destination) -> bool {
+        let processes = [Some(std::process::id()), platform::parent_process()];
+        processes.contains(&Some(self.process)) && self.receiver == destination.folder()
     }
 }
 
@@ -48,7 +78,11 @@ pub(crate) fn parse(text: &str) -> Option<(TraceId, SpanId)> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
+    use crate::destination::{Found, Named};
+    use crate::env::Wish;
 
     const FOREIGN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     const OURS: &str = "00-0000000000000000000000000000000a-000000000000000b-01";
@@ -67,24 +101,55 @@ mod tests {
         id
     }
 
+    fn destination(chosen_by: ChosenBy, address: &'static str) -> Destination {
+        let by = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| address.into());
+        let named = match chosen_by {
+            ChosenBy::Maker => Named { maker: Some(address), ..Named::default() },
+            ChosenBy::Operator => Named::default(),
+        };
+        match Destination::find(Environment::new(&by), Wish::None, &named) {
+            Found::Destination(destination) => destination,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn maker() -> Destination {
+        destination(ChosenBy::Maker, "https://maker.example")
+    }
+
+    fn operator() -> Destination {
+        destination(ChosenBy::Operator, "https://collector.example")
+    }
+
+    /// The parent that a child of this process finds, if this process's run went to `from` and the child's goes to `to`.
+    fn parent_of_child(from: &Destination, to: &Destination) -> Option<(TraceId, SpanId)> {
+        let given = for_child(Environment::new(&|_| None), from, id(0xa), id(0xb));
+        let look_up = |name: &str| {
+            given.iter().find(|(given, _)| *given == name).map(|(_, value)| OsString::from(value))
+        };
+        parent(Environment::new(&look_up), to)
+    }
+
     #[test]
     fn a_foreign_parent_is_followed_to_an_operator_only() {
         let environment = Environment::new(&look_up);
-        assert_eq!(parent(environment, ChosenBy::Operator), parse(FOREIGN));
-        assert_eq!(parent(environment, ChosenBy::Maker), None);
+        assert_eq!(parent(environment, &operator()), parse(FOREIGN));
+        assert_eq!(parent(environment, &maker()), None);
     }
 
     #[test]
     fn a_child_gets_one_variable_and_no_trace_state() {
         let environment = Environment::new(&look_up);
-        let child = |environment, chosen_by| for_child(environment, chosen_by, id(0xa), id(0xb));
-        assert_eq!(child(environment, ChosenBy::Maker), [(env::PARENT, OURS.to_owned())]);
+        let names = |destination: &Destination| -> Vec<&str> {
+            for_child(environment, destination, id(0xa), id(0xb)).iter().map(|(name, _)| *name).collect()
+        };
+        assert_eq!(names(&maker()), [env::PARENT]);
         assert_eq!(
-            child(environment, ChosenBy::Operator),
+            for_child(environment, &operator(), id(0xa), id(0xb)),
             [(env::TRACEPARENT, OURS.to_owned()), (env::TRACESTATE, String::new())]
         );
         let nothing = Environment::new(&|_| None);
-        assert_eq!(child(nothing, ChosenBy::Operator), [(env::TRACEPARENT, OURS.to_owned())]);
+        assert_eq!(for_child(nothing, &operator(), id(0xa), id(0xb)), [(env::TRACEPARENT, OURS.to_owned())]);
     }
 
     #[test]
@@ -94,11 +159,32 @@ mod tests {
     }
 
     #[test]
-    fn what_a_child_gets_it_reads() {
-        for (chosen_by, variable) in [(ChosenBy::Maker, env::PARENT), (ChosenBy::Operator, env::TRACEPARENT)]
+    fn a_trace_stays_with_its_receiver() {
+        let another = destination(ChosenBy::Maker, "https://another.example");
+        let ours = Some((id(0xa), id(0xb)));
+        assert_eq!(parent_of_child(&maker(), &maker()), ours);
+        assert_eq!(parent_of_child(&operator(), &operator()), ours);
+        assert_eq!(parent_of_child(&maker(), &another), None);
+        assert_eq!(parent_of_child(&maker(), &operator()), None);
+        assert_eq!(parent_of_child(&operator(), &maker()), None);
+    }
+
+    #[test]
+    fn another_processes_children_do_not_follow_it() {
+        let own = std::process::id();
+        for (process, follows) in
+            [(own, true), (std::os::unix::process::parent_id(), true), (1_000_000_007, false)]
         {
-            let look_up = |name: &str| (name == variable).then(|| OURS.into());
-            assert_eq!(parent(Environment::new(&look_up), chosen_by), Some((id(0xa), id(0xb))));
+            let text = format!("{OURS};{process};{}", maker().folder());
+            let look_up = |name: &str| (name == env::PARENT).then(|| OsString::from(&text));
+            assert_eq!(parent(Environment::new(&look_up), &maker()).is_some(), follows, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_parent_that_names_no_process_or_receiver_is_ignored() {
+        for rest in ["", ";", ";1", ";one;x", ";-1;x", ";1,x"] {
+            assert_eq!(Starter::parse(&format!("{OURS}{rest}")), None, "{rest}");
         }
     }
 

@@ -35,7 +35,8 @@ pub const UPLOADER_PURPOSE: &str = "TOOL_TELEMETRY_UPLOADER_PURPOSE";
 /// The prefix under which the uploader gets its destination's own settings, so that no library finds and adds
 /// `OTEL_*` variables which belong to somebody else.
 pub const UPLOADER_OTLP: &str = "TOOL_TELEMETRY_OTLP_";
-/// The run that started this process, when it was one of our own tools: a W3C `traceparent`.
+/// The run that started this process, when it was a run for the same maker: a W3C `traceparent`, the id of the
+/// process that set it, and the receiver, with `;` between them. Only that process's own children follow it.
 pub const PARENT: &str = "TOOL_TELEMETRY_PARENT";
 /// The trace that this process belongs to: a W3C `traceparent` (OpenTelemetry specification, "Environment
 /// Variables as Context Propagation Carriers"). Followed only to an operator's destination.

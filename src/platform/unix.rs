@@ -148,6 +148,11 @@ pub(super) fn make_private_dirs(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// The process that started this one, unless that one has ended.
+pub(crate) fn parent_process() -> Option<u32> {
+    Some(std::os::unix::process::parent_id())
+}
+
 /// Calls `hook` with the exit code while the process exits, wherever `exit` is called from.
 pub(crate) fn at_exit(hook: extern "C" fn(c_int, *mut c_void)) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -154,7 +154,7 @@ impl Recording {
         let allowlist =
             Allowlist::new(builder.data_points?, chosen_by, version.as_ref(), told, narrowed_to.as_deref());
         let tool = Tool { name: builder.name, version: builder.version };
-        let parent = context::parent(environment, chosen_by);
+        let parent = destination.as_ref().and_then(|found| context::parent(environment, found));
         let spool = kept.as_ref().map(|kept| kept.spool.clone());
         Some(Self {
             run: Run::new(allowlist, tool, spool, parent, sight.is_some()),
@@ -173,7 +173,7 @@ impl Recording {
     pub(crate) fn child_environment(&self) -> Vec<(&'static str, String)> {
         let (Some(_), Some(destination)) = (&self.kept, &self.destination) else { return Vec::new() };
         let span_id = crate::open_span::entered().unwrap_or(self.run.root_id());
-        context::for_child(Environment::process(), destination.chosen_by, self.run.trace_id(), span_id)
+        context::for_child(Environment::process(), destination, self.run.trace_id(), span_id)
     }
 
     /// Prints the one line that is the notice in CI.

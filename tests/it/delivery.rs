@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tool_telemetry::receiver::{Encoding, Receiver, Transport};
 
-use crate::person::{NOBODY, PATIENCE, Person, eventually, only_tree};
+use crate::person::{NOBODY, PATIENCE, Person, eventually, example, only_tree};
 
 const TREE: &str = "frob process.executable.name=frob process.exit.code=0 frob.command=build\n  \
                     step frob.number=0 frob.color=auto\n    inner frob.number=0\n";
@@ -129,6 +129,31 @@ fn nothing_of_somebody_elses_service_goes_to_the_maker() {
     assert_eq!((request.header("authorization"), request.header("x-tenant")), (None, None));
     assert_ne!(maker.traces()[0].trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
     assert!(service.requests().is_empty());
+}
+
+#[test]
+fn a_makers_trace_id_reaches_that_maker_only_and_only_direct_children() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let maker = Receiver::start().expect("a receiver");
+    let endpoint = maker.http_endpoint();
+    let person = Person::new().whose_tool_has("FROB_MAKER", &format!("{endpoint}/v1/traces"));
+    person.frob(["telemetry", "on"]);
+    let receiver = format!("maker+the-tests+{}", endpoint.replace("://", "-").replace(':', "-"));
+    let run = |mut command: std::process::Command, receiver: &str| {
+        let parent = format!("00-{TRACE}-00f067aa0ba902b7-01;{};{receiver}", std::process::id());
+        let before = maker.traces().len();
+        command.env("TOOL_TELEMETRY_PARENT", parent).output().expect("it starts");
+        let traces = maker.wait_for(before + 1, PATIENCE).expect("the run arrives");
+        traces.iter().filter(|trace| trace.trace_id() == TRACE).count()
+    };
+    assert_eq!(run(person.frob_command(["build"]), &receiver), 1);
+    let others = ["maker+the-tests+https-another.example-443", &receiver.replace("maker", "operator"), ""];
+    for another in others {
+        assert_eq!(run(person.frob_command(["build"]), another), 1, "{another}");
+    }
+    let mut shell = person.command("sh");
+    shell.args(["-c", &format!("{} build; true", example("frob").display())]);
+    assert_eq!(run(shell, &receiver), 1, "the shell's child is not ours");
 }
 
 #[test]
