@@ -284,6 +284,17 @@ impl DataPoints {
         Some(position as u8)
     }
 
+    /// The position of an approved span with this name, whose target is not known: a run file and the wire tell only the
+    /// name. Entries of one name have the same data points and differ in their audience. What lies in a folder of the
+    /// maker's was recorded under an entry for the maker, and in an operator's either may be sent: so the one for the
+    /// maker is taken, if there is one.
+    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+    pub(crate) fn span_in_file(&self, name: &str) -> Option<u8> {
+        let named = || (0_u8..).zip(self.spans).filter(|(_, span)| span.name == name);
+        let for_maker = named().find(|(_, span)| span.audience == Audience::Maker);
+        for_maker.or_else(|| named().next()).map(|(position, _)| position)
+    }
+
     /// The position of the data point with this key among those of `allowed`.
     pub(crate) fn key_among(&self, allowed: &[u8], key: &str) -> Option<u8> {
         allowed.iter().copied().find(|&position| self.data_points[usize::from(position)].key == key)

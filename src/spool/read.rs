@@ -186,11 +186,11 @@ impl Reader<'_> {
             span.subject = Subject::Run(self.ending(attributes));
             self.data_points.on_run
         } else {
-            let position = self.data_points.spans.iter().position(|approved| approved.name == name)?;
+            let position = self.data_points.span_in_file(name)?;
             // A span other than the run has a parent.
             span.parent?;
-            span.subject = Subject::Approved(position as u8);
-            self.data_points.spans[position].data_points
+            span.subject = Subject::Approved(position);
+            self.data_points.spans[usize::from(position)].data_points
         };
         for attribute in attributes {
             let Some(key) = key_of(attribute) else {
@@ -479,6 +479,36 @@ mod tests {
         ring.spans[1].parent = ring.spans[3].parent;
         ring.keep_only(&Allowlist::for_sending(data_points, ChosenBy::Maker, None));
         assert_eq!(ring.spans, expected);
+    }
+
+    #[test]
+    fn spans_of_one_name_under_two_targets_come_out_for_whom_they_were_recorded() {
+        const fn part(target: &'static str, audience: Audience) -> ApprovedSpan {
+            let resolve = &DATA_POINTS.spans[0];
+            ApprovedSpan { name: "part", target, audience, until: None, ..*resolve }
+        }
+        static BOTH: DataPoints = DataPoints {
+            publisher: None,
+            spans: &[part("weave::host", Audience::Operator), part("weave::sight", Audience::Maker)],
+            data_points: DATA_POINTS.data_points,
+            on_run: DATA_POINTS.on_run,
+        };
+        for (chosen_by, targets) in [(ChosenBy::Maker, &BOTH.spans[1..]), (ChosenBy::Operator, BOTH.spans)] {
+            let allowlist = Allowlist::for_sending(&BOTH, chosen_by, None);
+            let run = spans()[1].clone();
+            let parts = targets.iter().enumerate().map(|(number, span)| {
+                let position = allowlist.span_named(span.name, span.target).expect("it is recorded");
+                let (span_id, parent) =
+                    ([number as u8 + 1; 8], Some(Parent { span_id: run.span_id, remote: false }));
+                let (subject, values) = (Subject::Approved(position), vec![(3, Value::Integer(7))]);
+                Span { span_id, parent, subject, values, ..run.clone() }
+            });
+            let all: Vec<Span> = [run.clone()].into_iter().chain(parts).collect();
+            let mut read = read_run(LineWriter::new(&BOTH, TOOL).text(&all).as_bytes(), &BOTH, TOOL.name)
+                .expect("a run");
+            read.keep_only(&allowlist);
+            assert_eq!((read.spans.len(), read.left_out), (all.len(), 0), "{chosen_by:?}");
+        }
     }
 
     proptest! {
