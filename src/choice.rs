@@ -182,14 +182,23 @@ pub(crate) fn is_foreign(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn what_is_written_is_read_again() {
-        let choice =
-            Choice { telemetry: Some(false), notice: Version::parse("1.2.3-rc.1"), printed: Some(7) };
-        assert_eq!(Choice::parse(&choice.render("dotnet")), Some(choice));
-        assert_eq!(Choice::parse(&Choice::default().render("dotnet")), Some(Choice::default()));
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_written_is_read_again(
+            telemetry: Option<bool>,
+            notice in proptest::option::of("[0-9]{1,5}(\\.[0-9]{1,5}){0,2}(-(alpha|beta|preview|rc)(\\.[0-9]{1,5})?)?"),
+            printed: Option<u64>,
+        ) {
+            let notice = notice.as_deref().and_then(Version::parse);
+            let choice = Choice { telemetry, notice, printed };
+            prop_assert_eq!(Choice::parse(&choice.render("dotnet")), Some(choice));
+        }
     }
 
     #[test]

@@ -94,10 +94,13 @@ impl Backoff {
         words.next().is_none().then_some(Self { until, failures, asked })
     }
 
-    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+    fn render(&self) -> String {
         let asked = if self.asked { "yes" } else { "no" };
-        let text = format!("until={} failures={} asked={asked}\n", self.until, self.failures);
-        replace_file(path, text.as_bytes())
+        format!("until={} failures={} asked={asked}\n", self.until, self.failures)
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        replace_file(path, self.render().as_bytes())
     }
 
     pub(crate) fn clear(path: &Path) {
@@ -112,7 +115,21 @@ pub(crate) fn seconds(time: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_backoff_is_read_as_it_was_written(until: u64, failures: u32, asked: bool) {
+            let backoff = Backoff { until, failures, asked };
+            prop_assert_eq!(Backoff::parse(&backoff.render()), Some(backoff));
+            // Also the time that no clock can tell.
+            let _ = backoff.remaining(SystemTime::now());
+        }
+    }
 
     const NOW: SystemTime = UNIX_EPOCH;
 

@@ -78,6 +78,11 @@ impl Outcome {
     pub(crate) fn file_name(self, run: RunName) -> String {
         format!("{run}.{}", self.name())
     }
+
+    fn of_file(name: &str) -> Option<(RunName, Self)> {
+        let (stem, ending) = name.rsplit_once('.')?;
+        RunName::parse(stem).zip(Self::from_name(ending))
+    }
 }
 
 /// How many runs came to which end, and when.
@@ -179,9 +184,8 @@ impl Counters {
                 "last_delivery" => counters.last_delivery = Some(value.parse().ok()?),
                 "last_failure" => {
                     let (kind, time) = value.rsplit_once(' ')?;
-                    let known = kind.len() <= 40
-                        && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" _-".contains(&byte));
-                    counters.last_failure = known.then(|| Some((kind.to_owned(), time.parse().ok()?)))?;
+                    counters.last_failure =
+                        is_kind(kind).then(|| Some((kind.to_owned(), time.parse().ok()?)))?;
                 }
                 "restarted" => counters.restarted = Some(value.parse().ok()?),
                 "folded" => {
@@ -346,7 +350,15 @@ pub(crate) fn note_delivery(now: SystemTime, left_out: u64) -> impl FnOnce(&mut 
 
 /// Remembers a failure.
 pub(crate) fn note_failure(now: SystemTime, kind: String) -> impl FnOnce(&mut Counters) {
+    // A name that would not be read again would make the whole file a damaged one.
+    let kind = if is_kind(&kind) { kind } else { "unknown".to_owned() };
     move |counters| counters.last_failure = Some((kind, seconds(now)))
+}
+
+/// What may name a kind of failure: a few words, and never a server's text.
+fn is_kind(text: &str) -> bool {
+    (1..=40).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" _-".contains(&byte))
 }
 
 struct Waiting {
@@ -365,10 +377,7 @@ fn outcomes_waiting(spool: &SpoolDir) -> io::Result<Vec<Waiting>> {
     let mut waiting = Vec::new();
     for entry in entries {
         let Ok(file_name) = entry?.file_name().into_string() else { continue };
-        let parsed = file_name
-            .rsplit_once('.')
-            .and_then(|(stem, ending)| RunName::parse(stem).zip(Outcome::from_name(ending)));
-        if let Some((run, outcome)) = parsed {
+        if let Some((run, outcome)) = Outcome::of_file(&file_name) {
             waiting.push(Waiting { file_name, run, outcome });
         }
     }
@@ -377,6 +386,8 @@ fn outcomes_waiting(spool: &SpoolDir) -> io::Result<Vec<Waiting>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn spool() -> (tempfile::TempDir, SpoolDir) {
@@ -412,14 +423,43 @@ mod tests {
         assert!(outcomes_waiting(&spool).unwrap().is_empty());
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn counters_are_read_as_they_were_written(
+            runs: [u64; Outcome::ALL.len()],
+            spans: [u64; 3],
+            times: [Option<u64>; 2],
+            kind: Option<String>,
+            folded: std::collections::BTreeSet<u128>,
+        ) {
+            let mut counters = Counters {
+                runs,
+                rejected_spans: spans[0],
+                dropped_spans: spans[1],
+                left_out: spans[2],
+                last_delivery: times[0],
+                restarted: times[1],
+                folded: folded.into_iter().map(|run| Outcome::Refused.file_name(RunName::new(run))).collect(),
+                ..Counters::default()
+            };
+            // Whatever a failure is called.
+            if let Some(kind) = kind {
+                note_failure(SystemTime::now(), kind)(&mut counters);
+            }
+            prop_assert_eq!(Counters::parse(&counters.render()), Some(counters));
+        }
+
+        #[test]
+        fn an_outcomes_name_is_read_as_it_was_written(random: u128, dropped_spans: u32, at in 0..Outcome::ALL.len()) {
+            let (run, outcome) = (RunName { dropped_spans, ..RunName::new(random) }, Outcome::ALL[at]);
+            prop_assert_eq!(Outcome::of_file(&outcome.file_name(run)), Some((run, outcome)));
+        }
+    }
+
     #[test]
-    fn what_is_written_is_read_again() {
-        let mut counters =
-            Counters { rejected_spans: 3, left_out: 1, last_delivery: Some(9), ..Counters::default() };
-        counters.runs[1] = 4;
-        counters.last_failure = Some(("http 503".to_owned(), 77));
-        counters.folded.insert("run1-x.refused".to_owned());
-        assert_eq!(Counters::parse(&counters.render()), Some(counters));
+    fn what_is_not_a_counter_is_damage() {
         for text in ["delivered", "delivered x\n", "nothing\n", "last_failure <html> 7\n", ""] {
             let checked = format!("{text}check {}\n", checksum(text));
             assert_eq!(Counters::parse(text), None, "{text:?}");

@@ -155,7 +155,8 @@ impl RunName {
         Some((Self::parse(stem)?, state))
     }
 
-    /// Reads the part before the last dot.
+    /// Reads the part before the last dot, exactly as it is written: a name that would be written otherwise leads to a
+    /// file that is not there, and whoever sends it sends it for ever.
     pub(crate) fn parse(stem: &str) -> Option<Self> {
         let mut parts = stem.strip_prefix(FORMAT)?.split('-');
         let random = parts.next().filter(|text| {
@@ -171,7 +172,7 @@ impl RunName {
                 _ => return None,
             }
         }
-        Some(name)
+        (name.to_string() == stem).then_some(name)
     }
 
     /// Whether the name is of a format that a newer version writes: left alone and counted.
@@ -198,15 +199,29 @@ impl fmt::Display for RunName {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn a_name_is_read_as_it_was_written() {
-        let mut name = RunName::new(7);
-        assert_eq!(RunName::parse_run(&name.open()), Some((name, RunState::Open)));
-        name.dropped_spans = 12;
-        name.rejected_spans = 3;
-        assert_eq!(RunName::parse_run(&name.sealed()), Some((name, RunState::Sealed)));
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_name_is_read_as_it_was_written(random: u128, dropped_spans: u32, rejected_spans: u32) {
+            let name = RunName { random, dropped_spans, rejected_spans };
+            prop_assert_eq!(RunName::parse_run(&name.open()), Some((name, RunState::Open)));
+            prop_assert_eq!(RunName::parse_run(&name.sealed()), Some((name, RunState::Sealed)));
+        }
+
+        #[test]
+        fn a_name_that_is_read_is_written_as_it_was(
+            name in "run1-0{31}[0-9a-fA-F](-[drx][+-]?[0-9]{0,11}){0,3}\\.(open|jsonl|tmp)"
+        ) {
+            if let Some((read, state)) = RunName::parse_run(&name) {
+                let written = if state == RunState::Open { read.open() } else { read.sealed() };
+                prop_assert_eq!(written, name);
+            }
+        }
     }
 
     #[test]
@@ -217,6 +232,9 @@ mod tests {
             "run1-00000000000000000000000000000001.tmp",
             "run1-00000000000000000000000000000001-x1.jsonl",
             "run1-00000000000000000000000000000001-d0.jsonl",
+            "run1-00000000000000000000000000000001-d+5.jsonl",
+            "run1-00000000000000000000000000000001-d05.jsonl",
+            "run1-00000000000000000000000000000001-r3-d5.jsonl",
             "run2-00000000000000000000000000000001.jsonl",
             "notes.jsonl",
         ] {

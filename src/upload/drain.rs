@@ -75,7 +75,8 @@ enum Stop {
     Forbidden,
 }
 
-/// Runs that cannot be read or recovered just now: they wait for the next uploader.
+/// Runs that this uploader has tried, or cannot read or recover just now. What is still there under its name waits for
+/// the next uploader: a run leaves its folder once, so whatever brings it back, nothing is sent in circles.
 type LeftBehind = HashSet<u128>;
 
 impl Uploader<'_> {
@@ -105,9 +106,10 @@ impl Uploader<'_> {
                 return End::StillPending;
             }
             let listing = limits::list(&self.spool.runs());
-            let is_new = |entry: &Entry| !left_behind.contains(&entry.name.random);
-            let more = listing.runs.iter().any(|entry| entry.state == RunState::Sealed && is_new(entry));
-            if listing.is_cut || (!more && !left_behind.is_empty()) {
+            let is_new = |entry: &&Entry| !left_behind.contains(&entry.name.random);
+            let more = listing.runs.iter().filter(is_new).any(|entry| entry.state == RunState::Sealed);
+            let is_left = listing.runs.iter().any(|entry| !is_new(&entry));
+            if listing.is_cut || (!more && is_left) {
                 return End::StillPending;
             }
             if !more {
@@ -229,6 +231,7 @@ impl Uploader<'_> {
                 return Err(Stop::Later);
             }
             any = true;
+            left_behind.extend(batch.iter().map(|loaded| loaded.entry.name.random));
             let mut refusals = 0;
             let budget = 4 * batch.len().ilog2() + 8;
             self.send(deliver, &batch, &mut refusals, budget)?;
@@ -349,7 +352,10 @@ impl Uploader<'_> {
                     let _ = self.rewrite(&path, run);
                 }
             }
-            None => self.put_away(entry.name, entry.name, Outcome::Damaged)?,
+            None => {
+                left_behind.insert(entry.name.random);
+                self.put_away(entry.name, entry.name, Outcome::Damaged)?;
+            }
         }
         Ok(run)
     }

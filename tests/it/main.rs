@@ -24,6 +24,7 @@ mod planted; // secrets left anywhere reach neither the disk nor the wire
 mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
 mod side_by_side; // versions, upgrades, clocks, and people who change their minds
 mod spans; // spans on other threads, with explicit parents, recorded twice, never closed
+mod spool; // the spool's own files: names that are not ours, and what a person deletes
 mod status; // `telemetry status`, for people and for programs, and what errors say
 mod sudden_ends; // a run is reported however its process ends
 mod uploader; // the uploader always ends, is alone, is small, and no refused run holds up another
