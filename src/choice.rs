@@ -98,7 +98,7 @@ impl Choice {
     }
 
     fn render(&self, tool: &str) -> String {
-        let mut text = format!("# Written by `{tool} telemetry on` and `{tool} telemetry off`.\n");
+        let mut text = format!("# Telemetry of {tool}: your choice, and which notice you saw.\n");
         if let Some(on) = self.telemetry {
             let _ = writeln!(text, "telemetry = \"{}\"", if on { "on" } else { "off" });
         }

@@ -1,6 +1,9 @@
 //! `<tool> telemetry …` as plain functions: what a person can ask of a tool's telemetry. With the feature `clap`
-//! there is a ready subcommand beside them.
+//! there are a ready subcommand and a ready flag beside them. No text names either unless the author does:
+//! [`Builder::telemetry_command`](crate::Builder::telemetry_command).
 
+#[cfg(feature = "clap")]
+mod flag;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 mod look;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
@@ -9,6 +12,8 @@ mod status;
 #[cfg(feature = "clap")]
 mod subcommand;
 
+#[cfg(feature = "clap")]
+pub use flag::TelemetryFlag;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 #[doc(hidden)]
 pub use look::{Look, SeenRun};
@@ -114,10 +119,10 @@ impl Telemetry {
         let environment = Environment::process();
         let survey = Survey::take(self.settings(), environment);
         if !survey.decision.on {
-            return Err(Error::off(&survey.decision.reason, self.settings().name));
+            return Err(Error::off(&survey.decision.reason, self.settings()));
         }
         let (Found::Destination(destination), Some(places)) = (&survey.found, &survey.places) else {
-            return Err(Error::off(&Reason::NoDestination, self.settings().name));
+            return Err(Error::off(&Reason::NoDestination, self.settings()));
         };
         let spool = SpoolDir::new(&places.state_home, self.settings().name, &destination.folder());
         match spool.check() {

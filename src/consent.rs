@@ -79,17 +79,44 @@ impl Reason {
 
     /// What whoever wants telemetry on can do about it.
     #[cfg(feature = "spool")]
-    pub(crate) fn remedy(&self, tool: &str) -> String {
+    pub(crate) fn remedy(&self, builder: &crate::telemetry::Builder) -> String {
+        let command = |word| builder.typed(word).map(|typed| format!("`{typed}`"));
+        // Where the tool has no command for it, what is always right: a file.
+        let choice_file = || {
+            let places = crate::survey::Places::find(builder.name, crate::env::Environment::process());
+            places.map_or_else(String::new, |places| places.choice_file.display().to_string())
+        };
+        let policy_file = || crate::platform::policy_file().display().to_string();
         match self {
             Reason::Variable(name) => format!("unset {name} to have it on"),
             Reason::Policy => "whoever administers this machine decides that".to_owned(),
-            Reason::PolicyUnreadable => format!("`{tool} telemetry status` names the file and the line"),
-            Reason::ChoiceUnreadable => format!("`{tool} telemetry on` or `off` writes it anew"),
+            Reason::PolicyUnreadable => match command("status") {
+                Some(status) => format!("{status} names the file and the line"),
+                None => format!("whoever administers this machine must put {} right", policy_file()),
+            },
+            Reason::ChoiceUnreadable => match (command("on"), command("off")) {
+                (Some(on), Some(off)) => format!("{on} or {off} writes it anew"),
+                _ => format!("delete {} to choose anew", choice_file()),
+            },
             Reason::NoDestination => format!("set {}ENDPOINT", crate::env::OTEL_EXPORTER_OTLP),
-            Reason::BadDestination => format!("`{tool} telemetry status` says what is wrong with it"),
+            Reason::BadDestination => match command("status") {
+                Some(status) => format!("{status} says what is wrong with it"),
+                None => format!(
+                    "put {}ENDPOINT right, or the endpoint in {}",
+                    crate::env::OTEL_EXPORTER_OTLP,
+                    policy_file()
+                ),
+            },
             Reason::NoHome => "set HOME to a folder of your own".to_owned(),
+            // Only the tool's own command can say that all of what it collects is wanted.
+            Reason::NoticeNotShown if builder.is_from_outside || builder.own_command().is_none() => {
+                format!("a command of {} in a terminal shows it", builder.name)
+            }
             Reason::Person | Reason::OptIn | Reason::Default | Reason::NoticeNotShown | Reason::Ci => {
-                format!("`{tool} telemetry on` turns it on")
+                match command("on") {
+                    Some(on) => format!("{on} turns it on"),
+                    None => format!("write `telemetry = \"on\"` into {} to turn it on", choice_file()),
+                }
             }
             Reason::Build | Reason::NotCompiled => "only another build of the tool has it".to_owned(),
             Reason::Uploader => "run the command by itself".to_owned(),
@@ -117,6 +144,47 @@ impl fmt::Display for Reason {
             Reason::Uploader => f.write_str("this process is the uploader"),
             Reason::SetUp(what) => write!(f, "the tool's own set-up is faulty: {what}"),
             Reason::NotCompiled => f.write_str("the tool was built without telemetry"),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "spool"))]
+mod tests {
+    use super::*;
+    use crate::telemetry::Builder;
+
+    const REASONS: [Reason; 14] = [
+        Reason::Build,
+        Reason::Policy,
+        Reason::PolicyUnreadable,
+        Reason::Person,
+        Reason::ChoiceUnreadable,
+        Reason::OptIn,
+        Reason::Default,
+        Reason::NoticeNotShown,
+        Reason::NoDestination,
+        Reason::BadDestination,
+        Reason::Ci,
+        Reason::NoHome,
+        Reason::Uploader,
+        Reason::NotCompiled,
+    ];
+
+    #[test]
+    fn a_remedy_names_no_command_that_the_tool_has_not() {
+        for typed in [None, Some("frob telemetry"), Some("cargo frob telemetry"), Some("frob --telemetry")] {
+            let mut tool = Builder::new("frob", "1.0.0");
+            if let Some(typed) = typed {
+                tool = tool.telemetry_command(typed);
+            }
+            for reason in REASONS {
+                let remedy = reason.remedy(&tool);
+                for code in remedy.split('`').skip(1).step_by(2).filter(|code| !code.contains(" = ")) {
+                    let is_there = typed.is_some_and(|typed| code.starts_with(&format!("{typed} ")));
+                    assert!(is_there, "{typed:?}, {reason:?}: {remedy}");
+                }
+                assert!(!remedy.is_empty() && !remedy.contains("  "), "{reason:?}: {remedy:?}");
+            }
         }
     }
 }

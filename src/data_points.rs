@@ -17,6 +17,8 @@ use std::fmt;
 pub struct DataPoints {
     #[doc(hidden)]
     pub publisher: Option<Publisher>,
+    #[doc(hidden)]
+    pub telemetry_command: Option<&'static str>,
     /// At most [`MAX_SPANS`], so that a set of spans is one `u64`.
     #[doc(hidden)]
     pub spans: &'static [ApprovedSpan],
@@ -271,6 +273,11 @@ impl DataPoints {
     /// Who answers for the data, if the file says so.
     pub fn publisher(&self) -> Option<&Publisher> {
         self.publisher.as_ref()
+    }
+
+    /// The tool's own command about its telemetry, as people type it, if the file names it.
+    pub fn telemetry_command(&self) -> Option<&'static str> {
+        self.telemetry_command
     }
 
     /// The position of the approved span with this name that comes from this target.

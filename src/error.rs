@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::consent::Reason;
+use crate::telemetry::Builder;
 
 /// Why something that the person asked for could not be done. Recording never gives one: it never fails a tool.
 #[derive(Debug)]
@@ -33,8 +34,8 @@ impl Error {
         Self { kind: Kind::NoHome }
     }
 
-    pub(crate) fn off(reason: &Reason, tool: &str) -> Self {
-        Self { kind: Kind::Off { reason: reason.to_string(), remedy: reason.remedy(tool) } }
+    pub(crate) fn off(reason: &Reason, builder: &Builder) -> Self {
+        Self { kind: Kind::Off { reason: reason.to_string(), remedy: reason.remedy(builder) } }
     }
 
     pub(crate) fn uploader(source: io::Error) -> Self {

@@ -46,7 +46,7 @@
 //! | `http-json` | the same as JSON |
 //! | `grpc` | delivery over gRPC |
 //! | `spool` | recording to disk; implied by every transport. Without it the same API does nothing |
-//! | `clap` | the `telemetry` subcommand ([`command`]) |
+//! | `clap` | the `telemetry` subcommand, or the flag `--telemetry` ([`command`]) |
 //! | `sdk` | the OpenTelemetry SDK's traits |
 //! | `receiver` | an OTLP receiver for tests |
 //!

@@ -45,13 +45,17 @@ pub(crate) fn due(builder: &Builder, survey: &Survey, environment: Environment<'
         (Some(_), None) => true,
         (None, _) => false,
     };
-    let silenced = builder.silence_vars.iter().any(|name| environment.says_yes(name));
-    (!is_seen && !silenced).then(|| Due {
+    (!is_seen && !is_silenced(builder, environment)).then(|| Due {
         seen: choice.notice,
         choice,
         places: places.clone(),
         destination: destination.clone(),
     })
+}
+
+/// Whether a variable silences it.
+pub(crate) fn is_silenced(builder: &Builder, environment: Environment<'_>) -> bool {
+    builder.silence_vars.iter().any(|name| environment.says_yes(name))
 }
 
 /// What this version collects for a destination.
@@ -105,8 +109,9 @@ pub(crate) fn announce(builder: &Builder, due: &Due) -> bool {
         return false;
     }
     let line = format!(
-        "{name} reports how it is used to {}; what: `{name} telemetry show`, off: {}\n",
+        "{name} reports how it is used to {}; what: {}, off: {}\n",
         due.destination.origin(),
+        builder.typed("show").map_or_else(|| preview(builder), |show| format!("`{show}`")),
         opt_out(builder)
     );
     let is_printed = std::io::stderr().write_all(line.as_bytes()).is_ok();
@@ -136,6 +141,12 @@ fn opt_out(builder: &Builder) -> String {
         || format!("{}=off", crate::env::tool_variable(builder.name)),
         |variable| format!("{variable}=1"),
     )
+}
+
+/// The variable that prints what would be sent, as it is typed. It is there also in a tool without a command about its
+/// telemetry.
+fn preview(builder: &Builder) -> String {
+    format!("{}=log", crate::env::tool_variable(builder.name))
 }
 
 /// The version of a notice that had no data point to tell of.
@@ -180,10 +191,17 @@ fn render(
                    arrive together.";
     // Last, so that the address can be as long as it is, and be copied.
     let more = data_points.publisher().map(|publisher| format!(" More: {}", publisher.privacy));
+    let see = match builder.typed("show") {
+        Some(show) => format!("To see what is sent: `{show}`."),
+        None => format!("To see what a command would send, and send nothing: set {}.", preview(builder)),
+    };
     let after = [
         format!("It goes to {receiver}. {careful}"),
-        format!("To turn it off: `{name} telemetry off`, or set {}.", opt_out(builder)),
-        format!("To see what is sent: `{name} telemetry show`.{}", more.unwrap_or_default()),
+        match builder.typed("off") {
+            Some(off) => format!("To turn it off: `{off}`, or set {}.", opt_out(builder)),
+            None => format!("To turn it off: set {}.", opt_out(builder)),
+        },
+        format!("{see}{}", more.unwrap_or_default()),
     ];
 
     let columns = columns.max(NARROWEST);
@@ -194,7 +212,10 @@ fn render(
     let room = (LINES * COLUMNS.max(columns) / columns).saturating_sub(taken).max(1);
     let rest = match data_points.publisher() {
         Some(_) => "which the page below tells".to_owned(),
-        None => format!("which `{name} telemetry show` will show"),
+        None => match builder.typed("show") {
+            Some(show) => format!("which `{show}` will show"),
+            None => format!("which {} shows", preview(builder)),
+        },
     };
     first + &tell(&sentences, &rest, room, columns) + &after
 }
@@ -259,11 +280,15 @@ mod tests {
                            what-is-collected-and-why-and-for-how-long/version-2/index.html?section=telemetry";
 
     /// The notice of a tool with so many data points, and sentences as long as people write them.
-    fn notice(data_points: usize, columns: usize) -> String {
-        notice_until(None, data_points, columns)
+    fn notice(tool: &Builder, data_points: usize, columns: usize) -> String {
+        notice_until(None, tool, data_points, columns)
     }
 
-    fn notice_until(until: Option<Version>, data_points: usize, columns: usize) -> String {
+    fn with_command() -> Builder {
+        Builder::new("frob", "1.0.0").telemetry_command("frob telemetry")
+    }
+
+    fn notice_until(until: Option<Version>, tool: &Builder, data_points: usize, columns: usize) -> String {
         let sentence = "Whether the project that is being built uses the feature that this is about";
         let data_points: Vec<DataPoint> = (0..data_points)
             .map(|_| DataPoint {
@@ -277,6 +302,7 @@ mod tests {
             })
             .collect();
         let all = Box::leak(Box::new(DataPoints {
+            telemetry_command: None,
             publisher: Some(Publisher {
                 name: "The Frobnication Foundation",
                 contact: "privacy@example.com",
@@ -295,34 +321,48 @@ mod tests {
         else {
             panic!("there is a maker");
         };
-        render(&Builder::new("frob", "1.0.0"), all, &destination, None, columns)
+        render(tool, all, &destination, None, columns)
     }
 
     #[test]
     fn however_much_is_collected_it_is_short_and_tells_where_to_read_on() {
-        for data_points in [0, 1, 3, 10, 64] {
-            for columns in [20, 30, 40, 60, 79, 80, 81, 100, 132, 200, 1_000] {
-                let text = notice(data_points, columns);
-                let most = if columns >= 80 { 12 } else { 12 * 80 / columns };
-                assert!(lines(&text, columns) <= most, "{columns} columns:\n{text}");
-                for whole in ["`frob telemetry show`", "`frob telemetry off`", PRIVACY, "FROB_TELEMETRY=off"]
-                {
-                    assert!(text.contains(whole), "{whole} at {columns} columns:\n{text}");
+        let without = Builder::new("frob", "1.0.0");
+        for (tool, commands) in [
+            (&with_command(), &["`frob telemetry show`", "`frob telemetry off`"][..]),
+            (&without, &["FROB_TELEMETRY=log"][..]),
+        ] {
+            for data_points in [0, 1, 3, 10, 64] {
+                for columns in [20, 30, 40, 60, 79, 80, 81, 100, 132, 200, 1_000] {
+                    assert_short_and_whole(
+                        &notice(tool, data_points, columns),
+                        data_points,
+                        columns,
+                        commands,
+                    );
                 }
-                // No sentence is cut off, and those that have no place are counted.
-                let told = text.split_whitespace().filter(|word| *word == "Whether").count();
-                let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-                let rest = format!("And {} more, which the page below tells.", data_points - told);
-                assert_eq!(flat.contains(&rest), told < data_points, "{columns} columns:\n{text}");
             }
         }
+    }
+
+    fn assert_short_and_whole(text: &str, data_points: usize, columns: usize, commands: &[&str]) {
+        let most = if columns >= 80 { 12 } else { 12 * 80 / columns };
+        assert!(lines(text, columns) <= most, "{columns} columns:\n{text}");
+        for whole in commands.iter().chain(&[PRIVACY, "FROB_TELEMETRY=off"]) {
+            assert!(text.contains(whole), "{whole} at {columns} columns:\n{text}");
+        }
+        assert_eq!(text.matches('`').count(), commands.iter().filter(|it| it.starts_with('`')).count() * 2);
+        // No sentence is cut off, and those that have no place are counted.
+        let told = text.split_whitespace().filter(|word| *word == "Whether").count();
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let rest = format!("And {} more, which the page below tells.", data_points - told);
+        assert_eq!(flat.contains(&rest), told < data_points, "{columns} columns:\n{text}");
     }
 
     #[test]
     fn what_this_version_collects_no_longer_is_not_told() {
         let sentence = "Whether";
-        assert!(notice_until(Version::parse("1.0.1"), 1, 80).contains(sentence));
-        assert!(!notice_until(Version::parse("1.0.0"), 1, 80).contains(sentence));
+        assert!(notice_until(Version::parse("1.0.1"), &with_command(), 1, 80).contains(sentence));
+        assert!(!notice_until(Version::parse("1.0.0"), &with_command(), 1, 80).contains(sentence));
     }
 
     #[test]
@@ -340,6 +380,7 @@ mod tests {
             };
             DataPoints {
                 publisher: None,
+                telemetry_command: None,
                 spans: &[],
                 data_points: Box::leak(Box::new([of_then])),
                 on_run: &[0],
@@ -362,7 +403,7 @@ mod tests {
     #[test]
     fn what_is_wider_than_the_terminal_alone_goes_beyond_it() {
         for columns in [30, 40, 80, 100] {
-            let text = notice(3, columns);
+            let text = notice(&with_command(), 3, columns);
             let wide = |line: &&str| {
                 line.chars().count() > columns && !line.trim_start_matches([' ', '(']).starts_with("http")
             };

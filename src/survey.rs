@@ -53,7 +53,8 @@ impl Survey {
             found: Found::None,
         };
         let mut facts = Facts {
-            built_off: BUILT_OFF,
+            // How the companion was built says nothing of the tool.
+            built_off: BUILT_OFF && !builder.is_from_outside,
             variable: opt_out_variable(builder, environment, &tool_variable, wish),
             policy: PolicySays::Nothing,
             choice: ChoiceRead::Missing,
@@ -80,7 +81,12 @@ impl Survey {
             }
             PolicyRead::Unreadable { .. } => facts.policy = PolicySays::Unreadable,
         }
-        survey.found = Destination::find(environment, wish, &named);
+        survey.found = if builder.is_from_outside && named.policy.is_none() {
+            // Whether a tool follows the variables depends on whether its author named an endpoint.
+            Found::None
+        } else {
+            Destination::find(environment, wish, &named)
+        };
         survey.places = Places::find(builder.name, environment);
         let Some(places) = &survey.places else {
             survey.decision = Decision { on: false, reason: Reason::NoHome };
@@ -100,6 +106,8 @@ impl Survey {
                     survey.decision = Decision { on: false, reason: Reason::Ci };
                 }
                 Found::Destination(_) => {}
+                // The tool may well know.
+                Found::None if builder.is_from_outside => {}
                 Found::None => survey.decision = Decision { on: false, reason: Reason::NoDestination },
                 Found::Unusable(_) => {
                     survey.decision = Decision { on: false, reason: Reason::BadDestination }
@@ -107,6 +115,17 @@ impl Survey {
             }
         }
         survey
+    }
+
+    /// Whether a command that begins now is recorded, and why: what every text tells. An uploader asks for the
+    /// decision alone, since the run that it sends was recorded after its notice.
+    pub(crate) fn verdict(&self, builder: &Builder, environment: Environment<'_>) -> Decision {
+        // In CI a line in the log is the notice, printed when the command begins.
+        let is_told = || self.is_ci && !crate::notice::is_silenced(builder, environment);
+        if self.decision.on && self.choice().notice.is_none() && !is_told() {
+            return Decision { on: false, reason: Reason::NoticeNotShown };
+        }
+        self.decision.clone()
     }
 
     /// The person's choice, as far as it could be read.

@@ -28,6 +28,7 @@ pub(crate) fn run(arguments: &DocumentArguments) -> Result<Answer, Fault> {
     match arguments.what {
         Document::Privacy => rendered(&Privacy {
             tool,
+            command: definition.telemetry_command.as_deref(),
             variables: arguments.opt_out_vars.iter().map(String::as_str).collect(),
             tool_variable: tool_variable(tool),
             opt_in: arguments.opt_in,
@@ -37,6 +38,8 @@ pub(crate) fn run(arguments: &DocumentArguments) -> Result<Answer, Fault> {
         }),
         _ => rendered(&Licence {
             tool,
+            command: definition.telemetry_command.as_deref(),
+            tool_variable: tool_variable(tool),
             publisher: Escaped::of(publisher),
             opt_in: arguments.opt_in,
             has_endpoint: endpoint.is_some(),
@@ -204,6 +207,8 @@ impl Escaped {
 #[template(path = "privacy.md", escape = "none")]
 struct Privacy<'a> {
     tool: &'a str,
+    /// The tool's own command about its telemetry.
+    command: Option<&'a str>,
     variables: Vec<&'a str>,
     tool_variable: String,
     opt_in: bool,
@@ -216,6 +221,8 @@ struct Privacy<'a> {
 #[template(path = "licence.md", escape = "none")]
 struct Licence<'a> {
     tool: &'a str,
+    command: Option<&'a str>,
+    tool_variable: String,
     publisher: Escaped,
     opt_in: bool,
     has_endpoint: bool,

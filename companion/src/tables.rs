@@ -41,6 +41,7 @@ pub(crate) fn tables(definition: &Definition) -> &'static DataPoints {
     });
     Box::leak(Box::new(DataPoints {
         publisher,
+        telemetry_command: definition.telemetry_command.as_deref().map(text),
         spans: list(spans),
         data_points: list(data_points),
         on_run: positions(&definition.data_points, RUN),

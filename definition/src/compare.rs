@@ -59,7 +59,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares two definitions: the differences of the publisher, then of the spans, then of the data points.
+/// Compares two definitions: the differences of the publisher and of the telemetry command, then of the spans, then of the data points.
 ///
 /// ```
 /// use tool_telemetry_definition::{Change, Definition, compare};
@@ -79,6 +79,7 @@ impl fmt::Display for Difference {
 pub fn compare(old: &Definition, new: &Definition) -> Vec<Difference> {
     let mut found = Vec::new();
     publishers(old.publisher.as_ref(), new.publisher.as_ref(), &mut found);
+    commands(old.telemetry_command.as_deref(), new.telemetry_command.as_deref(), &mut found);
     // What the notice of the old definition is remembered by.
     let told = (old.spans.iter().map(|span| span.since))
         .chain(old.data_points.iter().map(|data_point| data_point.since))
@@ -216,6 +217,16 @@ fn publishers(old: Option<&Publisher>, new: Option<&Publisher>, found: &mut Vec<
             .into_iter()
             .map(|(change, detail)| difference(change, "the publisher".to_owned(), detail, false)),
     );
+}
+
+/// It collects nothing, so nothing is wider.
+fn commands(old: Option<&str>, new: Option<&str>, found: &mut Vec<Difference>) {
+    if old == new {
+        return;
+    }
+    let named = |typed: Option<&str>| typed.map_or("none".to_owned(), |typed| format!("{typed:?}"));
+    let detail = format!("{} becomes {}", named(old), named(new));
+    found.push(difference(Change::Reworded, "the telemetry command".to_owned(), detail, false));
 }
 
 fn spans(old: &Span, new: &Span, all: &mut Details) {

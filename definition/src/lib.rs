@@ -24,7 +24,8 @@
 //! ```
 //!
 //! # The file
-//! `format = 1`, then:
+//! `format = 1`; if the tool has a command about its telemetry, how people type it, such as
+//! `telemetry_command = "frob telemetry"`, which documents then name; and these tables:
 //!
 //! | table | keys |
 //! | --- | --- |

@@ -13,6 +13,8 @@ pub const RUN: &str = "run";
 pub struct Definition {
     /// Who answers for the data.
     pub publisher: Option<Publisher>,
+    /// The tool's own command about its telemetry, as people type it: documents name it. Nothing if it has none.
+    pub telemetry_command: Option<String>,
     /// The spans that may be recorded.
     pub spans: Vec<Span>,
     /// The data points that may be recorded on the run and on the spans.

@@ -54,13 +54,14 @@ impl Definition {
         report.finish(definition)
     }
 
-    const EMPTY: Self = Self { publisher: None, spans: Vec::new(), data_points: Vec::new() };
+    const EMPTY: Self =
+        Self { publisher: None, telemetry_command: None, spans: Vec::new(), data_points: Vec::new() };
 }
 
 // A faulty value is noted and replaced by one that raises no further fault: the definition is then discarded.
 
 fn read(file: &Table<'_>, report: &mut Report<'_>) -> Definition {
-    file.only(&["format", "publisher", "span", "data_point"], report);
+    file.only(&["format", "telemetry_command", "publisher", "span", "data_point"], report);
     if let Some(format) = file.integer("format", report)
         && format.value != 1
     {
@@ -69,6 +70,9 @@ fn read(file: &Table<'_>, report: &mut Report<'_>) -> Definition {
             format!("`format` is {}; this version of tool-telemetry reads format 1", format.value),
         );
     }
+    let telemetry_command = file
+        .optional("telemetry_command")
+        .and_then(|_| file.checked("telemetry_command", text::telemetry_command, report));
     let publisher = file.table("publisher", "`[publisher]`", report).map(|table| publisher(&table, report));
     let spans: Vec<SpanEntry> =
         file.tables("span", "`[[span]]`", report).iter().map(|table| span(table, report)).collect();
@@ -80,6 +84,7 @@ fn read(file: &Table<'_>, report: &mut Report<'_>) -> Definition {
     references::check(&spans, &data_points, report);
     Definition {
         publisher,
+        telemetry_command: telemetry_command.map(|text| text.value.to_owned()),
         spans: spans.into_iter().map(|entry| entry.span).collect(),
         data_points: data_points.into_iter().map(|entry| entry.data_point).collect(),
     }

@@ -69,6 +69,19 @@ pub(crate) fn span_name(text: &str) -> Result<(), String> {
     at_most(text, MAX_NAME)
 }
 
+/// The tool's own command about its telemetry. It stands in documents between backticks.
+pub(crate) fn telemetry_command(text: &str) -> Result<(), String> {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    if text.split(' ').count() < 2 || !text.split(' ').all(is_word) {
+        return Err(format!(
+            "is {text:?}; write what people type, such as `frob telemetry` or `frob --telemetry`"
+        ));
+    }
+    at_most(text, MAX_NAME)
+}
+
 /// The crate or module that a span comes from.
 pub(crate) fn target(text: &str) -> Result<(), String> {
     let is_word = |word: &str| {

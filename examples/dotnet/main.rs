@@ -24,7 +24,6 @@ static DATA_POINTS: DataPoints = tool_telemetry::data_points!("examples/dotnet/t
 fn main() -> ExitCode {
     let telemetry = Telemetry::builder("dotnet", arguments::VERSION)
         .data_points(&DATA_POINTS)
-        .telemetry_command("dotnet telemetry")
         .opt_out_var("DOTNET_CLI_TELEMETRY_OPTOUT")
         .silence_var("DOTNET_NOLOGO")
         .start();

@@ -20,12 +20,14 @@ pub(crate) fn expression(definition: &Definition, file: &str) -> String {
         "{{ const _: &str = ::core::include_str!({file:?});
         const DATA_POINTS: ::tool_telemetry::DataPoints = ::tool_telemetry::DataPoints {{
             publisher: {},
+            telemetry_command: {},
             spans: {spans},
             data_points: {data_points},
             on_run: {},
         }};
         DATA_POINTS }}",
         option(publisher),
+        option(definition.telemetry_command.as_ref().map(|typed| format!("{typed:?}"))),
         positions(&definition.data_points, RUN),
     )
 }

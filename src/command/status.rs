@@ -72,10 +72,7 @@ impl Telemetry {
         self.abandon();
         let builder = self.settings();
         let survey = Survey::take(builder, Environment::process());
-        let mut decision = survey.decision.clone();
-        if decision.on && survey.choice().notice.is_none() {
-            decision = self.decision().clone();
-        }
+        let decision = survey.verdict(builder, Environment::process());
         let (destination, mut warnings) = match &survey.found {
             Found::Destination(found) => (Some((found.origin(), found.chosen_by)), found.warnings.clone()),
             Found::None => (None, Vec::new()),
@@ -92,9 +89,12 @@ impl Telemetry {
         // A person who opted out by a variable, where no file is looked at, asks what lies there all the same.
         let places = survey.places.clone().or_else(|| Places::find(tool, Environment::process()));
         if let (ChoiceRead::Unreadable, Some(places)) = (survey.choice, &places) {
+            let until = match (builder.typed("on"), builder.typed("off")) {
+                (Some(on), Some(off)) => format!("`{on}` or `{off}` writes it anew"),
+                _ => "somebody deletes it".to_owned(),
+            };
             warnings.push(format!(
-                "{} cannot be read, or is not as it was written: telemetry stays off until `{tool} telemetry on` or \
-                 `off` writes it anew",
+                "{} cannot be read, or is not as it was written: telemetry stays off until {until}",
                 places.choice_file.display()
             ));
         }

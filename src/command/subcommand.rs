@@ -20,6 +20,9 @@ use crate::telemetry::Telemetry;
 ///
 /// `status --json` is described at [`Status::to_json`](super::Status::to_json); `show --json` gives OTLP/JSON Lines.
 ///
+/// The description names it, `.telemetry_command("frob telemetry")`, or no text does. A tool without subcommands has
+/// [`TelemetryFlag`](super::TelemetryFlag).
+///
 /// ```
 /// #[derive(clap::Parser)]
 /// struct Arguments {
@@ -86,12 +89,10 @@ impl TelemetryCommand {
                 // A variable or the policy may have the first word, and there may be nowhere to send to.
                 let Decision { on, reason } = telemetry.status().decision;
                 let told = match on {
-                    true => {
-                        format!("Telemetry of {name} is on. To see what is sent: `{name} telemetry show`.\n")
-                    }
+                    true => format!("Telemetry of {name} is on.{}\n", to_see(telemetry)),
                     false => format!(
                         "Your choice is written down, but telemetry of {name} is off all the same: {reason}; {}.\n",
-                        reason.remedy(name)
+                        reason.remedy(telemetry.settings())
                     ),
                 };
                 (told, 0)
@@ -111,12 +112,18 @@ impl TelemetryCommand {
             Self::Purge => (format!("{}\n", told(telemetry.purge()?)), 0),
             Self::Flush => match flush(telemetry)? {
                 Flushed::NothingLeft => ("Nothing waits.\n".to_owned(), 0),
-                Flushed::StillPending => {
-                    (format!("Something waits still; `{name} telemetry status` tells what.\n"), 3)
-                }
+                Flushed::StillPending => match telemetry.settings().typed("status") {
+                    Some(status) => (format!("Something waits still; `{status}` tells what.\n"), 3),
+                    None => ("Something waits still.\n".to_owned(), 3),
+                },
             },
         })
     }
+}
+
+fn to_see(telemetry: &Telemetry) -> String {
+    let show = telemetry.settings().typed("show");
+    show.map_or_else(String::new, |show| format!(" To see what is sent: `{show}`."))
 }
 
 /// Sends, with a bar where somebody watches.

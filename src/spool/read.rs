@@ -488,6 +488,7 @@ mod tests {
             ApprovedSpan { name: "part", target, audience, until: None, ..*resolve }
         }
         static BOTH: DataPoints = DataPoints {
+            telemetry_command: None,
             publisher: None,
             spans: &[part("weave::host", Audience::Operator), part("weave::sight", Audience::Maker)],
             data_points: DATA_POINTS.data_points,

@@ -45,6 +45,10 @@ pub struct Builder {
     pub(crate) opt_in: bool,
     pub(crate) in_ci: InCi,
     pub(crate) wait_in_ci: Duration,
+    /// Described by the companion program, which knows little of the tool: neither its endpoint nor its version, nor
+    /// whether it asks first.
+    #[cfg(feature = "spool")]
+    pub(crate) is_from_outside: bool,
     #[cfg(feature = "spool")]
     pub(crate) limits: Limits,
     #[cfg(feature = "spool")]
@@ -68,6 +72,8 @@ impl Builder {
             in_ci: InCi::OperatorOnly,
             wait_in_ci: Duration::from_millis(300),
             #[cfg(feature = "spool")]
+            is_from_outside: false,
+            #[cfg(feature = "spool")]
             limits: Limits::default(),
             #[cfg(feature = "spool")]
             uploader_life: super::uploading::LIFE,
@@ -86,9 +92,11 @@ impl Builder {
     /// `frob --telemetry` in a tool without subcommands. Its words are those of
     /// `TelemetryCommand` (feature `clap`): `on`, `off`, `status`, `show`, `flush` and `purge`.
     ///
-    /// The notice, `status` and every error name it. Without this call there is none: `frob telemetry off` would be
-    /// the user's own business in a tool such as `just`, so texts then name the variable, and the first argument
-    /// `telemetry` means nothing.
+    /// The notice, `status` and every error name it. Unless it is named here or in `telemetry.toml`
+    /// (`telemetry_command = "frob telemetry"`, from which `tool-telemetry document` has it too) there is none:
+    /// `just telemetry off` is the user's own business in a tool such as `just`. Texts then name the variable, and the
+    /// first argument `telemetry` means nothing. For such a tool `tool-telemetry off just`, of the companion program,
+    /// does the same.
     pub fn telemetry_command(mut self, typed: &'static str) -> Self {
         self.own_command = Some(OwnCommand(typed));
         self
@@ -184,6 +192,15 @@ impl Builder {
                 own_command.0
             ));
         }
+        let in_file = self.data_points.and_then(DataPoints::telemetry_command);
+        if let (Some(OwnCommand(named)), Some(in_file)) = (self.own_command, in_file)
+            && named != in_file
+        {
+            return Err(format!(
+                "the telemetry command is {named:?} here and {in_file:?} in telemetry.toml, from which the tool's \
+                 documents are made: name it in one place"
+            ));
+        }
         let Some(data_points) = self.data_points else {
             return Err("no data points are approved: call `.data_points(&DATA_POINTS)`".to_owned());
         };
@@ -201,7 +218,18 @@ impl Builder {
 
     /// The tool's own command about its telemetry, as people type it. Nothing if it has none.
     pub(crate) fn own_command(&self) -> Option<OwnCommand> {
-        self.own_command
+        self.own_command.or_else(|| self.data_points?.telemetry_command().map(OwnCommand))
+    }
+
+    /// What a person types to say `on`, `off`, `show` or another word to the tool's telemetry. Nothing if the tool has
+    /// no command for that: then a text names what is always right, a variable or a file. The companion program names
+    /// itself, since whoever reads its texts has it; a reader of the tool's own texts may not.
+    #[cfg(feature = "spool")]
+    pub(crate) fn typed(&self, word: &str) -> Option<String> {
+        if self.is_from_outside {
+            return Some(format!("tool-telemetry {word} {}", self.name));
+        }
+        self.own_command().map(|OwnCommand(typed)| format!("{typed} {word}"))
     }
 
     /// Whether this process was started for the tool's own command about its telemetry.
@@ -247,4 +275,30 @@ pub fn is_tool_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static NAMED: DataPoints = DataPoints {
+        publisher: None,
+        telemetry_command: Some("frob telemetry"),
+        spans: &[],
+        data_points: &[],
+        on_run: &[],
+    };
+
+    #[test]
+    fn the_documents_and_the_tool_name_the_same_command() {
+        let tool = Builder::new("frob", "1.0.0").data_points(&NAMED);
+        assert_eq!(tool.own_command(), Some(OwnCommand("frob telemetry")), "the file is enough");
+        assert!(tool.clone().telemetry_command("frob telemetry").check().is_ok());
+        let other = tool.telemetry_command("frob --telemetry").check().expect_err("two names");
+        assert!(
+            other.contains("\"frob --telemetry\" here and \"frob telemetry\" in telemetry.toml"),
+            "{other}"
+        );
+        assert!(Builder::new("frob", "1.0.0").telemetry_command("telemetry").check().is_err());
+    }
 }

@@ -60,14 +60,9 @@ pub(super) fn start(builder: Builder) -> Telemetry {
     }
     let survey = Survey::take(&builder, environment);
     let mut telemetry = Telemetry::off(builder, Reason::Default);
-    telemetry.decision = survey.decision.clone();
+    telemetry.decision = survey.verdict(&telemetry.builder, environment);
     if survey.decision.on {
         telemetry.notice = notice::due(&telemetry.builder, &survey, environment);
-        // In CI one line in the log is the notice, printed when the command begins.
-        let is_announced = survey.is_ci && telemetry.notice.is_some();
-        if survey.choice().notice.is_none() && !is_announced {
-            telemetry.decision = Decision { on: false, reason: Reason::NoticeNotShown };
-        }
     }
     let sight = Sight::asked_for(survey.wish);
     if sight.is_some() {

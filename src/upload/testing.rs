@@ -30,6 +30,7 @@ const fn data_point(key: &'static str, kind: Kind) -> DataPoint {
 
 pub(crate) static DATA_POINTS: DataPoints = DataPoints {
     publisher: None,
+    telemetry_command: None,
     spans: &[ApprovedSpan {
         name: "resolve",
         target: "weave::resolve",

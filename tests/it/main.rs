@@ -27,5 +27,6 @@ mod spans; // spans on other threads, with explicit parents, recorded twice, nev
 mod spool; // the spool's own files: names that are not ours, and what a person deletes
 mod status; // `telemetry status`, for people and for programs, and what errors say
 mod sudden_ends; // a run is reported however its process ends
+mod texts; // texts name only what the tool has
 mod uploader; // the uploader always ends, is alone, is small, and no refused run holds up another
 mod wire; // fixture: a server that keeps every byte that reaches it

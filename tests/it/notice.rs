@@ -256,7 +256,10 @@ fn a_choice_that_cannot_be_read_is_left_as_it_is_and_means_off() {
         assert!(person.waiting().is_empty(), "{damaged:?}");
         let status = person.status();
         assert!(status.contains("is off: the file with your choice cannot be read"), "{status}");
-        assert!(status.contains(CHOICE) && status.contains("`frob telemetry on` or `off`"), "{status}");
+        assert!(
+            status.contains(CHOICE) && status.contains("`frob telemetry on` or `frob telemetry off`"),
+            "{status}"
+        );
     }
 }
 

@@ -37,9 +37,8 @@ fn main() -> ExitCode {
         eprintln!("frob: which command?");
         std::process::exit(2);
     };
-    if command == "telemetry" && typed(&source) == "frob telemetry" {
-        let json = arguments.iter().any(|argument| argument == "--json");
-        return telemetry_command(&telemetry, arguments.get(1).map(String::as_str), json);
+    if let Some(command) = telemetry_command(&typed(&source), &arguments) {
+        return command.run(&telemetry);
     }
     if command == "usage-error" {
         eprintln!("frob: no such option");
@@ -149,8 +148,17 @@ fn describe(source: &str) -> Builder {
     builder.limits(limits)
 }
 
-fn telemetry_command(telemetry: &Telemetry, word: Option<&str>, json: bool) -> ExitCode {
-    let command = match word {
+/// What is asked of telemetry, as this tool has it: `frob telemetry off`, `cargo frob telemetry off`, `frob --telemetry
+/// off`, or, in words that no text knows, `frob ask off`.
+fn telemetry_command(typed: &str, arguments: &[String]) -> Option<TelemetryCommand> {
+    let typed = if typed == "none" { "frob ask" } else { typed };
+    let mut arguments = arguments.iter().map(String::as_str);
+    for word in typed.split(' ').skip(1) {
+        arguments.next().filter(|argument| *argument == word)?;
+    }
+    let word = arguments.next();
+    let json = arguments.any(|argument| argument == "--json");
+    Some(match word {
         Some("on") => TelemetryCommand::On,
         Some("off") => TelemetryCommand::Off,
         Some("status") => TelemetryCommand::Status { json },
@@ -158,8 +166,7 @@ fn telemetry_command(telemetry: &Telemetry, word: Option<&str>, json: bool) -> E
         Some("flush") => TelemetryCommand::Flush,
         Some("purge") => TelemetryCommand::Purge,
         other => panic!("no such telemetry command: {other:?}"),
-    };
-    command.run(telemetry)
+    })
 }
 
 fn work(spans: u32) {

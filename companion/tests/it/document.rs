@@ -6,6 +6,11 @@ use crate::program::{GOOD, Person};
 /// The arguments with which the example's documents are made.
 const EXAMPLE: [&str; 4] = ["--tool", "dotnet", "--opt-out-var", "DOTNET_CLI_TELEMETRY_OPTOUT"];
 
+/// The file of a tool that has a command about its telemetry.
+fn with_command(typed: &str) -> String {
+    GOOD.replacen("format = 1", &format!("format = 1\ntelemetry_command = \"{typed}\""), 1)
+}
+
 fn document(file: &str, arguments: &[&str]) -> String {
     let person = Person::new();
     person.file("telemetry.toml", file);
@@ -67,7 +72,7 @@ fn no_text_of_the_file_makes_markup() {
 #[test]
 fn the_privacy_page_says_all_that_a_person_may_ask() {
     let page = document(
-        GOOD,
+        &with_command("frob telemetry"),
         &["privacy", "--tool", "frob", "--opt-out-var", "FROB_OPTOUT", "--opt-out-var", "NO_FROB"],
     );
     for words in [
@@ -93,15 +98,38 @@ fn the_privacy_page_says_all_that_a_person_may_ask() {
 #[test]
 fn opting_in_and_an_endpoint_change_what_is_said() {
     let page = document(
-        GOOD,
+        &with_command("frob --telemetry"),
         &["privacy", "--tool", "frob", "--opt-in", "--endpoint", "https://telemetry.example.com/v1/traces"],
     );
-    assert!(page.contains("Nothing is recorded before you say `frob telemetry on`"), "{page}");
+    assert!(page.contains("Nothing is recorded before you say `frob --telemetry on`"), "{page}");
     assert!(page.contains("<https://telemetry.example.com/v1/traces>"), "{page}");
     let licence =
         document(GOOD, &["licence", "--tool", "frob", "--endpoint", "https://telemetry.example.com"]);
     assert!(licence.starts_with("## Data\n"), "{licence}");
     assert!(licence.contains("sends it to Example Tools"), "{licence}");
+}
+
+#[test]
+fn documents_name_the_command_that_the_file_names_and_else_none_of_the_tools() {
+    for (file, typed) in [
+        (GOOD.to_owned(), None),
+        (with_command("frob telemetry"), Some("frob telemetry")),
+        (with_command("frob --telemetry"), Some("frob --telemetry")),
+        (with_command("cargo frob telemetry"), Some("cargo frob telemetry")),
+    ] {
+        for arguments in [&["privacy"][..], &["privacy", "--opt-in"], &["licence"]] {
+            let text = document(&file, &[arguments, &["--tool", "frob"]].concat());
+            let named: Vec<_> =
+                text.split('`').skip(1).step_by(2).filter(|code| code.contains(' ')).collect();
+            for code in &named {
+                let is_there = typed.is_some_and(|typed| code.starts_with(&format!("{typed} ")));
+                let is_ours = ["tool-telemetry off frob", "tool-telemetry status frob"].contains(code);
+                let others = ["build step", "cargo install tool-telemetry-companion"].contains(code);
+                assert!(is_there || others || (typed.is_none() && is_ours), "{typed:?}: {code}\n{text}");
+            }
+            assert_eq!(text.contains("FROB_TELEMETRY=off"), arguments[0] == "privacy" || typed.is_none());
+        }
+    }
 }
 
 #[test]

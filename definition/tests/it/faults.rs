@@ -15,7 +15,7 @@ const CASES: &[Case] = &[
     ("format = 1", "format = 2 # here", "`format` is 2; this version of tool-telemetry reads format 1"),
     ("format = 1", "format = \"1\" # here", "`format` is a text; it must be a whole number"),
     ("format = 1", "format = 99999999999999999999 # here", "does not fit into 64 bits"),
-    ("format = 1", "format = 1\nspans = [] # here", "`spans` is no key of the file; the keys are format, publisher, span"),
+    ("format = 1", "format = 1\nspans = [] # here", "`spans` is no key of the file; the keys are format, telemetry_command, publisher, span"),
     ("format = 1", "format = 1\n\"a\\nb\" = 1 # here", "`a\\nb` is no key"),
     ("[publisher]", "[[publisher]] # here", "`publisher` is a list; it must be a table: write `[publisher]`"),
     ("name = \"target\"\n", "name = \"target\"\nlevels = 1 # here\n", "`levels` is no key of `[[span]]`"),
@@ -34,6 +34,10 @@ const CASES: &[Case] = &[
     ("[[span]]\nname = \"target\"\ntarget = \"dotnet::build\"", "[[span]] # here\nname = \"target\"", "has no `target`; add `target ="),
     ("[[data_point]]\nkey = \"dotnet.runtimes\"", "[[data_point]] # here", "`[[data_point]]` has no `key`"),
     ("[[data_point]]\nkey = \"dotnet.runtimes\"\non = [\"target\"]", "[[data_point]] # here\nkey = \"dotnet.runtimes\"", "has no `on`"),
+    // The telemetry command.
+    ("format = 1", "format = 1\ntelemetry_command = \"telemetry\" # here", "`telemetry_command` is \"telemetry\"; write what people type"),
+    ("format = 1", "format = 1\ntelemetry_command = \"frob `rm`\" # here", "write what people type, such as `frob telemetry`"),
+    ("format = 1", "format = 1\ntelemetry_command = true # here", "`telemetry_command` is true or false; it must be a text"),
     // Publisher.
     ("\"Example Tools\"", "\"\" # here", "`name` is empty"),
     ("\"privacy@example.com\"", "\"privacy\" # here", "`contact` is \"privacy\"; write an e-mail address"),

@@ -1,0 +1,126 @@
+//! Texts name only what the tool has: in a tool without the command, `just telemetry off` runs the user's own recipe.
+
+use std::process::Output;
+
+use crate::person::{NOBODY, Person};
+
+/// How the tool's command is typed, and with which arguments the tests' tool then does it. Where it has none, an author
+/// may still offer the same in words that no text knows.
+const TOOLS: [(&str, &[&str]); 4] = [
+    ("frob telemetry", &["telemetry"]),
+    ("cargo frob telemetry", &["frob", "telemetry"]),
+    ("frob --telemetry", &["--telemetry"]),
+    ("none", &["ask"]),
+];
+
+const WORDS: [&str; 6] = ["on", "off", "status", "show", "flush", "purge"];
+
+fn said(output: &Output) -> String {
+    [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat()
+}
+
+/// Everything that the tool says of its telemetry.
+fn texts(typed: &str, arguments: &[&str]) -> Vec<String> {
+    let tool = || Person::new().with("FROB_TELEMETRY_COMMAND", typed);
+    let operator = || tool().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY);
+    let ask = |person: &Person, word| said(&person.frob(arguments.iter().chain(&[word])));
+    let mut texts = Vec::new();
+
+    let newcomer = operator();
+    texts.push(ask(&newcomer, "status"));
+    texts.push(newcomer.frob_at_terminal(80, "build"));
+    texts.push(newcomer.with("FROB_VERSION", "2.0.0").frob_at_terminal(80, "build"));
+    texts.push(said(&operator().with("CI", "true").frob(["build"])));
+    // The maker's notice, on a terminal where not every sentence has room.
+    let of_maker = tool().with("FROB_MAKER", "https://telemetry.example.com/v1/traces");
+    texts.push(of_maker.frob_at_terminal(30, "build"));
+
+    let turned_on = operator();
+    texts.push(ask(&turned_on, "on"));
+    turned_on.frob(["build"]);
+    texts.extend(WORDS.map(|word| ask(&turned_on, word)));
+    let corrupt = operator();
+    std::fs::create_dir_all(corrupt.home().join(".config/frob")).expect("a folder");
+    std::fs::write(corrupt.home().join(".config/frob/telemetry.toml"), "x").expect("a file");
+    // What is off, for every reason that a person can bring about.
+    let off = [
+        corrupt,
+        turned_on.with("CI", "true"),
+        operator().with("FROB_OPT_IN", "1"),
+        operator().with("DO_NOT_TRACK", "1"),
+        tool(),
+        tool().with("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense"),
+        tool().with("FROB_MAKER", "https://telemetry.example.com/v1/traces").with("CI", "1"),
+        tool().with("HOME", "/nonexistent"),
+    ];
+    for person in off {
+        texts.extend(["status", "flush", "off", "flush", "on"].map(|word| ask(&person, word)));
+    }
+    texts
+}
+
+/// What stands between backticks, and is no line of a file.
+fn named(text: &str) -> impl Iterator<Item = String> {
+    let flat = text.replace("\r\n", " ");
+    let codes: Vec<_> = flat.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    codes.into_iter().filter(|code| !code.contains(" = "))
+}
+
+#[test]
+fn every_command_that_a_text_names_is_there() {
+    for (typed, arguments) in TOOLS.into_iter().filter(|(typed, _)| *typed != "none") {
+        let texts = texts(typed, arguments);
+        let mut named: Vec<_> = texts.iter().flat_map(|text| named(text)).collect();
+        named.sort_unstable();
+        named.dedup();
+        assert!(named.len() >= 4, "{named:?}");
+        for command in named {
+            let word =
+                command.strip_prefix(typed).unwrap_or_else(|| panic!("{typed} is not {command}")).trim();
+            assert!(WORDS.contains(&word), "{command}");
+            let person = Person::sending_to(NOBODY).with("FROB_TELEMETRY_COMMAND", typed);
+            person.frob(arguments.iter().chain(&[word]));
+            assert!(person.waiting().is_empty(), "{command} is not recorded");
+        }
+    }
+}
+
+#[test]
+fn a_tool_without_the_command_names_variables_and_files() {
+    let texts = texts("none", &["ask"]);
+    for text in &texts {
+        assert_eq!(named(text).next(), None, "{text}");
+        for word in WORDS {
+            assert!(!text.contains(&format!("telemetry {word}")), "{text}");
+        }
+        assert!(!text.contains("tool-telemetry "), "whoever reads this may not have that program: {text}");
+    }
+    let all = texts.concat();
+    for way in [
+        "FROB_TELEMETRY_OPTOUT=1",
+        "FROB_TELEMETRY=log",
+        "unset DO_NOT_TRACK",
+        "write `telemetry = \"on\"` into",
+    ] {
+        assert!(all.contains(way), "{way}\n{all}");
+    }
+}
+
+#[test]
+fn what_a_remedy_says_of_the_choices_file_turns_telemetry_on() {
+    let person = Person::new()
+        .with("FROB_TELEMETRY_COMMAND", "none")
+        .with("FROB_OPT_IN", "1")
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY);
+    let told = said(&person.frob(["ask", "flush"]));
+    let file = person.home().join(".config/frob/telemetry.toml");
+    assert!(
+        told.contains(&format!("write `telemetry = \"on\"` into {} to turn it on", file.display())),
+        "{told}"
+    );
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    std::fs::write(file, "telemetry = \"on\"\n").expect("a file");
+    assert!(person.frob_at_terminal(80, "build").contains("To turn it off: set FROB_TELEMETRY_OPTOUT=1."));
+    person.frob(["build"]);
+    assert_eq!(person.waiting().len(), 1, "the notice was shown, and the next run is recorded");
+}
