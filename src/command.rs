@@ -31,7 +31,7 @@ use crate::destination::Found;
 use crate::env::Environment;
 use crate::error::Error;
 use crate::notice::notice_version;
-use crate::platform;
+use crate::platform::ChildEnd;
 use crate::spool::census::Census;
 use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
@@ -132,25 +132,23 @@ impl Telemetry {
         }
         let waiting = || Census::take(&spool).map(|census| census.pending);
         let mut most = waiting().unwrap_or(0);
-        let uploader = detach::start(environment, destination, Purpose::Flush).map_err(Error::uploader)?;
+        let mut uploader =
+            detach::start(environment, destination, Purpose::Flush).map_err(Error::uploader)?;
         let started = Instant::now();
-        let mut tell_at = TELL_AFTER;
-        loop {
-            match platform::child_ended(uploader) {
-                Ok(Some(0)) => return Ok(Flushed::NothingLeft),
-                Ok(None) if started.elapsed() < FLUSH_PATIENCE => {
-                    if started.elapsed() >= tell_at {
-                        if let Ok(waiting) = waiting() {
-                            most = most.max(waiting);
-                            tell(FlushProgress { waiting, most });
-                        }
-                        tell_at = started.elapsed() + TELL_EVERY;
-                    }
-                    std::thread::sleep(Duration::from_millis(2))
-                }
-                _ => return Ok(Flushed::StillPending),
+        let mut next = TELL_AFTER;
+        while started.elapsed() < FLUSH_PATIENCE {
+            match uploader.wait(next) {
+                Ok(Some(ChildEnd::Code(0))) => return Ok(Flushed::NothingLeft),
+                Ok(None) => {}
+                _ => break,
             }
+            if let Ok(waiting) = waiting() {
+                most = most.max(waiting);
+                tell(FlushProgress { waiting, most });
+            }
+            next = TELL_EVERY;
         }
+        Ok(Flushed::StillPending)
     }
 
     fn places(&self) -> Result<Places, Error> {

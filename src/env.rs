@@ -32,6 +32,8 @@ pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
 pub const UPLOADER: &str = "TOOL_TELEMETRY_UPLOADER";
 /// Set by us for the uploader alone: `detached`, or `flush` when somebody waits for its exit code.
 pub const UPLOADER_PURPOSE: &str = "TOOL_TELEMETRY_UPLOADER_PURPOSE";
+/// Set by us for an uploader that somebody waits for: it is to tell its exit code in descriptor 3, a pipe.
+pub const UPLOADER_TELLS: &str = "TOOL_TELEMETRY_UPLOADER_TELLS";
 /// The prefix under which the uploader gets its destination's own settings, so that no library finds and adds
 /// `OTEL_*` variables which belong to somebody else.
 pub const UPLOADER_OTLP: &str = "TOOL_TELEMETRY_OTLP_";
@@ -78,6 +80,26 @@ pub(crate) const NETWORK: [&str; 11] = [
     "SSL_CERT_DIR",
     // In a CGI program HTTP_PROXY is what a stranger sent as a header.
     "REQUEST_METHOD",
+];
+
+/// What the tool's own code is loaded with: it may need the libraries, and `torsocks` and the like are libraries that
+/// send its connections through somebody else. The uploader goes the same way.
+pub(crate) const LOADER: [&str; 4] =
+    ["LD_PRELOAD", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "DYLD_LIBRARY_PATH"];
+
+/// What the libraries of [`LOADER`] are told: variables that begin so. Without its own a proxifier would connect
+/// directly, and show the person's address.
+const PRELOADED: [&str; 8] = [
+    "TORSOCKS_",
+    "PROXYCHAINS_",
+    "PROXYBOUND_",
+    "TSOCKS_",
+    // Dante's socksify.
+    "SOCKS_",
+    "SOCKS4_",
+    "SOCKS5_",
+    // libfakeroot ends a process that it finds without its key.
+    "FAKEROOTKEY",
 ];
 
 /// OTLP's variables without their prefix.
@@ -142,6 +164,11 @@ impl<'a> Environment<'a> {
         CI.iter().any(|name| self.says_yes(name))
     }
 
+    /// Whether the tool's code is loaded with something of the person's.
+    pub(crate) fn is_loaded_with(self) -> bool {
+        LOADER.iter().any(|name| self.raw(name).is_some())
+    }
+
     /// One of OTLP's settings: the uploader's own, or the variable for traces, or the general one.
     pub(crate) fn otlp(self, prefixes: &[&str], setting: &str) -> Option<(String, String)> {
         prefixes.iter().find_map(|prefix| {
@@ -151,6 +178,13 @@ impl<'a> Environment<'a> {
             Some((name, value))
         })
     }
+}
+
+/// This process's own variables that libraries of [`LOADER`] are told by.
+pub(crate) fn for_preloaded() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| {
+        name.to_str().is_some_and(|name| PRELOADED.iter().any(|start| name.starts_with(start)))
+    })
 }
 
 /// `0`, `false`, `no` or `off`, in any case.

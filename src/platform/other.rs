@@ -6,6 +6,7 @@ use std::ffi::{CString, c_int, c_void};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::env::{self, Environment};
 
@@ -59,6 +60,10 @@ pub(crate) fn largest_file() -> u64 {
     u64::MAX
 }
 
+pub(crate) fn leaves_room(_file: &File) -> bool {
+    true
+}
+
 pub(crate) fn open_own(path: &Path, write: bool, create: bool) -> io::Result<(File, Metadata)> {
     let file = OpenOptions::new().read(true).write(write).create(create).open(path)?;
     let metadata = file.metadata()?;
@@ -92,6 +97,8 @@ pub(crate) fn exit_now(code: i32) -> ! {
 
 pub(crate) fn ignore_terminal() {}
 
+pub(crate) fn name_process(_name: &str) {}
+
 pub(crate) fn at_fork_in_child(_hook: unsafe extern "C" fn()) {}
 
 pub(crate) fn close_descriptor(_descriptor: i32) {}
@@ -101,9 +108,14 @@ pub(crate) struct Start {
     pub(crate) program: CString,
     pub(crate) arguments: Vec<CString>,
     pub(crate) environment: Vec<CString>,
+    /// Nothing here: the uploader leaves the folder itself, and the system tells its end.
+    #[allow(dead_code)]
+    pub(crate) keeps_folder: bool,
+    #[allow(dead_code)]
+    pub(crate) is_awaited: bool,
 }
 
-pub(crate) fn start_detached(start: &Start) -> io::Result<i32> {
+pub(crate) fn start_detached(start: &Start) -> io::Result<Child> {
     use std::process::{Command, Stdio};
 
     let text = |text: &CString| text.to_string_lossy().into_owned();
@@ -124,9 +136,36 @@ pub(crate) fn start_detached(start: &Start) -> io::Result<i32> {
         const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
         command.creation_flags(CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP);
     }
-    Ok(command.spawn()?.id() as i32)
+    Ok(Child(command.spawn()?))
 }
 
-pub(crate) fn child_ended(_child: i32) -> io::Result<Option<i32>> {
-    Err(io::Error::from(io::ErrorKind::Unsupported))
+/// A program that was started.
+#[derive(Debug)]
+pub(crate) struct Child(std::process::Child);
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChildEnd {
+    /// With this exit code.
+    Code(i32),
+    /// Without one.
+    Untold,
 }
+
+impl Child {
+    /// Waits at most so long for the end; nothing if it runs still.
+    pub(crate) fn wait(&mut self, most: Duration) -> io::Result<Option<ChildEnd>> {
+        let asked = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(Some(status.code().map_or(ChildEnd::Untold, ChildEnd::Code)));
+            }
+            if asked.elapsed() >= most {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+pub(crate) fn tell_end(_code: i32) {}

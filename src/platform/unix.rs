@@ -2,9 +2,12 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use crate::env::{self, Environment};
 
@@ -80,8 +83,6 @@ pub(crate) fn file_identity(metadata: &Metadata) -> FileIdentity {
 /// The same of an open file. `fstat`, which knows less than the `statx` behind `File::metadata` and takes 0.15 µs less:
 /// it is asked before each write.
 pub(crate) fn identity_of_open(file: &File) -> io::Result<FileIdentity> {
-    use std::os::fd::AsRawFd as _;
-
     // On Linux the one whose inodes have 64 bits everywhere.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     use libc::{fstat, stat};
@@ -116,6 +117,19 @@ pub(crate) fn largest_file() -> u64 {
     // SAFETY: the pointer is to a live value, which the call writes.
     let is_known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0;
     if is_known { limit.rlim_cur as _ } else { u64::MAX }
+}
+
+/// Descriptors that a run leaves to the tool: where fewer are free there is no run.
+const LEFT_TO_THE_TOOL: u64 = 8;
+
+/// Whether the tool has descriptors left beside this file's, by the file's own number, which was the lowest that was
+/// free: under `ulimit -n 4` it is the last one.
+pub(crate) fn leaves_room(file: &File) -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live value, which the call writes.
+    let is_known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == 0;
+    let most: u64 = limit.rlim_cur as _;
+    !is_known || (file.as_raw_fd() as u64).saturating_add(LEFT_TO_THE_TOOL) < most
 }
 
 /// Opens a regular file of ours for reading and, if asked, writing; creates it if asked. Follows no link and
@@ -196,24 +210,116 @@ pub(crate) struct Start {
     pub(crate) arguments: Vec<CString>,
     /// The whole environment, `NAME=value`.
     pub(crate) environment: Vec<CString>,
+    /// Starts it in this process's folder instead of `/`.
+    pub(crate) keeps_folder: bool,
+    /// Gives it a pipe as descriptor 3, in which it tells its end: see [`Child`].
+    pub(crate) is_awaited: bool,
+}
+
+/// The descriptor in which a process that somebody waits for tells its exit code.
+const TELLS: c_int = 3;
+
+/// A program that was started.
+///
+/// Its end is told by a pipe and not by `waitpid`: where SIGCHLD is ignored, or a part of the tool waits for every
+/// child, nobody else learns how it ended.
+#[derive(Debug)]
+pub(crate) struct Child {
+    told: Option<io::PipeReader>,
+    code: Option<i32>,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChildEnd {
+    /// With the exit code that it told.
+    Code(i32),
+    /// Without a word: it was killed, or never came to our code.
+    Untold,
+}
+
+impl Child {
+    /// Waits at most so long for the end; nothing if it runs still.
+    pub(crate) fn wait(&mut self, most: Duration) -> io::Result<Option<ChildEnd>> {
+        let Some(told) = &mut self.told else { return Err(io::ErrorKind::Unsupported.into()) };
+        let asked = Instant::now();
+        loop {
+            let left = most.saturating_sub(asked.elapsed());
+            let left = left.as_millis().saturating_add(u128::from(!left.is_zero()));
+            let mut polled = libc::pollfd { fd: told.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: the pointer is to one structure, which outlives the call.
+            match unsafe { libc::poll(&mut polled, 1, c_int::try_from(left).unwrap_or(c_int::MAX)) } {
+                0 => return Ok(None),
+                -1 => match io::Error::last_os_error() {
+                    error if error.kind() == io::ErrorKind::Interrupted => continue,
+                    error => return Err(error),
+                },
+                _ => {}
+            }
+            let mut byte = [0];
+            match told.read(&mut byte) {
+                // The pipe ends with the process.
+                Ok(0) => return Ok(Some(self.code.map_or(ChildEnd::Untold, ChildEnd::Code))),
+                Ok(_) => self.code = Some(i32::from(byte[0])),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// For a process that [`start_detached`] started and somebody waits for: tells the end that is about to come.
+pub(crate) fn tell_end(code: i32) {
+    let byte = [code as u8];
+    // SAFETY: fstat fills the structure that the pointer leads to; write reads one byte. The descriptor is the pipe that
+    // the starter says it gave, if it is one at all.
+    unsafe {
+        let mut told = std::mem::MaybeUninit::<libc::stat>::uninit();
+        if libc::fstat(TELLS, told.as_mut_ptr()) == 0
+            && told.assume_init().st_mode & libc::S_IFMT == libc::S_IFIFO
+        {
+            libc::write(TELLS, byte.as_ptr().cast(), 1);
+        }
+    }
+}
+
+/// Programs that this process started and that have not been asked after since they ended: as long as nobody does, each
+/// is an entry of the kernel's table. A process of one command ends with it; one of many asks at the next start.
+static STARTED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+/// Asks after those that have ended, and remembers one more.
+fn reap_others_than(process: i32) {
+    // A process that exits may have been in here with another thread.
+    let Ok(mut started) = STARTED.try_lock() else { return };
+    // SAFETY: the status is not asked for; WNOHANG returns at once. Whatever the tool waits for is another process, unless
+    // it took ours too and has another by the same number since: one in some thousand starts.
+    started.retain(|process| unsafe { libc::waitpid(*process, std::ptr::null_mut(), libc::WNOHANG) } == 0);
+    started.push(process);
 }
 
 /// Starts a program in a session of its own, in `/`, with null stdio and no other descriptor.
 ///
 /// One raw `posix_spawn`: `Command` with a hook for `setsid` forks, which takes twice as long and grows with
 /// the tool's memory, and leaves a moment in which Ctrl-C reaches the child.
-pub(crate) fn start_detached(start: &Start) -> io::Result<i32> {
+pub(crate) fn start_detached(start: &Start) -> io::Result<Child> {
     let pointers = |texts: &[CString]| -> Vec<*mut c_char> {
         texts.iter().map(|text| text.as_ptr().cast_mut()).chain([std::ptr::null_mut()]).collect()
     };
     let arguments = pointers(&start.arguments);
     let environment = pointers(&start.environment);
     let mut actions = FileActions::new()?;
+    let pipe = if start.is_awaited { Some(io::pipe()?) } else { None };
+    if let Some((_, writer)) = &pipe {
+        // First: the next ones may take its number.
+        actions.copy(writer.as_raw_fd(), TELLS)?;
+    }
     actions.open(0, libc::O_RDONLY)?;
     actions.open(1, libc::O_WRONLY)?;
     actions.open(2, libc::O_WRONLY)?;
-    actions.change_to_root()?;
-    actions.close_from(3)?;
+    if !start.keeps_folder {
+        actions.change_to_root()?;
+    }
+    actions.close_from(if pipe.is_some() { TELLS + 1 } else { TELLS })?;
     let attributes = Attributes::in_own_session()?;
     let mut child: libc::pid_t = 0;
     // SAFETY: all pointers are to values that live until the call returns; both arrays end with null.
@@ -228,7 +334,8 @@ pub(crate) fn start_detached(start: &Start) -> io::Result<i32> {
         )
     };
     check(error)?;
-    Ok(child)
+    reap_others_than(child);
+    Ok(Child { told: pipe.map(|(reader, _)| reader), code: None })
 }
 
 fn check(error: c_int) -> io::Result<()> {
@@ -251,6 +358,12 @@ impl FileActions {
         check(unsafe {
             libc::posix_spawn_file_actions_addopen(&mut self.0, descriptor, c"/dev/null".as_ptr(), flags, 0)
         })
+    }
+
+    /// A descriptor that the child has under this number, and keeps.
+    fn copy(&mut self, descriptor: c_int, number: c_int) -> io::Result<()> {
+        // SAFETY: the actions are initialised, and take numbers.
+        check(unsafe { libc::posix_spawn_file_actions_adddup2(&mut self.0, descriptor, number) })
     }
 
     /// So that the child keeps no folder busy. Where the platform lacks the call, the uploader does it itself.
@@ -326,6 +439,17 @@ impl Attributes {
     }
 }
 
+/// Names the process for those who look at it with `ps`: a program that was started by `/proc/self/exe` is called `exe`.
+pub(crate) fn name_process(name: &str) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Ok(name) = CString::new(name) {
+        // SAFETY: the kernel reads the text, which ends with null, and keeps 15 bytes of it.
+        unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = name;
+}
+
 /// What a terminal sends: a closed one, Ctrl-C, Ctrl-\ and Ctrl-Z.
 const OF_A_TERMINAL: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP];
 
@@ -364,17 +488,5 @@ impl Drop for Attributes {
     fn drop(&mut self) {
         // SAFETY: initialised in `in_own_session`, and not used afterwards.
         unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
-    }
-}
-
-/// The exit code of a child that has ended, or nothing while it runs.
-pub(crate) fn child_ended(child: i32) -> io::Result<Option<i32>> {
-    let mut status = 0;
-    // SAFETY: the pointer is to a live integer; WNOHANG returns at once.
-    match unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } {
-        0 => Ok(None),
-        -1 => Err(io::Error::last_os_error()),
-        _ if libc::WIFEXITED(status) => Ok(Some(libc::WEXITSTATUS(status))),
-        _ => Ok(Some(128 + libc::WTERMSIG(status))),
     }
 }

@@ -73,6 +73,10 @@ impl RunFile {
             }
             other => other?,
         };
+        if !platform::leaves_room(&file) {
+            let _ = std::fs::remove_file(&path);
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         let identified = platform::identity_of_open(&file);
         let locked = match file.try_lock() {
             Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(()),

@@ -1,12 +1,12 @@
 //! When an uploader is started, and what it does when it runs.
 
 use std::process::exit;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::Builder;
 use crate::destination::Destination;
 use crate::env::Environment;
-use crate::platform;
+use crate::platform::{self, ChildEnd};
 use crate::run::Sealed;
 use crate::spool::backoff::Backoff;
 use crate::spool::counters::Counters;
@@ -51,13 +51,9 @@ pub(super) fn after_seal(
             }
         }
         Some(wait) => {
-            let asked = Instant::now();
-            let Ok(uploader) = detach::start(environment, destination, Purpose::Awaited) else { return };
-            while asked.elapsed() < wait {
-                if !matches!(platform::child_ended(uploader), Ok(None)) {
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(1));
+            let Ok(mut uploader) = detach::start(environment, destination, Purpose::Awaited) else { return };
+            if !matches!(uploader.wait(wait), Ok(None)) {
+                return;
             }
             // Who does not wait at all has waited for nothing in vain.
             if wait.is_zero() {
@@ -67,7 +63,7 @@ pub(super) fn after_seal(
             let backoff = Backoff::after_no_answer(before, SystemTime::now(), crate::ids::random_number());
             let _ = backoff.write(&spool.backoff());
             // It may have cleared the file a moment before it was written.
-            if matches!(platform::child_ended(uploader), Ok(Some(0))) {
+            if matches!(uploader.wait(Duration::ZERO), Ok(Some(ChildEnd::Code(0)))) {
                 Backoff::clear(&spool.backoff());
             }
         }
@@ -95,15 +91,24 @@ pub(super) fn enforce_limits(builder: &Builder, spool: &SpoolDir) {
 /// This process is an uploader: works, and exits.
 pub(super) fn run(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> ! {
     platform::ignore_terminal();
+    platform::name_process(builder.name);
     // On a thread of its own, so that nothing that this process waits for can make it immortal.
     let life = builder.uploader_life;
+    let is_awaited = environment.raw(crate::env::UPLOADER_TELLS).is_some();
     std::thread::spawn(move || {
         std::thread::sleep(life);
+        if is_awaited {
+            platform::tell_end(STILL_PENDING);
+        }
         platform::exit_now(STILL_PENDING);
     });
     // Already done by the start where the platform can: keep no folder busy.
     let _ = std::env::set_current_dir("/");
-    exit(upload(builder, environment, purpose))
+    let code = upload(builder, environment, purpose);
+    if is_awaited {
+        platform::tell_end(code);
+    }
+    exit(code)
 }
 
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]

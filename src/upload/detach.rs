@@ -62,12 +62,12 @@ impl Role {
     }
 }
 
-/// Starts an uploader for one destination; returns its process id.
+/// Starts an uploader for one destination.
 pub(crate) fn start(
     environment: Environment<'_>,
     destination: &Destination,
     purpose: Purpose,
-) -> io::Result<i32> {
+) -> io::Result<platform::Child> {
     // The program that runs now, even if its file was moved, replaced or deleted meanwhile.
     let program = if cfg!(target_os = "linux") {
         c"/proc/self/exe".to_owned()
@@ -79,28 +79,46 @@ pub(crate) fn start(
     let arguments = vec![text(&own_name)?, text(OsStr::new(ARGUMENT))?];
 
     let mut variables = Vec::with_capacity(24);
-    let mut set = |name: &str, value: &OsStr| -> io::Result<()> {
+    let mut set = |name: &OsStr, value: &OsStr| -> io::Result<()> {
         let mut variable = std::ffi::OsString::from(name);
         variable.push("=");
         variable.push(value);
         variables.push(text(&variable)?);
         Ok(())
     };
-    set(env::UPLOADER, OsStr::new(&destination.folder()))?;
-    set(env::UPLOADER_PURPOSE, OsStr::new(purpose.name()))?;
+    set(env::UPLOADER.as_ref(), destination.folder().as_ref())?;
+    set(env::UPLOADER_PURPOSE.as_ref(), purpose.name().as_ref())?;
+    let is_awaited = purpose != Purpose::Detached;
+    if is_awaited {
+        set(env::UPLOADER_TELLS.as_ref(), "3".as_ref())?;
+    }
     let places = [env::HOME, env::XDG_STATE_HOME, env::XDG_CONFIG_HOME, env::LOCALAPPDATA, "SYSTEMROOT"];
-    for name in places.into_iter().chain(env::NETWORK) {
+    for name in places.into_iter().chain(env::NETWORK).chain(env::LOADER) {
         if let Some(value) = environment.raw(name) {
-            set(name, &value)?;
+            set(name.as_ref(), &value)?;
+        }
+    }
+    let is_loaded_with = environment.is_loaded_with();
+    if is_loaded_with {
+        for (name, value) in env::for_preloaded() {
+            set(&name, &value)?;
         }
     }
     if destination.chosen_by == crate::destination::ChosenBy::Operator {
-        set(&format!("{}ENDPOINT", env::UPLOADER_OTLP), OsStr::new(&destination.endpoint.address))?;
+        set(format!("{}ENDPOINT", env::UPLOADER_OTLP).as_ref(), destination.endpoint.address.as_ref())?;
         for (setting, value) in &destination.settings {
-            set(&format!("{}{setting}", env::UPLOADER_OTLP), OsStr::new(value))?;
+            set(format!("{}{setting}", env::UPLOADER_OTLP).as_ref(), value.as_ref())?;
         }
     }
-    platform::start_detached(&platform::Start { program, arguments, environment: variables })
+    // A library may be named by a path that counts from here. The uploader goes to `/` when it is loaded.
+    let keeps_folder = is_loaded_with;
+    platform::start_detached(&platform::Start {
+        program,
+        arguments,
+        environment: variables,
+        keeps_folder,
+        is_awaited,
+    })
 }
 
 #[cfg(unix)]

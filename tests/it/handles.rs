@@ -179,3 +179,14 @@ fn a_run_whose_process_died_is_recovered_while_its_forked_child_lives() {
     assert!(only_tree(&receiver).contains("error.type=cut_off"));
     std::fs::remove_file(held).expect("it is there");
 }
+
+#[test]
+fn a_tool_that_has_few_descriptors_has_them_for_itself() {
+    for (limit, recorded) in [(4, 0), (8, 0), (64, 1)] {
+        let person = Person::sending_to(NOBODY).backing_off(NOBODY);
+        let script = format!("ulimit -n {limit}; exec $FROB build --end own-file");
+        let output = shell(&person, &script);
+        assert!(output.status.success(), "{limit}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(person.waiting().len(), recorded, "{limit}");
+    }
+}

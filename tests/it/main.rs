@@ -25,6 +25,7 @@ mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
 mod side_by_side; // versions, upgrades, clocks, and people who change their minds
 mod spans; // spans on other threads, with explicit parents, recorded twice, never closed
 mod spool; // the spool's own files: names that are not ours, and what a person deletes
+mod starts; // the uploader where it is hard to start, or is ended with whoever started it
 mod status; // `telemetry status`, for people and for programs, and what errors say
 mod sudden_ends; // a run is reported however its process ends
 mod texts; // texts name only what the tool has

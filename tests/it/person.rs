@@ -32,6 +32,15 @@ pub(crate) fn copy_program(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg(from).arg(to).status().is_ok_and(|copied| copied.success()));
 }
 
+/// Compiles a file of this folder into a library to be preloaded.
+pub(crate) fn shim(person: &Person, source: &str) -> PathBuf {
+    let library = person.home().join(source).with_extension("so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(source);
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+    assert!(compiled.is_ok_and(|compiled| compiled.success()));
+    library
+}
+
 /// A person with an empty home and no variables.
 pub(crate) struct Person {
     home: TempDir,

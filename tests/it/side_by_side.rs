@@ -2,12 +2,11 @@
 //! minds between a run and its sending.
 
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use tool_telemetry::receiver::{Answer, Receiver, Value};
 
-use crate::person::{PATIENCE, Person, copy_program, eventually, example};
+use crate::person::{PATIENCE, Person, copy_program, eventually, example, shim};
 
 #[test]
 fn an_older_and_a_newer_version_share_the_spool_and_each_run_tells_its_own() {
@@ -92,10 +91,7 @@ fn a_run_from_the_far_future_is_as_old_as_one_from_the_far_past() {
 fn a_clock_that_is_set_back_while_spans_are_open_changes_no_duration() {
     let receiver = Receiver::start().expect("a receiver");
     let person = Person::sending_to(&receiver.http_endpoint());
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clock_goes_back.c");
-    let shim = person.home().join("clock_goes_back.so");
-    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&shim).arg(source).status();
-    assert!(compiled.is_ok_and(|compiled| compiled.success()));
+    let shim = shim(&person, "clock_goes_back.c");
     let began = SystemTime::now();
     let output = person.frob_command(["build", "--spans", "20"]).env("LD_PRELOAD", &shim).output();
     assert!(output.expect("it runs").status.success());

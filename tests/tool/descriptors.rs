@@ -66,6 +66,10 @@ pub(crate) fn end(end: &str) -> Option<u8> {
             }
             _ => die(),
         },
+        "own-file" => {
+            drop(own_file());
+            0
+        }
         "close-all" => {
             close_from(3);
             let files = [own_file(), own_file(), own_file(), own_file()];
