@@ -169,6 +169,19 @@ pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
+/// Whether a path at which nothing is found is, or goes through, a link that leads nowhere: what somebody put there may
+/// come back, as with a file system that is not mounted.
+pub(crate) fn leads_nowhere(path: &Path) -> bool {
+    for part in path.ancestors() {
+        match std::fs::read_link(part) {
+            Ok(_) => return !part.exists(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
 /// There is something under the name, and it is nothing that we could have put there: a link, a folder, a FIFO, or
 /// somebody else's file.
 pub(crate) fn is_foreign(error: &io::Error) -> bool {

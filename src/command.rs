@@ -12,6 +12,9 @@ mod status;
 #[cfg(feature = "clap")]
 mod subcommand;
 
+/// For the companion's `check`.
+#[doc(hidden)]
+pub use crate::policy::{PolicyCheck, PolicyFault, check as check_policy};
 #[cfg(feature = "clap")]
 pub use flag::TelemetryFlag;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]

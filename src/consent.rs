@@ -131,7 +131,7 @@ impl fmt::Display for Reason {
             Reason::Build => f.write_str("turned off by whoever built this"),
             Reason::Variable(name) => write!(f, "the environment variable {name}"),
             Reason::Policy => f.write_str("the machine's policy"),
-            Reason::PolicyUnreadable => f.write_str("the machine's policy file cannot be read"),
+            Reason::PolicyUnreadable => f.write_str("the machine's policy file cannot be read or understood"),
             Reason::Person => f.write_str("your own choice"),
             Reason::ChoiceUnreadable => f.write_str("the file with your choice cannot be read"),
             Reason::OptIn => f.write_str("it asks first, and nobody turned it on"),

@@ -25,6 +25,17 @@ pub enum ChosenBy {
     Operator,
 }
 
+/// The values of `PROTOCOL`.
+pub(crate) const PROTOCOLS: [&str; 3] = ["grpc", "http/protobuf", "http/json"];
+/// The values of `COMPRESSION`.
+pub(crate) const COMPRESSIONS: [&str; 2] = ["gzip", "none"];
+
+/// Whether a text is an endpoint that can be used.
+#[cfg(feature = "spool")]
+pub(crate) fn is_address(address: &str, is_grpc: bool) -> bool {
+    Endpoint::parse(address, is_grpc, false).is_some()
+}
+
 impl ChosenBy {
     /// The word in a directory's name and in JSON.
     pub(crate) fn name(self) -> &'static str {
@@ -162,12 +173,12 @@ impl Destination {
         }
         let mut warnings = Vec::new();
         if let Some(protocol) = setting("PROTOCOL")
-            && !["grpc", "http/protobuf", "http/json"].contains(&protocol)
+            && !PROTOCOLS.contains(&protocol)
         {
             warnings.push("the OTLP protocol that was set is unknown; http/protobuf is used".to_owned());
         }
         if let Some(compression) = setting("COMPRESSION")
-            && !["gzip", "none"].contains(&compression)
+            && !COMPRESSIONS.contains(&compression)
         {
             warnings.push("the OTLP compression that was set is unknown; none is used".to_owned());
         }

@@ -1,24 +1,22 @@
-//! The machine administrator's policy: one file for all tools. It can turn telemetry off, narrow it and redirect
-//! it; it never turns on what a person turned off.
+//! The machine administrator's policy: one file for all tools. It can turn telemetry off, narrow it and redirect it; it
+//! never turns on what a person turned off. `docs/policy.md` describes it.
 //!
-//! ```toml
-//! [tool.dotnet]
-//! telemetry = "off"                                  # or leave it out
-//! endpoint = "https://collector.example.com:4318"    # a base: v1/traces is added for HTTP
-//! protocol = "http/protobuf"
-//! headers_file = "/etc/tool-telemetry/headers"       # name=value,name=value as in OTEL_EXPORTER_OTLP_HEADERS
-//! certificate = "/etc/ssl/collector-ca.pem"
-//! data_points = ["process.exit.code"]                # only these
-//! ```
-//!
-//! Every tool reads it on its way, so it is read without a TOML library: tables, and keys with a string, or with
-//! an array of strings on one line. Anything else is not understood, and what is not understood means off.
+//! What is not understood means off for every tool that it could concern. That is every tool, unless the file is
+//! well-formed and a key or a value in the table of one tool is not: then it concerns that tool, and those whose names
+//! differ only in what is easily mistaken.
 
-use std::io::Read as _;
+mod reader;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, Read as _};
 use std::path::Path;
 
-use crate::choice::is_missing;
+use crate::choice::leads_nowhere;
+use crate::destination;
 use crate::platform;
+
+use reader::{Entry, Reader, Value, lines_with_control_characters};
 
 /// What the policy says about one tool.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,201 +32,330 @@ pub(crate) struct Policy {
 /// What a look at the file gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PolicyRead {
-    /// There is no file, or nothing in it about this tool.
+    /// There is no file.
     Nothing,
     Policy(Policy),
-    /// The line that is not understood; 0 if the file cannot be read.
-    Unreadable {
-        line: usize,
-    },
+    /// Telemetry is off because of this.
+    NotUnderstood(PolicyFault),
 }
+
+/// One thing in a policy that is not understood.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyFault {
+    line: usize,
+    /// The tool whose table it is in; nothing, which is first in order, if it concerns every tool.
+    tool: Option<String>,
+    what: Cow<'static, str>,
+}
+
+/// What a check of a policy gave.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PolicyCheck {
+    /// Everything that is not understood, in the order of the file.
+    pub faults: Vec<PolicyFault>,
+    /// The tools that have a table of their own.
+    pub tools: Vec<String>,
+    /// Whether it says something about every tool.
+    pub is_for_all: bool,
+}
+
+/// Larger than any policy for people to read.
+const LARGEST: u64 = 64 << 10;
+
+/// The keys of a policy, as messages list them.
+const KEYS: &str = "telemetry, endpoint, protocol, headers_file, compression, certificate, client_certificate, \
+                    client_key and data_points";
+
+/// The keys that belong to an endpoint, with their names in [`crate::env::OTLP_SETTINGS`].
+const OF_ENDPOINT: [(&str, &str); 6] = [
+    ("protocol", "PROTOCOL"),
+    ("headers_file", "HEADERS_FILE"),
+    ("compression", "COMPRESSION"),
+    ("certificate", "CERTIFICATE"),
+    ("client_certificate", "CLIENT_CERTIFICATE"),
+    ("client_key", "CLIENT_KEY"),
+];
 
 impl PolicyRead {
     /// The only data points that the policy allows; nothing if it allows all.
     pub(crate) fn narrowed_to(&self) -> Option<&[String]> {
         match self {
             PolicyRead::Policy(policy) => policy.data_points.as_deref(),
-            PolicyRead::Nothing | PolicyRead::Unreadable { .. } => None,
+            PolicyRead::Nothing | PolicyRead::NotUnderstood(_) => None,
         }
     }
 }
 
-/// Larger than any policy for people to read.
-const LARGEST: u64 = 64 << 10;
+impl PolicyFault {
+    fn of_file(line: usize, what: impl Into<Cow<'static, str>>) -> Self {
+        Self { line, what: what.into(), tool: None }
+    }
+
+    /// The line, counted from 1; 0 if it is about the file as a whole.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// What is wrong and what to do. Never a value of the file.
+    pub fn message(&self) -> &str {
+        &self.what
+    }
+
+    fn concerns(&self, tool: &str) -> bool {
+        self.tool.as_ref().is_none_or(|named| could_mean(named, tool))
+    }
+}
+
+impl fmt::Display for PolicyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => f.write_str(&self.what),
+            line => write!(f, "line {line}: {}", self.what),
+        }
+    }
+}
 
 impl Policy {
     pub(crate) fn read(path: &Path, tool: &str) -> PolicyRead {
-        let mut file = match platform::open_settings(path) {
-            Ok((file, metadata)) if metadata.len() <= LARGEST => file,
-            Err(error) if is_missing(&error) => return PolicyRead::Nothing,
-            _ => return PolicyRead::Unreadable { line: 0 },
-        };
-        let mut text = String::new();
-        match file.read_to_string(&mut text) {
-            Ok(_) => Self::parse(&text, tool),
-            Err(_) => PolicyRead::Unreadable { line: 0 },
+        match text(path) {
+            Ok(Some(text)) => Self::parse(&text, tool),
+            Ok(None) => PolicyRead::Nothing,
+            Err(fault) => PolicyRead::NotUnderstood(fault),
         }
     }
 
     fn parse(text: &str, tool: &str) -> PolicyRead {
-        let mut policy: Option<Self> = None;
-        let mut is_ours = false;
-        for (number, line) in text.lines().enumerate() {
-            let understood = match Line::parse(line) {
-                Some(Line::Empty) => true,
-                Some(Line::Table(name)) => {
-                    is_ours = name == tool;
-                    !is_ours || policy.replace(Self::default()).is_none()
-                }
-                Some(Line::Key(key, value)) => match (&mut policy, is_ours) {
-                    (Some(policy), true) => policy.set(key, value).is_some(),
-                    // Another tool's: well-formed is enough.
-                    _ => true,
-                },
-                None => false,
-            };
-            if !understood {
-                return PolicyRead::Unreadable { line: number + 1 };
-            }
+        let File { tables, faults } = File::parse(text);
+        if let Some(fault) = faults.into_iter().find(|fault| fault.concerns(tool)) {
+            return PolicyRead::NotUnderstood(fault);
         }
-        policy.map_or(PolicyRead::Nothing, PolicyRead::Policy)
+        let mut policy = Self::default();
+        for table in tables {
+            match table.tool {
+                Some(named) if named == tool => {}
+                Some(named) if could_mean(named, tool) => {
+                    return PolicyRead::NotUnderstood(PolicyFault::of_file(
+                        table.line,
+                        format!("the tool is called {tool}; write [tool.{tool}]"),
+                    ));
+                }
+                Some(_) => continue,
+                None => {}
+            }
+            policy.narrow(table);
+        }
+        PolicyRead::Policy(policy)
     }
 
-    fn set(&mut self, key: &str, value: TomlValue) -> Option<()> {
-        match (key, value) {
-            ("telemetry", TomlValue::Text(text)) => match text.as_str() {
-                "off" => self.off = true,
-                _ => return None,
-            },
-            ("endpoint", TomlValue::Text(text)) => self.endpoint.replace(text).is_none().then_some(())?,
-            ("data_points", TomlValue::List(keys)) => {
-                self.data_points.replace(keys).is_none().then_some(())?
-            }
-            (key, TomlValue::Text(text)) => {
-                let names = [
-                    ("protocol", "PROTOCOL"),
-                    ("headers_file", "HEADERS_FILE"),
-                    ("compression", "COMPRESSION"),
-                    ("certificate", "CERTIFICATE"),
-                    ("client_certificate", "CLIENT_CERTIFICATE"),
-                    ("client_key", "CLIENT_KEY"),
-                ];
-                let (_, name) = names.into_iter().find(|(known, _)| *known == key)?;
-                if self.settings.iter().any(|(known, _)| *known == name) {
-                    return None;
-                }
-                self.settings.push((name, text));
-            }
-            _ => return None,
+    /// Adds what a table says: first that of all tools, then the tool's own.
+    fn narrow(&mut self, table: Table<'_>) {
+        self.off |= table.off;
+        if let Some((_, endpoint)) = table.endpoint {
+            // Nothing that belongs to another endpoint goes with it.
+            self.endpoint = Some(endpoint.to_owned());
+            self.settings =
+                table.settings.into_iter().map(|(_, name, value)| (name, value.to_owned())).collect();
         }
-        Some(())
+        if let Some(keys) = table.data_points {
+            let allowed = |key: &&str| {
+                self.data_points.as_ref().is_none_or(|allowed| allowed.iter().any(|other| other == key))
+            };
+            self.data_points = Some(keys.into_iter().filter(allowed).map(str::to_owned).collect());
+        }
     }
 }
 
-enum Line<'a> {
-    Empty,
-    /// The tool's name in `[tool.NAME]`.
-    Table(&'a str),
-    Key(&'a str, TomlValue),
+/// Checks a policy as every tool reads it; for a program that tells an administrator.
+pub fn check(path: &Path) -> PolicyCheck {
+    let read = text(path);
+    let File { tables, faults } = match &read {
+        Ok(text) => File::parse(text.as_deref().unwrap_or_default()),
+        Err(fault) => File { tables: Vec::new(), faults: vec![fault.clone()] },
+    };
+    PolicyCheck {
+        faults,
+        is_for_all: tables.iter().any(|table| table.tool.is_none() && !table.keys.is_empty()),
+        tools: tables.iter().filter_map(|table| table.tool).map(str::to_owned).collect(),
+    }
 }
 
-enum TomlValue {
-    Text(String),
-    List(Vec<String>),
+/// The file's text; nothing if there is none.
+fn text(path: &Path) -> Result<Option<String>, PolicyFault> {
+    let fault = |what: String| PolicyFault::of_file(0, what);
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let folder = platform::folder_of(path);
+    // On most machines this is the only call: neither the file nor its folder is there.
+    if std::fs::read_link(folder).is_err_and(|error| is_missing(&error)) {
+        return Ok(None);
+    }
+    let file = match platform::open_settings(path) {
+        Ok(file) => file,
+        Err(error) if is_missing(&error) && !leads_nowhere(path) => return Ok(None),
+        Err(error) if is_missing(&error) => return Err(fault("it is a link that leads nowhere".to_owned())),
+        Err(error) => return Err(fault(error.to_string())),
+    };
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| fault(error.to_string()))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(fault(format!("it is larger than {} KiB", LARGEST >> 10)));
+    }
+    String::from_utf8(bytes).map(Some).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        PolicyFault::of_file(line, "this is not UTF-8; save the file as UTF-8")
+    })
 }
 
-impl<'a> Line<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let line = line.trim();
-        if is_end(line) {
-            return Some(Self::Empty);
-        }
-        if let Some(table) = line.strip_prefix('[') {
-            let (name, rest) = table.split_once(']')?;
-            let name = name.trim().strip_prefix("tool.")?.trim();
-            let name = match name.strip_prefix('"') {
-                Some(quoted) => quoted.strip_suffix('"')?,
-                None => name,
-            };
-            let is_name = !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-            return (is_name && is_end(rest)).then_some(Self::Table(name));
-        }
-        let (key, value) = line.split_once('=')?;
-        let value = value.trim();
-        let (value, rest) = match value.strip_prefix('[') {
-            Some(list) => {
-                let mut items = Vec::new();
-                let mut rest = list.trim_start();
-                while !rest.starts_with(']') {
-                    let (item, after) = text(rest)?;
-                    items.push(item);
-                    rest = after.trim_start();
-                    match rest.strip_prefix(',') {
-                        Some(after) => rest = after.trim_start(),
-                        None if rest.starts_with(']') => {}
-                        None => return None,
+/// Whether somebody who wrote this name may have meant the tool: the same but for case, and for what stands between
+/// letters and digits. Such names have one variable, `<TOOL>_TELEMETRY`.
+fn could_mean(name: &str, tool: &str) -> bool {
+    let folded = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    name.trim().chars().map(folded).eq(tool.chars().map(folded))
+}
+
+/// The whole file.
+#[derive(Debug, Default)]
+struct File<'a> {
+    /// That of all tools comes first.
+    tables: Vec<Table<'a>>,
+    faults: Vec<PolicyFault>,
+}
+
+/// What stands above the first table, or in one.
+#[derive(Debug, Default)]
+struct Table<'a> {
+    /// Nothing for what stands above.
+    tool: Option<&'a str>,
+    line: usize,
+    keys: Vec<&'a str>,
+    off: bool,
+    endpoint: Option<(usize, &'a str)>,
+    settings: Vec<(usize, &'static str, &'a str)>,
+    data_points: Option<Vec<&'a str>>,
+}
+
+impl<'a> File<'a> {
+    fn parse(text: &'a str) -> Self {
+        let forbidden = lines_with_control_characters(text)
+            .map(|line| PolicyFault::of_file(line, "there is a control character; remove it"));
+        let mut file = Self { tables: Vec::new(), faults: forbidden.collect() };
+        let mut table = Table::default();
+        for (line, entry) in Reader::new(text) {
+            match entry {
+                Err(what) => {
+                    file.faults.push(PolicyFault::of_file(line, what));
+                    if what == reader::OTHER_TABLE {
+                        // The keys below belong to no table that came before.
+                        file.end(std::mem::take(&mut table));
                     }
                 }
-                (TomlValue::List(items), &rest[1..])
+                Ok(Entry::Tool(name)) => {
+                    file.end(table);
+                    table = Table { tool: Some(name), line, ..Table::default() };
+                    file.check_name(name, line);
+                }
+                Ok(Entry::Setting(key, value)) => {
+                    if table.keys.contains(&key) {
+                        // No TOML: any of the two may be the one that was meant.
+                        file.faults.push(PolicyFault::of_file(line, "the key stands twice in its table"));
+                    }
+                    table.keys.push(key);
+                    if let Err(what) = table.set(line, key, value) {
+                        file.faults.push(PolicyFault { line, what, tool: table.tool.map(str::to_owned) });
+                    }
+                }
+            }
+        }
+        file.end(table);
+        file.faults.sort();
+        // One a line, and the one that concerns more.
+        file.faults.dedup_by_key(|fault| fault.line);
+        file
+    }
+
+    fn check_name(&mut self, name: &str, line: usize) {
+        let mut fault = |what: &'static str, tool: Option<&str>| {
+            self.faults.push(PolicyFault { line, what: what.into(), tool: tool.map(str::to_owned) });
+        };
+        if self.tables.iter().any(|table| table.tool == Some(name)) {
+            return fault("the table stands twice in the file", None);
+        }
+        if crate::telemetry::is_tool_name(name) {
+            return;
+        }
+        if crate::telemetry::is_tool_name(&name.to_ascii_lowercase()) {
+            return fault("a tool's name is in lower case", Some(name));
+        }
+        fault("no tool can have this name: it is lower case letters, digits, `-`, `_` and `.`", None);
+    }
+
+    /// Checks a table that is complete.
+    fn end(&mut self, table: Table<'a>) {
+        let mut fault = |line, what: &'static str| {
+            let tool = table.tool.map(str::to_owned);
+            self.faults.push(PolicyFault { line, what: what.into(), tool });
+        };
+        let of = |wanted: &str| table.settings.iter().find(|(_, name, _)| *name == wanted);
+        match table.endpoint {
+            Some((line, address)) => {
+                let is_grpc = of("PROTOCOL").is_some_and(|(_, _, protocol)| *protocol == "grpc");
+                if !destination::is_address(address, is_grpc) {
+                    fault(line, "the endpoint is not an http or https address");
+                }
             }
             None => {
-                let (text, rest) = text(value)?;
-                (TomlValue::Text(text), rest)
+                if let Some((line, ..)) = table.settings.first() {
+                    fault(*line, "this belongs to an endpoint; name the endpoint beside it");
+                }
             }
-        };
-        is_end(rest).then(|| Self::Key(key.trim(), value))
+        }
+        match (of("CLIENT_CERTIFICATE"), of("CLIENT_KEY")) {
+            (Some((line, ..)), None) => fault(*line, "`client_certificate` needs `client_key` beside it"),
+            (None, Some((line, ..))) => fault(*line, "`client_key` needs `client_certificate` beside it"),
+            _ => {}
+        }
+        self.tables.push(table);
     }
 }
 
-/// A basic string without escapes, or a literal one; and what follows.
-fn text(from: &str) -> Option<(String, &str)> {
-    let quote = from.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
-    let (text, rest) = from[1..].split_once(quote)?;
-    (!text.contains('\\') || quote == '\'').then(|| (text.to_owned(), rest))
+impl<'a> Table<'a> {
+    fn set(&mut self, line: usize, key: &'a str, value: Value<'a>) -> Result<(), Cow<'static, str>> {
+        let of_endpoint = OF_ENDPOINT.into_iter().find(|(known, _)| *known == key);
+        match (key, of_endpoint, value) {
+            ("telemetry", _, Value::Text("off")) => self.off = true,
+            ("telemetry", ..) => {
+                return Err("`telemetry` can only be \"off\"; leave the line out where it may be on".into());
+            }
+            ("data_points", _, Value::List(keys)) => self.data_points = Some(keys),
+            ("data_points", ..) => return Err("`data_points` must be a list of texts in quotes".into()),
+            ("endpoint", _, Value::Text(address)) => self.endpoint = Some((line, address)),
+            (_, Some((_, name)), Value::Text(value)) => {
+                check_setting(key, value)?;
+                self.settings.push((line, name, value));
+            }
+            ("endpoint", ..) | (_, Some(_), _) => {
+                return Err(format!("`{key}` must be a text in quotes").into());
+            }
+            _ => return Err(format!("`{key}` is no key of a policy; the keys are {KEYS}").into()),
+        }
+        Ok(())
+    }
 }
 
-fn is_end(rest: &str) -> bool {
-    let rest = rest.trim();
-    rest.is_empty() || rest.starts_with('#')
+fn check_setting(key: &str, value: &str) -> Result<(), Cow<'static, str>> {
+    match key {
+        "protocol" if destination::PROTOCOLS.contains(&value) => Ok(()),
+        "protocol" => Err(format!("`protocol` must be one of {}", destination::PROTOCOLS.join(", ")).into()),
+        "compression" if destination::COMPRESSIONS.contains(&value) => Ok(()),
+        "compression" => {
+            Err(format!("`compression` must be one of {}", destination::COMPRESSIONS.join(", ")).into())
+        }
+        // The uploader works in another folder than the tool.
+        _ if Path::new(value).is_absolute() => Ok(()),
+        _ => Err(format!("`{key}` must be an absolute path").into()),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tool_gets_its_own_table_only() {
-        let text = "# all tools here\n[tool.other]\ntelemetry = \"off\"\nanything = 'at all'\n\n[tool.dotnet]  # ours\n\
-                    endpoint = \"https://c:4318\" # a comment\nheaders_file='/etc/h'\ndata_points = [ \"a.b\", 'c', ]\n";
-        let policy = Policy {
-            off: false,
-            endpoint: Some("https://c:4318".to_owned()),
-            settings: vec![("HEADERS_FILE", "/etc/h".to_owned())],
-            data_points: Some(vec!["a.b".to_owned(), "c".to_owned()]),
-        };
-        assert_eq!(Policy::parse(text, "dotnet"), PolicyRead::Policy(policy));
-        assert_eq!(
-            Policy::parse(text, "other"),
-            PolicyRead::Unreadable { line: 4 },
-            "an unknown key of our own is not passed over"
-        );
-        assert_eq!(Policy::parse(text, "third"), PolicyRead::Nothing);
-    }
-
-    #[test]
-    fn what_is_not_understood_names_its_line() {
-        for (text, line) in [
-            ("[tool.dotnet]\ntelemetry = \"on\"\n", 2),
-            ("[tool.dotnet]\ntelemetry = off\n", 2),
-            ("[tool.dotnet]\nendpoint = \"a\\nb\"\n", 2),
-            ("[tool.dotnet]\nendpoint = \"a\" \"b\"\n", 2),
-            ("[tool.dotnet]\ndata_points = [\"a\"\n", 2),
-            ("[tool.dotnet]\n[tool.dotnet]\n", 2),
-            ("[server]\n", 1),
-            ("garbage", 1),
-        ] {
-            assert_eq!(Policy::parse(text, "dotnet"), PolicyRead::Unreadable { line }, "{text:?}");
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::DataPoints;
-use crate::choice::{Choice, ChoiceRead};
+use crate::choice::{Choice, ChoiceRead, leads_nowhere};
 use crate::consent::{self, Decision, Facts, PolicySays, Reason};
 use crate::destination::{ChosenBy, Destination, Found, Named};
 use crate::env::{self, Environment, Wish};
@@ -79,7 +79,7 @@ impl Survey {
                 }
                 named.policy = policy.endpoint.clone().map(|endpoint| (endpoint, policy.settings.clone()));
             }
-            PolicyRead::Unreadable { .. } => facts.policy = PolicySays::Unreadable,
+            PolicyRead::NotUnderstood(_) => facts.policy = PolicySays::Unreadable,
         }
         survey.found = if builder.is_from_outside && named.policy.is_none() {
             // Whether a tool follows the variables depends on whether its author named an endpoint.
@@ -93,8 +93,12 @@ impl Survey {
             return survey;
         };
         facts.choice = Choice::read(&places.choice_file);
-        survey.choice = facts.choice;
         survey.decision = consent::decide(&facts);
+        if survey.decision.on && facts.choice == ChoiceRead::Missing && leads_nowhere(&places.choice_file) {
+            facts.choice = ChoiceRead::Unreadable;
+            survey.decision = consent::decide(&facts);
+        }
+        survey.choice = facts.choice;
         if survey.decision.on {
             match survey.found {
                 Found::Destination(ref destination)

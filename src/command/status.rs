@@ -79,11 +79,13 @@ impl Telemetry {
             Found::Unusable(why) => (None, vec![why.clone()]),
         };
         let (tool, policy_file) = (builder.name, platform::policy_file());
-        if let PolicyRead::Unreadable { line } = survey.policy {
-            let file = policy_file.display();
-            warnings.push(match line {
-                0 => format!("{file} cannot be read: telemetry stays off until it can"),
-                line => format!("{file}, line {line} is not understood: telemetry stays off until it is"),
+        if let PolicyRead::NotUnderstood(fault) = &survey.policy {
+            let (file, what) = (policy_file.display(), fault.message());
+            warnings.push(match fault.line() {
+                0 => format!("{file} cannot be used: {what}. Telemetry stays off until that is put right"),
+                line => format!(
+                    "{file}, line {line} is not understood: {what}. Telemetry stays off until that is put right"
+                ),
             });
         }
         // A person who opted out by a variable, where no file is looked at, asks what lies there all the same.

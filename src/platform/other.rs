@@ -74,10 +74,18 @@ pub(crate) fn open_own(path: &Path, write: bool, create: bool) -> io::Result<(Fi
     }
 }
 
-pub(crate) fn open_settings(path: &Path) -> io::Result<(File, Metadata)> {
+/// Who may have written the file is not looked at here: stable Rust tells nothing of access lists.
+pub(crate) fn open_settings(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    Ok((file, metadata))
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is no regular file"))
+    }
+}
+
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 pub(super) fn make_private_dirs(path: &Path) -> io::Result<()> {

@@ -150,11 +150,33 @@ pub(crate) fn open_own(path: &Path, write: bool, create: bool) -> io::Result<(Fi
     }
 }
 
-/// Opens a regular file that the administrator wrote, whoever that is here.
-pub(crate) fn open_settings(path: &Path) -> io::Result<(File, Metadata)> {
+/// Opens a regular file that the administrator wrote. What another user could have written is refused: it says where
+/// this person's data go. A group may write, since root makes the groups.
+pub(crate) fn open_settings(path: &Path) -> io::Result<File> {
+    let refuse = |what| Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+    let is_trusted = |metadata: &Metadata| metadata.uid() == 0 || is_own(metadata);
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let metadata = file.metadata()?;
-    if metadata.is_file() { Ok((file, metadata)) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    if !metadata.is_file() {
+        return refuse("it is no regular file");
+    }
+    if !is_trusted(&metadata) {
+        return refuse("it belongs to neither root nor this user; give it to root");
+    }
+    if metadata.mode() & 0o002 != 0 {
+        return refuse("anybody may write it; take that away with `chmod o-w`");
+    }
+    let folder = std::fs::metadata(folder_of(path))?;
+    let is_sticky = folder.mode() & 0o1000 != 0;
+    if !is_trusted(&folder) || (folder.mode() & 0o002 != 0 && !is_sticky) {
+        return refuse("its directory is not root's alone; anybody could replace the file");
+    }
+    Ok(file)
+}
+
+/// The folder in which a file is.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Creates a directory, and the missing ones above it, with mode 0700.

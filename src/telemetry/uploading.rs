@@ -137,7 +137,9 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
     // A policy that changed meanwhile is the next uploader's to apply.
     let may_send = || {
         let now = Survey::take(builder, Environment::process());
-        now.decision.on && now.policy.narrowed_to() == survey.policy.narrowed_to()
+        now.decision.on
+            && now.found == survey.found
+            && now.policy.narrowed_to() == survey.policy.narrowed_to()
     };
     let uploader = Uploader {
         spool: &spool,

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use tool_telemetry::receiver::Receiver;
 
-use crate::person::{NOBODY, Person, example, is_root};
+use crate::person::{NOBODY, Person, SOMEBODY_ELSE, example, is_root};
 
 /// What is in the choice file, and whether the tool asks first: the columns of the table. The notice was shown.
 const COLUMNS: [(&str, bool); 8] = [
@@ -20,7 +20,7 @@ const COLUMNS: [(&str, bool); 8] = [
 
 /// The policy, and what comes out in each column.
 #[rustfmt::skip]
-const TABLE: [(&str, [&str; 8]); 5] = [
+const TABLE: [(&str, [&str; 8]); 9] = [
     ("", [
         "on default", "off opt_in", "on person", "on person",
         "off person", "off person", "off choice_unreadable", "off choice_unreadable",
@@ -37,6 +37,23 @@ const TABLE: [(&str, [&str; 8]); 5] = [
         "on default", "off opt_in", "on person", "on person",
         "off person", "off person", "off choice_unreadable", "off choice_unreadable",
     ]),
+    ("telemetry = \"off\"\n", [
+        "off policy", "off policy", "off policy", "off policy",
+        "off policy", "off policy", "off policy", "off policy",
+    ]),
+    // A table cannot turn on what is off for all.
+    ("telemetry = \"off\"\n[tool.frob]\nendpoint = \"http://127.0.0.1:19\"\n", [
+        "off policy", "off policy", "off policy", "off policy",
+        "off policy", "off policy", "off policy", "off policy",
+    ]),
+    ("telemtry = \"off\"\n[tool.frob]\n", [
+        "off policy_unreadable", "off policy_unreadable", "off policy_unreadable", "off policy_unreadable",
+        "off policy_unreadable", "off policy_unreadable", "off policy_unreadable", "off policy_unreadable",
+    ]),
+    ("[tool.Frob]\ntelemetry = \"off\"\n", [
+        "off policy_unreadable", "off policy_unreadable", "off policy_unreadable", "off policy_unreadable",
+        "off policy_unreadable", "off policy_unreadable", "off policy_unreadable", "off policy_unreadable",
+    ]),
     ("[tool.frob]\ntelemetry = off\n", [
         "off policy_unreadable", "off policy_unreadable", "off policy_unreadable", "off policy_unreadable",
         "off policy_unreadable", "off policy_unreadable", "off policy_unreadable", "off policy_unreadable",
@@ -52,16 +69,22 @@ fn person(choice: &str, asks_first: bool) -> Person {
     person
 }
 
-/// Runs commands on a machine with this policy: in a mount namespace with an `/etc` of its own.
+/// Runs commands on a machine with this policy.
 fn under(policy: &str, person: &Person, commands: &str) -> String {
+    std::fs::write(person.home().join(".policy"), policy).expect("a file");
+    let copy = format!("cp {}/.policy policy.toml", person.home().display());
+    on_machine(if policy.is_empty() { ":" } else { &copy }, person, commands)
+}
+
+/// Runs commands on a machine that was prepared, in the policy's folder, by others: in a mount namespace with an `/etc` of
+/// its own.
+pub(crate) fn on_machine(prepare: &str, person: &Person, commands: &str) -> String {
     let script = format!(
-        "mount -t tmpfs none /etc && mkdir /etc/tool-telemetry &&
-        if test -n \"$POLICY\"; then printf %s \"$POLICY\" > /etc/tool-telemetry/policy.toml; fi &&
-        frob() {{ {}  \"$@\"; }} && {commands}",
+        "mount -t tmpfs none /etc && mkdir /etc/tool-telemetry && cd /etc/tool-telemetry && {{ {prepare}; }} &&
+        cd / && frob() {{ $AS {} \"$@\"; }} && {commands}",
         example("frob").display()
     );
-    let mut command = person.command("unshare");
-    let output = command.env("POLICY", policy).args(["-m", "sh", "-c", &script]).output().expect("unshare");
+    let output = person.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     String::from_utf8(output.stdout).expect("text")
 }
@@ -129,6 +152,117 @@ fn a_policy_redirects_and_narrows_and_says_where_it_is_wrong() {
     let other = person(on, false);
     let status = run_under("[tool.other]\ntelemetry = \"off\"\n", &other);
     assert_eq!((&status["telemetry"], &status["reason"]), (&"on".into(), &"person".into()));
+}
+
+/// How the administrator left the file, and what `status` says of it; nothing where telemetry is on.
+const FILES: [(&str, &str); 25] = [
+    (":", ""),
+    ("rmdir /etc/tool-telemetry", ""),
+    ("echo 'data_points = []' > real && ln -s real policy.toml", ""),
+    ("echo 'data_points = []' > /etc/real && ln -s /etc/real one && ln -s one policy.toml", ""),
+    ("printf '# of Windows\\r\\ndata_points = []\\r\\n' > policy.toml", ""),
+    ("echo > policy.toml && chmod 664 policy.toml", ""),
+    ("ln -s nowhere policy.toml", "policy.toml cannot be used: it is a link that leads nowhere"),
+    ("ln -s /nowhere/policy.toml policy.toml", "policy.toml cannot be used: it is a link that leads nowhere"),
+    (
+        "rmdir /etc/tool-telemetry && ln -s nowhere /etc/tool-telemetry",
+        "policy.toml cannot be used: it is a link that leads nowhere",
+    ),
+    ("ln -s policy.toml policy.toml", "policy.toml cannot be used: Too many levels of symbolic links"),
+    ("mkdir policy.toml", "policy.toml cannot be used: it is no regular file"),
+    ("mkfifo policy.toml", "policy.toml cannot be used: it is no regular file"),
+    ("ln -s /dev/null policy.toml", "policy.toml cannot be used: it is no regular file"),
+    (
+        "cd / && rmdir /etc/tool-telemetry && echo 'telemetry = \"off\"' > /etc/tool-telemetry",
+        "policy.toml cannot be used: Not a directory",
+    ),
+    ("echo > policy.toml && chmod 666 policy.toml", "policy.toml cannot be used: anybody may write it"),
+    (
+        "echo > policy.toml && chown 12345 policy.toml",
+        "policy.toml cannot be used: it belongs to neither root nor",
+    ),
+    ("echo > policy.toml && chmod 777 .", "policy.toml cannot be used: its directory is not root's alone"),
+    ("echo > policy.toml && chown 12345 .", "policy.toml cannot be used: its directory is not root's alone"),
+    (
+        "head -c 70000 /dev/zero | tr '\\0' '\\n' > policy.toml",
+        "policy.toml cannot be used: it is larger than 64 KiB",
+    ),
+    ("printf '\\n\\377\\376' > policy.toml", "policy.toml, line 2 is not understood: this is not UTF-8"),
+    (
+        "printf '#\\n#\\0\\n' > policy.toml",
+        "policy.toml, line 2 is not understood: there is a control character",
+    ),
+    (
+        "printf '#\\rtelemetry = \"off\"\\n' > policy.toml",
+        "policy.toml, line 1 is not understood: there is a control character",
+    ),
+    (
+        "printf '\\357\\273\\277#\\n' > policy.toml",
+        "policy.toml, line 1 is not understood: the file begins with a byte-order mark",
+    ),
+    (
+        "echo '[tool.FROB]' > policy.toml",
+        "policy.toml, line 1 is not understood: a tool's name is in lower case",
+    ),
+    (
+        "echo 'telemetry = \"off' > policy.toml",
+        "policy.toml, line 1 is not understood: the closing quote is missing",
+    ),
+];
+
+#[test]
+fn a_policy_file_in_any_other_state_than_readable_and_understood_means_off() {
+    if !is_root("a policy file in /etc, in a mount namespace of its own") {
+        return;
+    }
+    for (prepare, why) in FILES {
+        let person = person("telemetry = \"on\"\nnotice = \"2.0.0\"\n", false);
+        let status = on_machine(prepare, &person, "frob build >/dev/null && frob telemetry status --json");
+        let status: Value = serde_json::from_str(&status).expect("JSON");
+        let warning = status["warnings"][0].as_str().unwrap_or_default();
+        let is_on = why.is_empty();
+        assert_eq!(status["telemetry"] == "on", is_on, "{prepare}: {status}");
+        assert_eq!(person.waiting().len(), usize::from(is_on), "{prepare}");
+        assert_eq!(warning.is_empty(), is_on, "{prepare}: {warning}");
+        assert!(is_on || warning.starts_with(&format!("/etc/tool-telemetry/{why}")), "{prepare}: {warning}");
+    }
+}
+
+#[test]
+fn a_policy_that_this_user_may_not_read_means_off() {
+    if !is_root("a policy file in /etc, in a mount namespace of its own") {
+        return;
+    }
+    for prepare in ["chmod 700 .", "touch policy.toml && chmod 600 policy.toml"] {
+        let person = person("telemetry = \"on\"\nnotice = \"2.0.0\"\n", false)
+            .with("AS", &format!("setpriv --reuid {SOMEBODY_ELSE} --regid {SOMEBODY_ELSE} --clear-groups"));
+        person.give_home_to(SOMEBODY_ELSE);
+        let status = on_machine(prepare, &person, "frob build >/dev/null && frob telemetry status");
+        assert!(status.contains("/policy.toml cannot be used: Permission denied"), "{prepare}: {status}");
+        assert!(person.waiting().is_empty(), "{prepare}");
+    }
+}
+
+#[test]
+fn a_choice_behind_a_link_that_leads_nowhere_is_not_taken_for_none() {
+    for link in ["telemetry.toml", "", ".."] {
+        // In CI nobody is asked, and an operator gets the runs without a notice.
+        let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY).with("CI", "1");
+        let link = match link {
+            ".." => person.home().join(".config"),
+            "" => person.home().join(".config/frob"),
+            file => person.home().join(".config/frob").join(file),
+        };
+        std::fs::create_dir_all(link.parent().expect("a folder")).expect("a folder");
+        std::os::unix::fs::symlink("/not/mounted", &link).expect("a link");
+        person.frob(["build"]);
+        assert!(person.waiting().is_empty(), "{}", link.display());
+        assert!(
+            person.status().contains("off: the file with your choice cannot be read"),
+            "{}",
+            person.status()
+        );
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod opt_out; // opted out means absent
 mod otlp; // fixture: spans and senders that know nothing of our own contract
 mod person; // fixture: a person with a home of their own, who runs the tool of the tests
 mod planted; // secrets left anywhere reach neither the disk nor the wire
+mod policy_page; // the examples of docs/policy.md, on machines of their own
 mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
 mod side_by_side; // versions, upgrades, clocks, and people who change their minds
 mod spans; // spans on other threads, with explicit parents, recorded twice, never closed

@@ -86,7 +86,7 @@ fn tells_of_a_run(log: &Path) -> bool {
 /// files or with starting a process, and none that belongs to the program's start or to memory.
 fn points(calls: &[Call], home: &Path) -> Vec<Point> {
     let home = home.to_str().expect("text");
-    let first = calls.iter().position(|call| call.line.contains("tool-telemetry/policy.toml")).unwrap_or(0);
+    let first = calls.iter().position(|call| call.line.contains("/etc/tool-telemetry")).unwrap_or(0);
     let killed = calls.iter().map(|call| Point { call: call.clone(), error: None });
     let may_fail = calls.iter().enumerate().filter(|(position, call)| {
         let is_ours = ["tool-telemetry", home].iter().any(|ours| call.line.contains(ours));

@@ -1,0 +1,105 @@
+//! The examples of `docs/policy.md`, each run on a machine of its own.
+
+use serde_json::Value;
+use tool_telemetry::command::check_policy;
+use tool_telemetry::receiver::{Receiver, Request};
+
+use crate::choices::on_machine;
+use crate::person::{Person, is_root};
+
+const PAGE: &str = include_str!("../../docs/policy.md");
+const COLLECTOR: &str = "https://collector.example.com:4318";
+
+/// The heading and its example.
+fn examples() -> Vec<(&'static str, &'static str)> {
+    let examples: Vec<_> = PAGE
+        .split("\n### ")
+        .skip(1)
+        .map(|section| {
+            let heading = section.lines().next().expect("a heading");
+            let example = section.split("```toml\n").nth(1).and_then(|example| example.split("```").next());
+            (heading, example.unwrap_or_else(|| panic!("{heading} has no example")))
+        })
+        .collect();
+    assert_eq!(examples.len(), PAGE.matches("```toml").count(), "each heading has one example");
+    examples
+}
+
+/// What the receiver got from a tool under an example, and what `status` said.
+struct Observed {
+    is_off: bool,
+    origin: String,
+    warnings: usize,
+    requests: Vec<Request>,
+}
+
+fn run(example: &str) -> Observed {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+    person.frob(["telemetry", "on"]);
+    // A tool that gets a certificate must not be told to use it on an address without TLS.
+    let is_tls = example.contains("certificate");
+    let policy =
+        if is_tls { example.to_owned() } else { example.replace(COLLECTOR, &receiver.http_endpoint()) };
+    std::fs::write(person.home().join("policy"), policy).expect("a file");
+    let prepare = format!(
+        "cp {}/policy policy.toml && echo 'x-team=the%20build' > headers && chmod 644 policy.toml headers",
+        person.home().display()
+    );
+    // Where the policy says off, `flush` says so and fails.
+    let flush = if is_tls { ":" } else { "frob telemetry flush >/dev/null 2>&1" };
+    let commands = format!("frob build >/dev/null && {{ {flush} || :; }} && frob telemetry status --json");
+    let status: Value = serde_json::from_str(&on_machine(&prepare, &person, &commands)).expect("JSON");
+    Observed {
+        is_off: status["telemetry"] == "off",
+        origin: status["destination"]["origin"].as_str().unwrap_or_default().to_owned(),
+        warnings: status["warnings"].as_array().expect("a list").len(),
+        requests: receiver.requests(),
+    }
+}
+
+#[test]
+fn each_example_does_what_the_page_says() {
+    if !is_root("a policy file in /etc, in a mount namespace of its own") {
+        return;
+    }
+    for (heading, example) in examples() {
+        let seen = run(example);
+        assert_eq!(seen.warnings, 0, "{heading}");
+        assert_eq!(seen.is_off, heading == "`telemetry`", "{heading}");
+        let header = |name| seen.requests.first().and_then(|request| request.header(name));
+        match heading {
+            "`telemetry`" => assert!(seen.requests.is_empty()),
+            "`endpoint`" => assert_eq!(header("content-type"), Some("application/x-protobuf")),
+            "`protocol`" => assert_eq!(header("content-type"), Some("application/json")),
+            "`compression`" => assert_eq!(header("content-encoding"), Some("gzip")),
+            "`headers_file`" | "`[tool.NAME]`" => assert_eq!(header("x-team"), Some("the build")),
+            "`certificate`" | "`client_certificate` and `client_key`" => assert_eq!(seen.origin, COLLECTOR),
+            // Without an endpoint it narrows what goes where it went before.
+            "`data_points`" => assert_eq!(seen.origin, "http://127.0.0.1:9"),
+            other => panic!("say here what {other} is to do"),
+        }
+    }
+}
+
+#[test]
+fn each_key_has_an_example_and_each_example_is_understood() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.toml");
+    // The keys as the program lists them.
+    std::fs::write(&file, "nosuch = ''\n").expect("a file");
+    let message = check_policy(&file).faults[0].message().to_owned();
+    let (_, keys) = message.split_once("the keys are ").expect("the keys");
+    for key in keys.split([',', ' ']).filter(|key| !["", "and"].contains(key)) {
+        assert!(
+            examples().iter().any(|(heading, example)| {
+                heading.contains(&format!("`{key}`")) && example.contains(&format!("{key} = "))
+            }),
+            "{key}"
+        );
+    }
+    for (heading, example) in examples() {
+        std::fs::write(&file, example).expect("a file");
+        assert_eq!(check_policy(&file).faults, [], "{heading}");
+    }
+}
