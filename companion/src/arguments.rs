@@ -60,10 +60,10 @@ pub(crate) struct ViewArguments {
     pub(crate) output: Option<PathBuf>,
 }
 
-/// Check a telemetry.toml, and tell what changed since an earlier one
+/// Check a telemetry.toml, and tell what changed since an earlier one; or check a machine's policy
 ///
 /// Each fault is told with its line and what to do. With --against, each difference is told: new, wider, narrower,
-/// gone or reworded.
+/// gone or reworded. A file that is called policy.toml is read as the policy of a machine, as every tool on it does.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes:\n  \
     0  no fault, and nothing more is collected than before\n  \
@@ -74,8 +74,11 @@ pub(crate) struct CheckArguments {
     /// The file to check
     pub(crate) file: PathBuf,
     /// An earlier version of it, such as that of the last release
-    #[arg(long, value_name = "OLD")]
+    #[arg(long, value_name = "OLD", conflicts_with = "policy")]
     pub(crate) against: Option<PathBuf>,
+    /// It is the policy of a machine, though it is not called policy.toml
+    #[arg(long)]
+    pub(crate) policy: bool,
 }
 
 /// Write a document about the data: a table, a privacy page, or a section of a licence

@@ -1,5 +1,6 @@
 //! `check`: what a reviewer needs.
 
+use tool_telemetry::command::check_policy;
 use tool_telemetry_definition::{Audience, Change, Definition, Difference, compare};
 
 use crate::Answer;
@@ -8,6 +9,10 @@ use crate::data_points_file::{read, read_clean, told};
 use crate::fault::Fault;
 
 pub(crate) fn run(arguments: &CheckArguments) -> Result<Answer, Fault> {
+    let is_policy = arguments.file.file_name().is_some_and(|name| name.eq_ignore_ascii_case("policy.toml"));
+    if arguments.policy || is_policy {
+        return policy(arguments);
+    }
     let definition = match read(&arguments.file)? {
         Ok(definition) => definition,
         Err(faults) => {
@@ -32,6 +37,33 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Answer, Fault> {
         });
     }
     Ok(Answer { text, code })
+}
+
+/// The policy of a machine, as the tools on it read it.
+fn policy(arguments: &CheckArguments) -> Result<Answer, Fault> {
+    let path = &arguments.file;
+    if arguments.against.is_some() {
+        return Err(Fault::usage("--against compares data points; a policy has none to compare."));
+    }
+    std::fs::symlink_metadata(path)
+        .map_err(|error| Fault::file("read", path, &error, "Name the policy of a machine."))?;
+    let checked = check_policy(path);
+    let mut text: String = checked
+        .faults
+        .iter()
+        .map(|fault| match fault.line() {
+            0 => format!("{}: {}\n", path.display(), fault.message()),
+            line => format!("{}:{line}: {}\n", path.display(), fault.message()),
+        })
+        .collect();
+    if !checked.faults.is_empty() {
+        let count = counted(checked.faults.len(), "fault");
+        text.push_str(&format!("{count}; telemetry is off for the tools that it concerns\n"));
+        return Ok(Answer { text, code: FAULTS });
+    }
+    let all = if checked.is_for_all { "every tool" } else { "no tool in general" };
+    let tools = counted(checked.tools.len(), "tool");
+    Ok(format!("{}: a policy for {all}, and for {tools} by name; no fault\n", path.display()).into())
 }
 
 fn judge(differences: &[Difference]) -> u8 {

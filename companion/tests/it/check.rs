@@ -91,3 +91,50 @@ fn an_earlier_version_with_faults_is_named() {
     assert!(said.err.contains("old.toml:1:"), "{}", said.err);
     assert!(said.err.ends_with("old.toml cannot be used before that is put right.\n"), "{}", said.err);
 }
+
+#[test]
+fn each_fault_of_a_policy_is_told_with_its_line_and_exits_with_1() {
+    let person = Person::new();
+    person.file(
+        "policy.toml",
+        "telemtry = \"off\"\n\n[tool.frob]\ntelemetry = off\nprotocol = \"https\"\n[tool.Frob]\n",
+    );
+    let said = person.says(["check", "policy.toml"]);
+    assert_eq!((said.code, said.err.as_str()), (1, ""));
+    let places: Vec<_> = said.out.lines().filter_map(|line| line.split(": ").next()).collect();
+    assert_eq!(&places[..4], ["policy.toml:1", "policy.toml:4", "policy.toml:5", "policy.toml:6"]);
+    assert!(said.out.contains("`telemtry` is no key of a policy; the keys are telemetry, "), "{}", said.out);
+    assert!(
+        said.out.ends_with("\n4 faults; telemetry is off for the tools that it concerns\n"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn a_good_policy_is_summed_up_and_exits_with_0() {
+    let person = Person::new();
+    person.file("policy.toml", "telemetry = \"off\"\n[tool.frob]\n");
+    person.file("draft.toml", "[tool.frob]\ndata_points = []\n");
+    let said = person.says(["check", "policy.toml"]);
+    assert_eq!(said.out, "policy.toml: a policy for every tool, and for 1 tool by name; no fault\n");
+    let said = person.says(["check", "--policy", "draft.toml"]);
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (0, "draft.toml: a policy for no tool in general, and for 1 tool by name; no fault\n")
+    );
+}
+
+#[test]
+fn a_policy_that_is_missing_exits_with_2_and_one_that_no_tool_would_use_with_1() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let person = Person::new();
+    assert_eq!(person.says(["check", "policy.toml"]).code, 2);
+    person.file("policy.toml", "telemetry = \"off\"\n");
+    std::fs::set_permissions(person.home().join("policy.toml"), PermissionsExt::from_mode(0o666))
+        .expect("ours");
+    let said = person.says(["check", "policy.toml"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.starts_with("policy.toml: anybody may write it"), "{}", said.out);
+}
