@@ -11,7 +11,8 @@ use std::path::PathBuf;
 pub const DO_NOT_TRACK: &str = "DO_NOT_TRACK";
 /// `true` in any case: telemetry is off (OpenTelemetry specification, "General SDK Configuration").
 pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
-/// `none`: telemetry is off; every other value is ignored.
+/// `none`, in any case and also in a list, or `0`, `false`, `no`, `off`: telemetry is off. Every other value names an
+/// exporter of somebody's application, and is ignored.
 pub const OTEL_TRACES_EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 
 /// The prefix of OTLP's variables for all signals.
@@ -148,6 +149,12 @@ impl<'a> Environment<'a> {
         self.raw(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|text| !text.is_empty())
     }
 
+    /// The variable as a text in lower case, without the quotes that a file of variables for a container makes part of
+    /// the value.
+    pub(crate) fn setting(self, name: &str) -> Option<String> {
+        self.text(name).map(|value| value.trim_matches(['"', '\'']).to_ascii_lowercase())
+    }
+
     /// The variable as an absolute path; the XDG specification has relative ones ignored.
     pub(crate) fn absolute_path(self, name: &str) -> Option<PathBuf> {
         self.raw(name).map(PathBuf::from).filter(|path| path.is_absolute())
@@ -192,6 +199,11 @@ pub(crate) fn is_no(value: &str) -> bool {
     ["0", "false", "no", "off"].iter().any(|no| value.eq_ignore_ascii_case(no))
 }
 
+/// `1`, `true`, `yes` or `on`, in any case.
+pub(crate) fn is_yes(value: &str) -> bool {
+    ["1", "true", "yes", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
+}
+
 /// `<TOOL>_TELEMETRY`: the tool's name in capitals, with `_` for what a variable's name cannot have.
 ///
 /// ```
@@ -207,11 +219,13 @@ pub fn tool_variable(tool: &str) -> String {
 /// What `<TOOL>_TELEMETRY` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Wish {
-    /// Unset, or a value that we do not know.
+    /// Unset, or `1`, `true`, `yes`, `on`: nothing that is not so without it.
     #[default]
     None,
     /// `0`, `false`, `no`, `off`.
     Off,
+    /// Any other value. Whoever wrote `disabled` or `fasle` meant off.
+    NotUnderstood,
     /// `log`: print what would be sent, and do nothing else.
     Log,
     /// `trace`: print the run as a tree when it ends.
@@ -221,13 +235,18 @@ pub(crate) enum Wish {
 }
 
 impl Wish {
+    /// The values that `<TOOL>_TELEMETRY` has.
+    pub(crate) const WORDS: &str = "off (or 0, false, no), on (or 1, true, yes), log, trace and otlp";
+
     pub(crate) fn read(environment: Environment<'_>, variable: &str) -> Self {
         match environment.text(variable) {
+            None => Wish::None,
+            Some(value) if is_yes(&value) => Wish::None,
             Some(value) if is_no(&value) => Wish::Off,
             Some(value) if value.eq_ignore_ascii_case("log") => Wish::Log,
             Some(value) if value.eq_ignore_ascii_case("trace") => Wish::Trace,
             Some(value) if value.eq_ignore_ascii_case("otlp") => Wish::Otlp,
-            _ => Wish::None,
+            Some(_) => Wish::NotUnderstood,
         }
     }
 }

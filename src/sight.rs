@@ -25,7 +25,7 @@ impl Sight {
         match wish {
             Wish::Log => Some(Sight::Otlp),
             Wish::Trace => Some(Sight::Tree),
-            Wish::None | Wish::Off | Wish::Otlp => None,
+            Wish::None | Wish::Off | Wish::NotUnderstood | Wish::Otlp => None,
         }
     }
 

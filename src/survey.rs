@@ -35,9 +35,23 @@ pub(crate) struct Places {
 
 /// Turned off for every tool built in an environment with `TOOL_TELEMETRY_BUILD=off`: for packagers.
 const BUILT_OFF: bool = match option_env!("TOOL_TELEMETRY_BUILD") {
-    Some(value) => matches!(value.as_bytes(), b"off"),
+    Some(value) => is_built_off(value),
     None => false,
 };
+
+/// A value that is not understood stops the build, where a packager sees it. Each tool's person would have to find it out
+/// otherwise.
+const fn is_built_off(value: &str) -> bool {
+    let value = value.as_bytes();
+    if value.eq_ignore_ascii_case(b"off") {
+        return true;
+    }
+    assert!(
+        value.is_empty() || value.eq_ignore_ascii_case(b"on"),
+        "TOOL_TELEMETRY_BUILD has a value that is not understood. Set it to `off` for a build without telemetry, or to `on`."
+    );
+    false
+}
 
 impl Survey {
     pub(crate) fn take(builder: &Builder, environment: Environment<'_>) -> Self {
@@ -168,16 +182,17 @@ fn opt_out_variable(
     if let Some(name) = by_author {
         return Some(name.to_owned());
     }
-    if wish == Wish::Off {
+    if matches!(wish, Wish::Off | Wish::NotUnderstood) {
         return Some(tool_variable.to_owned());
     }
     if environment.says_yes(env::DO_NOT_TRACK) {
         return Some(env::DO_NOT_TRACK.to_owned());
     }
-    let says =
-        |name: &str, word: &str| environment.text(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
-    if says(env::OTEL_SDK_DISABLED, "true") {
+    if environment.setting(env::OTEL_SDK_DISABLED).is_some_and(|value| value == "true") {
         return Some(env::OTEL_SDK_DISABLED.to_owned());
     }
-    says(env::OTEL_TRACES_EXPORTER, "none").then(|| env::OTEL_TRACES_EXPORTER.to_owned())
+    let exporters = environment.setting(env::OTEL_TRACES_EXPORTER)?;
+    let is_off =
+        exporters.split(',').map(str::trim).any(|exporter| exporter == "none" || env::is_no(exporter));
+    is_off.then(|| env::OTEL_TRACES_EXPORTER.to_owned())
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::choice::ChoiceRead;
 use crate::consent::{Decision, Reason};
 use crate::destination::{ChosenBy, Found};
-use crate::env::Environment;
+use crate::env::{self, Environment, Wish};
 use crate::platform;
 use crate::policy::PolicyRead;
 use crate::spool::backoff::{Backoff, seconds};
@@ -79,6 +79,7 @@ impl Telemetry {
             Found::Unusable(why) => (None, vec![why.clone()]),
         };
         let (tool, policy_file) = (builder.name, platform::policy_file());
+        warnings.extend(misspelt_variables(tool, &survey, Environment::process()));
         if let PolicyRead::NotUnderstood(fault) = &survey.policy {
             let (file, what) = (policy_file.display(), fault.message());
             warnings.push(match fault.line() {
@@ -137,6 +138,26 @@ impl Telemetry {
             destinations,
         }
     }
+}
+
+/// Variables with a value that means nothing to us. The value is not repeated.
+fn misspelt_variables(tool: &str, survey: &Survey, environment: Environment<'_>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if survey.wish == Wish::NotUnderstood {
+        let variable = env::tool_variable(tool);
+        warnings.push(format!(
+            "{variable} has a value that is not understood, and that means off; the values are {}",
+            Wish::WORDS
+        ));
+    }
+    let disabled = environment.setting(env::OTEL_SDK_DISABLED);
+    if disabled.is_some_and(|value| !["true", "false"].contains(&value.as_str())) {
+        warnings.push(format!(
+            "{} is neither true nor false; OpenTelemetry has that mean false. Set it to true to turn telemetry off",
+            env::OTEL_SDK_DISABLED
+        ));
+    }
+    warnings
 }
 
 #[cfg(feature = "clap")]

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::person::{NOBODY, Person};
 
 /// Variable, value, and whether it opts out.
-const VARIABLES: [(&str, &str, bool); 24] = [
+const VARIABLES: [(&str, &str, bool); 53] = [
     ("FROB_TELEMETRY_OPTOUT", "1", true),
     ("FROB_TELEMETRY_OPTOUT", "true", true),
     ("FROB_TELEMETRY_OPTOUT", "TRUE ", true),
@@ -22,15 +22,45 @@ const VARIABLES: [(&str, &str, bool); 24] = [
     ("FROB_TELEMETRY", "Off", true),
     ("FROB_TELEMETRY", "1", false),
     ("FROB_TELEMETRY", "", false),
+    ("FROB_TELEMETRY", " ", false),
+    ("FROB_TELEMETRY", "on", false),
+    ("FROB_TELEMETRY", "True", false),
+    ("FROB_TELEMETRY", " YES\r", false),
+    ("FROB_TELEMETRY", "otlp", false),
+    ("FROB_TELEMETRY", "trace", false),
+    ("FROB_TELEMETRY", "no", true),
+    ("FROB_TELEMETRY", "off\r", true),
+    ("FROB_TELEMETRY", "disabled", true),
+    ("FROB_TELEMETRY", "none", true),
+    ("FROB_TELEMETRY", "n", true),
+    ("FROB_TELEMETRY", "never", true),
+    ("FROB_TELEMETRY", "opt-out", true),
+    ("FROB_TELEMETRY", "fasle", true),
+    ("FROB_TELEMETRY", "\"off\"", true),
+    ("FROB_TELEMETRY", "enabled", true),
+    ("FROB_TELEMETRY", "-1", true),
+    ("FROB_TELEMETRY", "aus", true),
     ("DO_NOT_TRACK", "1", true),
     ("DO_NOT_TRACK", "yes", true),
+    ("DO_NOT_TRACK", "1\r", true),
+    ("DO_NOT_TRACK", "ture", true),
     ("DO_NOT_TRACK", "0", false),
     ("DO_NOT_TRACK", "false", false),
     ("OTEL_SDK_DISABLED", "true", true),
     ("OTEL_SDK_DISABLED", "True", true),
+    ("OTEL_SDK_DISABLED", "true\r", true),
+    ("OTEL_SDK_DISABLED", "\"true\"", true),
+    ("OTEL_SDK_DISABLED", "false", false),
+    // OpenTelemetry has anything but `true` mean false; `status` warns.
     ("OTEL_SDK_DISABLED", "1", false),
     ("OTEL_TRACES_EXPORTER", "none", true),
+    ("OTEL_TRACES_EXPORTER", " NONE ", true),
+    ("OTEL_TRACES_EXPORTER", "'none'", true),
+    ("OTEL_TRACES_EXPORTER", "console, none", true),
+    ("OTEL_TRACES_EXPORTER", "off", true),
     ("OTEL_TRACES_EXPORTER", "otlp", false),
+    ("OTEL_TRACES_EXPORTER", "console", false),
+    ("OTEL_TRACES_EXPORTER", "", false),
 ];
 
 #[test]
@@ -40,6 +70,42 @@ fn each_variable_opts_out_with_the_values_that_people_mean() {
         assert!(person.frob(["build"]).status.success());
         assert_eq!(person.waiting().is_empty(), opts_out, "{name}={value:?}");
     }
+}
+
+#[test]
+fn a_value_that_is_no_text_opts_out() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    for name in ["FROB_TELEMETRY", "FROB_TELEMETRY_OPTOUT", "DO_NOT_TRACK"] {
+        let person = Person::sending_to(NOBODY);
+        let value = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+        assert!(person.frob_command(["build"]).env(name, value).status().expect("it runs").success());
+        assert!(person.waiting().is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn status_names_a_variable_that_is_not_understood_and_the_values_that_it_has() {
+    let person = Person::sending_to(NOBODY).with("FROB_TELEMETRY", "fasle");
+    let status = person.status();
+    assert!(
+        status.starts_with("telemetry of frob is off: the environment variable FROB_TELEMETRY\n"),
+        "{status}"
+    );
+    assert!(
+        status.contains("FROB_TELEMETRY has a value that is not understood, and that means off"),
+        "{status}"
+    );
+    for word in ["off", "on", "log", "trace", "otlp"] {
+        assert!(status.contains(word), "{word}: {status}");
+    }
+    assert!(!status.contains("fasle"), "{status}");
+    let person = Person::sending_to(NOBODY).with("OTEL_SDK_DISABLED", "ture");
+    let status = person.status();
+    assert!(
+        status.contains("OTEL_SDK_DISABLED is neither true nor false") && !status.contains("ture"),
+        "{status}"
+    );
 }
 
 #[test]
@@ -122,13 +188,20 @@ fn a_packagers_build_is_off_for_good() {
     std::fs::write(folder.join("src/main.rs"), PACKAGED).expect("a program");
     std::fs::copy(source.join("tests/tool/telemetry.toml"), folder.join("telemetry.toml")).expect("a copy");
     std::fs::copy(source.join("Cargo.lock"), folder.join("Cargo.lock")).expect("a copy");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--offline"])
-        .env("TOOL_TELEMETRY_BUILD", "off")
-        .env("CARGO_TARGET_DIR", folder.join("target"))
-        .current_dir(&folder)
-        .output()
-        .expect("cargo runs");
+    let build = |switch: &str| {
+        Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--offline"])
+            .env("TOOL_TELEMETRY_BUILD", switch)
+            .env("CARGO_TARGET_DIR", folder.join("target"))
+            .current_dir(&folder)
+            .output()
+            .expect("cargo runs")
+    };
+    let misspelt = build("of");
+    let message = String::from_utf8_lossy(&misspelt.stderr);
+    assert!(!misspelt.status.success(), "a value that is not understood is no build with telemetry");
+    assert!(message.contains("TOOL_TELEMETRY_BUILD has a value that is not understood"), "{message}");
+    let built = build("Off");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let output = person.command(folder.join("target/debug/packaged")).output().expect("it runs");
     assert!(person.waiting().is_empty());
