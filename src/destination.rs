@@ -70,6 +70,23 @@ pub(crate) struct Endpoint {
     port: u16,
 }
 
+/// The longest name of a directory. File systems take 255 bytes, eCryptfs 143.
+const LONGEST_DIRECTORY_NAME: usize = 143;
+
+/// A directory's name as it is or, if it is too long, its beginning and a checksum of all of it. Somebody could make a
+/// second name with the same checksum, if the host that he has in mind is longer than 80 characters.
+fn bounded(name: String) -> String {
+    if name.len() <= LONGEST_DIRECTORY_NAME {
+        return name;
+    }
+    let checksum = crate::hexadecimal::checksum(&name);
+    let mut bounded = name;
+    while bounded.len() + 1 + checksum.len() > LONGEST_DIRECTORY_NAME {
+        bounded.pop();
+    }
+    format!("{bounded}~{checksum}")
+}
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -105,7 +122,7 @@ impl Destination {
             name.push('+');
         }
         name.push_str(&self.endpoint.origin("-"));
-        name
+        bounded(name)
     }
 
     /// How people read it: scheme and host, and the port unless it is the scheme's own.
@@ -119,7 +136,8 @@ impl Destination {
     /// the maker's. `localhost:4318` is never assumed.
     pub(crate) fn find(environment: Environment<'_>, wish: Wish, named: &Named) -> Found {
         if let Some((address, settings)) = &named.policy {
-            return Self::operator(named.publisher, address, settings.clone(), true);
+            let key = |setting: &str| format!("{} in the policy file", setting.to_ascii_lowercase());
+            return Self::operator(named.publisher, address, settings.clone(), true, &key);
         }
         let variables: &[&str] = match environment.raw(env::UPLOADER) {
             Some(_) => &[env::UPLOADER_OTLP],
@@ -131,63 +149,74 @@ impl Destination {
             let settings = env::OTLP_SETTINGS
                 .into_iter()
                 .filter(|setting| *setting != "ENDPOINT")
-                .filter_map(|setting| Some((setting, environment.otlp(variables, setting)?.1)))
+                .filter_map(|setting| {
+                    let (_, value) = environment.otlp(variables, setting)?;
+                    let is_path = env::OTLP_PATHS.contains(&setting);
+                    Some((setting, if is_path { env::absolute(value) } else { value }))
+                })
                 .collect();
             let is_base = variable.strip_prefix(env::OTEL_EXPORTER_OTLP) == Some("ENDPOINT");
-            return Self::operator(named.publisher, &address, settings, is_base);
+            let name = |setting: &str| {
+                environment.otlp(variables, setting).map_or_else(|| setting.to_owned(), |(name, _)| name)
+            };
+            return Self::operator(named.publisher, &address, settings, is_base, &name);
         }
         let Some(address) = named.maker else {
             return Found::None;
         };
         match Endpoint::parse(address, false, false) {
-            Some(endpoint) if endpoint.https || endpoint.is_loopback() => Found::Destination(Self {
+            Ok(endpoint) if endpoint.https || endpoint.is_loopback() => Found::Destination(Self {
                 chosen_by: ChosenBy::Maker,
                 publisher: named.publisher,
                 endpoint,
                 settings: Vec::new(),
                 warnings: Vec::new(),
             }),
-            Some(_) => Found::Unusable("the maker's endpoint must be an https address".to_owned()),
-            None => Found::Unusable("the maker's endpoint is not an http or https address".to_owned()),
+            Ok(_) => Found::Unusable("the maker's endpoint must be an https address".to_owned()),
+            Err(why) => Found::Unusable(format!("the maker's endpoint {why}")),
         }
     }
 
-    /// `is_base`: the address is a base to which the signal's path is added.
+    /// `is_base`: the address is a base to which the signal's path is added. `name_of` tells where a setting is set.
     fn operator(
         publisher: Option<&'static str>,
         address: &str,
         settings: Vec<(&'static str, String)>,
         is_base: bool,
+        name_of: &dyn Fn(&str) -> String,
     ) -> Found {
         let setting =
             |wanted: &str| settings.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
         let grpc = setting("PROTOCOL") == Some("grpc");
         let insecure = setting("INSECURE").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        let parsed = Endpoint::parse(address, grpc, insecure);
-        let Some(mut endpoint) = parsed else {
+        let mut endpoint = match Endpoint::parse(address, grpc, insecure) {
+            Ok(endpoint) => endpoint,
             // The value may hold credentials: it is not repeated.
-            return Found::Unusable("the endpoint is not an http or https address".to_owned());
+            Err(why) => {
+                return Found::Unusable(format!(
+                    "{} {why}; nothing is recorded until it is one",
+                    name_of("ENDPOINT")
+                ));
+            }
         };
         if is_base && !grpc {
             endpoint.add_path("v1/traces");
         }
-        let mut warnings = Vec::new();
-        if let Some(protocol) = setting("PROTOCOL")
-            && !PROTOCOLS.contains(&protocol)
-        {
-            warnings.push("the OTLP protocol that was set is unknown; http/protobuf is used".to_owned());
-        }
-        if let Some(compression) = setting("COMPRESSION")
-            && !COMPRESSIONS.contains(&compression)
-        {
-            warnings.push("the OTLP compression that was set is unknown; none is used".to_owned());
-        }
-        if let Some(timeout) = setting("TIMEOUT")
-            && timeout.parse::<u32>().is_err()
-        {
-            warnings
-                .push("the OTLP timeout that was set is no number of milliseconds; 10000 is used".to_owned());
-        }
+        let warnings = [
+            ("PROTOCOL", "is not one of grpc, http/protobuf and http/json; http/protobuf is used"),
+            ("COMPRESSION", "is neither gzip nor none; none is used"),
+            ("TIMEOUT", "is no number of milliseconds; 10000 is used"),
+        ]
+        .into_iter()
+        .filter(|(name, _)| {
+            setting(name).is_some_and(|value| match *name {
+                "PROTOCOL" => !PROTOCOLS.contains(&value),
+                "COMPRESSION" => !COMPRESSIONS.contains(&value),
+                _ => value.parse::<u32>().is_err(),
+            })
+        })
+        .map(|(name, what)| format!("{} {what}", name_of(name)))
+        .collect();
         let chosen_by = ChosenBy::Operator;
         Found::Destination(Self { chosen_by, publisher, endpoint, settings, warnings })
     }
@@ -211,52 +240,72 @@ fn push_words(text: &mut String, name: &str) {
 impl Endpoint {
     /// Reads `http://host[:port][/path]` or https. gRPC also has addresses without a scheme; `insecure` then
     /// says which one is meant.
-    fn parse(address: &str, grpc: bool, insecure: bool) -> Option<Self> {
+    ///
+    /// # Errors
+    ///
+    /// Says what the address is not, to stand behind its name.
+    pub(crate) fn parse(address: &str, grpc: bool, insecure: bool) -> Result<Self, &'static str> {
+        const NO_ADDRESS: &str = "is not an http or https address";
+
         let (scheme, rest) = match address.split_once("://") {
             Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
             None if grpc => ((if insecure { "http" } else { "https" }).to_owned(), address),
-            None => return None,
+            None => return Err(NO_ADDRESS),
         };
         let https = match scheme.as_str() {
             "http" => false,
             "https" => true,
-            _ => return None,
+            _ => return Err(NO_ADDRESS),
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, tail) = rest.split_at(end);
         let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let (host, port) = match host_and_port.strip_prefix('[') {
-            Some(bracketed) => {
-                let (host, port) = bracketed.split_once(']')?;
-                host.parse::<std::net::Ipv6Addr>().ok()?;
-                (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
-            }
-            None => {
-                let (host, port) = match host_and_port.split_once(':') {
-                    Some((host, port)) => (host, Some(port)),
-                    None => (host_and_port, None),
-                };
-                let is_name = !host.is_empty()
-                    && !host.starts_with('.')
-                    && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
-                if !is_name {
-                    return None;
-                }
-                (host, port)
-            }
-        };
+        let (host, port) = Self::split_port(host_and_port).ok_or(NO_ADDRESS)?;
+        // RFC 1035, 2.3.4; a final dot does not count.
+        let name = host.strip_suffix('.').unwrap_or(host);
+        if name.len() > 253 || name.split('.').any(|label| label.len() > 63) {
+            return Err("names a host that is longer than a name can be (253 characters, 63 between dots)");
+        }
         let port = match port {
             None | Some("") if https => 443,
             None | Some("") => 80,
-            Some(port) => port.parse().ok().filter(|port| *port != 0)?,
+            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(NO_ADDRESS)?,
         };
         let tail = if tail.starts_with('/') || grpc { tail.to_owned() } else { format!("/{tail}") };
-        Some(Self {
+        Ok(Self {
             address: format!("{scheme}://{authority}{tail}"),
             https,
             host: host.to_ascii_lowercase(),
             port,
         })
+    }
+
+    /// The host, without the brackets of an IPv6 address, and the port.
+    fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
+        if let Some(bracketed) = authority.strip_prefix('[') {
+            let (host, port) = bracketed.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            return Some((host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) }));
+        }
+        let (host, port) = match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        };
+        let is_name = !host.is_empty()
+            && !host.starts_with('.')
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+        is_name.then_some((host, port))
+    }
+
+    #[cfg(any(feature = "http", feature = "grpc"))]
+    pub(crate) fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// Where TLS is spoken.
+    #[cfg(any(feature = "http", feature = "grpc"))]
+    pub(crate) fn https_host_and_port(&self) -> Option<(String, u16)> {
+        self.https.then(|| (self.host.clone(), self.port))
     }
 
     fn add_path(&mut self, path: &str) {
@@ -270,7 +319,7 @@ impl Endpoint {
             || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// In a file's name the colons of an IPv6 address become `_`, which no name of a host begins or ends with.
+    /// In a file's name the colons of an IPv6 address become `~`, which no name of a host begins or ends with.
     fn origin(&self, separator: &str) -> String {
         let scheme = if self.https { "https" } else { "http" };
         let is_ipv6 = self.host.contains(':');
@@ -367,6 +416,58 @@ mod tests {
         );
         assert_eq!(destination.folder(), "operator+example-s-hne-ltd+https-collector.example-443");
         assert_eq!(destination.origin(), "https://collector.example");
+    }
+
+    #[test]
+    fn a_long_host_has_a_directory_of_its_own_with_a_name_that_every_file_system_takes() {
+        let host = |last: &str| format!("{}{last}", "abcdefghi.".repeat(24));
+        let folder = |host: &str| {
+            found(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://{host}"))], Wish::None, None).folder()
+        };
+        let (one, other) = (folder(&host("x.example")), folder(&host("y.example")));
+        assert!(
+            one.contains("+https-abcdefghi.abcdefghi.") && one.len() <= LONGEST_DIRECTORY_NAME,
+            "{one}"
+        );
+        assert_ne!(one, other);
+        assert_eq!(one, folder(&host("x.example")));
+    }
+
+    #[test]
+    fn a_host_that_is_longer_than_a_name_can_be_is_refused_by_the_variables_name() {
+        let long = "abcdefghi.".repeat(26);
+        for host in [&long[..254], &"a".repeat(64)] {
+            let address = format!("https://{host}");
+            let Found::Unusable(why) =
+                find(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &address)], Wish::None, None)
+            else {
+                panic!("{host}");
+            };
+            assert!(
+                why.starts_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT names a host that is longer"),
+                "{why}"
+            );
+        }
+        found(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://{}", &long[..253]))], Wish::None, None);
+    }
+
+    #[test]
+    fn relative_paths_are_those_of_the_tool() {
+        let here = std::env::current_dir().expect("a folder");
+        let destination = found(
+            &[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c"),
+                ("OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem"),
+                ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/etc/key.pem"),
+            ],
+            Wish::None,
+            None,
+        );
+        let path = |path: &std::path::Path| path.to_str().expect("text").to_owned();
+        assert_eq!(
+            destination.settings,
+            [("CERTIFICATE", path(&here.join("ca.pem"))), ("CLIENT_KEY", "/etc/key.pem".to_owned()),]
+        );
     }
 
     #[test]

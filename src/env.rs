@@ -49,6 +49,11 @@ pub const TRACEPARENT: &str = "TRACEPARENT";
 /// `TRACEPARENT` of ours.
 pub const TRACESTATE: &str = "TRACESTATE";
 
+/// A PEM file with the roots to trust instead of the system's, as OpenSSL has it.
+pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// Directories with PEM files of roots to trust instead of the system's, as OpenSSL has it.
+pub const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
+
 /// Any of these set to anything but `0`, `false`, `no` or `off` means that this is CI.
 pub const CI: [&str; 14] = [
     "CI",
@@ -77,8 +82,8 @@ pub(crate) const NETWORK: [&str; 11] = [
     "all_proxy",
     "NO_PROXY",
     "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
+    SSL_CERT_FILE,
+    SSL_CERT_DIR,
     // In a CGI program HTTP_PROXY is what a stranger sent as a header.
     "REQUEST_METHOD",
 ];
@@ -115,6 +120,18 @@ pub(crate) const OTLP_SETTINGS: [&str; 9] = [
     "CLIENT_CERTIFICATE",
     "INSECURE",
 ];
+
+/// Those of them that name files.
+pub(crate) const OTLP_PATHS: [&str; 3] = ["CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"];
+
+/// A path as it is meant where the tool runs, for the uploader, which runs in `/`. Asks the system only for one that is
+/// relative.
+pub(crate) fn absolute(path: String) -> String {
+    match std::path::absolute(&path) {
+        Ok(absolute) => absolute.into_os_string().into_string().unwrap_or(path),
+        Err(_) => path,
+    }
+}
 
 /// Where variables come from.
 #[derive(Clone, Copy)]

@@ -35,6 +35,14 @@ pub(crate) fn text<const LENGTH: usize>(bytes: &[u8; LENGTH]) -> String {
     digits.into_iter().map(char::from).collect()
 }
 
+/// FNV-1a, 64 bits: against a bad disk, a torn write and a stray editor, not against somebody who means it.
+pub(crate) fn checksum(text: &str) -> String {
+    let sum = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{sum:016x}")
+}
+
 /// The bytes of a text that is nothing but their digits.
 #[cfg_attr(not(feature = "spool"), expect(dead_code))]
 pub(crate) fn parse<const LENGTH: usize>(text: &str) -> Option<[u8; LENGTH]> {

@@ -1,6 +1,6 @@
 //! Starting the uploader: the same program once more, detached, with an environment that we construct.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 
 use crate::destination::Destination;
@@ -95,7 +95,8 @@ pub(crate) fn start(
     let places = [env::HOME, env::XDG_STATE_HOME, env::XDG_CONFIG_HOME, env::LOCALAPPDATA, "SYSTEMROOT"];
     for name in places.into_iter().chain(env::NETWORK).chain(env::LOADER) {
         if let Some(value) = environment.raw(name) {
-            set(name.as_ref(), &value)?;
+            let is_path = [env::SSL_CERT_FILE, env::SSL_CERT_DIR].contains(&name);
+            set(name.as_ref(), &if is_path { absolute(value) } else { value })?;
         }
     }
     let is_loaded_with = environment.is_loaded_with();
@@ -119,6 +120,15 @@ pub(crate) fn start(
         keeps_folder,
         is_awaited,
     })
+}
+
+/// A list of paths as they are meant where the tool runs, for the uploader, which runs in `/`. Asks the system only for
+/// those that are relative.
+fn absolute(list: OsString) -> OsString {
+    let paths = std::env::split_paths(&list)
+        .filter(|path| !path.as_os_str().is_empty())
+        .map(|path| std::path::absolute(&path).unwrap_or(path));
+    std::env::join_paths(paths).unwrap_or(list)
 }
 
 #[cfg(unix)]
