@@ -22,7 +22,7 @@ pub use flag::TelemetryFlag;
 pub use look::{Look, SeenRun};
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 pub use show::{ShownRun, ShownState};
-pub use status::{DestinationStatus, Status};
+pub use status::{DestinationStatus, Failure, Status};
 #[cfg(feature = "clap")]
 pub use subcommand::TelemetryCommand;
 

@@ -33,7 +33,7 @@ pub(crate) const COMPRESSIONS: [&str; 2] = ["gzip", "none"];
 /// Whether a text is an endpoint that can be used.
 #[cfg(feature = "spool")]
 pub(crate) fn is_address(address: &str, is_grpc: bool) -> bool {
-    Endpoint::parse(address, is_grpc, false).is_some()
+    Endpoint::parse(address, is_grpc, false).is_ok()
 }
 
 impl ChosenBy {
@@ -425,10 +425,7 @@ mod tests {
             found(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://{host}"))], Wish::None, None).folder()
         };
         let (one, other) = (folder(&host("x.example")), folder(&host("y.example")));
-        assert!(
-            one.contains("+https-abcdefghi.abcdefghi.") && one.len() <= LONGEST_DIRECTORY_NAME,
-            "{one}"
-        );
+        assert!(one.contains("+https-abcdefghi.abcdefghi.") && one.len() <= LONGEST_DIRECTORY_NAME, "{one}");
         assert_ne!(one, other);
         assert_eq!(one, folder(&host("x.example")));
     }

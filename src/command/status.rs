@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::choice::ChoiceRead;
 use crate::consent::{Decision, Reason};
-use crate::destination::{ChosenBy, Found};
+use crate::destination::{ChosenBy, Destination, Found};
 use crate::env::{self, Environment, Wish};
 use crate::platform;
 use crate::policy::PolicyRead;
@@ -16,6 +16,9 @@ use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
 use crate::survey::{Places, Survey};
 use crate::telemetry::Telemetry;
+use crate::upload::failure::{FailureKind, Names};
+#[cfg(any(feature = "http", feature = "grpc"))]
+use crate::upload::{settings::Settings, tls};
 
 /// What `telemetry status` tells.
 #[derive(Debug, Clone)]
@@ -57,13 +60,26 @@ pub struct DestinationStatus {
     pub newer: u64,
     /// Seconds since the Unix epoch.
     pub last_delivery: Option<u64>,
-    /// The kind of the last failure, and when: seconds since the Unix epoch.
-    pub last_failure: Option<(String, u64)>,
+    /// What failed the last time; nothing again after a delivery.
+    pub last_failure: Option<Failure>,
     /// Seconds to wait before the next try.
     pub waits: Option<u64>,
     /// The counters' file was damaged, and counting began again: seconds since the Unix epoch. What it held lies
     /// beside it, in `counters.damaged`.
     pub restarted: Option<u64>,
+}
+
+/// A failed delivery.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Failure {
+    /// A stable name. Its first word says what failed: `connection`, `timeout`, `tls`, `http`, `grpc`, `not`, `too`,
+    /// `proxy`, `exporter`, `settings` or `disk`; more may come.
+    pub kind: String,
+    /// One sentence for people: what is wrong, where, and what to do. Empty for a kind of a newer version.
+    pub text: String,
+    /// Seconds since the Unix epoch.
+    pub at: u64,
 }
 
 impl Telemetry {
@@ -101,12 +117,23 @@ impl Telemetry {
                 places.choice_file.display()
             ));
         }
+        let names = Names::in_force(&survey, Environment::process(), &policy_file);
+        let current = match &survey.found {
+            Found::Destination(destination) => Some(destination),
+            Found::None | Found::Unusable(_) => None,
+        };
+        warnings.extend(current.and_then(|destination| unusable_settings(destination, &names)));
+        let current = current.map(Destination::folder);
         let mut destinations = Vec::new();
         if let Some(places) = &places {
             for folder in SpoolDir::destinations(&places.state_home, builder.name) {
                 let spool = SpoolDir::new(&places.state_home, builder.name, &folder);
+                let is_current = current.as_ref() == Some(&folder);
                 match DestinationStatus::of(&spool, folder) {
-                    Ok(status) => {
+                    Ok(mut status) => {
+                        if is_current {
+                            status.name_settings(&names);
+                        }
                         if status.restarted.is_some() {
                             warnings.push(format!(
                                 "{} was damaged: counting began again, and what it held lies in {}",
@@ -188,7 +215,7 @@ impl Status {
     /// | `rejected_spans`, `dropped_spans` | spans |
     /// | `newer_runs` | runs of a newer format, left alone |
     /// | `last_delivery` | a time, or null |
-    /// | `last_failure` | null, or `kind` and `at`; null again after a delivery |
+    /// | `last_failure` | null, or `kind`, `text` and `at` as in [`Failure`]; null again after a delivery |
     /// | `next_try_in` | seconds, or null |
     /// | `counting_since` | when counting began again after damage, or null |
     pub fn to_json(&self) -> String {
@@ -216,7 +243,7 @@ impl Status {
                     "dropped_spans": destination.dropped_spans,
                     "newer_runs": destination.newer,
                     "last_delivery": destination.last_delivery,
-                    "last_failure": failure.map(|(kind, at)| json!({ "kind": kind, "at": at })),
+                    "last_failure": failure.map(|failure| json!({ "kind": failure.kind, "text": failure.text, "at": failure.at })),
                     "next_try_in": destination.waits,
                     "counting_since": destination.restarted,
                 })
@@ -266,13 +293,44 @@ impl DestinationStatus {
             dropped_spans: counters.dropped_spans,
             newer,
             last_delivery: counters.last_delivery,
-            last_failure: counters.last_failure,
+            last_failure: counters.last_failure.map(|(kind, at)| {
+                let text = FailureKind::parse(&kind).map(|kind| kind.text(&Names::default()));
+                Failure { kind, text: text.unwrap_or_default(), at }
+            }),
             waits: Backoff::read(&spool.backoff())
                 .and_then(|backoff| backoff.remaining(now))
                 .map(|wait| wait.as_secs()),
             restarted: counters.restarted.or(is_damaged.then(|| seconds(now))),
         })
     }
+
+    /// Has the last failure speak of the settings that are in force now.
+    fn name_settings(&mut self, names: &Names) {
+        if let Some(failure) = &mut self.last_failure
+            && let Some(kind) = FailureKind::parse(&failure.kind)
+        {
+            failure.text = kind.text(names);
+        }
+    }
+}
+
+/// What is wrong with the settings of a destination, before anything was sent with them.
+#[cfg(any(feature = "http", feature = "grpc"))]
+fn unusable_settings(destination: &Destination, names: &Names) -> Option<String> {
+    let checked = Settings::of(destination).and_then(|settings| match destination.endpoint.is_https() {
+        true => tls::check(&settings),
+        false => Ok(0),
+    });
+    match checked {
+        Ok(0) => None,
+        Ok(unusable) => Some(names.unusable_roots(unusable)),
+        Err(kind) => Some(kind.text(names)),
+    }
+}
+
+#[cfg(not(any(feature = "http", feature = "grpc")))]
+fn unusable_settings(_: &Destination, _: &Names) -> Option<String> {
+    None
 }
 
 impl fmt::Display for Status {
@@ -315,8 +373,12 @@ impl fmt::Display for Status {
             if let Some(at) = destination.last_delivery {
                 writeln!(f, "  last delivery: {}", ago(now, at))?;
             }
-            if let Some((kind, at)) = &destination.last_failure {
-                writeln!(f, "  last failure: {kind}, {}", ago(now, *at))?;
+            if let Some(failure) = &destination.last_failure {
+                writeln!(f, "  last failure: {}, {}", failure.kind, ago(now, failure.at))?;
+                // A warning says it already.
+                if !failure.text.is_empty() && !self.warnings.contains(&failure.text) {
+                    writeln!(f, "    {}", failure.text)?;
+                }
             }
             if let Some(seconds) = destination.waits.filter(|_| self.decision.on) {
                 writeln!(f, "  next try in {seconds} s")?;

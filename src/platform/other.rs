@@ -74,6 +74,11 @@ pub(crate) fn open_own(path: &Path, write: bool, create: bool) -> io::Result<(Fi
     }
 }
 
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
 /// Who may have written the file is not looked at here: stable Rust tells nothing of access lists.
 pub(crate) fn open_settings(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;

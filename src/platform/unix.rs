@@ -150,6 +150,13 @@ pub(crate) fn open_own(path: &Path, write: bool, create: bool) -> io::Result<(Fi
     }
 }
 
+/// Opens a regular file that somebody named, whoever wrote it. Waits for no FIFO; anything else but a file is
+/// [`io::ErrorKind::InvalidInput`].
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
 /// Opens a regular file that the administrator wrote. What another user could have written is refused: it says where
 /// this person's data go. A group may write, since root makes the groups.
 pub(crate) fn open_settings(path: &Path) -> io::Result<File> {

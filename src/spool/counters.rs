@@ -11,7 +11,9 @@ use std::time::SystemTime;
 use super::backoff::seconds;
 use super::dir::{RunName, SpoolDir};
 use crate::choice::{is_foreign, is_missing, replace_file};
+use crate::hexadecimal::checksum;
 use crate::platform;
+use crate::upload::failure::LONGEST_NAME;
 
 /// How many delivered runs are kept for `telemetry show`.
 pub(crate) const KEPT: usize = 20;
@@ -295,14 +297,6 @@ impl Counters {
     }
 }
 
-/// FNV-1a, 64 bits: against a bad disk, a torn write and a stray editor, not against somebody who means it.
-fn checksum(text: &str) -> String {
-    let sum = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{sum:016x}")
-}
-
 /// Keeps the newest delivered runs for `telemetry show`, and deletes the others. All of them are tried; the first
 /// fault is told.
 fn put_away(spool: &SpoolDir, waiting: Vec<Waiting>) -> io::Result<()> {
@@ -357,7 +351,7 @@ pub(crate) fn note_failure(now: SystemTime, kind: String) -> impl FnOnce(&mut Co
 
 /// What may name a kind of failure: a few words, and never a server's text.
 fn is_kind(text: &str) -> bool {
-    (1..=40).contains(&text.len())
+    (1..=LONGEST_NAME).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" _-".contains(&byte))
 }
 

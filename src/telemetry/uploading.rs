@@ -150,10 +150,39 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
         awaited_for: builder.wait_in_ci,
         may_send: &may_send,
     };
-    let Some(mut way) = way_to(builder, destination) else { return STILL_PENDING };
-    match uploader.work(&mut *way, builder.uploader_life) {
+    // The way is opened with the first batch: what people named may be slow to read, and then the lock says that one is
+    // at work, or each command would start one more.
+    let mut way = Unopened { open: || way_to(builder, destination), way: None };
+    match uploader.work(&mut way, builder.uploader_life) {
         End::NothingLeft => 0,
         End::StillPending => STILL_PENDING,
+    }
+}
+
+/// A way that is opened when something is to be sent.
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
+struct Unopened<F> {
+    open: F,
+    way: Option<Box<dyn crate::upload::answer::Deliver>>,
+}
+
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
+impl<F: Fn() -> Option<Box<dyn crate::upload::answer::Deliver>>> crate::upload::answer::Deliver
+    for Unopened<F>
+{
+    fn deliver(&mut self, batch: &crate::upload::answer::Batch<'_>) -> crate::upload::answer::Answer {
+        use crate::upload::failure::{FailureKind, Setting, SettingFault};
+
+        if self.way.is_none() {
+            self.way = (self.open)();
+        }
+        match &mut self.way {
+            Some(way) => way.deliver(batch),
+            None => {
+                let kind = FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt);
+                crate::upload::answer::retry(kind)
+            }
+        }
     }
 }
 
@@ -168,11 +197,8 @@ fn way_to(builder: &Builder, destination: &Destination) -> Option<Box<dyn crate:
     }
     #[cfg(any(feature = "http", feature = "grpc"))]
     {
-        use crate::upload::settings::Settings;
-        use crate::upload::transport::Transport;
-
         let _ = builder;
-        Some(Box::new(Transport::open(&Settings::of(destination))))
+        Some(Box::new(crate::upload::transport::Transport::to(destination)))
     }
     #[cfg(not(any(feature = "http", feature = "grpc")))]
     None

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::data_points::DataPoints;
 use crate::span::{Span, Tool};
+pub(crate) use crate::upload::failure::FailureKind;
 
 /// The spans of some runs of one version of the tool: one request.
 #[derive(Debug, Clone)]
@@ -31,57 +32,6 @@ pub(crate) enum Answer {
     Retry { after: Option<Duration>, kind: FailureKind },
     /// This request must not be sent again as it is.
     Refused { kind: FailureKind },
-}
-
-/// Kinds of failure, as the state on disk and `status` name them. Never a server's own text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FailureKind {
-    /// No connection: name not found, refused, unreachable, or reset before an answer.
-    Connection,
-    /// Connected, and no complete answer in time.
-    Timeout,
-    /// TLS could not be agreed, or the certificate is not trusted.
-    Tls,
-    /// An HTTP status that is not a success.
-    Http(u16),
-    /// What stands between us and the destination did not let the request through, with this HTTP status if it gave
-    /// one: a proxy, or a network that wants a login first.
-    Proxy(Option<u16>),
-    /// A gRPC status that is not OK.
-    #[cfg(feature = "grpc")]
-    Grpc(i32),
-    /// An answer that is not OTLP, such as a captive portal's page.
-    NotOtlp,
-    /// The request or the answer is larger than the limit.
-    TooLarge,
-    /// Somebody's own exporter said no, or nothing.
-    #[cfg(feature = "sdk")]
-    Exporter,
-    /// The settings of the destination cannot be used: an endpoint, a header, a certificate file.
-    Settings,
-    /// What became of a request cannot be written down, so none is sent.
-    Disk,
-}
-
-impl std::fmt::Display for FailureKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            FailureKind::Connection => f.write_str("connection"),
-            FailureKind::Timeout => f.write_str("timeout"),
-            FailureKind::Tls => f.write_str("tls"),
-            FailureKind::Http(status) => write!(f, "http {status}"),
-            FailureKind::Proxy(Some(status)) => write!(f, "proxy {status}"),
-            FailureKind::Proxy(None) => f.write_str("proxy"),
-            #[cfg(feature = "grpc")]
-            FailureKind::Grpc(code) => write!(f, "grpc {code}"),
-            FailureKind::NotOtlp => f.write_str("not otlp"),
-            FailureKind::TooLarge => f.write_str("too large"),
-            #[cfg(feature = "sdk")]
-            FailureKind::Exporter => f.write_str("exporter"),
-            FailureKind::Settings => f.write_str("settings"),
-            FailureKind::Disk => f.write_str("disk"),
-        }
-    }
 }
 
 /// All of it was accepted, without a word.

@@ -27,7 +27,8 @@ use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
-use crate::upload::answer::{self, Answer, Batch, FailureKind};
+use crate::upload::answer::{self, Answer, Batch};
+use crate::upload::failure::{FailureKind, Setting, SettingFault};
 use crate::upload::settings::{Protocol, Settings};
 use crate::upload::transport::user_agent;
 use crate::upload::{sdk_data, tls};
@@ -45,26 +46,30 @@ pub(crate) struct GrpcTransport {
 }
 
 impl GrpcTransport {
-    /// Reads certificates; opens no connection. Nothing if a setting cannot be used.
-    pub(crate) fn open(settings: &Settings, max_request_bytes: usize) -> Option<Self> {
+    /// Reads certificates; opens no connection.
+    pub(crate) fn open(settings: &Settings, max_request_bytes: usize) -> Result<Self, FailureKind> {
+        let no_address = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
         if settings.protocol != Protocol::Grpc {
-            return None;
+            return Err(FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt));
         }
         // Before tonic, which has an address of its own for a `unix:` socket.
-        let address: http::Uri = settings.endpoint.parse().ok()?;
-        address.host().filter(|host| !host.is_empty())?;
+        let address: http::Uri = settings.endpoint.parse().map_err(|_| no_address)?;
+        address.host().filter(|host| !host.is_empty()).ok_or(no_address)?;
         let is_https = match address.scheme_str() {
             Some("https") => true,
             Some("http") => false,
-            _ => return None,
+            _ => return Err(no_address),
         };
-        let mut endpoint =
-            Endpoint::from(address).connect_timeout(settings.timeout).user_agent(user_agent()).ok()?;
+        let mut endpoint = Endpoint::from(address)
+            .connect_timeout(settings.timeout)
+            .user_agent(user_agent())
+            .map_err(|_| no_address)?;
         if is_https {
-            endpoint = endpoint.tls_config(tls::for_tonic(settings)?).ok()?;
+            endpoint = endpoint.tls_config(tls::for_tonic(settings)?).map_err(|_| no_address)?;
         }
         let metadata = metadata(&settings.headers)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|_| FailureKind::Connection)?;
         let head = Arc::default();
         let channel = {
             let _entered = runtime.enter();
@@ -76,12 +81,12 @@ impl GrpcTransport {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
         let timeout = settings.timeout;
-        Some(Self { runtime: Some(runtime), client, head, metadata, timeout, max_request_bytes })
+        Ok(Self { runtime: Some(runtime), client, head, metadata, timeout, max_request_bytes })
     }
 
     pub(crate) fn send(&mut self, batch: &Batch<'_>) -> Answer {
         let Some(runtime) = &self.runtime else {
-            return answer::retry(FailureKind::Settings);
+            return answer::retry(FailureKind::Connection);
         };
         let message = ExportTraceServiceRequest {
             resource_spans: group_spans_by_resource_and_scope(
@@ -117,16 +122,19 @@ impl Drop for GrpcTransport {
     }
 }
 
-/// Nothing if one of the headers is none, or is binary metadata.
-fn metadata(headers: &[(String, String)]) -> Option<MetadataMap> {
+/// An error if one of the headers is none, or is binary metadata.
+fn metadata(headers: &[(String, String)]) -> Result<MetadataMap, FailureKind> {
+    let fault = |fault| FailureKind::Settings(Setting::Headers, fault);
     let mut metadata = MetadataMap::with_capacity(headers.len());
     for (name, value) in headers {
-        let name = AsciiMetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes()).ok()?;
-        let mut value = AsciiMetadataValue::try_from(Some(value).filter(|value| value.is_ascii())?).ok()?;
+        let name = AsciiMetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes())
+            .map_err(|_| fault(SettingFault::BadName))?;
+        let value = Some(value).filter(|value| value.is_ascii()).ok_or(fault(SettingFault::BadValue))?;
+        let mut value = AsciiMetadataValue::try_from(value).map_err(|_| fault(SettingFault::BadValue))?;
         value.set_sensitive(true);
         metadata.insert(name, value);
     }
-    Some(metadata)
+    Ok(metadata)
 }
 
 fn of_response(response: &Response<ExportTraceServiceResponse>) -> Answer {
@@ -165,8 +173,8 @@ fn failure_kind(status: &Status) -> FailureKind {
     let mut source = status.source();
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return FailureKind::Tls;
+            if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                return FailureKind::Tls(tls::failure(error));
             }
             if error.kind() == io::ErrorKind::TimedOut {
                 return FailureKind::Timeout;

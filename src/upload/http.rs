@@ -14,7 +14,9 @@ use opentelemetry_otlp::{RetryPolicy, WithExportConfig as _, WithHttpConfig as _
 use opentelemetry_sdk::trace::SpanExporter as _;
 use ureq::http::{HeaderName, HeaderValue, Uri, header};
 
-use crate::upload::answer::{self, Answer, Batch, FailureKind};
+use crate::upload::answer::{self, Answer, Batch};
+use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
+use crate::upload::proxy::Proxied;
 use crate::upload::settings::{Protocol, Settings};
 use crate::upload::transport::user_agent;
 use crate::upload::{body, proxy, response, sdk_data, tls};
@@ -35,17 +37,17 @@ pub(crate) struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// Reads certificates and variables; opens no connection. Nothing if a setting cannot be used.
+    /// Reads certificates and variables; opens no connection.
     pub(crate) fn open(
         settings: &Settings,
         max_request_bytes: usize,
         variable: &dyn Fn(&str) -> Option<String>,
-    ) -> Option<Self> {
+    ) -> Result<Self, FailureKind> {
         let protocol = match settings.protocol {
             Protocol::HttpProtobuf => opentelemetry_otlp::Protocol::HttpBinary,
             #[cfg(feature = "http-json")]
             Protocol::HttpJson => opentelemetry_otlp::Protocol::HttpJson,
-            _ => return None,
+            _ => return Err(FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt)),
         };
         let client = Arc::new(Client::new(settings, variable)?);
         let exporter = opentelemetry_otlp::SpanExporter::builder()
@@ -58,8 +60,13 @@ impl HttpTransport {
             .with_retry_policy(RetryPolicy::disabled())
             .with_max_request_body_size(max_request_bytes)
             .build()
-            .ok()?;
-        Some(Self { exporter, client, tool: None })
+            .map_err(|_| FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress))?;
+        Ok(Self { exporter, client, tool: None })
+    }
+
+    /// Whether no proxy stands between.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.client.proxied == Proxied::No
     }
 
     pub(crate) fn send(&mut self, batch: &Batch<'_>, now: SystemTime) -> Answer {
@@ -88,6 +95,9 @@ struct Exchange {
 #[derive(Debug)]
 struct Client {
     agent: ureq::Agent,
+    /// What requests are made to: the endpoint, or by way of a proxy.
+    target: Uri,
+    proxied: Proxied,
     /// All headers but those that describe the body and the connection.
     headers: Vec<(HeaderName, HeaderValue)>,
     protocol: Protocol,
@@ -96,22 +106,19 @@ struct Client {
 }
 
 impl Client {
-    fn new(settings: &Settings, variable: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
-        let endpoint: Uri = settings.endpoint.parse().ok()?;
-        endpoint.host().filter(|host| !host.is_empty())?;
-        let is_https = match endpoint.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return None,
-        };
-        let proxy = match proxy::for_endpoint(&endpoint, variable) {
-            Some(address) => Some(ureq::Proxy::new(&address).ok()?),
-            None => None,
-        };
-        let needs_tls =
-            is_https || proxy.as_ref().is_some_and(|proxy| proxy.protocol() == ureq::ProxyProtocol::Https);
+    fn new(settings: &Settings, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, FailureKind> {
+        let no_address = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
+        let endpoint: Uri = settings.endpoint.parse().map_err(|_| no_address)?;
+        endpoint.host().filter(|host| !host.is_empty()).ok_or(no_address)?;
+        if !matches!(endpoint.scheme_str(), Some("https" | "http")) {
+            return Err(no_address);
+        }
+        let route = proxy::route(endpoint, variable).map_err(|proxy::NotAnAddress| {
+            FailureKind::Settings(Setting::Proxy, SettingFault::NotAnAddress)
+        })?;
+        let needs_tls = route.needs_tls();
         let mut config = ureq::Agent::config_builder()
-            .proxy(proxy)
+            .proxy(route.tunnel)
             .timeout_global(Some(settings.timeout))
             .http_status_as_error(false)
             .max_redirects(0)
@@ -123,9 +130,25 @@ impl Client {
         if needs_tls {
             config = config.tls_config(tls::for_ureq(settings)?);
         }
-        Some(Self {
-            agent: config.build().into(),
-            headers: headers(settings)?,
+        let mut headers = headers(settings)?;
+        for (name, value) in route.headers {
+            if headers.iter().all(|(set, _)| *set != name) {
+                headers.push((name, value));
+            }
+        }
+        let agent = match route.forward {
+            None => config.build().into(),
+            Some(connector) => ureq::Agent::with_parts(
+                config.build(),
+                connector,
+                ureq::unversioned::resolver::DefaultResolver::default(),
+            ),
+        };
+        Ok(Self {
+            agent,
+            target: route.target,
+            proxied: route.proxied,
+            headers,
             protocol: settings.protocol,
             gzip: settings.gzip,
             exchange: Mutex::new(Exchange { now: SystemTime::UNIX_EPOCH, answer: None }),
@@ -138,12 +161,12 @@ impl Client {
 
     /// Sends the body, and nothing else of what the exporter made: it adds headers of the environment, which are
     /// somebody else's credentials.
-    fn post(&self, endpoint: &Uri, encoded: &[u8]) -> Answer {
+    fn post(&self, encoded: &[u8]) -> Answer {
         let (content_type, body) = match self.protocol {
             Protocol::HttpJson => ("application/json", body::compact_json(encoded)),
             _ => ("application/x-protobuf", encoded.into()),
         };
-        let mut request = ureq::http::Request::post(endpoint).header(header::CONTENT_TYPE, content_type);
+        let mut request = ureq::http::Request::post(&self.target).header(header::CONTENT_TYPE, content_type);
         let body = if self.gzip && !body::is_gzip(&body) { body::gzip(&body).into() } else { body };
         if body::is_gzip(&body) {
             request = request.header(header::CONTENT_ENCODING, "gzip");
@@ -152,11 +175,11 @@ impl Client {
             request = request.header(name, value);
         }
         let Ok(request) = request.body(&*body) else {
-            return answer::retry(FailureKind::Settings);
+            return answer::retry(FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress));
         };
         match self.agent.run(request) {
             Ok(response) => self.judge(response),
-            Err(error) => answer::retry(failure_kind(&error)),
+            Err(error) => answer::retry(self.failure_kind(&error)),
         }
     }
 
@@ -168,6 +191,10 @@ impl Client {
         let after =
             text(header::RETRY_AFTER).and_then(|value| answer::retry_after(&value, date.as_deref(), now));
         let content_type = text(header::CONTENT_TYPE);
+        if self.proxied == Proxied::Forwarded && proxy::has_answered(&response) {
+            let _ = response.body_mut().with_config().limit(MAX_FAILURE_BYTES).read_to_vec();
+            return Answer::Retry { after, kind: FailureKind::Proxy(Some(status)) };
+        }
         if let Some(answer) = answer::of_http_status(status, after) {
             let _ = response.body_mut().with_config().limit(MAX_FAILURE_BYTES).read_to_vec();
             return answer;
@@ -179,7 +206,14 @@ impl Client {
             Ok(body) => response::of_success(content_type.as_deref(), &body),
             // No refusal, since a success may have been meant, and no success, since it cannot be read.
             Err(ureq::Error::BodyExceedsLimit(_)) => answer::retry(FailureKind::TooLarge),
-            Err(error) => answer::retry(failure_kind(&error)),
+            Err(error) => answer::retry(self.failure_kind(&error)),
+        }
+    }
+
+    fn failure_kind(&self, error: &ureq::Error) -> FailureKind {
+        match (failure_kind(error), self.proxied) {
+            (FailureKind::Connection, Proxied::Tunnel | Proxied::Forwarded) => FailureKind::Proxy(None),
+            (kind, _) => kind,
         }
     }
 }
@@ -190,7 +224,7 @@ impl HttpClient for Client {
         &self,
         request: opentelemetry_http::Request<Bytes>,
     ) -> Result<opentelemetry_http::Response<Bytes>, HttpError> {
-        let answer = self.post(request.uri(), request.body());
+        let answer = self.post(request.body());
         let delivered = matches!(answer, Answer::Delivered { .. });
         self.exchange(|exchange| exchange.answer = Some(answer));
         if delivered {
@@ -201,56 +235,44 @@ impl HttpClient for Client {
     }
 }
 
-/// The headers that the settings give, and ours. Nothing if one of them is no header, or is about the body or the
-/// connection, which are not the settings' business.
-fn headers(settings: &Settings) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    const NOT_YOURS: [HeaderName; 8] = [
-        header::CONNECTION,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LENGTH,
-        header::CONTENT_TYPE,
-        header::EXPECT,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ];
-    let mut headers = vec![(header::USER_AGENT, HeaderValue::from_str(&user_agent()).ok()?)];
+/// The headers that the settings give, and ours.
+fn headers(settings: &Settings) -> Result<Vec<(HeaderName, HeaderValue)>, FailureKind> {
+    let fault = |fault| FailureKind::Settings(Setting::Headers, fault);
+    let bad_value = fault(SettingFault::BadValue);
+    let mut headers =
+        vec![(header::USER_AGENT, HeaderValue::from_str(&user_agent()).map_err(|_| bad_value)?)];
     for (name, value) in &settings.headers {
-        let name: HeaderName = name.parse().ok()?;
-        if NOT_YOURS.contains(&name) {
-            return None;
-        }
-        let mut value = HeaderValue::from_str(value).ok()?;
+        let name: HeaderName = name.parse().map_err(|_| fault(SettingFault::BadName))?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| bad_value)?;
         value.set_sensitive(true);
         headers.retain(|(known, _)| *known != name);
         headers.push((name, value));
     }
-    Some(headers)
+    Ok(headers)
 }
 
 fn failure_kind(error: &ureq::Error) -> FailureKind {
     match error {
         ureq::Error::Timeout(_) => FailureKind::Timeout,
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::Pem(_) | ureq::Error::TlsRequired => {
-            FailureKind::Tls
+        ureq::Error::Rustls(error) => FailureKind::Tls(tls::failure(error)),
+        ureq::Error::Tls(_) | ureq::Error::Pem(_) | ureq::Error::TlsRequired => {
+            FailureKind::Tls(TlsFailure::Other)
         }
         ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
-            FailureKind::Tls
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+            FailureKind::Tls(inner.map_or(TlsFailure::Other, tls::failure))
         }
+        ureq::Error::ConnectProxyFailed(reason) => FailureKind::Proxy(proxy::status_in(reason)),
         ureq::Error::Io(error)
             if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) =>
         {
             FailureKind::Timeout
         }
-        // The text is all that is left of the proxy's answer: "proxy server responded 407/407".
-        ureq::Error::ConnectProxyFailed(text) => {
-            let status = text.split(|character: char| !character.is_ascii_digit());
-            FailureKind::Proxy(
-                status.filter(|digits| digits.len() == 3).find_map(|digits| digits.parse().ok()),
-            )
-        }
         ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => FailureKind::NotOtlp,
-        ureq::Error::Http(_) | ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl => FailureKind::Settings,
+        ureq::Error::InvalidProxyUrl => FailureKind::Settings(Setting::Proxy, SettingFault::NotAnAddress),
+        ureq::Error::Http(_) | ureq::Error::BadUri(_) => {
+            FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress)
+        }
         _ => FailureKind::Connection,
     }
 }

@@ -6,6 +6,9 @@ mod body;
 pub(crate) mod detach;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
 pub(crate) mod drain;
+pub(crate) mod failure;
+#[cfg(feature = "http")]
+mod forward;
 #[cfg(feature = "grpc")]
 pub(crate) mod grpc;
 #[cfg(feature = "http")]
@@ -21,7 +24,7 @@ pub(crate) mod settings;
 #[cfg(all(test, feature = "http", feature = "grpc"))]
 pub(crate) mod testing;
 #[cfg(any(feature = "http", feature = "grpc"))]
-mod tls;
+pub(crate) mod tls;
 #[cfg(any(feature = "http", feature = "grpc"))]
 pub(crate) mod transport;
 

@@ -1,19 +1,119 @@
-//! Which proxy leads to an endpoint, by the variables that other programs follow.
+//! Which proxy leads to an endpoint, by the variables that other programs follow, and how it is asked.
 //!
 //! ureq reads them too, but takes `ALL_PROXY` before `HTTPS_PROXY`, one variable for both schemes, and in `NO_PROXY`
-//! neither spaces, domains without a dot in front, ports nor networks. What it does with a proxy stays: a tunnel
-//! (`CONNECT`) for both schemes, which some proxies allow for port 443 only, or SOCKS.
+//! neither spaces, domains without a dot in front, ports nor networks. It makes a tunnel (`CONNECT`) for both schemes,
+//! which many proxies allow for port 443 only. So a request to an `http` endpoint is made to the proxy itself, with the
+//! whole address as its target (RFC 9112, 3.2.2), as every other program does it.
 
 use std::net::IpAddr;
 
-use ureq::http::Uri;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use ureq::http::uri::{Parts, Scheme};
+use ureq::http::{HeaderName, HeaderValue, Response, Uri, header};
+use ureq::{Proxy, ProxyProtocol};
+
+use crate::upload::forward::ForwardConnector;
+
+/// What stands between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proxied {
+    No,
+    /// A proxy that lets through what it cannot read.
+    Tunnel,
+    /// A proxy that reads the request and makes it itself.
+    Forwarded,
+}
+
+/// How requests come to the endpoint.
+pub(crate) struct Route {
+    /// What the request is made to.
+    pub(crate) target: Uri,
+    pub(crate) tunnel: Option<Proxy>,
+    pub(crate) forward: Option<ForwardConnector>,
+    /// What the request must say besides.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) proxied: Proxied,
+}
+
+/// What the variable holds is no address of a proxy.
+#[derive(Debug)]
+pub(crate) struct NotAnAddress;
+
+impl Route {
+    /// Whether TLS is spoken with the endpoint or the proxy.
+    pub(crate) fn needs_tls(&self) -> bool {
+        self.target.scheme() == Some(&Scheme::HTTPS)
+            || self.tunnel.as_ref().is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https)
+    }
+}
+
+pub(crate) fn route(endpoint: Uri, variable: &dyn Fn(&str) -> Option<String>) -> Result<Route, NotAnAddress> {
+    let Some(address) = for_endpoint(&endpoint, variable) else {
+        let headers = Vec::new();
+        return Ok(Route { target: endpoint, tunnel: None, forward: None, headers, proxied: Proxied::No });
+    };
+    let proxy = Proxy::new(&address).map_err(|_| NotAnAddress)?;
+    let is_http = matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
+    if is_http && endpoint.scheme() == Some(&Scheme::HTTP) {
+        return forwarded(&endpoint, &proxy).ok_or(NotAnAddress);
+    }
+    let (tunnel, headers) = (Some(proxy), Vec::new());
+    Ok(Route { target: endpoint, tunnel, forward: None, headers, proxied: Proxied::Tunnel })
+}
+
+/// A request to the proxy, for the endpoint.
+fn forwarded(endpoint: &Uri, proxy: &Proxy) -> Option<Route> {
+    let mut parts = Parts::default();
+    parts.scheme = Some(match proxy.protocol() {
+        ProxyProtocol::Https => Scheme::HTTPS,
+        _ => Scheme::HTTP,
+    });
+    parts.authority = Some(format!("{}:{}", proxy.host(), proxy.port()).parse().ok()?);
+    parts.path_and_query = endpoint.path_and_query().cloned();
+    let mut headers = vec![(header::HOST, HeaderValue::from_str(endpoint.authority()?.as_str()).ok()?)];
+    if proxy.username().is_some() || proxy.password().is_some() {
+        let (user, password) = (proxy.username().unwrap_or_default(), proxy.password().unwrap_or_default());
+        let encoded = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).ok()?;
+        value.set_sensitive(true);
+        headers.push((header::PROXY_AUTHORIZATION, value));
+    }
+    let target = Uri::from_parts(parts).ok()?;
+    let forward = Some(ForwardConnector::new(endpoint.path_and_query()?.as_str(), &endpoint.to_string()));
+    Some(Route { target, tunnel: None, forward, headers, proxied: Proxied::Forwarded })
+}
+
+/// Whether an answer comes from the proxy that forwards the request, and not from the receiver behind it.
+///
+/// 407 is never the receiver's. Of any other failure a proxy makes a page for people, which no OTLP receiver does, or
+/// says that it is its own (RFC 9209; Squid). In doubt it is the proxy's: then nothing is lost.
+pub(crate) fn has_answered<T>(response: &Response<T>) -> bool {
+    let status = response.status();
+    // What is too large is too large for either.
+    if !(status.is_client_error() || status.is_server_error()) || status.as_u16() == 413 {
+        return false;
+    }
+    let headers = response.headers();
+    let is_page = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"));
+    status.as_u16() == 407
+        || is_page
+        || ["proxy-status", "x-squid-error"].iter().any(|name| headers.contains_key(*name))
+}
+
+/// The proxy's status in ureq's words for a tunnel that it refuses, which are all that is left of its answer: "proxy
+/// server responded 407/407".
+pub(crate) fn status_in(reason: &str) -> Option<u16> {
+    reason.split(|c: char| !c.is_ascii_digit()).find(|digits| digits.len() == 3)?.parse().ok()
+}
 
 /// The proxy's address as the environment gives it, if one leads to this endpoint.
 ///
 /// The variable of the endpoint's scheme comes before the one for all, and lower case before upper case; an empty
 /// one is unset. `HTTP_PROXY` in upper case is not followed in a CGI program, where it is a header that the client
 /// sent (CVE-2016-5385). Nothing on this machine's loopback is ever reached through a proxy.
-pub(crate) fn for_endpoint(endpoint: &Uri, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+fn for_endpoint(endpoint: &Uri, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let set =
         |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     let either = |lower: &str| set(lower).or_else(|| set(&lower.to_ascii_uppercase()));

@@ -1,11 +1,15 @@
 //! How to reach one destination: what the uploader was told, checked.
 
-use std::path::PathBuf;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::percent_decode_str;
 
 use crate::destination::Destination;
+use crate::platform;
+use crate::upload::failure::{FailureKind, Setting, SettingFault};
 
 /// The settings of one destination, all from one source.
 #[derive(Debug, Clone)]
@@ -13,7 +17,7 @@ pub(crate) struct Settings {
     /// For HTTP the whole address of the traces signal; for gRPC scheme, host and port.
     pub(crate) endpoint: String,
     pub(crate) protocol: Protocol,
-    /// Decoded names and values.
+    /// Decoded names, in lower case, and values.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) gzip: bool,
     /// For one request and its answer. Default 10 s (OTLP exporter specification).
@@ -43,56 +47,232 @@ pub(crate) enum Protocol {
 /// Options").
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// More than any list of headers, and than what a server takes (8 KiB as a rule).
+const MAX_HEADERS_BYTES: u64 = 64 * 1024;
+
 impl Settings {
-    /// What was set for a destination. A value that means nothing is ignored; the destination warns of it.
-    pub(crate) fn of(destination: &Destination) -> Self {
+    /// What was set for a destination. A protocol, compression or timeout that means nothing is ignored, and the
+    /// destination warns of it; what must not be left out, such as a header, is an error.
+    pub(crate) fn of(destination: &Destination) -> Result<Self, FailureKind> {
         let setting = |wanted: &str| {
             destination.settings.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str())
         };
-        let path = |wanted: &str| setting(wanted).map(PathBuf::from);
-        let client = path("CLIENT_CERTIFICATE")
-            .zip(path("CLIENT_KEY"))
-            .map(|(certificate, key)| ClientIdentity { certificate, key });
-        Self {
-            endpoint: destination.endpoint.address.clone(),
+        let path = |wanted: &str, kind| {
+            let path = setting(wanted).map(PathBuf::from);
+            match path {
+                Some(path) if path.is_relative() => Err(FailureKind::Settings(kind, SettingFault::Relative)),
+                path => Ok(path),
+            }
+        };
+        let client = match (
+            path("CLIENT_CERTIFICATE", Setting::ClientCertificate)?,
+            path("CLIENT_KEY", Setting::ClientKey)?,
+        ) {
+            (Some(certificate), Some(key)) => Some(ClientIdentity { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(FailureKind::Settings(Setting::ClientCertificate, SettingFault::Alone));
+            }
+            (None, Some(_)) => return Err(FailureKind::Settings(Setting::ClientKey, SettingFault::Alone)),
+        };
+        let mut headers = match (setting("HEADERS"), path("HEADERS_FILE", Setting::HeadersFile)?) {
+            (Some(text), _) => {
+                read_headers(text, false).map_err(|fault| FailureKind::Settings(Setting::Headers, fault))?
+            }
+            (None, Some(file)) => read_file(&file, MAX_HEADERS_BYTES)
+                .and_then(|bytes| String::from_utf8(bytes).map_err(|_| SettingFault::NotText))
+                .and_then(|text| read_headers(&text, true))
+                .map_err(|fault| FailureKind::Settings(Setting::HeadersFile, fault))?,
+            (None, None) => Vec::new(),
+        };
+        let (endpoint, credentials) = split_credentials(&destination.endpoint.address);
+        if let Some(credentials) = credentials
+            && !headers.iter().any(|(name, _)| name == AUTHORIZATION)
+        {
+            headers.push((AUTHORIZATION.to_owned(), credentials));
+        }
+        Ok(Self {
+            endpoint,
             protocol: match setting("PROTOCOL") {
                 Some("grpc") => Protocol::Grpc,
                 Some("http/json") => Protocol::HttpJson,
                 _ => Protocol::HttpProtobuf,
             },
-            headers: match (setting("HEADERS"), setting("HEADERS_FILE")) {
-                (Some(text), _) => headers(text),
-                (None, Some(file)) => headers(&std::fs::read_to_string(file).unwrap_or_default()),
-                (None, None) => Vec::new(),
-            },
+            headers,
             gzip: setting("COMPRESSION") == Some("gzip"),
             timeout: setting("TIMEOUT")
                 .and_then(|milliseconds| milliseconds.parse::<u32>().ok())
                 .map_or(TIMEOUT, |milliseconds| Duration::from_millis(milliseconds.into())),
-            certificate: path("CERTIFICATE"),
+            certificate: path("CERTIFICATE", Setting::Certificate)?,
             client,
-        }
+        })
     }
 }
 
+const AUTHORIZATION: &str = "authorization";
+
+/// Headers about the body or the connection, which are not the settings' business.
+const RESERVED: [&str; 8] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// `name=value,name=value`, the values percent-decoded (OTLP exporter specification, "Specifying headers via
-/// environment variables"); in a file also one a line.
-fn headers(text: &str) -> Vec<(String, String)> {
-    text.split([',', '\n'])
-        .filter_map(|header| header.split_once('='))
-        .map(|(name, value)| (name.trim().to_owned(), value.trim()))
-        .filter(|(name, _)| !name.is_empty())
-        .filter_map(|(name, value)| Some((name, percent_decode_str(value).decode_utf8().ok()?.into_owned())))
-        .collect()
+/// environment variables"); in a file also one a line. `Name: value`, as HTTP writes it, is understood too: neither
+/// sign can stand in a name. All of them count, or none: a request without its credentials is never sent.
+fn read_headers(text: &str, is_file: bool) -> Result<Vec<(String, String)>, SettingFault> {
+    let text = text.trim();
+    if text.contains('\u{fffd}') {
+        return Err(SettingFault::NotText);
+    }
+    if text.starts_with(['{', '[']) {
+        return Err(SettingFault::Json);
+    }
+    if !is_file && text.contains(['\n', '\r']) {
+        return Err(SettingFault::LineBreak);
+    }
+    let headers: Vec<_> = text
+        .split([',', '\n'])
+        .map(str::trim)
+        .filter(|header| !header.is_empty())
+        .map(read_header)
+        .collect::<Result<_, _>>()?;
+    if headers.is_empty() { Err(SettingFault::NoHeader) } else { Ok(headers) }
+}
+
+fn read_header(header: &str) -> Result<(String, String), SettingFault> {
+    if header.starts_with(['"', '\'']) {
+        return Err(SettingFault::Quoted);
+    }
+    let (name, value) = header.split_once(['=', ':']).ok_or(SettingFault::NoValue)?;
+    let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+    let is_token = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    if !is_token {
+        return Err(SettingFault::BadName);
+    }
+    if RESERVED.contains(&&*name) {
+        return Err(SettingFault::Reserved);
+    }
+    if value.starts_with('"') || (value.len() > 1 && value.starts_with('\'') && value.ends_with('\'')) {
+        return Err(SettingFault::Quoted);
+    }
+    let value = percent_decode_str(value).decode_utf8().map_err(|_| SettingFault::NotText)?;
+    let is_value = value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
+    if is_value { Ok((name, value.into_owned())) } else { Err(SettingFault::BadValue) }
+}
+
+/// An address without its user and password, and these as the value of `Authorization`, percent-decoded (RFC 7617).
+fn split_credentials(address: &str) -> (String, Option<String>) {
+    let Some((scheme, rest)) = address.split_once("://") else { return (address.to_owned(), None) };
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let Some((credentials, _)) = authority.rsplit_once('@') else { return (address.to_owned(), None) };
+    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+    let mut decoded: Vec<u8> = percent_decode_str(user).collect();
+    decoded.push(b':');
+    decoded.extend(percent_decode_str(password));
+    let value = (!credentials.is_empty()).then(|| format!("Basic {}", BASE64_STANDARD.encode(decoded)));
+    (format!("{scheme}://{}", &rest[credentials.len() + 1..]), value)
+}
+
+/// A file that somebody named: whatever it is, nothing waits for it, and it does not fill the memory.
+pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, SettingFault> {
+    let fault = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SettingFault::Missing,
+        io::ErrorKind::PermissionDenied => SettingFault::Forbidden,
+        io::ErrorKind::InvalidInput => SettingFault::NotAFile,
+        _ => SettingFault::Unreadable,
+    };
+    let file = platform::open_regular(path).map_err(fault)?;
+    let mut bytes = Vec::new();
+    let length = file.take(most + 1).read_to_end(&mut bytes).map_err(fault)?;
+    if length as u64 > most { Err(SettingFault::TooLarge) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn header(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
     #[test]
     fn headers_are_percent_decoded() {
-        let wanted = [("authorization".to_owned(), "Bearer a=b".to_owned()), ("x".to_owned(), String::new())];
-        assert_eq!(headers("authorization=Bearer%20a=b, x=,,broken"), wanted);
+        let wanted = [header("authorization", "Bearer a=b"), header("x", "")];
+        assert_eq!(read_headers("authorization=Bearer%20a=b, x=,,", false).as_deref(), Ok(&wanted[..]));
+    }
+
+    #[test]
+    fn headers_as_http_writes_them_are_understood() {
+        let wanted = [header("authorization", "Basic dTpw=="), header("x-a", "b:c")];
+        assert_eq!(read_headers("Authorization: Basic dTpw==,X-A=b:c", false).as_deref(), Ok(&wanted[..]));
+        assert_eq!(
+            read_headers("Authorization: Basic dTpw==\r\n\nX-A=b:c\n", true).as_deref(),
+            Ok(&wanted[..])
+        );
+    }
+
+    #[test]
+    fn one_header_that_is_none_refuses_them_all_and_says_why() {
+        use SettingFault::*;
+
+        for (text, fault) in [
+            ("", NoHeader),
+            (",,", NoHeader),
+            ("a=b,secret", NoValue),
+            ("a=b\nc=d", LineBreak),
+            ("a b=c", BadName),
+            ("=c", BadName),
+            ("a=b%0Ac", BadValue),
+            ("a=\u{e9}", BadValue),
+            ("a=b%FF", NotText),
+            ("a=\u{fffd}", NotText),
+            ("\"a=b\"", Quoted),
+            ("'a=b'", Quoted),
+            ("a=\"b\"", Quoted),
+            ("a='b'", Quoted),
+            ("{\"a\": \"b\"}", Json),
+            ("Content-Type=x", Reserved),
+            ("te=x", Reserved),
+        ] {
+            assert_eq!(read_headers(text, false), Err(fault), "{text}");
+        }
+        assert_eq!(read_headers("a=%22b%22", false).as_deref(), Ok(&[header("a", "\"b\"")][..]));
+    }
+
+    #[test]
+    fn a_user_and_a_password_in_the_address_are_decoded_once() {
+        for (address, endpoint, credentials) in [
+            ("https://c:4318/v1/traces", "https://c:4318/v1/traces", None),
+            ("https://c/a@b", "https://c/a@b", None),
+            ("https://u:p@c/x?y#z", "https://c/x?y#z", Some("Basic dTpw")),
+            // u@x:p/%, whose signs an address can only hold encoded.
+            ("https://u%40x:p%2F%25@c", "https://c", Some("Basic dUB4OnAvJQ==")),
+            ("https://token@c", "https://c", Some("Basic dG9rZW46")),
+            ("https://@c", "https://c", None),
+        ] {
+            assert_eq!(split_credentials(address), (endpoint.to_owned(), credentials.map(str::to_owned)));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_named_as_what_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        assert_eq!(read_file(&path, 3), Err(SettingFault::Missing));
+        std::fs::write(&path, "abc").expect("a file");
+        assert_eq!(read_file(&path, 3), Ok(b"abc".to_vec()));
+        assert_eq!(read_file(&path, 2), Err(SettingFault::TooLarge));
+        assert_eq!(read_file(&path.join("x"), 3), Err(SettingFault::Missing));
+        for other in [folder.path(), Path::new("/dev/zero")] {
+            assert_eq!(read_file(other, 3), Err(SettingFault::NotAFile), "{}", other.display());
+        }
     }
 }

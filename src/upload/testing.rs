@@ -184,6 +184,19 @@ pub(crate) fn serve_by(answer: impl FnOnce(TcpStream) + Send + 'static) -> (Sock
     (address, thread)
 }
 
+/// Passes on what either side says, until both have ended.
+pub(crate) fn relay(one: TcpStream, other: TcpStream) {
+    let pass_on = |from: &TcpStream, to: &TcpStream| {
+        let (mut from, mut to) = (from, to);
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| pass_on(&other, &one));
+        pass_on(&one, &other);
+    });
+}
+
 /// An HTTP answer with a length.
 pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let mut answer =
@@ -252,18 +265,64 @@ impl Authority {
         versions: &[&'static SupportedProtocolVersion],
         answer: Vec<u8>,
     ) -> (SocketAddr, JoinHandle<Option<Request>>) {
-        let config = Arc::new(self.server(clients, versions));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("its address");
-        let thread = std::thread::spawn(move || {
+        serve_tls(self.server(clients, versions), 1, answer)
+    }
+
+    /// The same, and turns away so many clients before.
+    pub(crate) fn serve_after(
+        &self,
+        clients: Option<&Authority>,
+        versions: &[&'static SupportedProtocolVersion],
+        turned_away: usize,
+        answer: Vec<u8>,
+    ) -> (SocketAddr, JoinHandle<Option<Request>>) {
+        serve_tls(self.server(clients, versions), 1 + turned_away, answer)
+    }
+
+    /// A server with a certificate that it signed itself, which is marked as an authority or not.
+    pub(crate) fn serve_self_signed(
+        is_ca: bool,
+        answer: Vec<u8>,
+    ) -> (String, SocketAddr, JoinHandle<Option<Request>>) {
+        let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        params.is_ca = if is_ca {
+            rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained)
+        } else {
+            rcgen::IsCa::ExplicitNoCa
+        };
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(rustls::ALL_VERSIONS)
+            .expect("versions")
+            .with_no_client_auth();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let config = builder.with_single_cert(vec![certificate.der().clone()], key).expect("a certificate");
+        let (address, server) = serve_tls(config, 1, answer);
+        (certificate.pem(), address, server)
+    }
+}
+
+/// Answers one request, over one of so many connections.
+fn serve_tls(
+    config: ServerConfig,
+    connections: usize,
+    answer: Vec<u8>,
+) -> (SocketAddr, JoinHandle<Option<Request>>) {
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    let thread = std::thread::spawn(move || {
+        (0..connections).find_map(|connection| {
             let stream = listener.accept().expect("a connection").0;
-            let connection = ServerConnection::new(config).expect("a connection");
-            let mut stream = BufReader::new(StreamOwned::new(connection, stream));
-            let request = read_request(&mut stream, 0)?;
+            let tls = ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            let mut stream = BufReader::new(StreamOwned::new(tls, stream));
+            let request = read_request(&mut stream, connection)?;
             stream.get_mut().write_all(&answer).ok()?;
             stream.get_mut().flush().ok()?;
             Some(request)
-        });
-        (address, thread)
-    }
+        })
+    });
+    (address, thread)
 }

@@ -1,84 +1,155 @@
 //! TLS: rustls with the ring provider, the roots to trust, and the certificate to show.
-//!
-//! Nothing, instead of a configuration, means a file that cannot be read or used.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use rustls::RootCertStore;
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore};
 
-use crate::upload::settings::{ClientIdentity, Settings};
+use crate::destination::Endpoint;
+use crate::env;
+use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
+use crate::upload::settings::{ClientIdentity, Settings, read_file};
 
 /// Far more than a bundle of all public roots (0.3 MiB), so that a path to a device cannot fill the memory.
 const MAX_PEM_BYTES: u64 = 8 * 1024 * 1024;
 
+/// Files in the directories of `SSL_CERT_DIR`: a system has 150, each with one or two links to it.
+const MAX_FILES: usize = 2_000;
+
 /// For HTTPS.
 #[cfg(feature = "http")]
-pub(crate) fn for_ureq(settings: &Settings) -> Option<ureq::tls::TlsConfig> {
+pub(crate) fn for_ureq(settings: &Settings) -> Result<ureq::tls::TlsConfig, FailureKind> {
     use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let owned = |certificates: Vec<CertificateDer<'_>>| -> Vec<_> {
         certificates.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
     };
-    let roots = match &settings.certificate {
-        Some(path) => given_roots(&read(path)?)?,
-        None => system_roots()?,
-    };
+    let roots = Roots::of(settings)?.usable;
     let client = match &settings.client {
         Some(client) => {
             let identity = Identity::read(client, &provider)?;
-            let key = PrivateKey::from_pem(&identity.key_pem).ok()?;
+            let key = PrivateKey::from_pem(&identity.key_pem)
+                .map_err(|_| FailureKind::Settings(Setting::ClientKey, SettingFault::NoKey))?;
             Some(ClientCert::new_with_certs(&owned(identity.chain), key))
         }
         None => None,
     };
-    Some(
-        TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(provider)
-            .root_certs(RootCerts::from(owned(roots)))
-            .client_cert(client)
-            .build(),
-    )
+    Ok(TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(provider)
+        .root_certs(RootCerts::from(owned(roots)))
+        .client_cert(client)
+        .build())
 }
 
 /// For gRPC.
 #[cfg(feature = "grpc")]
-pub(crate) fn for_tonic(settings: &Settings) -> Option<tonic::transport::ClientTlsConfig> {
-    use tonic::transport::{Certificate, ClientTlsConfig};
+pub(crate) fn for_tonic(settings: &Settings) -> Result<tonic::transport::ClientTlsConfig, FailureKind> {
+    use tonic::transport::ClientTlsConfig;
 
-    let mut config = ClientTlsConfig::new();
-    config = match &settings.certificate {
-        Some(path) => {
-            let pem = read(path)?;
-            given_roots(&pem)?;
-            config.ca_certificate(Certificate::from_pem(pem))
-        }
-        None => config.with_native_roots(),
-    };
+    let mut config = ClientTlsConfig::new().trust_anchors(Roots::of(settings)?.store().roots);
     if let Some(client) = &settings.client {
         let identity = Identity::read(client, &rustls::crypto::ring::default_provider())?;
         config = config.identity(tonic::transport::Identity::from_pem(identity.chain_pem, identity.key_pem));
     }
-    Some(config)
+    Ok(config)
 }
 
-/// The system's roots, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
-#[cfg(feature = "http")]
-fn system_roots() -> Option<Vec<CertificateDer<'static>>> {
-    let roots = rustls_native_certs::load_native_certs().certs;
-    (!roots.is_empty()).then_some(roots)
+/// Whether the files of the settings can be used; how many of the roots cannot.
+pub(crate) fn check(settings: &Settings) -> Result<usize, FailureKind> {
+    let roots = Roots::of(settings)?;
+    if let Some(client) = &settings.client {
+        Identity::read(client, &rustls::crypto::ring::default_provider())?;
+    }
+    // The system's own are the business of whoever keeps the system.
+    Ok(if settings.certificate.is_some() { roots.unusable } else { 0 })
 }
 
-fn given_roots(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    let roots = certificates(pem)?;
-    let mut store = RootCertStore::empty();
-    roots.iter().all(|root| store.add(root.clone()).is_ok()).then_some(roots)
+/// What is trusted: the good ones of what was found, since one that is broken is no reason to trust no other.
+#[derive(Default)]
+struct Roots {
+    usable: Vec<CertificateDer<'static>>,
+    unusable: usize,
+}
+
+impl Roots {
+    /// The settings' own; else those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; else the system's.
+    fn of(settings: &Settings) -> Result<Self, FailureKind> {
+        if let Some(path) = &settings.certificate {
+            let fault = |fault| FailureKind::Settings(Setting::Certificate, fault);
+            let mut roots = Self::default();
+            roots.add_pem(&read_file(path, MAX_PEM_BYTES).map_err(fault)?);
+            return roots.unless_empty(fault(SettingFault::NoCertificate));
+        }
+        let fault = |fault| FailureKind::Settings(Setting::Roots, fault);
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let (file, directories) = (variable(env::SSL_CERT_FILE), variable(env::SSL_CERT_DIR));
+        let roots = if file.is_none() && directories.is_none() {
+            let mut roots = Self::default();
+            roots.add(rustls_native_certs::load_native_certs().certs.into_iter().map(Some));
+            roots
+        } else {
+            let directories: Vec<PathBuf> = directories
+                .iter()
+                .flat_map(std::env::split_paths)
+                .filter(|path| !path.as_os_str().is_empty())
+                .collect();
+            Self::named(file.map(PathBuf::from).as_deref(), &directories).map_err(fault)?
+        };
+        roots.unless_empty(fault(SettingFault::Missing))
+    }
+
+    fn unless_empty(self, kind: FailureKind) -> Result<Self, FailureKind> {
+        if self.usable.is_empty() { Err(kind) } else { Ok(self) }
+    }
+
+    /// What the two variables name, as `rustls-native-certs` reads it, which would wait for a FIFO.
+    fn named(file: Option<&Path>, directories: &[PathBuf]) -> Result<Self, SettingFault> {
+        let mut roots = Self::default();
+        if let Some(file) = file {
+            match read_file(file, MAX_PEM_BYTES) {
+                Ok(pem) => roots.add_pem(&pem),
+                Err(fault) if directories.is_empty() => return Err(fault),
+                Err(_) => {}
+            }
+        }
+        let entries = directories.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten();
+        for entry in entries.flatten().take(MAX_FILES) {
+            if let Ok(pem) = read_file(&entry.path(), MAX_PEM_BYTES) {
+                roots.add_pem(&pem);
+            }
+        }
+        roots.usable.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
+        roots.usable.dedup();
+        Ok(roots)
+    }
+
+    fn add_pem(&mut self, pem: &[u8]) {
+        self.add(CertificateDer::pem_slice_iter(pem).map(Result::ok));
+    }
+
+    fn add(&mut self, certificates: impl Iterator<Item = Option<CertificateDer<'static>>>) {
+        for certificate in certificates {
+            match certificate.filter(|root| RootCertStore::empty().add(root.clone()).is_ok()) {
+                Some(root) => self.usable.push(root),
+                None => self.unusable += 1,
+            }
+        }
+    }
+
+    fn store(self) -> RootCertStore {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(self.usable);
+        store
+    }
 }
 
 /// A certificate chain and its key, which fit each other: ureq panics at others.
@@ -93,26 +164,105 @@ struct Identity {
 }
 
 impl Identity {
-    fn read(files: &ClientIdentity, provider: &CryptoProvider) -> Option<Self> {
-        let (chain_pem, key_pem) = (read(&files.certificate)?, read(&files.key)?);
-        let chain = certificates(&chain_pem)?;
-        let key = PrivateKeyDer::from_pem_slice(&key_pem).ok()?;
-        CertifiedKey::from_der(chain.clone(), key, provider).ok()?;
-        Some(Self { chain, chain_pem, key_pem })
+    fn read(files: &ClientIdentity, provider: &CryptoProvider) -> Result<Self, FailureKind> {
+        let certificate_fault = |fault| FailureKind::Settings(Setting::ClientCertificate, fault);
+        let key_fault = |fault| FailureKind::Settings(Setting::ClientKey, fault);
+
+        let chain_pem = read_file(&files.certificate, MAX_PEM_BYTES).map_err(certificate_fault)?;
+        let key_pem = read_file(&files.key, MAX_PEM_BYTES).map_err(key_fault)?;
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(&chain_pem)
+            .collect::<Result<_, _>>()
+            .ok()
+            .filter(|chain: &Vec<_>| !chain.is_empty())
+            .ok_or(certificate_fault(SettingFault::NoCertificate))?;
+        let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| key_fault(SettingFault::NoKey))?;
+        CertifiedKey::from_der(chain.clone(), key, provider).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(_) => certificate_fault(SettingFault::NoCertificate),
+            rustls::Error::InconsistentKeys(_) => key_fault(SettingFault::OtherKey),
+            _ => key_fault(SettingFault::NoKey),
+        })?;
+        Ok(Self { chain, chain_pem, key_pem })
     }
 }
 
-/// At least one certificate.
-fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
-    (!certificates.is_empty()).then_some(certificates)
+/// What an error of TLS means for whoever has to mend it.
+pub(crate) fn failure(error: &rustls::Error) -> TlsFailure {
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            // An authority that was made again under its old name has another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFailure::UnknownIssuer,
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => TlsFailure::Expired,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                TlsFailure::OtherName
+            }
+            // The type is of a crate that rustls does not export.
+            CertificateError::Other(error) if format!("{error:?}").contains("CaUsedAsEndEntity") => {
+                TlsFailure::RootAsServer
+            }
+            _ => TlsFailure::Other,
+        },
+        // What a server says that wants another client certificate, or wants one at all.
+        rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError
+            | AlertDescription::CertificateRequired,
+        ) => TlsFailure::ClientRefused,
+        rustls::Error::InvalidMessage(_) => TlsFailure::NoTls,
+        _ => TlsFailure::Other,
+    }
 }
 
-/// A PEM file, as it is.
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let mut pem = Vec::new();
-    let length = File::open(path).ok()?.take(MAX_PEM_BYTES + 1).read_to_end(&mut pem).ok()?;
-    (length as u64 <= MAX_PEM_BYTES).then_some(pem)
+/// Whether a server that has just closed the connection asks for a client certificate.
+///
+/// With TLS 1.3 it says so after the handshake, while the request is already on its way, and the reset that follows
+/// can overtake what it said. So one more handshake is made, in which nothing is sent.
+pub(crate) fn asks_for_certificate(settings: &Settings) -> bool {
+    #[derive(Debug, Default)]
+    struct Asked(AtomicBool);
+
+    impl ResolvesClientCert for Asked {
+        fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+            self.0.store(true, Ordering::Relaxed);
+            None
+        }
+
+        fn has_certs(&self) -> bool {
+            true
+        }
+    }
+
+    let asked = Arc::new(Asked::default());
+    let shake = || -> Option<()> {
+        let patience = settings.timeout.min(Duration::from_secs(3));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .ok()?
+            .with_root_certificates(Roots::of(settings).ok()?.store())
+            .with_client_cert_resolver(Arc::clone(&asked) as Arc<dyn ResolvesClientCert>);
+        let (host, port) = Endpoint::parse(&settings.endpoint, false, false).ok()?.https_host_and_port()?;
+        let name = ServerName::try_from(host.clone()).ok()?;
+        let mut connection = ClientConnection::new(Arc::new(config), name).ok()?;
+        let address = (host, port).to_socket_addrs().ok()?.next()?;
+        let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
+        stream.set_read_timeout(Some(patience)).ok()?;
+        stream.set_write_timeout(Some(patience)).ok()?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream).ok()?;
+        }
+        Some(())
+    };
+    let _ = shake();
+    asked.0.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use std::time::SystemTime;
 
-use crate::upload::answer::Deliver;
-use crate::upload::answer::{self, Answer, Batch, FailureKind};
+use crate::destination::Destination;
+use crate::upload::answer::{self, Answer, Batch, Deliver};
+use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
 #[cfg(feature = "grpc")]
 use crate::upload::grpc::GrpcTransport;
 #[cfg(feature = "http")]
 use crate::upload::http::HttpTransport;
 use crate::upload::settings::{Protocol, Settings};
+use crate::upload::tls;
 
 /// The version of the OTLP exporter that is named to servers; a test holds it against the lock file.
 const EXPORTER_VERSION: &str = "0.33.1";
@@ -18,33 +20,62 @@ const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
 /// A destination that spans can be sent to, one request after the other.
 #[derive(Debug)]
-pub(crate) enum Transport {
+pub(crate) struct Transport {
+    way: Way,
+    /// Nothing if they could not be read.
+    settings: Option<Settings>,
+}
+
+#[derive(Debug)]
+enum Way {
     #[cfg(feature = "http")]
     Http(Box<HttpTransport>),
     #[cfg(feature = "grpc")]
     Grpc(Box<GrpcTransport>),
     /// The settings cannot be used, or the protocol is not in this build. They can be mended, so nothing is lost
     /// by it before its time.
-    Unusable,
+    Unusable(FailureKind),
+}
+
+impl Way {
+    fn open(settings: &Settings) -> Result<Self, FailureKind> {
+        match settings.protocol {
+            #[cfg(feature = "http")]
+            Protocol::HttpProtobuf | Protocol::HttpJson => {
+                let variable = |name: &str| std::env::var(name).ok();
+                let transport = HttpTransport::open(settings, MAX_REQUEST_BYTES, &variable)?;
+                Ok(Self::Http(Box::new(transport)))
+            }
+            #[cfg(feature = "grpc")]
+            Protocol::Grpc => Ok(Self::Grpc(Box::new(GrpcTransport::open(settings, MAX_REQUEST_BYTES)?))),
+            #[allow(unreachable_patterns, reason = "with every feature each protocol has its transport")]
+            _ => Err(FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt)),
+        }
+    }
+
+    /// Whether no proxy stands between.
+    fn is_direct(&self) -> bool {
+        match self {
+            #[cfg(feature = "http")]
+            Self::Http(transport) => transport.is_direct(),
+            _ => true,
+        }
+    }
 }
 
 impl Transport {
     /// Prepares everything but the connection.
     pub(crate) fn open(settings: &Settings) -> Self {
-        let transport = match settings.protocol {
-            #[cfg(feature = "http")]
-            Protocol::HttpProtobuf | Protocol::HttpJson => {
-                let variable = |name: &str| std::env::var(name).ok();
-                HttpTransport::open(settings, MAX_REQUEST_BYTES, &variable)
-                    .map(|transport| Self::Http(Box::new(transport)))
-            }
-            #[cfg(feature = "grpc")]
-            Protocol::Grpc => GrpcTransport::open(settings, MAX_REQUEST_BYTES)
-                .map(|transport| Self::Grpc(Box::new(transport))),
-            #[allow(unreachable_patterns, reason = "with every feature each protocol has its transport")]
-            _ => None,
-        };
-        transport.unwrap_or(Self::Unusable)
+        let way = Way::open(settings).unwrap_or_else(Way::Unusable);
+        Self { way, settings: Some(settings.clone()) }
+    }
+
+    /// Reads the settings of a destination, and prepares everything but the connection.
+    pub(crate) fn to(destination: &Destination) -> Self {
+        match Settings::of(destination) {
+            Ok(settings) => Self::open(&settings),
+            Err(kind) => Self { way: Way::Unusable(kind), settings: None },
+        }
     }
 
     /// Sends the batch as one request and waits for the answer, at most for the settings' timeout. `now` is what an
@@ -52,12 +83,35 @@ impl Transport {
     pub(crate) fn send(&mut self, batch: &Batch<'_>, now: SystemTime) -> Answer {
         #[cfg(not(feature = "http"))]
         let _ = now;
-        match self {
+        let answer = match &mut self.way {
             #[cfg(feature = "http")]
-            Self::Http(transport) => transport.send(batch, now),
+            Way::Http(transport) => transport.send(batch, now),
             #[cfg(feature = "grpc")]
-            Self::Grpc(transport) => transport.send(batch),
-            Self::Unusable => answer::retry(FailureKind::Settings),
+            Way::Grpc(transport) => transport.send(batch),
+            Way::Unusable(kind) => answer::retry(*kind),
+        };
+        match (answer, &self.settings) {
+            (Answer::Retry { after: None, kind }, Some(settings)) => {
+                answer::retry(self.explain(kind, settings))
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// What a failed connection has to do with client certificates.
+    fn explain(&self, kind: FailureKind, settings: &Settings) -> FailureKind {
+        match kind {
+            FailureKind::Connection | FailureKind::Tls(TlsFailure::Other | TlsFailure::ClientRefused)
+                if settings.client.is_none()
+                    && self.way.is_direct()
+                    && tls::asks_for_certificate(settings) =>
+            {
+                FailureKind::Tls(TlsFailure::ClientCertificate)
+            }
+            FailureKind::Tls(TlsFailure::ClientRefused) if settings.client.is_none() => {
+                FailureKind::Tls(TlsFailure::Other)
+            }
+            kind => kind,
         }
     }
 }
@@ -98,7 +152,8 @@ mod tests {
         for protocol in [Protocol::HttpProtobuf, Protocol::HttpJson, Protocol::Grpc] {
             let mut transport = Transport::open(&testing::settings("not an address", protocol));
             let answer = transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
-            assert_eq!(answer, answer::retry(FailureKind::Settings));
+            let kind = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
+            assert_eq!(answer, answer::retry(kind));
         }
     }
 }

@@ -292,13 +292,14 @@ fn the_way_goes_through_the_proxy_of_the_environment() {
         let mut stream = std::io::BufReader::new(stream);
         let mut line = String::new();
         stream.read_line(&mut line).expect("a request");
-        let _ = stream.get_mut().write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+        let answer = "HTTP/1.1 503 Unavailable\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n";
+        let _ = stream.get_mut().write_all(answer.as_bytes());
         line
     });
     let person = waiting("http://collector.invalid:4318", HTTP).with("http_proxy", &address);
     assert!(!person.flush());
     assert!(person.status().contains("last failure: proxy 503"), "{}", person.status());
-    assert_eq!(asked.join().expect("a line"), "CONNECT collector.invalid:4318 HTTP/1.1\r\n");
+    assert_eq!(asked.join().expect("a line"), "POST http://collector.invalid:4318/v1/traces HTTP/1.1\r\n");
     assert_eq!(person.count("pending"), 1);
 }
 

@@ -23,6 +23,7 @@ mod person; // fixture: a person with a home of their own, who runs the tool of 
 mod planted; // secrets left anywhere reach neither the disk nor the wire
 mod policy_page; // the examples of docs/policy.md, on machines of their own
 mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
+mod settings; // settings that cannot be used are named, and runs wait
 mod side_by_side; // versions, upgrades, clocks, and people who change their minds
 mod spans; // spans on other threads, with explicit parents, recorded twice, never closed
 mod spool; // the spool's own files: names that are not ours, and what a person deletes

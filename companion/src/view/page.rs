@@ -206,8 +206,8 @@ impl Destination {
         if let Some(seconds) = status.last_delivery {
             notes.push(("last delivery", at(seconds)));
         }
-        if let Some((kind, seconds)) = &status.last_failure {
-            notes.push(("last failure", format!("{kind}, {}", at(*seconds))));
+        if let Some(failure) = &status.last_failure {
+            notes.push(("last failure", format!("{}, {}", failure.kind, at(failure.at))));
         }
         if let Some(seconds) = status.waits {
             notes.push(("next try", format!("in {} at the earliest", counted(seconds, "second"))));

@@ -18,8 +18,10 @@ use tonic::transport::{Server, ServerTlsConfig};
 
 use super::*;
 use crate::upload::answer::DELIVERED;
+use crate::upload::failure::TlsFailure;
 use crate::upload::settings::ClientIdentity;
 use crate::upload::testing::{self, Authority};
+use crate::upload::transport::Transport;
 
 const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
@@ -328,11 +330,13 @@ fn tls_trusts_the_given_root_only() {
 
     let mut anonymous = settings.clone();
     anonymous.client = None;
-    assert!(matches!(send(&anonymous), Answer::Retry { after: None, .. }));
+    let spans = testing::spans();
+    let answer = Transport::open(&anonymous).send(&testing::batch(&spans), std::time::SystemTime::UNIX_EPOCH);
+    assert_eq!(answer, answer::retry(FailureKind::Tls(TlsFailure::ClientCertificate)));
 
     let mut misled = settings.clone();
     misled.certificate = Some(write("stranger.pem", &stranger.root));
-    assert_eq!(send(&misled), answer::retry(FailureKind::Tls));
+    assert_eq!(send(&misled), answer::retry(FailureKind::Tls(TlsFailure::UnknownIssuer)));
     assert_eq!(receiver.requests().len(), 1);
 }
 
@@ -341,7 +345,7 @@ fn settings_that_cannot_be_used_are_found_when_opening() {
     let unusable = |change: &dyn Fn(&mut Settings)| {
         let mut settings = testing::settings("https://collector.invalid", Protocol::Grpc);
         change(&mut settings);
-        assert!(GrpcTransport::open(&settings, MAX_REQUEST_BYTES).is_none(), "{settings:?}");
+        assert!(GrpcTransport::open(&settings, MAX_REQUEST_BYTES).is_err(), "{settings:?}");
     };
     for endpoint in ["", "collector.invalid:4317", "unix:///tmp/socket", "http://a b"] {
         unusable(&|settings| settings.endpoint = endpoint.into());

@@ -9,7 +9,7 @@ use prost::Message as _;
 use super::*;
 use crate::span;
 use crate::upload::answer::DELIVERED;
-use crate::upload::testing::{self, Request, answer};
+use crate::upload::testing::{self, Authority, Request, answer};
 
 fn settings(address: SocketAddr) -> Settings {
     testing::settings(format!("http://{address}/v1/traces"), Protocol::HttpProtobuf)
@@ -297,29 +297,116 @@ fn ipv6_literals_are_reached() {
     assert_eq!(request.header("host"), Some(&*address.to_string()));
 }
 
-#[test]
-fn a_proxy_gets_the_name_and_never_the_headers() {
-    let (address, server) = testing::serve_by(|stream| {
-        let mut stream = BufReader::new(stream);
-        let connect = testing::read_request(&mut stream, 0).expect("a request");
-        assert_eq!(connect.head[0], "CONNECT collector.invalid:4318 HTTP/1.1");
-        assert_eq!(connect.header("proxy-authorization"), Some("Basic dTpw"));
-        assert!(connect.header("x-key").is_none());
-        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("an answer");
-        let request = testing::read_request(&mut stream, 0).expect("a request");
-        assert_eq!(request.header("host"), Some("collector.invalid:4318"));
-        assert_eq!(request.header("x-key"), Some("secret"));
-        assert!(request.header("proxy-authorization").is_none());
-        stream.get_mut().write_all(&ok()).expect("an answer");
-    });
-    let mut settings = testing::settings("http://collector.invalid:4318/v1/traces", Protocol::HttpProtobuf);
+/// The way through a proxy, which is `scheme://u:p@address`, to an endpoint.
+fn through(scheme: &str, proxy: SocketAddr, endpoint: &str, change: impl FnOnce(&mut Settings)) -> Answer {
+    let mut settings = testing::settings(endpoint, Protocol::HttpProtobuf);
     settings.headers = vec![("x-key".into(), "secret".into())];
-    let variable = |name: &str| (name == "http_proxy").then(|| format!("http://u:p@{address}"));
+    change(&mut settings);
+    let variable = |name: &str| (name == "all_proxy").then(|| format!("{scheme}://u:p%2F@{proxy}"));
     let mut transport =
         HttpTransport::open(&settings, MAX_REQUEST_BYTES, &variable).expect("usable settings");
     let spans = testing::spans();
-    assert_eq!(transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH), DELIVERED);
-    server.join().expect("a proxy");
+    transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH)
+}
+
+/// u:p/
+const CREDENTIALS: &str = "Basic dTpwLw==";
+const BEHIND: &str = "http://collector.invalid:4318/v1/traces?x=%2F";
+
+#[test]
+fn a_proxy_is_asked_for_the_whole_address_of_a_plain_endpoint() {
+    let (address, server) = testing::serve(vec![ok(), ok()]);
+    for endpoint in [BEHIND, "http://collector.invalid/"] {
+        assert_eq!(through("http", address, endpoint, |_| ()), DELIVERED);
+    }
+    let requests = server.join().expect("a proxy");
+    let (with_port, without) = (&requests[0], &requests[1]);
+    assert_eq!(with_port.head[0], format!("POST {BEHIND} HTTP/1.1"));
+    assert_eq!(with_port.header("host"), Some("collector.invalid:4318"));
+    assert_eq!(with_port.header("proxy-authorization"), Some(CREDENTIALS));
+    assert_eq!(with_port.header("x-key"), Some("secret"));
+    assert_eq!(without.head[0], "POST http://collector.invalid/ HTTP/1.1");
+    assert_eq!(without.header("host"), Some("collector.invalid"));
+}
+
+#[test]
+fn a_proxy_makes_a_tunnel_to_a_secure_endpoint_and_never_sees_the_headers() {
+    let authority = Authority::new();
+    let (collector, server) = authority.serve(None, rustls::ALL_VERSIONS, ok());
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("root.pem");
+    std::fs::write(&root, &authority.root).expect("a file");
+    let (address, proxy) = testing::serve_by(move |stream| {
+        let mut stream = BufReader::new(stream);
+        let connect = testing::read_request(&mut stream, 0).expect("a request");
+        // The certificate is for an address, which is never asked for through a proxy where it is our own.
+        assert_eq!(connect.head[0], "CONNECT collector.invalid:4318 HTTP/1.1");
+        assert_eq!(connect.header("proxy-authorization"), Some(CREDENTIALS));
+        assert_eq!(connect.header("x-key"), None);
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("an answer");
+        let collector = std::net::TcpStream::connect(collector).expect("a collector");
+        testing::relay(stream.into_inner(), collector);
+    });
+    let answer = through("http", address, "https://collector.invalid:4318/v1/traces", |settings| {
+        settings.certificate = Some(root);
+    });
+    // It is the collector's certificate that is looked at.
+    assert_eq!(answer, answer::retry(FailureKind::Tls(TlsFailure::OtherName)));
+    assert!(server.join().expect("a server").is_none());
+    proxy.join().expect("a proxy");
+}
+
+#[test]
+fn a_proxy_of_socks_is_asked_for_the_name() {
+    let (address, proxy) = testing::serve_by(|mut stream| {
+        use std::io::Read as _;
+
+        let mut exchange = |length: usize, answer: &[u8]| {
+            let mut asked = vec![0; length];
+            stream.read_exact(&mut asked).expect("a part of the negotiation");
+            stream.write_all(answer).expect("an answer");
+            asked
+        };
+        let methods = exchange(2, b"")[1];
+        exchange(methods.into(), b"\x05\x02");
+        assert_eq!(exchange(6, b"\x01\x00"), b"\x01\x01u\x02p/");
+        let name = exchange(5, b"")[4];
+        assert_eq!(exchange(name.into(), b""), b"collector.invalid");
+        exchange(2, b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00");
+        let request = testing::read_request(&mut BufReader::new(&stream), 0).expect("a request");
+        assert_eq!(request.head[0], "POST /v1/traces?x=%2F HTTP/1.1");
+        (&stream).write_all(&ok()).expect("an answer");
+    });
+    assert_eq!(through("socks5h", address, BEHIND, |_| ()), DELIVERED);
+    proxy.join().expect("a proxy");
+}
+
+#[test]
+fn a_proxys_refusal_is_told_apart_from_the_receivers() {
+    let page = |status: &str, headers: &str| testing::answer(status, headers, b"no");
+    let html = "Content-Type: text/html; charset=utf-8\r\n";
+    let proxys = |status| answer::retry(FailureKind::Proxy(status));
+    let refused = |status| Answer::Refused { kind: FailureKind::Http(status) };
+    for (secure, answered, wanted) in [
+        (false, page("407 Proxy Authentication Required", ""), proxys(Some(407))),
+        (false, page("403 Forbidden", html), proxys(Some(403))),
+        (false, page("403 Forbidden", "X-Squid-Error: ERR_ACCESS_DENIED 0\r\n"), proxys(Some(403))),
+        (false, page("403 Forbidden", "Proxy-Status: p; error=http_request_denied\r\n"), proxys(Some(403))),
+        (false, page("500 Unable to connect", html), proxys(Some(500))),
+        (false, page("403 Forbidden", testing::PROTOBUF), refused(403)),
+        (false, page("403 Forbidden", ""), refused(403)),
+        (true, page("407 Proxy Authentication Required", html), proxys(Some(407))),
+        (true, page("403 Forbidden", html), proxys(Some(403))),
+    ] {
+        let (address, server) = testing::serve(vec![answered]);
+        let endpoint = if secure { BEHIND.replace("http:", "https:") } else { BEHIND.to_owned() };
+        assert_eq!(through("http", address, &endpoint, |_| ()), wanted);
+        server.join().expect("a proxy");
+    }
+    // Nobody listens where the proxy should be.
+    for endpoint in [BEHIND.to_owned(), BEHIND.replace("http:", "https:")] {
+        assert_eq!(through("http", ([127, 0, 0, 1], 9).into(), &endpoint, |_| ()), proxys(None));
+    }
 }
 
 #[test]
@@ -327,22 +414,20 @@ fn settings_that_cannot_be_used_are_found_when_opening() {
     let unusable = |change: &dyn Fn(&mut Settings)| {
         let mut settings = testing::settings("https://collector.invalid/v1/traces", Protocol::HttpProtobuf);
         change(&mut settings);
-        assert!(HttpTransport::open(&settings, MAX_REQUEST_BYTES, &|_| None).is_none(), "{settings:?}");
+        assert!(HttpTransport::open(&settings, MAX_REQUEST_BYTES, &|_| None).is_err(), "{settings:?}");
     };
     for endpoint in
         ["", "collector.invalid", "ftp://collector.invalid/", "http://", "http:///v1/traces", "http://a b/"]
     {
         unusable(&|settings| settings.endpoint = endpoint.into());
     }
-    for (name, value) in
-        [("a b", "c"), ("", "c"), ("a", "b\nc"), ("a", "b\0"), ("Content-Length", "1"), ("te", "x")]
-    {
+    for (name, value) in [("a b", "c"), ("", "c"), ("a", "b\nc"), ("a", "b\0")] {
         unusable(&|settings| settings.headers = vec![(name.into(), value.into())]);
     }
     unusable(&|settings| settings.protocol = Protocol::Grpc);
     let settings = testing::settings("http://collector.invalid/v1/traces", Protocol::HttpProtobuf);
     let variable = |name: &str| (name == "http_proxy").then(|| "gopher://x".to_owned());
-    assert!(HttpTransport::open(&settings, MAX_REQUEST_BYTES, &variable).is_none());
+    assert!(HttpTransport::open(&settings, MAX_REQUEST_BYTES, &variable).is_err());
 }
 
 /// The exporter adds what these variables say to every request; they are the process's, so this is another one.

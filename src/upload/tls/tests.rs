@@ -6,7 +6,7 @@ use rustls::ALL_VERSIONS;
 use tempfile::TempDir;
 
 use super::*;
-use crate::upload::answer::{self, Answer, DELIVERED, FailureKind};
+use crate::upload::answer::{self, Answer, DELIVERED};
 use crate::upload::settings::Protocol;
 use crate::upload::testing::{self, Authority};
 use crate::upload::transport::Transport;
@@ -51,15 +51,19 @@ fn a_given_root_is_trusted_with_either_version() {
     }
 }
 
+fn failed(failure: TlsFailure) -> Answer {
+    answer::retry(FailureKind::Tls(failure))
+}
+
 #[test]
-fn what_is_not_trusted_gets_nothing() {
+fn what_is_not_trusted_gets_nothing_and_is_named() {
     let (authority, stranger, files) = (Authority::new(), Authority::new(), Files::new());
     let strangers_root = files.write("root.pem", &stranger.root);
     for certificate in [None, Some(strangers_root)] {
         let (address, server) = authority.serve(None, ALL_VERSIONS, ok());
         let mut settings = settings(address);
         settings.certificate = certificate;
-        assert_eq!(send(&settings), answer::retry(FailureKind::Tls));
+        assert_eq!(send(&settings), failed(TlsFailure::UnknownIssuer));
         assert!(server.join().expect("a server").is_none());
     }
     // The certificate is for 127.0.0.1.
@@ -67,8 +71,53 @@ fn what_is_not_trusted_gets_nothing() {
     let mut settings = settings(address);
     settings.certificate = Some(files.write("root.pem", &authority.root));
     settings.endpoint = format!("https://localhost:{}/v1/traces", address.port());
-    assert_eq!(send(&settings), answer::retry(FailureKind::Tls));
+    assert_eq!(send(&settings), failed(TlsFailure::OtherName));
     assert!(server.join().expect("a server").is_none());
+}
+
+#[test]
+fn a_self_signed_certificate_is_its_own_root_unless_it_is_marked_as_an_authority() {
+    let files = Files::new();
+    for (is_ca, wanted) in [(false, DELIVERED), (true, failed(TlsFailure::RootAsServer))] {
+        let (root, address, server) = Authority::serve_self_signed(is_ca, ok());
+        let mut settings = settings(address);
+        settings.certificate = Some(files.write("root.pem", &root));
+        assert_eq!(send(&settings), wanted);
+        assert_eq!(server.join().expect("a server").is_some(), !is_ca);
+    }
+}
+
+#[test]
+fn the_good_certificates_of_a_bundle_are_trusted() {
+    let (authority, files) = (Authority::new(), Files::new());
+    let bundle = format!("{BROKEN}\n# ours\n{}{BROKEN}", authority.root);
+    let (address, server) = authority.serve(None, ALL_VERSIONS, ok());
+    let mut settings = settings(address);
+    settings.certificate = Some(files.write("root.pem", &bundle));
+    assert_eq!(check(&settings), Ok(2));
+    assert_eq!(send(&settings), DELIVERED);
+    assert!(server.join().expect("a server").is_some());
+}
+
+#[test]
+fn what_the_two_variables_of_openssl_name_is_read_without_waiting() {
+    let (authority, other, files) = (Authority::new(), Authority::new(), Files::new());
+    let file = files.write("file.pem", &authority.root);
+    let directory = files.0.path().join("certs");
+    std::fs::create_dir(&directory).expect("a folder");
+    std::fs::write(directory.join("0123abcd.0"), &other.root).expect("a file");
+    std::fs::write(directory.join("4567abcd.0"), &authority.root).expect("a file");
+    std::fs::write(directory.join("broken.0"), BROKEN).expect("a file");
+    let fifo = directory.join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+    let found = |file: Option<&Path>, directories: &[PathBuf]| {
+        Roots::named(file, directories).map(|roots| (roots.usable.len(), roots.unusable))
+    };
+    assert_eq!(found(Some(&file), &[]), Ok((1, 0)));
+    assert_eq!(found(Some(&file), std::slice::from_ref(&directory)), Ok((2, 1)));
+    assert_eq!(found(None, &[directory.clone(), files.0.path().join("missing")]), Ok((2, 1)));
+    assert_eq!(found(Some(&fifo), &[]), Err(SettingFault::NotAFile));
+    assert_eq!(found(Some(&fifo), &[directory]), Ok((2, 1)));
 }
 
 #[test]
@@ -77,7 +126,7 @@ fn a_server_without_tls_gets_nothing() {
         use std::io::Write as _;
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
-    assert_eq!(send(&settings(address)), answer::retry(FailureKind::Tls));
+    assert_eq!(send(&settings(address)), failed(TlsFailure::NoTls));
     server.join().expect("a server");
 }
 
@@ -107,56 +156,84 @@ fn shows_its_certificate_to_a_server_that_asks() {
     let (certificate, key) = clients.issue("weave.invalid");
     let mut settings = settings(([127, 0, 0, 1], 0).into());
     settings.certificate = Some(files.write("root.pem", &authority.root));
-    for key in [Some(key.serialize_pem()), Some(sec1(&key)), None] {
+    for key in [key.serialize_pem(), sec1(&key)] {
         let (address, server) = authority.serve(Some(&clients), ALL_VERSIONS, ok());
         settings.endpoint = format!("https://{address}/v1/traces");
-        settings.client = key.as_ref().map(|key| ClientIdentity {
+        settings.client = Some(ClientIdentity {
             certificate: files.write("client.pem", &certificate.pem()),
-            key: files.write("client.key", key),
+            key: files.write("client.key", &key),
         });
-        match send(&settings) {
-            DELIVERED => assert!(key.is_some(), "it was let in"),
-            // With TLS 1.3 the server's reason may be lost in the reset of the connection.
-            Answer::Retry { after: None, kind: FailureKind::Tls | FailureKind::Connection } => {
-                assert!(key.is_none())
-            }
-            other => panic!("{other:?}"),
-        }
-        assert_eq!(server.join().expect("a server").is_some(), key.is_some());
+        assert_eq!(send(&settings), DELIVERED);
+        assert!(server.join().expect("a server").is_some());
     }
 }
 
+/// With TLS 1.3 the server's reason may be lost in the reset of the connection, so each is tried some times.
 #[test]
-fn files_that_cannot_be_used_are_a_matter_of_settings() {
+fn a_missing_or_wrong_client_certificate_is_named_with_either_version() {
+    let (authority, clients, files) = (Authority::new(), Authority::new(), Files::new());
+    let (certificate, key) = authority.issue("weave.invalid");
+    let strangers = ClientIdentity {
+        certificate: files.write("client.pem", &certificate.pem()),
+        key: files.write("client.key", &key.serialize_pem()),
+    };
+    let root = files.write("root.pem", &authority.root);
+    for versions in [&[&rustls::version::TLS12], &[&rustls::version::TLS13]] {
+        for _ in 0..5 {
+            let (address, server) = authority.serve_after(Some(&clients), versions, 1, ok());
+            let mut settings = settings(address);
+            settings.certificate = Some(root.clone());
+            assert_eq!(send(&settings), failed(TlsFailure::ClientCertificate));
+            assert!(server.join().expect("a server").is_none());
+        }
+        let (address, server) = authority.serve(Some(&clients), versions, ok());
+        let mut settings = settings(address);
+        settings.certificate = Some(root.clone());
+        settings.client = Some(strangers.clone());
+        match send(&settings) {
+            Answer::Retry { after: None, kind: FailureKind::Connection } => {}
+            other => assert_eq!(other, failed(TlsFailure::ClientRefused)),
+        }
+        assert!(server.join().expect("a server").is_none());
+    }
+}
+
+const BROKEN: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
+#[test]
+fn files_that_cannot_be_used_are_named() {
     let (authority, files) = (Authority::new(), Files::new());
     let (certificate, key) = authority.issue("weave.invalid");
     let (_, other_key) = authority.issue("weave.invalid");
     let endpoint = ([127, 0, 0, 1], 1).into();
-    let is_unusable = |settings: &Settings| assert_eq!(send(settings), answer::retry(FailureKind::Settings));
-
-    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    for text in ["", "no PEM", broken, &key.serialize_pem()] {
+    let is_unusable = |settings: &Settings, setting, fault| {
+        let kind = FailureKind::Settings(setting, fault);
+        assert_eq!(send(settings), answer::retry(kind));
+        assert_eq!(check(settings), Err(kind));
+    };
+    for text in ["", "no PEM", BROKEN, &key.serialize_pem()] {
         let mut settings = settings(endpoint);
         settings.certificate = Some(files.write("root.pem", text));
-        is_unusable(&settings);
+        is_unusable(&settings, Setting::Certificate, SettingFault::NoCertificate);
     }
     let mut missing = settings(endpoint);
     missing.certificate = Some(files.0.path().join("missing.pem"));
-    is_unusable(&missing);
+    is_unusable(&missing, Setting::Certificate, SettingFault::Missing);
 
     let (certificate, key) = (certificate.pem(), key.serialize_pem());
-    for (certificate, key) in [
-        (&*certificate, ""),
-        (&*certificate, &*certificate),
-        (&*certificate, &*other_key.serialize_pem()),
-        ("", &*key),
-        (broken, &*key),
+    for (certificate, key, setting, fault) in [
+        (&*certificate, "", Setting::ClientKey, SettingFault::NoKey),
+        (&*certificate, &*certificate, Setting::ClientKey, SettingFault::NoKey),
+        (&*certificate, &*other_key.serialize_pem(), Setting::ClientKey, SettingFault::OtherKey),
+        ("", &*key, Setting::ClientCertificate, SettingFault::NoCertificate),
+        (BROKEN, &*key, Setting::ClientCertificate, SettingFault::NoCertificate),
     ] {
         let mut settings = settings(endpoint);
+        settings.certificate = Some(files.write("root.pem", &authority.root));
         settings.client = Some(ClientIdentity {
             certificate: files.write("client.pem", certificate),
             key: files.write("client.key", key),
         });
-        is_unusable(&settings);
+        is_unusable(&settings, setting, fault);
     }
 }

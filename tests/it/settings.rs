@@ -1,0 +1,325 @@
+//! Settings of a destination that cannot be used: each is named, nothing is sent without it, and runs wait.
+
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+use rustls::pki_types::PrivateKeyDer;
+use tool_telemetry::receiver::Receiver;
+
+use crate::person::{PATIENCE, Person, eventually, is_root};
+
+/// A person with one run that waits after a failed `flush`.
+fn failed(person: Person) -> Person {
+    person.frob(["telemetry", "on"]);
+    person.frob(["build"]);
+    eventually("its uploader has ended", || person.uploaders().is_empty());
+    assert!(!person.flush());
+    assert_eq!((person.count("pending"), person.waiting().len()), (1, 1));
+    person
+}
+
+/// The sentence about the last failure, which is also a warning, since the settings are still what they were.
+fn sentence(person: &Person) -> String {
+    let output = person.frob(["telemetry", "status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let destination = &status["destinations"].as_array().expect("destinations")[0];
+    let text = destination["last_failure"]["text"].as_str().expect("a text").to_owned();
+    let warnings = status["warnings"].as_array().expect("warnings");
+    let kind = destination["last_failure"]["kind"].as_str().expect("a kind");
+    if kind.starts_with("settings") {
+        assert!(warnings.iter().any(|warning| *warning == *text), "{status}");
+    }
+    assert_eq!(person.status().matches(&text).count(), 1, "{}", person.status());
+    text
+}
+
+/// Has the person's file hold this.
+fn file(person: &Person, name: &str, content: &str) -> String {
+    let path = person.home().join(name);
+    std::fs::write(&path, content).expect("a file");
+    path.to_str().expect("text").to_owned()
+}
+
+fn fifo(person: &Person, name: &str) -> String {
+    let path = person.home().join(name);
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+    assert!(made.success());
+    path.to_str().expect("text").to_owned()
+}
+
+#[test]
+fn headers_that_are_none_are_named_and_nothing_is_sent_without_them() {
+    let receiver = Receiver::start().expect("a receiver");
+    for (headers, what) in [
+        ("authorization=Bearer x,secret", "has a header without `=`"),
+        ("authorization=Bearer%0Asecret", "has a value with a character that no header can hold"),
+        ("authorization=\"Bearer secret\"", "has a header in quotes"),
+        ("{\"authorization\": \"secret\"}", "is written as JSON"),
+        ("authorization=secret\nx=y", "holds a line break"),
+        ("a secret=x", "has a header whose name no header can have"),
+        ("authorization=secret%FF", "holds bytes that are not UTF-8"),
+        ("content-type=secret", "has a header about the body or the connection"),
+        (",", "gives no header"),
+    ] {
+        for variable in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
+            let person = Person::sending_to(&receiver.http_endpoint()).with(variable, headers);
+            let text = sentence(&failed(person));
+            assert!(text.starts_with(&format!("{variable} {what}")), "{text}");
+            assert!(text.ends_with("; runs wait until that is mended") && !text.contains("secret"), "{text}");
+        }
+    }
+    assert_eq!(receiver.requests().len(), 0);
+}
+
+#[test]
+fn headers_as_http_writes_them_and_credentials_in_the_address_arrive() {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let with_user = endpoint.replace("://", "://u%40x:p%2F%25@");
+    for (endpoint, headers, wanted) in [
+        (&endpoint, "Authorization: Bearer a=b", "Bearer a=b"),
+        (&with_user, "", "Basic dUB4OnAvJQ=="),
+        (&with_user, "authorization=Bearer x", "Bearer x"),
+    ] {
+        let person = Person::sending_to(endpoint).with("OTEL_EXPORTER_OTLP_HEADERS", headers);
+        person.frob(["build"]);
+        assert!(person.flush());
+        assert_eq!(receiver.requests().last().expect("a request").header("authorization"), Some(wanted));
+    }
+    let grpc = receiver.grpc_endpoint().replace("://", "://u%40x:p%2F%25@");
+    let person = Person::sending_to(&grpc).with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    person.frob(["build"]);
+    assert!(person.flush());
+    let requests = receiver.requests();
+    assert_eq!(requests.last().expect("a request").header("authorization"), Some("Basic dUB4OnAvJQ=="));
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named_and_nothing_is_sent() {
+    let missing = |person: &Person| person.home().join("missing.pem").to_str().expect("text").to_owned();
+    type Make<'a> = &'a dyn Fn(&Person) -> String;
+    let cases: [(&str, Make<'_>, &str); 7] = [
+        ("CERTIFICATE", &missing, "does not exist"),
+        (
+            "CERTIFICATE",
+            &|person| file(person, "empty.pem", ""),
+            "holds no certificate in PEM that can be used",
+        ),
+        ("CERTIFICATE", &|person| fifo(person, "fifo"), "is not a regular file"),
+        ("CERTIFICATE", &|person| person.home().to_str().expect("text").to_owned(), "is not a regular file"),
+        ("CERTIFICATE", &|_| "/dev/zero".to_owned(), "is not a regular file"),
+        ("CLIENT_CERTIFICATE", &missing, "is set without OTEL_EXPORTER_OTLP_CLIENT_KEY"),
+        ("CLIENT_KEY", &missing, "is set without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
+    ];
+    for (name, make, what) in cases {
+        let person = Person::new();
+        let path = make(&person);
+        let variable = format!("OTEL_EXPORTER_OTLP_{name}");
+        for protocol in ["http/protobuf", "grpc"] {
+            let person = Person::new()
+                .with("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:9")
+                .with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+                .with(&variable, &path);
+            let text = sentence(&failed(person));
+            let named = if what.starts_with("is set") {
+                variable.clone()
+            } else {
+                format!("{path} (set by {variable})")
+            };
+            assert!(text.starts_with(&format!("{named} {what}")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_would_keep_a_reader_waiting_starts_no_second_uploader() {
+    for variable in
+        ["OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_KEY", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+    {
+        let person = Person::sending_to("https://127.0.0.1:9");
+        let path = fifo(&person, "fifo");
+        let person = person.with(variable, &path);
+        for _ in 0..30 {
+            person.frob(["build"]);
+            assert!(person.uploaders().len() <= 2, "one at work, and one that finds that out");
+        }
+        eventually("it has ended", || person.uploaders().is_empty());
+        assert_eq!(person.count("pending"), 30);
+        assert!(person.status().contains("last failure: settings "), "{}", person.status());
+    }
+}
+
+#[test]
+fn a_policys_headers_file_that_cannot_be_read_is_named_and_the_runs_wait() {
+    if !is_root("a policy file in /etc, in a mount namespace of its own") {
+        return;
+    }
+    let receiver = Receiver::start().expect("a receiver");
+    for (make, what) in [
+        ("true", "does not exist"),
+        ("echo a=b > $F && chmod 600 $F", "may not be read by this user"),
+        ("mkfifo $F", "is not a regular file"),
+        ("echo secret > $F", "has a header without `=`"),
+        ("printf '\\377=secret' > $F", "holds bytes that are not UTF-8"),
+        (": > $F", "gives no header"),
+    ] {
+        let person = Person::new().without_power();
+        let frob = person.frob_command(["build"]).get_program().to_str().expect("text").to_owned();
+        let as_person = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+        let script = format!(
+            "mount -t tmpfs none /etc && mkdir /etc/tool-telemetry && cd /etc/tool-telemetry &&
+            F=/etc/tool-telemetry/headers; {make};
+            printf '[tool.frob]\\nendpoint = \"{0}\"\\nheaders_file = \"/etc/tool-telemetry/headers\"\\n' > policy.toml &&
+            for c in 'telemetry on' build 'telemetry flush' 'telemetry status'; do {as_person} {frob} $c; done",
+            receiver.http_endpoint(),
+        );
+        let mut command = std::process::Command::new("unshare");
+        command
+            .env_clear()
+            .env("HOME", person.home())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let output = command.args(["-m", "sh", "-c", &script]).output().expect("unshare");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let by = "headers_file in /etc/tool-telemetry/policy.toml";
+        let named = match what.starts_with("has") || what.starts_with("gives") || what.starts_with("holds") {
+            true => format!("{by} {what}"),
+            false => format!("/etc/tool-telemetry/headers (set by {by}) {what}"),
+        };
+        assert!(told.contains(&named) && told.contains("  pending    1\n"), "{named}\n{output:?}");
+        assert!(!told.contains("secret"), "{told}");
+    }
+    assert_eq!(receiver.requests().len(), 0);
+}
+
+#[test]
+fn a_long_host_is_recorded_for_and_one_that_is_too_long_is_refused_by_name() {
+    let host = format!("{}example", "abcdefghi.".repeat(24));
+    let person = Person::sending_to(&format!("http://{host}:4318"));
+    person.frob(["build"]);
+    assert_eq!(person.waiting().len(), 1);
+    let too_long = Person::sending_to(&format!("http://{}", "abcdefghi.".repeat(30)));
+    too_long.frob(["build"]);
+    assert!(too_long.waiting().is_empty());
+    let status = too_long.status();
+    assert!(status.contains("warning: OTEL_EXPORTER_OTLP_ENDPOINT names a host that is longer"), "{status}");
+}
+
+/// A TLS server before a receiver, whose certificate is its own root.
+fn secure(receiver: &Receiver) -> (String, SocketAddr) {
+    let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+    params.is_ca = rcgen::IsCa::ExplicitNoCa;
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).expect("a key"),
+        );
+    let config = Arc::new(config.expect("a certificate"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let behind = receiver.http_endpoint().replace("http://", "");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            let stream = rustls::StreamOwned::new(connection, stream);
+            let _ = pass_on(stream, TcpStream::connect(&behind).expect("the receiver"));
+        }
+    });
+    (certificate.pem(), address)
+}
+
+/// Passes on one request after the other, and the answers.
+fn pass_on(mut client: impl Read + Write, behind: TcpStream) -> std::io::Result<()> {
+    let mut behind = BufReader::new(behind);
+    loop {
+        let mut request = Vec::new();
+        let head = loop {
+            let mut byte = [0];
+            client.read_exact(&mut byte)?;
+            request.push(byte[0]);
+            if request.ends_with(b"\r\n\r\n") {
+                break String::from_utf8_lossy(&request).to_ascii_lowercase();
+            }
+        };
+        let mut body = vec![0; length_in(&head)];
+        client.read_exact(&mut body)?;
+        behind.get_mut().write_all(&[request, body].concat())?;
+        let mut answer = String::new();
+        while !answer.ends_with("\r\n\r\n") {
+            if behind.read_line(&mut answer)? == 0 {
+                return Ok(());
+            }
+        }
+        let mut body = vec![0; length_in(&answer.to_ascii_lowercase())];
+        behind.read_exact(&mut body)?;
+        client.write_all(&[answer.into_bytes(), body].concat())?;
+        client.flush()?;
+    }
+}
+
+fn length_in(head: &str) -> usize {
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    length.and_then(|length| length.trim().parse().ok()).unwrap_or(0)
+}
+
+const BROKEN: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
+#[test]
+fn relative_paths_are_those_of_the_command_and_one_broken_certificate_spoils_no_bundle() {
+    let receiver = Receiver::start().expect("a receiver");
+    let (root, address) = secure(&receiver);
+    for (variable, value, warns) in [
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "bundle.pem", true),
+        ("SSL_CERT_FILE", "./bundle.pem", false),
+        ("SSL_CERT_DIR", "elsewhere:certs", false),
+    ] {
+        let person = Person::sending_to(&format!("https://{address}")).with(variable, value);
+        file(&person, "bundle.pem", &format!("{BROKEN}{root}"));
+        std::fs::create_dir(person.home().join("certs")).expect("a folder");
+        file(&person, "certs/0123abcd.0", &root);
+        person.frob(["build"]);
+        eventually("it is delivered", || person.count("delivered") == 1);
+        let warning = format!("warning: 1 certificate of {}/bundle.pem (set by", person.home().display());
+        assert_eq!(person.status().contains(&warning), warns, "{}", person.status());
+    }
+    assert_eq!(receiver.wait_for(3, PATIENCE).expect("they arrive").len(), 3);
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_says_where_to_name_its_authority() {
+    let receiver = Receiver::start().expect("a receiver");
+    let (_, address) = secure(&receiver);
+    let person = failed(Person::sending_to(&format!("https://{address}")));
+    let text = sentence(&person);
+    assert!(person.status().contains("last failure: tls unknown_issuer"), "{}", person.status());
+    assert!(
+        text.contains("name the certificate of its authority in OTEL_EXPORTER_OTLP_CERTIFICATE"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_machine_without_root_certificates_says_so() {
+    if !is_root("a machine without /etc/ssl, in a mount namespace of its own") {
+        return;
+    }
+    let person = Person::sending_to("https://127.0.0.1:9");
+    let script = "for d in /etc /usr/share /usr/lib/ssl /usr/local/share; do
+            test -d $d && mount -t tmpfs none $d; done
+        $FROB build >/dev/null; $FROB telemetry flush; $FROB telemetry status";
+    let mut command = person.command("unshare");
+    command.args(["-m", "sh", "-c", script]).env("FROB", crate::person::example("frob"));
+    let output = command.output().expect("unshare");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("there are no root certificates on this machine; install them"), "{output:?}");
+    assert!(
+        told.contains("last failure: settings roots missing") && told.contains("  pending    1\n"),
+        "{told}"
+    );
+}
