@@ -148,6 +148,21 @@ impl Choice {
         }
         Ok(true)
     }
+
+    /// Says `off` where the file could not be replaced: where it is, in the blocks that it has. What of it cannot be
+    /// written leaves an empty file, and a choice that cannot be read is off.
+    pub(crate) fn force_off(path: &Path, tool: &str) -> io::Result<()> {
+        let off = Self { telemetry: Some(false), ..Self::default() };
+        if Self::change(path, tool, Unlocked::GoOn, |_| Some(off)).is_ok() {
+            return Ok(());
+        }
+        let (mut file, _) = platform::open_own(path, true, true)?;
+        file.set_len(0)?;
+        if file.write_all(off.render(tool).as_bytes()).is_err() {
+            file.set_len(0)?;
+        }
+        Ok(())
+    }
 }
 
 /// Writes a private file beside `path` and renames it there, so that a reader sees the old or the new one.

@@ -38,7 +38,7 @@ use crate::platform::ChildEnd;
 use crate::spool::census::Census;
 use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
-use crate::spool::discard::{Deleted, discard};
+use crate::spool::discard::{Deleted, Remains, discard_all};
 use crate::survey::{Places, Survey};
 use crate::telemetry::Telemetry;
 use crate::upload::detach::{self, Purpose};
@@ -79,27 +79,41 @@ impl Telemetry {
         self.choose(true).map(|_| ())
     }
 
-    /// `telemetry off`: the person does not want telemetry. Deletes at once what waits and what is kept, for
-    /// every destination. Records nothing itself.
+    /// `telemetry off`: the person does not want telemetry. Deletes at once what waits, what is being written and what
+    /// is kept, for every destination. Records nothing itself.
     ///
     /// # Errors
     ///
-    /// The choice could not be written: then nothing is deleted, and telemetry is as it was.
+    /// The choice could not be written, also after what was deleted had made room; or something could not be deleted.
+    /// The error names it. Each is tried, whatever became of the other.
     pub fn turn_off(&self) -> Result<Deleted, Error> {
         self.abandon();
-        let places = self.choose(false)?;
-        Ok(self.discard_all(&places, Outcome::OptedOut))
+        let places = self.places()?;
+        // Before the deletion, so that nothing new comes; once more after it, since it gives a full disk room.
+        let chosen = self.choose(false);
+        let (deleted, remains) = self.discard_all(&places, Outcome::OptedOut);
+        if chosen.is_err() {
+            Choice::force_off(&places.choice_file, self.settings().name)
+                .map_err(|error| Error::file("write", &places.choice_file, error))?;
+        }
+        match remains.is_empty() {
+            true => Ok(deleted),
+            false => Err(Error::remains("telemetry is off, but ", remains)),
+        }
     }
 
-    /// `telemetry purge`: deletes at once what waits and what is kept, and changes nothing else.
+    /// `telemetry purge`: deletes at once what waits, what is being written and what is kept, and changes nothing else.
     ///
     /// # Errors
     ///
-    /// There is no home folder of this user's.
+    /// There is no home folder of this user's, or something could not be deleted; the error names it.
     pub fn purge(&self) -> Result<Deleted, Error> {
         self.abandon();
         let places = self.places()?;
-        Ok(self.discard_all(&places, Outcome::Purged))
+        match self.discard_all(&places, Outcome::Purged) {
+            (deleted, remains) if remains.is_empty() => Ok(deleted),
+            (_, remains) => Err(Error::remains("", remains)),
+        }
     }
 
     /// `telemetry flush`: sends now and waits, at most a minute. Our own backoff does not hold it up; a wait that
@@ -168,15 +182,7 @@ impl Telemetry {
         Ok(places)
     }
 
-    fn discard_all(&self, places: &Places, outcome: Outcome) -> Deleted {
-        let tool = self.settings().name;
-        let mut all = Deleted::default();
-        for destination in SpoolDir::destinations(&places.state_home, tool) {
-            let deleted = discard(&SpoolDir::new(&places.state_home, tool, &destination), outcome);
-            all.pending += deleted.pending;
-            all.kept += deleted.kept;
-            all.bytes += deleted.bytes;
-        }
-        all
+    fn discard_all(&self, places: &Places, outcome: Outcome) -> (Deleted, Remains) {
+        discard_all(&places.state_home, self.settings().name, outcome)
     }
 }

@@ -13,10 +13,15 @@ pub struct Error {
     kind: Kind,
 }
 
+/// Files that one message names.
+const MOST_NAMED: usize = 20;
+
 #[derive(Debug)]
 enum Kind {
     /// Something could not be read or written.
     File { what: &'static str, path: PathBuf, source: io::Error },
+    /// Not everything that is kept of runs could be deleted.
+    Remains { but: &'static str, remains: Vec<(PathBuf, io::Error)> },
     /// There is no home folder of this user's.
     NoHome,
     /// Telemetry is off, so the thing asked for has no meaning.
@@ -28,6 +33,10 @@ enum Kind {
 impl Error {
     pub(crate) fn file(what: &'static str, path: &Path, source: io::Error) -> Self {
         Self { kind: Kind::File { what, path: path.to_owned(), source } }
+    }
+
+    pub(crate) fn remains(but: &'static str, remains: Vec<(PathBuf, io::Error)>) -> Self {
+        Self { kind: Kind::Remains { but, remains } }
     }
 
     pub(crate) fn no_home() -> Self {
@@ -49,13 +58,14 @@ impl Error {
 
     /// Whether it failed because a file could not be read or written.
     pub fn is_file(&self) -> bool {
-        matches!(self.kind, Kind::File { .. })
+        matches!(self.kind, Kind::File { .. } | Kind::Remains { .. })
     }
 
     /// The file or folder that it concerns.
     pub fn path(&self) -> Option<&Path> {
         match &self.kind {
             Kind::File { path, .. } => Some(path),
+            Kind::Remains { remains, .. } => remains.first().map(|(path, _)| path.as_path()),
             _ => None,
         }
     }
@@ -66,6 +76,15 @@ impl fmt::Display for Error {
         match &self.kind {
             Kind::File { what, path, source } => {
                 write!(f, "cannot {what} {}: {source}; check who owns it and whether the disk is full", path.display())
+            }
+            Kind::Remains { but, remains } => {
+                write!(f, "{but}{} could not be deleted:", remains.len())?;
+                for (position, (path, source)) in remains.iter().take(MOST_NAMED).enumerate() {
+                    let comma = if position > 0 { "," } else { "" };
+                    write!(f, "{comma} {} ({source})", path.display())?;
+                }
+                let more = if remains.len() > MOST_NAMED { " and more" } else { "" };
+                write!(f, "{more}; delete what is named here, or make it writable and try again")
             }
             Kind::NoHome => f.write_str(
                 "there is no home folder that belongs to this user; set HOME, or XDG_STATE_HOME and XDG_CONFIG_HOME",
@@ -82,6 +101,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
             Kind::File { source, .. } | Kind::Uploader(source) => Some(source),
+            Kind::Remains { remains, .. } => remains.first().map(|(_, source)| source as _),
             Kind::NoHome | Kind::Off { .. } => None,
         }
     }

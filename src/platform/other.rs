@@ -36,6 +36,11 @@ pub(crate) fn is_own(_metadata: &Metadata) -> bool {
     true
 }
 
+/// Not known here.
+pub(crate) fn has_other_names(_metadata: &Metadata) -> bool {
+    false
+}
+
 pub(crate) fn is_private(_metadata: &Metadata) -> bool {
     true
 }

@@ -81,6 +81,10 @@ impl Outcome {
         format!("{run}.{}", self.name())
     }
 
+    pub(crate) fn is_file_name(name: &str) -> bool {
+        Self::of_file(name).is_some()
+    }
+
     fn of_file(name: &str) -> Option<(RunName, Self)> {
         let (stem, ending) = name.rsplit_once('.')?;
         RunName::parse(stem).zip(Self::from_name(ending))

@@ -25,6 +25,11 @@ impl SpoolDir {
         Self { tool, telemetry, root }
     }
 
+    /// The spool that lies in a folder of the tool's, however it is called.
+    pub(crate) fn at(tool: PathBuf, root: PathBuf) -> Self {
+        Self { telemetry: tool.join("telemetry"), tool, root }
+    }
+
     /// All destinations' folders that exist, by name.
     pub(crate) fn destinations(state_home: &Path, tool: &str) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(state_home.join(tool).join("telemetry")) else {

@@ -6,6 +6,7 @@ mod bad_disk; // a disk that is full, cannot be written, or gives back something
 mod choices; // what variables, policy, choice and default make of each other
 mod ci; // build machines: what is said, waited for and left
 mod contract; // the wire contract of `proto/`: generated code, and what requests carry beyond it
+mod deleted; // `off` and `purge` reach everything that is ours, and name what they could not delete
 mod delivery; // from a command to a receiver, and only to the run's own destination
 mod documents; // the documents say what is there
 mod dotnet; // the example tool, as people run it

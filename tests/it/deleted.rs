@@ -1,0 +1,215 @@
+//! `off` and `purge` reach everything that is ours and nothing else, make room on a full disk, and name what they could
+//! not delete.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tool_telemetry::receiver::Receiver;
+
+use crate::person::{NOBODY, Person, SOMEBODY_ELSE, eventually, is_root};
+
+const WORDS: [&str; 2] = ["off", "purge"];
+
+fn state(person: &Person) -> PathBuf {
+    person.home().join(".local/state/frob")
+}
+
+/// Whatever lies below a folder and has something of a run in it.
+fn with_runs(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let kind = entry.file_type().expect("a kind");
+        if kind.is_dir() {
+            found.extend(with_runs(&entry.path()));
+        } else if kind.is_file() {
+            let bytes = fs::read(entry.path()).expect("a file");
+            found.extend(bytes.windows(13).any(|part| part == b"resourceSpans").then(|| entry.path()));
+        }
+    }
+    found
+}
+
+/// A person with a run that was sent, one whose outcome is not counted yet, and one that waits.
+fn person() -> (Receiver, Person, PathBuf) {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint);
+    person.frob(["build"]);
+    assert!(person.flush());
+    eventually("no uploader lingers", || person.uploaders().is_empty());
+    let person = person.backing_off(&endpoint);
+    person.frob(["build"]);
+    person.frob(["build"]);
+    let spool = person.spool(&endpoint);
+    let run = person.waiting().remove(0);
+    let outcome = run.with_extension("refused").file_name().expect("a name").to_owned();
+    fs::rename(run, spool.join("outcomes").join(outcome)).expect("a rename");
+    (receiver, person, spool)
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn afterwards_nothing_of_any_run_is_on_the_disk() {
+    for word in WORDS {
+        let (_receiver, person, spool) = person();
+        let run = fs::read(person.waiting().remove(0)).expect("a run");
+        let telemetry = spool.parent().expect("a folder");
+        let strange = [
+            "runs/run1-00000000000000000000000000000001-r3-d5.jsonl",
+            "runs/run1-0000000000000000000000000000000A.jsonl",
+            "runs/run2-00000000000000000000000000000002.jsonl",
+            "runs/run1-00000000000000000000000000000003.open",
+            "runs/copy of a run",
+            "runs/older/run1-00000000000000000000000000000004.jsonl",
+            "sent/run1-00000000000000000000000000000005-d+1.jsonl",
+            "outcomes/run1-00000000000000000000000000000006.lost_to_the_sea",
+            "rewritten.00000000000000ff.tmp",
+            "counters.damaged",
+            "../maker/runs/run1-00000000000000000000000000000007.jsonl",
+            "../an older destination/sent/run1-00000000000000000000000000000008.jsonl",
+            "../run1-00000000000000000000000000000009.jsonl",
+        ];
+        for name in strange {
+            fs::create_dir_all(spool.join(name).parent().expect("a folder")).expect("folders");
+            fs::write(spool.join(name), &run).expect("a file");
+        }
+        let odd = std::os::unix::ffi::OsStrExt::from_bytes(b"not \xff text");
+        fs::write(telemetry.join::<&std::ffi::OsStr>(odd), &run).expect("a file");
+        assert!(with_runs(&state(&person)).len() >= strange.len());
+        let output = person.frob(["telemetry", word]);
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        assert_eq!(with_runs(&state(&person)), [""; 0].map(PathBuf::from), "{word}");
+        assert_eq!((person.count("pending"), person.dropped("refused")), (0, 1), "{}", person.status());
+    }
+}
+
+#[test]
+fn a_run_that_is_being_written_is_deleted_and_counted_once() {
+    for (word, reason) in [("off", "opted_out"), ("purge", "purged")] {
+        let person = Person::sending_to(NOBODY).backing_off(NOBODY);
+        fs::write(person.home().join("held"), "").expect("a file");
+        let mut running = person
+            .frob_command(["build", "--hold", "held"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        eventually("it writes", || !with_runs(&state(&person)).is_empty());
+        assert!(person.frob(["telemetry", word]).status.success());
+        assert!(with_runs(&state(&person)).is_empty(), "{word}");
+        fs::remove_file(person.home().join("held")).expect("it is there");
+        assert!(running.wait().expect("it ends").success());
+        assert!(with_runs(&state(&person)).is_empty(), "{word}");
+        assert_eq!((person.dropped(reason), person.count("pending")), (1, 0), "{}", person.status());
+    }
+}
+
+#[test]
+fn no_link_is_followed_and_nothing_is_waited_for() {
+    for word in WORDS {
+        let (_receiver, person, spool) = person();
+        let outside = person.home().join("mine");
+        fs::create_dir(&outside).expect("a folder");
+        let mine = outside.join("run1-00000000000000000000000000000001.jsonl");
+        fs::write(&mine, "precious").expect("a file");
+        let runs = spool.join("runs");
+        symlink(&mine, runs.join("run1-00000000000000000000000000000001.jsonl")).expect("a link");
+        symlink(&outside, runs.join("older")).expect("a link");
+        symlink(&outside, spool.with_file_name("another destination")).expect("a link");
+        fs::hard_link(&mine, runs.join("run1-00000000000000000000000000000002.jsonl")).expect("a link");
+        fs::hard_link(&mine, spool.join("outcomes/run1-00000000000000000000000000000003.refused"))
+            .expect("a link");
+        for fifo in [
+            "runs/run1-00000000000000000000000000000004.jsonl",
+            "sent/pipe",
+            "outcomes/run1-00000000000000000000000000000005.refused",
+        ] {
+            assert!(Command::new("mkfifo").arg(spool.join(fifo)).status().expect("mkfifo").success());
+        }
+        let asked = Instant::now();
+        let output = person.frob(["telemetry", word]);
+        assert!(asked.elapsed() < Duration::from_secs(10), "{word}");
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        assert_eq!(fs::read(&mine).expect("it is there"), b"precious", "{word}");
+        assert!(with_runs(&state(&person)).is_empty(), "{word}");
+
+        // A whole folder that leads elsewhere is named.
+        fs::remove_dir_all(&runs).expect("a folder");
+        symlink(&outside, &runs).expect("a link");
+        let output = person.frob(["telemetry", word]);
+        assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+        assert!(told(&output).contains(runs.to_str().expect("text")), "{}", told(&output));
+        assert_eq!(fs::read(&mine).expect("it is there"), b"precious", "{word}");
+    }
+}
+
+#[test]
+fn what_cannot_be_deleted_is_named_and_fails() {
+    if !is_root("runs that belong to somebody else") {
+        return;
+    }
+    for word in WORDS {
+        let person = Person::sending_to(NOBODY).backing_off(NOBODY);
+        person.frob(["build"]);
+        let run = person.waiting().remove(0);
+        let runs = run.parent().expect("a folder").to_owned();
+        person.give_home_to(SOMEBODY_ELSE);
+        let person = person.without_power();
+        fs::set_permissions(&runs, fs::Permissions::from_mode(0o500)).expect("we are root");
+        let output = person.frob(["telemetry", word]);
+        assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+        assert!(told(&output).contains(run.to_str().expect("text")), "{}", told(&output));
+        assert_eq!(person.status().contains("is off"), word == "off", "{}", person.status());
+    }
+}
+
+/// A home on a disk of its own, which is given back.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn small(home: &Path) -> Self {
+        let mount = ["-t", "tmpfs", "-o", "size=256k", "tmpfs"];
+        assert!(Command::new("mount").args(mount).arg(home).status().expect("mount").success());
+        Self(home.to_owned())
+    }
+
+    fn fill(&self) {
+        let _ = fs::write(self.0.join("full"), vec![0; 1 << 20]);
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn on_a_full_disk_off_makes_room_for_itself() {
+    if !is_root("a small disk of its own") {
+        return;
+    }
+    for waits in [true, false] {
+        let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY);
+        let disk = Disk::small(person.home());
+        assert!(person.frob(["telemetry", "on"]).status.success());
+        let person = person.backing_off(NOBODY);
+        if waits {
+            person.frob(["build"]);
+            assert_eq!(person.waiting().len(), 1);
+        }
+        disk.fill();
+        assert!(fs::write(person.home().join("more"), "more").is_err());
+        let output = person.frob(["telemetry", "off"]);
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        assert!(with_runs(&state(&person)).is_empty());
+        assert!(person.status().contains("is off"), "{}", person.status());
+        person.frob(["build"]);
+        assert!(person.waiting().is_empty());
+    }
+}
