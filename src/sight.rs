@@ -56,7 +56,7 @@ impl Sight {
                 let _ = writeln!(text, "{name} telemetry: nothing would be sent: {}", decision.reason);
             }
             Sight::Tree => {
-                text.push_str(&tree::render(spans, data_points, name));
+                text.push_str(&tree::render(spans, data_points, name, false));
                 if let (true, Some(destination), Some(run)) = (is_kept, destination, spans.first()) {
                     let id = hexadecimal::text(&run.trace_id);
                     let _ = writeln!(text, "trace {id} goes to {}", destination.origin());

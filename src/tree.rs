@@ -6,8 +6,16 @@ use crate::data_points::DataPoints;
 use crate::span::{self, Ending, Span, SpanId, Subject};
 
 /// Renders the spans of one run. The run's own span comes first; children follow in the order of their starts.
-pub(crate) fn render(spans: &[Span], data_points: &'static DataPoints, tool: &str) -> String {
-    let mut tree = Tree { spans, data_points, tool, out: String::new() };
+///
+/// Whether the run goes on is asked of its process, not of its span: one that ended looks the same where the exit code
+/// is no data point.
+pub(crate) fn render(
+    spans: &[Span],
+    data_points: &'static DataPoints,
+    tool: &str,
+    is_running: bool,
+) -> String {
+    let mut tree = Tree { spans, data_points, tool, is_running, out: String::new() };
     if let Some(run) = spans.first() {
         tree.span(run, 0);
     }
@@ -21,6 +29,7 @@ struct Tree<'a> {
     spans: &'a [Span],
     data_points: &'static DataPoints,
     tool: &'a str,
+    is_running: bool,
     out: String,
 }
 
@@ -38,7 +47,7 @@ impl<'a> Tree<'a> {
                     let key = self.data_points.data_points[usize::from(position)].key;
                     let _ = write!(self.out, "  {key} = {code}");
                 }
-                (Ending::Running, _) => self.out.push_str("  (running)"),
+                _ if self.is_running => self.out.push_str("  (running)"),
                 _ => {}
             }
             if let Some(error_type) = ending.error_type() {
@@ -90,5 +99,18 @@ fn duration(span: &Span) -> String {
     } else {
         let hundredths = rounded(one / 100);
         format!("{}.{:02} {unit}", hundredths / 100, hundredths % 100)
+    }
+}
+
+#[cfg(all(test, feature = "http", feature = "grpc"))]
+mod tests {
+    use super::*;
+    use crate::upload::testing::{DATA_POINTS, spans};
+
+    #[test]
+    fn a_run_that_ended_without_an_exit_code_is_not_running() {
+        let run = &spans()[..1];
+        assert!(!render(run, &DATA_POINTS, "weave", false).contains("running"));
+        assert!(render(run, &DATA_POINTS, "weave", true).contains("(running)"));
     }
 }

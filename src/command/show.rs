@@ -11,11 +11,11 @@ use crate::env::Environment;
 use crate::hexadecimal;
 use crate::platform;
 use crate::policy::Policy;
-use crate::span::{LineWriter, Tool};
+use crate::span::{Ending, LineWriter, Tool};
 use crate::spool::dir::{RunState, SpoolDir};
 use crate::spool::limits;
 use crate::spool::read::{RecordedRun, read_run};
-use crate::spool::run_file::LARGEST_RUN;
+use crate::spool::run_file::{LARGEST_RUN, is_alive};
 use crate::survey::Places;
 use crate::telemetry::Telemetry;
 use crate::tree;
@@ -35,9 +35,9 @@ pub struct ShownRun {
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShownState {
-    /// Being written, or left by a process that died.
+    /// Being written by a process that lives.
     Open,
-    /// Complete, and waiting.
+    /// Over, and waiting; also when its process died.
     Pending,
     /// Delivered; kept for at most 7 days.
     Sent,
@@ -85,7 +85,10 @@ pub(super) fn for_each_file(places: &Places, tool: &str, mut tell: impl FnMut(&s
         for (folder, is_sent) in [(spool.sent(), true), (spool.runs(), false)] {
             for entry in limits::list(&folder).runs {
                 let (name, state) = match (entry.state, is_sent) {
-                    (RunState::Open, _) => (entry.name.open(), ShownState::Open),
+                    (RunState::Open, _) => {
+                        let is_alive = is_alive(&folder.join(entry.name.open()));
+                        (entry.name.open(), if is_alive { ShownState::Open } else { ShownState::Pending })
+                    }
                     (RunState::Sealed, true) => (entry.name.sealed(), ShownState::Sent),
                     (RunState::Sealed, false) => (entry.name.sealed(), ShownState::Pending),
                 };
@@ -107,6 +110,11 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     pub(super) fn read(&self, path: &Path, destination: &str, state: ShownState) -> Option<ShownRun> {
         let mut run = read_run(&read_file(path)?, self.data_points, self.tool)?;
+        let is_left = state == ShownState::Pending && path.extension().is_some_and(|ending| ending == "open");
+        if is_left && run.ending() == Ending::Running {
+            // As its recovery will tell.
+            run.cut_off();
+        }
         // A file of what was sent holds what was sent, under the terms of then.
         if state != ShownState::Sent {
             let chosen_by = ChosenBy::of_folder(destination);
@@ -145,7 +153,7 @@ impl ShownRun {
             self.run.version,
             self.state.name(),
             self.destination,
-            tree::render(&self.run.spans, self.data_points, self.tool),
+            tree::render(&self.run.spans, self.data_points, self.tool, self.state == ShownState::Open),
         )
     }
 }

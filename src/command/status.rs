@@ -14,6 +14,7 @@ use crate::spool::backoff::{Backoff, seconds};
 use crate::spool::census::Census;
 use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
+use crate::spool::run_file::being_written;
 use crate::survey::{Places, Survey};
 use crate::telemetry::Telemetry;
 use crate::upload::failure::{FailureKind, Names};
@@ -48,6 +49,8 @@ pub struct DestinationStatus {
     pub folder: String,
     /// Runs that wait, those that are being written included.
     pub pending: u64,
+    /// Of the pending runs those that living processes write: nothing of them can be sent yet.
+    pub being_written: u64,
     /// Runs that the receiver accepted.
     pub delivered: u64,
     /// Runs that were dropped, by reason.
@@ -56,6 +59,8 @@ pub struct DestinationStatus {
     pub rejected_spans: u64,
     /// Spans that were too many or too large to be recorded, or torn off when their process died.
     pub dropped_spans: u64,
+    /// Lines that could not be read and values that are not approved, left out of what was sent.
+    pub left_out: u64,
     /// Runs of a newer format, left for a newer version of the tool.
     pub newer: u64,
     /// Seconds since the Unix epoch.
@@ -211,8 +216,10 @@ impl Status {
     /// | --- | --- |
     /// | `name` | its directory: who chose it, the publisher, and scheme, host and port |
     /// | `pending`, `delivered` | runs |
+    /// | `being_written` | of the pending runs those of processes that live |
     /// | `dropped` | runs by reason, each always there: `refused`, `limit_bytes`, `limit_runs`, `limit_age`, `disk`, `damaged`, `opted_out`, `purged` |
     /// | `rejected_spans`, `dropped_spans` | spans |
+    /// | `left_out` | lines and values left out of what was sent, since they were damaged or are not approved |
     /// | `newer_runs` | runs of a newer format, left alone |
     /// | `last_delivery` | a time, or null |
     /// | `last_failure` | null, or `kind`, `text` and `at` as in [`Failure`]; null again after a delivery |
@@ -237,10 +244,12 @@ impl Status {
                 json!({
                     "name": destination.folder,
                     "pending": destination.pending,
+                    "being_written": destination.being_written,
                     "delivered": destination.delivered,
                     "dropped": dropped,
                     "rejected_spans": destination.rejected_spans,
                     "dropped_spans": destination.dropped_spans,
+                    "left_out": destination.left_out,
                     "newer_runs": destination.newer,
                     "last_delivery": destination.last_delivery,
                     "last_failure": failure.map(|failure| json!({ "kind": failure.kind, "text": failure.text, "at": failure.at })),
@@ -282,6 +291,7 @@ impl DestinationStatus {
         Ok(Self {
             folder,
             pending,
+            being_written: being_written(spool).min(pending),
             delivered: counters.of(Outcome::Delivered),
             dropped: Outcome::ALL
                 .into_iter()
@@ -291,6 +301,7 @@ impl DestinationStatus {
                 .collect(),
             rejected_spans: counters.rejected_spans,
             dropped_spans: counters.dropped_spans,
+            left_out: counters.left_out,
             newer,
             last_delivery: counters.last_delivery,
             last_failure: counters.last_failure.map(|(kind, at)| {
@@ -356,7 +367,10 @@ impl fmt::Display for Status {
         let now = seconds(SystemTime::now());
         for destination in &self.destinations {
             writeln!(f, "{}:", destination.folder)?;
-            writeln!(f, "  pending    {}", destination.pending)?;
+            match destination.being_written {
+                0 => writeln!(f, "  pending    {}", destination.pending)?,
+                living => writeln!(f, "  pending    {} ({living} being written)", destination.pending)?,
+            }
             writeln!(f, "  delivered  {}", destination.delivered)?;
             for (outcome, runs) in &destination.dropped {
                 writeln!(f, "  dropped    {runs} ({})", outcome.name())?;
@@ -364,6 +378,10 @@ impl fmt::Display for Status {
             for (spans, what) in [
                 (destination.rejected_spans, "spans rejected by the receiver"),
                 (destination.dropped_spans, "spans dropped: too many, too large, or torn off"),
+                (
+                    destination.left_out,
+                    "lines and values left out of what was sent: damaged, or not approved",
+                ),
                 (destination.newer, "runs of a newer version, left alone"),
             ] {
                 if spans > 0 {

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use super::{FlushProgress, Flushed};
+use super::{DestinationStatus, FlushProgress, Flushed};
 use crate::consent::Decision;
 use crate::error::Error;
 use crate::spool::discard::Deleted;
@@ -111,7 +111,21 @@ impl TelemetryCommand {
             }
             Self::Purge => (format!("{}\n", told(telemetry.purge()?)), 0),
             Self::Flush => match flush(telemetry)? {
-                Flushed::NothingLeft => ("Nothing waits.\n".to_owned(), 0),
+                // As `status` counts: what is being written waits too, for the end of its process.
+                Flushed::NothingLeft => {
+                    let waits = telemetry.status().destinations;
+                    let sum = |of: fn(&DestinationStatus) -> u64| waits.iter().map(of).sum::<u64>();
+                    let living = sum(|destination| destination.being_written);
+                    let others = sum(|destination| destination.pending) - living;
+                    let told = match (living, others) {
+                        (0, 0) => "Nothing waits.\n".to_owned(),
+                        (living, 0) => format!("Nothing waits but {living} being written.\n"),
+                        _ => format!(
+                            "Nothing waits for this destination; `{name} telemetry status` tells what waits for others.\n"
+                        ),
+                    };
+                    (told, 0)
+                }
                 Flushed::StillPending => match telemetry.settings().typed("status") {
                     Some(status) => (format!("Something waits still; `{status}` tells what.\n"), 3),
                     None => ("Something waits still.\n".to_owned(), 3),

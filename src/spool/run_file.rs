@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::counters::Outcome;
-use super::dir::{RunName, SpoolDir};
+use super::dir::{RunName, RunState, SpoolDir};
+use super::limits;
 use super::lock::has_no_locks;
 use crate::choice::is_missing;
 use crate::platform::{self, FileIdentity};
@@ -172,6 +173,25 @@ impl RunFile {
         std::fs::symlink_metadata(&self.path)
             .is_ok_and(|named| platform::file_identity(&named) == self.identity)
     }
+}
+
+/// Whether the process that writes a run lives. Only for looking: an uploader that claims the file in the same
+/// microsecond takes the run for a living one, and leaves it to the next uploader.
+///
+/// What cannot be said counts as alive.
+pub(crate) fn is_alive(path: &Path) -> bool {
+    match claim_dead(path) {
+        Ok(Some(_)) => false,
+        Ok(None) => std::fs::symlink_metadata(path).is_ok(),
+        Err(_) => true,
+    }
+}
+
+/// How many runs of a spool are being written by processes that live: they are pending, and no uploader may take them.
+pub(crate) fn being_written(spool: &SpoolDir) -> u64 {
+    let runs = limits::list(&spool.runs()).runs;
+    let open = runs.iter().filter(|entry| entry.state == RunState::Open && entry.is_run());
+    open.filter(|entry| is_alive(&spool.runs().join(entry.file_name()))).count() as u64
 }
 
 /// Opens and locks the file of a run whose process died. Nothing if the process lives, or the file is not there any

@@ -341,7 +341,7 @@ impl Shown {
             }
             (ShownState::Sent, None) => format!("Sent to {place}."),
             (ShownState::Pending, _) => format!("Waits to be sent to {place}."),
-            (ShownState::Open, _) => format!("Is being written, or its process died. Goes to {place}."),
+            (ShownState::Open, _) => format!("Is being written. Goes to {place}."),
         };
         Self {
             time: Time::of_nanoseconds(run.start, zone),
