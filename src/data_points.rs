@@ -228,6 +228,15 @@ impl Version {
         Some(Self { numbers, count: count as u8, stage, stage_number })
     }
 
+    /// The longest beginning of a text that is a version, up to where a part of it ends: of `1.2.3-dev` and
+    /// `1.2.3+git.abc` it is `1.2.3`. What is behind it may be anything, a name or a commit, and is told to nobody.
+    pub(crate) fn beginning_of(text: &str) -> Option<&str> {
+        // No version is longer than 40 bytes.
+        let ends = (1..=text.len().min(40)).rev();
+        let is_end = |at: &usize| matches!(text.as_bytes().get(*at), None | Some(b'.' | b'-' | b'+'));
+        ends.filter(is_end).filter_map(|at| text.get(..at)).find(|beginning| Self::parse(beginning).is_some())
+    }
+
     fn order(&self) -> ([u32; 3], Stage, Option<u32>) {
         (self.numbers, self.stage, self.stage_number)
     }

@@ -130,13 +130,6 @@ pub(crate) struct Tool<'a> {
     pub(crate) version: &'a str,
 }
 
-/// Whether a text may stand as a tool's version in a line: short, and nothing in it needs escaping.
-pub(crate) fn is_version(text: &str) -> bool {
-    text.len() <= 64
-        && text.starts_with(|first: char| first.is_ascii_digit())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-".contains(&byte))
-}
-
 /// Resource attributes in the order in which they are written; nothing else ever is one.
 pub(crate) fn resource(tool: Tool<'_>) -> [(&'static str, &str); 7] {
     [

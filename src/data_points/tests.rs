@@ -129,6 +129,13 @@ proptest! {
     }
 
     #[test]
+    fn of_any_tools_version_only_a_version_is_told(text in "[0-9]{1,6}(\\.[0-9]{1,6}){0,4}([-+.][a-z0-9.+-]{0,20})?") {
+        if let Some(told) = Version::beginning_of(&text) {
+            prop_assert!(Version::parse(told).is_some() && text.starts_with(told), "{}: {}", text, told);
+        }
+    }
+
+    #[test]
     fn numbers_out_of_the_range_are_dropped(number in any::<i64>()) {
         let admitted = |key: &str| data_point(key).admit_integer(number).is_some();
         prop_assert_eq!(admitted("frob.number"), (0..=1000).contains(&number));

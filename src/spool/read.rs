@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use serde_json::Value as Json;
 
 use crate::allowlist::Allowlist;
-use crate::data_points::{DataPoints, Kind, Value};
+use crate::data_points::{DataPoints, Kind, Value, Version};
 use crate::hexadecimal;
-use crate::span::{self, Ending, Parent, Span, SpanId, Subject, is_version};
+use crate::span::{self, Ending, Parent, Span, SpanId, Subject};
 
 /// A run as it was recorded.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +77,8 @@ impl RecordedRun {
 /// Reads the lines of one run; nothing if the run itself is not among them.
 pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &str) -> Option<RecordedRun> {
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-    let mut reader = Reader { data_points, tool, left_out: spans_in(&bytes[whole..]) };
+    let mut reader =
+        Reader { data_points, tool, left_out: spans_in(&bytes[whole..]), has_more_than_a_version: false };
     let mut run: Option<(String, Span)> = None;
     let mut spans: Vec<Span> = Vec::new();
     let mut blank_lines = 0;
@@ -108,7 +109,8 @@ pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &st
     let (version, run) = run?;
     let strays = spans.len();
     spans.retain(|span| span.trace_id == run.trace_id && span.span_id != run.span_id);
-    let left_out = reader.left_out + (strays - spans.len()) as u64;
+    let left_out =
+        reader.left_out + (strays - spans.len()) as u64 + u64::from(reader.has_more_than_a_version);
     spans.insert(0, run);
     span::adopt_orphans(&mut spans);
     Some(RecordedRun { version, spans, left_out, whole, blank_lines })
@@ -126,6 +128,8 @@ struct Reader<'a> {
     data_points: &'static DataPoints,
     tool: &'a str,
     left_out: u64,
+    /// Behind the tool's version stood something that is none: we do not write that.
+    has_more_than_a_version: bool,
 }
 
 impl Reader<'_> {
@@ -140,9 +144,9 @@ impl Reader<'_> {
         Some((version, read))
     }
 
-    /// Of the resource only the tool's version is read, and only if it looks like one; the rest is the same in
-    /// every run and is written anew.
-    fn version(&self, attributes: &Json) -> Option<String> {
+    /// Of the resource only the tool's version is read, by the rule for every version; the rest is the same in every
+    /// run and is written anew.
+    fn version(&mut self, attributes: &Json) -> Option<String> {
         let text = |key: &str| {
             attributes
                 .as_array()?
@@ -152,8 +156,13 @@ impl Reader<'_> {
                 .get("stringValue")?
                 .as_str()
         };
-        let is_this_tool = text("service.name")? == self.tool;
-        text("service.version").filter(|version| is_this_tool && is_version(version)).map(str::to_owned)
+        if text("service.name")? != self.tool {
+            return None;
+        }
+        let told = text("service.version")?;
+        let version = Version::beginning_of(told)?;
+        self.has_more_than_a_version |= version != told;
+        Some(version.to_owned())
     }
 
     fn span(&mut self, json: &Json) -> Option<Span> {
@@ -239,7 +248,13 @@ impl Reader<'_> {
             (
                 (kind, Json::String(text)),
                 Kind::Command(_) | Kind::Set(_) | Kind::Version | Kind::Moniker { .. },
-            ) if kind == "stringValue" => data_point.admit_text(text)?,
+            ) if kind == "stringValue" => {
+                // Only what these tables write: a member that they do not have is no `other`, but a value that only
+                // other tables can judge.
+                let (value, mut written) = (data_point.admit_text(text)?, String::new());
+                data_point.render(&value, &mut written).ok().filter(|()| written == *text)?;
+                value
+            }
             _ => return None,
         };
         Some((position, value))

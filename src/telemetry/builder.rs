@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::own_command::OwnCommand;
 use crate::consent::{Decision, Reason};
-use crate::span::is_version;
+use crate::data_points::Version;
 #[cfg(feature = "spool")]
 use crate::spool::limits::Limits;
 use crate::{DataPoints, Telemetry};
@@ -62,7 +62,7 @@ impl Builder {
     pub(crate) fn new(name: &'static str, version: &'static str) -> Self {
         Self {
             name,
-            version,
+            version: Version::beginning_of(version).unwrap_or(version),
             data_points: None,
             own_command: None,
             opt_out_vars: Vec::new(),
@@ -179,9 +179,9 @@ impl Builder {
                 self.name
             ));
         }
-        if !is_version(self.version) {
+        if Version::parse(self.version).is_none() {
             return Err(format!(
-                "the tool's version {:?} must be at most 64 letters, digits, `.`, `+` and `-`, a digit first",
+                "the tool's version {:?} must begin with one to three numbers of at most five digits, as `1.2.3` does",
                 self.version
             ));
         }

@@ -48,7 +48,8 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Begins to describe a tool's telemetry: the tool's name (as people type it; lower case letters, digits,
-    /// `-` and `_`) and its version.
+    /// `-` and `_`) and its version. Of the version only what every version consists of is recorded and sent: at most
+    /// three numbers, and a stage before the release; of `1.2.3-dev+abc` it is `1.2.3`.
     pub fn builder(name: &'static str, version: &'static str) -> Builder {
         Builder::new(name, version)
     }

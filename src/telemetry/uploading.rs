@@ -145,6 +145,7 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
         spool: &spool,
         allowlist: Allowlist::for_sending(data_points, destination.chosen_by, survey.policy.narrowed_to()),
         tool: builder.name,
+        version: builder.version,
         limits: builder.limits,
         purpose,
         awaited_for: builder.wait_in_ci,

@@ -10,6 +10,7 @@ use super::answer::{Answer, Batch, Deliver, FailureKind};
 use super::detach::Purpose;
 use crate::allowlist::Allowlist;
 use crate::choice::{is_foreign, is_missing};
+use crate::data_points::Version;
 use crate::platform;
 use crate::span::{Ending, LineWriter, Span, Tool};
 use crate::spool::backoff::Backoff;
@@ -42,6 +43,8 @@ pub(crate) struct Uploader<'a> {
     /// What may leave the machine now.
     pub(crate) allowlist: Allowlist,
     pub(crate) tool: &'a str,
+    /// The tool's version. A run of a newer one that holds something unknown waits for an uploader of that version.
+    pub(crate) version: &'a str,
     pub(crate) limits: Limits,
     pub(crate) purpose: Purpose,
     /// How long the command that it was started for waits, if one does.
@@ -344,6 +347,11 @@ impl Uploader<'_> {
             }
         };
         match &mut run {
+            // Not this version's to judge: a newer one of the tool knows what it is.
+            Some(run) if run.left_out > 0 && self.is_newer(run) => {
+                left_behind.insert(entry.name.random);
+                return Ok(None);
+            }
             Some(run) => {
                 let before = run.left_out;
                 run.keep_only(&self.allowlist);
@@ -358,6 +366,13 @@ impl Uploader<'_> {
             }
         }
         Ok(run)
+    }
+
+    fn is_newer(&self, run: &RecordedRun) -> bool {
+        let recorded_by = Version::parse(&run.version);
+        Version::parse(self.version)
+            .zip(recorded_by)
+            .is_some_and(|(own, recorded_by)| own.is_before(&recorded_by))
     }
 
     fn rewrite(&self, path: &Path, run: &RecordedRun) -> io::Result<()> {
