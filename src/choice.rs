@@ -9,21 +9,31 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::data_points::Version;
+use crate::destination::Destination;
 use crate::platform;
 
 /// The file's content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Choice {
     /// `telemetry on` or `off`; nothing while the person has not said.
     pub(crate) telemetry: Option<bool>,
-    /// The tool's version whose notice this person saw.
-    pub(crate) notice: Option<Version>,
+    /// The notices that this person saw, the last one last.
+    pub(crate) notices: Vec<Notice>,
     /// When the notice was last printed to something that is not a terminal: seconds since the Unix epoch.
     pub(crate) printed: Option<u64>,
 }
 
+/// A notice that was shown. It named one receiver, and says nothing about any other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// The name of the destination's directory.
+    pub(crate) destination: String,
+    /// The tool's version whose data points it told of.
+    pub(crate) version: Version,
+}
+
 /// What a look at the file gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ChoiceRead {
     /// There is no file.
     Missing,
@@ -33,7 +43,9 @@ pub(crate) enum ChoiceRead {
 }
 
 /// Larger than anything we write.
-const LARGEST: u64 = 4096;
+const LARGEST: u64 = 8192;
+/// The receivers whose notices are remembered. More of them than this are somebody's test of a collector.
+const MOST_NOTICES: usize = 16;
 /// A change takes microseconds; whoever holds the lock for longer prints a notice on a terminal that a person has
 /// stopped.
 const LOCK_PATIENCE: Duration = Duration::from_millis(100);
@@ -68,15 +80,58 @@ impl Choice {
         }
     }
 
+    /// The version of the notice that named this destination.
+    pub(crate) fn notice_for(&self, destination: &Destination) -> Option<Version> {
+        let receiver = destination.folder();
+        let its_own = self.notices.iter().find(|notice| notice.destination == receiver);
+        // One that the user or the administrator chose by a setting of ours needs none of its own.
+        let another = self.newest_notice().filter(|_| destination.is_set_for_us);
+        its_own.map(|notice| notice.version).or(another)
+    }
+
+    /// The newest version whose notice was shown, whichever destination it named.
+    pub(crate) fn newest_notice(&self) -> Option<Version> {
+        let mut versions = self.notices.iter().map(|notice| notice.version);
+        let first = versions.next()?;
+        Some(
+            versions.fold(first, |newest, version| if newest.is_before(&version) { version } else { newest }),
+        )
+    }
+
+    /// Remembers that the notice of this version was shown for a destination.
+    pub(crate) fn with_notice(mut self, destination: &Destination, version: Version) -> Self {
+        let destination = destination.folder();
+        self.notices.retain(|notice| notice.destination != destination);
+        self.notices.push(Notice { destination, version });
+        let too_many = self.notices.len().saturating_sub(MOST_NOTICES);
+        self.notices.drain(..too_many);
+        self
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut choice = Self::default();
         if !text.ends_with('\n') {
             return None;
         }
+        let mut in_notices = false;
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if line == "[notice]" && !in_notices {
+                in_notices = true;
+                continue;
+            }
             let (key, value) = line.split_once('=')?;
             let value = value.trim();
             let quoted = || value.strip_prefix('"')?.strip_suffix('"');
+            if in_notices {
+                let destination = key.trim().strip_prefix('"')?.strip_suffix('"')?.to_owned();
+                let is_new = choice.notices.iter().all(|notice| notice.destination != destination);
+                let version = Version::parse(quoted()?)?;
+                choice.notices.push(Notice { destination, version });
+                if is_new && choice.notices.len() <= MOST_NOTICES {
+                    continue;
+                }
+                return None;
+            }
             let fresh = match key.trim() {
                 "telemetry" => {
                     let on = match quoted()? {
@@ -86,7 +141,6 @@ impl Choice {
                     };
                     choice.telemetry.replace(on).is_none()
                 }
-                "notice" => choice.notice.replace(Version::parse(quoted()?)?).is_none(),
                 "printed" => choice.printed.replace(value.parse().ok()?).is_none(),
                 _ => false,
             };
@@ -102,11 +156,16 @@ impl Choice {
         if let Some(on) = self.telemetry {
             let _ = writeln!(text, "telemetry = \"{}\"", if on { "on" } else { "off" });
         }
-        if let Some(notice) = self.notice {
-            let _ = writeln!(text, "notice = \"{notice}\"");
-        }
         if let Some(printed) = self.printed {
             let _ = writeln!(text, "printed = {printed}");
+        }
+        if !self.notices.is_empty() {
+            text.push_str(
+                "\n# The notices that were shown: to which receiver, and of which version.\n[notice]\n",
+            );
+        }
+        for Notice { destination, version } in &self.notices {
+            let _ = writeln!(text, "\"{destination}\" = \"{version}\"");
         }
         text
     }
@@ -138,12 +197,13 @@ impl Choice {
             return Ok(false);
         }
         let Some(choice) = change(Self::read(path)) else { return Ok(false) };
-        replace_file(path, choice.render(tool).as_bytes())?;
+        let text = choice.render(tool);
+        replace_file(path, text.as_bytes())?;
         if is_late {
             // Whoever holds the lock may have looked just before.
             std::thread::sleep(MOMENT);
             if Self::read(path) != ChoiceRead::Read(choice) {
-                replace_file(path, choice.render(tool).as_bytes())?;
+                replace_file(path, text.as_bytes())?;
             }
         }
         Ok(true)
@@ -153,7 +213,7 @@ impl Choice {
     /// written leaves an empty file, and a choice that cannot be read is off.
     pub(crate) fn force_off(path: &Path, tool: &str) -> io::Result<()> {
         let off = Self { telemetry: Some(false), ..Self::default() };
-        if Self::change(path, tool, Unlocked::GoOn, |_| Some(off)).is_ok() {
+        if Self::change(path, tool, Unlocked::GoOn, |_| Some(off.clone())).is_ok() {
             return Ok(());
         }
         let (mut file, _) = platform::open_own(path, true, true)?;
@@ -220,13 +280,39 @@ mod tests {
         #[test]
         fn what_is_written_is_read_again(
             telemetry: Option<bool>,
-            notice in proptest::option::of("[0-9]{1,5}(\\.[0-9]{1,5}){0,2}(-(alpha|beta|preview|rc)(\\.[0-9]{1,5})?)?"),
+            versions in proptest::collection::vec(
+                "[0-9]{1,5}(\\.[0-9]{1,5}){0,2}(-(alpha|beta|preview|rc)(\\.[0-9]{1,5})?)?",
+                0..=MOST_NOTICES,
+            ),
             printed: Option<u64>,
         ) {
-            let notice = notice.as_deref().and_then(Version::parse);
-            let choice = Choice { telemetry, notice, printed };
+            let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
+            let choice = Choice { telemetry, notices: notices(&versions), printed };
             prop_assert_eq!(Choice::parse(&choice.render("dotnet")), Some(choice));
         }
+    }
+
+    /// Notices of these versions, each for a destination of its own.
+    fn notices(versions: &[&str]) -> Vec<Notice> {
+        let notice = |(number, text): (usize, &&str)| {
+            let destination = format!("operator+https-{number}.example-443");
+            Version::parse(text).map(|version| Notice { destination, version })
+        };
+        versions.iter().enumerate().filter_map(notice).collect()
+    }
+
+    #[test]
+    fn the_longest_is_read_again() {
+        let notices: Vec<Notice> = (0..MOST_NOTICES)
+            .map(|number| Notice {
+                destination: format!("{number:0400}"),
+                version: Version::parse("99999.99999.99999-preview.99999").expect("a version"),
+            })
+            .collect();
+        let choice = Choice { telemetry: Some(false), notices, printed: Some(u64::MAX) };
+        let text = choice.render("a-tool-with-the-longest-name-that-there-may-be");
+        assert!(text.len() as u64 <= LARGEST, "{}", text.len());
+        assert_eq!(Choice::parse(&text), Some(choice));
     }
 
     #[test]
@@ -237,7 +323,11 @@ mod tests {
             "telemetry = \"enabled\"\n",
             "telemetry = \"on\"\ntelemetry = \"off\"\n",
             "telemetry = \"on\"\nfuture = 1\n",
-            "notice = \"everything\"\n",
+            "notice = \"1.0.0\"\n",
+            "[notice]\n\"somewhere\" = \"everything\"\n",
+            "[notice]\nsomewhere = \"1.0.0\"\n",
+            "[notice]\n\"somewhere\" = \"1.0.0\"\n\"somewhere\" = \"2.0.0\"\n",
+            "[notice]\n[notice]\n",
             "garbage\n",
         ] {
             assert_eq!(Choice::parse(text), None, "{text:?}");
@@ -246,8 +336,8 @@ mod tests {
 
     #[test]
     fn a_file_cut_anywhere_is_unreadable_or_says_less_but_never_on() {
-        let whole =
-            Choice { telemetry: Some(false), notice: Version::parse("1.0.0"), printed: None }.render("t");
+        let whole = Choice { telemetry: Some(false), notices: notices(&["1.0.0", "2.0.0"]), printed: None }
+            .render("t");
         for length in 0..whole.len() {
             let on = Choice::parse(&whole[..length]).and_then(|choice| choice.telemetry);
             assert_ne!(on, Some(true), "cut at {length}");

@@ -28,7 +28,7 @@ pub use subcommand::TelemetryCommand;
 
 use std::time::{Duration, Instant};
 
-use crate::choice::{Choice, Unlocked};
+use crate::choice::{Choice, ChoiceRead, Unlocked};
 use crate::consent::Reason;
 use crate::destination::Found;
 use crate::env::Environment;
@@ -174,11 +174,23 @@ impl Telemetry {
 
     fn choose(&self, on: bool) -> Result<Places, Error> {
         let places = self.places()?;
-        let notice = self.settings().data_points.and_then(notice_version).filter(|_| on);
+        let agreed = Survey::take(self.settings(), Environment::process()).found;
+        let version = self.settings().data_points.and_then(notice_version);
         // A choice replaces whatever the file said, also when it could not be read.
-        let choice = Choice { telemetry: Some(on), notice, printed: None };
-        Choice::change(&places.choice_file, self.settings().name, Unlocked::GoOn, |_| Some(choice))
-            .map_err(|error| Error::file("write", &places.choice_file, error))?;
+        Choice::change(&places.choice_file, self.settings().name, Unlocked::GoOn, |read| {
+            let notices = match read {
+                ChoiceRead::Read(before) if on => before.notices,
+                _ => Vec::new(),
+            };
+            let choice = Choice { telemetry: Some(on), notices, printed: None };
+            Some(match (agreed, version) {
+                (Found::Destination(destination), Some(version)) if on => {
+                    choice.with_notice(&destination, version)
+                }
+                _ => choice,
+            })
+        })
+        .map_err(|error| Error::file("write", &places.choice_file, error))?;
         Ok(places)
     }
 

@@ -6,6 +6,9 @@ use crate::env::{self, Environment, Wish};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Destination {
     pub(crate) chosen_by: ChosenBy,
+    /// The machine's policy or `<TOOL>_TELEMETRY=otlp` chose it, so that it needs no notice of its own. The `OTEL_*`
+    /// variables alone may have been set for the program that is being developed.
+    pub(crate) is_set_for_us: bool,
     /// Who publishes the tool, as its data points say.
     pub(crate) publisher: Option<&'static str>,
     /// Where requests go. For HTTP the whole address of the traces signal.
@@ -135,6 +138,15 @@ impl Destination {
     /// Finds the destination: the policy's; else, unless the author named one of his own, the variables'; else
     /// the maker's. `localhost:4318` is never assumed.
     pub(crate) fn find(environment: Environment<'_>, wish: Wish, named: &Named) -> Found {
+        let mut found = Self::look_up(environment, wish, named);
+        if let Found::Destination(destination) = &mut found {
+            let is_operators = destination.chosen_by == ChosenBy::Operator;
+            destination.is_set_for_us = is_operators && (named.policy.is_some() || wish == Wish::Otlp);
+        }
+        found
+    }
+
+    fn look_up(environment: Environment<'_>, wish: Wish, named: &Named) -> Found {
         if let Some((address, settings)) = &named.policy {
             let key = |setting: &str| format!("{} in the policy file", setting.to_ascii_lowercase());
             return Self::operator(named.publisher, address, settings.clone(), true, &key);
@@ -167,6 +179,7 @@ impl Destination {
         match Endpoint::parse(address, false, false) {
             Ok(endpoint) if endpoint.https || endpoint.is_loopback() => Found::Destination(Self {
                 chosen_by: ChosenBy::Maker,
+                is_set_for_us: false,
                 publisher: named.publisher,
                 endpoint,
                 settings: Vec::new(),
@@ -218,7 +231,7 @@ impl Destination {
         .map(|(name, what)| format!("{} {what}", name_of(name)))
         .collect();
         let chosen_by = ChosenBy::Operator;
-        Found::Destination(Self { chosen_by, publisher, endpoint, settings, warnings })
+        Found::Destination(Self { chosen_by, is_set_for_us: false, publisher, endpoint, settings, warnings })
     }
 }
 

@@ -40,13 +40,13 @@ pub(crate) fn due(builder: &Builder, survey: &Survey, environment: Environment<'
     };
     let choice = survey.choice();
     let collected = collected(builder, builder.data_points?, destination);
-    let is_seen = match (choice.notice, collected.newest()) {
+    let is_seen = match (survey.notice, collected.newest()) {
         (Some(seen), Some(newest)) => !seen.is_before(&newest),
         (Some(_), None) => true,
         (None, _) => false,
     };
     (!is_seen && !is_silenced(builder, environment)).then(|| Due {
-        seen: choice.notice,
+        seen: survey.notice,
         choice,
         places: places.clone(),
         destination: destination.clone(),
@@ -93,12 +93,12 @@ pub(crate) fn show(builder: &Builder, due: &Due) {
     let told = collected(builder, data_points, &due.destination).newest().or(seen_nothing());
     // Printed while the file is ours, so that of many commands at once one prints it.
     let _ = Choice::change(file, builder.name, Unlocked::GiveUp, |read| {
-        if still_undecided(read)?.notice != due.seen {
+        if still_undecided(read)?.notice_for(&due.destination) != due.seen {
             return None;
         }
         stderr.write_all(text.as_bytes()).ok()?;
         // Where a person has stopped the terminal that took its time, and others do not wait for us.
-        Some(Choice { notice: told, ..still_undecided(Choice::read(file))? })
+        Some(still_undecided(Choice::read(file))?.with_notice(&due.destination, told?))
     });
 }
 
@@ -119,7 +119,8 @@ pub(crate) fn announce(builder: &Builder, due: &Due) -> bool {
         // A build machine may have no place for it: then the next command prints the line again.
         let _ = Choice::change(file, name, Unlocked::GiveUp, |read| {
             let collected = collected(builder, builder.data_points?, &due.destination);
-            Some(Choice { notice: collected.newest().or(seen_nothing()), ..still_undecided(read)? })
+            let told = collected.newest().or(seen_nothing())?;
+            Some(still_undecided(read)?.with_notice(&due.destination, told))
         });
     }
     is_printed

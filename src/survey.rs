@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::DataPoints;
 use crate::choice::{Choice, ChoiceRead, leads_nowhere};
 use crate::consent::{self, Decision, Facts, PolicySays, Reason};
+use crate::data_points::Version;
 use crate::destination::{ChosenBy, Destination, Found, Named};
 use crate::env::{self, Environment, Wish};
 use crate::platform;
@@ -21,6 +22,8 @@ pub(crate) struct Survey {
     pub(crate) is_ci: bool,
     pub(crate) policy: PolicyRead,
     pub(crate) choice: ChoiceRead,
+    /// The version whose notice this person saw for the destination.
+    pub(crate) notice: Option<Version>,
     /// Nothing if a variable decided, or there is no home folder.
     pub(crate) places: Option<Places>,
     pub(crate) found: Found,
@@ -63,6 +66,7 @@ impl Survey {
             is_ci: false,
             policy: PolicyRead::Nothing,
             choice: ChoiceRead::Missing,
+            notice: None,
             places: None,
             found: Found::None,
         };
@@ -113,6 +117,12 @@ impl Survey {
             survey.decision = consent::decide(&facts);
         }
         survey.choice = facts.choice;
+        survey.notice = match (&survey.choice, &survey.found) {
+            // Which receiver the tool has is not known there.
+            (ChoiceRead::Read(choice), _) if builder.is_from_outside => choice.newest_notice(),
+            (ChoiceRead::Read(choice), Found::Destination(destination)) => choice.notice_for(destination),
+            _ => None,
+        };
         if survey.decision.on {
             match survey.found {
                 Found::Destination(ref destination)
@@ -140,7 +150,7 @@ impl Survey {
     pub(crate) fn verdict(&self, builder: &Builder, environment: Environment<'_>) -> Decision {
         // In CI a line in the log is the notice, printed when the command begins.
         let is_told = || self.is_ci && !crate::notice::is_silenced(builder, environment);
-        if self.decision.on && self.choice().notice.is_none() && !is_told() {
+        if self.decision.on && self.notice.is_none() && !is_told() {
             return Decision { on: false, reason: Reason::NoticeNotShown };
         }
         self.decision.clone()
@@ -148,8 +158,8 @@ impl Survey {
 
     /// The person's choice, as far as it could be read.
     pub(crate) fn choice(&self) -> Choice {
-        match self.choice {
-            ChoiceRead::Read(choice) => choice,
+        match &self.choice {
+            ChoiceRead::Read(choice) => choice.clone(),
             ChoiceRead::Missing | ChoiceRead::Unreadable => Choice::default(),
         }
     }

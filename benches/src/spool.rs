@@ -18,17 +18,17 @@ pub struct Home {
 }
 
 impl Home {
-    /// Makes one whose person saw the notice.
+    /// Makes one whose person saw the notice for the collector at this endpoint, and has not turned telemetry off.
     ///
     /// # Errors
     ///
     /// If a file cannot be written.
-    pub fn new(path: PathBuf) -> io::Result<Self> {
+    pub fn new(path: PathBuf, endpoint: &str) -> io::Result<Self> {
         let config = path.join("config/bench-tool");
         fs::create_dir_all(&config)?;
         fs::create_dir_all(path.join("state"))?;
-        // This person saw the notice and has not turned telemetry off.
-        fs::write(config.join("telemetry.toml"), "notice = \"1.0.0\"\n")?;
+        let origin = endpoint.replace("://", "-").replace(':', "-");
+        fs::write(config.join("telemetry.toml"), format!("[notice]\n\"operator+{origin}\" = \"1.0.0\"\n"))?;
         Ok(Self { path, waiting: BTreeSet::new(), stored: 0 })
     }
 

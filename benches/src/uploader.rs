@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     program::adopt_orphans()?;
     let receiver = Receiver::start()?;
     let root = std::path::absolute(tools::target().join(format!("uploader-{}", std::process::id())))?;
-    let mut home = Home::new(root.clone())?;
+    let mut home = Home::new(root.clone(), &receiver.http_endpoint())?;
     let program = |endpoint: &str| Program {
         path: built.path.clone(),
         environment: vec![

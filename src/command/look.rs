@@ -76,7 +76,7 @@ impl Look {
 
     /// The version whose notice this person saw; nothing if none was shown.
     pub fn notice(&self) -> Option<Version> {
-        self.survey.choice().notice
+        self.survey.choice().newest_notice()
     }
 
     /// The file with the person's choice, which need not be there.

@@ -112,7 +112,7 @@ impl Telemetry {
         }
         // A person who opted out by a variable, where no file is looked at, asks what lies there all the same.
         let places = survey.places.clone().or_else(|| Places::find(tool, Environment::process()));
-        if let (ChoiceRead::Unreadable, Some(places)) = (survey.choice, &places) {
+        if let (ChoiceRead::Unreadable, Some(places)) = (&survey.choice, &places) {
             let until = match (builder.typed("on"), builder.typed("off")) {
                 (Some(on), Some(off)) => format!("`{on}` or `{off}` writes it anew"),
                 _ => "somebody deletes it".to_owned(),

@@ -1,7 +1,7 @@
 //! The decision: a pure function of what was found out.
 
 use super::{Decision, Reason};
-use crate::choice::{Choice, ChoiceRead};
+use crate::choice::ChoiceRead;
 
 /// What decides, in this order. Each part can turn telemetry off; none turns on what one before it turned off.
 #[derive(Debug, Clone)]
@@ -38,12 +38,12 @@ pub(crate) fn decide(facts: &Facts) -> Decision {
         PolicySays::Unreadable => return off(Reason::PolicyUnreadable),
         PolicySays::Nothing => {}
     }
-    let choice = match facts.choice {
+    let said = match &facts.choice {
         ChoiceRead::Unreadable => return off(Reason::ChoiceUnreadable),
-        ChoiceRead::Missing => Choice::default(),
-        ChoiceRead::Read(choice) => choice,
+        ChoiceRead::Missing => None,
+        ChoiceRead::Read(choice) => choice.telemetry,
     };
-    match choice.telemetry {
+    match said {
         Some(on) => Decision { on, reason: Reason::Person },
         None if facts.opt_in => off(Reason::OptIn),
         None => Decision { on: true, reason: Reason::Default },
@@ -53,13 +53,14 @@ pub(crate) fn decide(facts: &Facts) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choice::{Choice, Notice};
     use crate::data_points::Version;
 
     const ON: ChoiceRead = said(true);
     const OFF: ChoiceRead = said(false);
 
     const fn said(on: bool) -> ChoiceRead {
-        ChoiceRead::Read(Choice { telemetry: Some(on), notice: None, printed: None })
+        ChoiceRead::Read(Choice { telemetry: Some(on), notices: Vec::new(), printed: None })
     }
 
     /// The columns: policy, choice, opt-in. Then what comes out without a variable that opts out: `on` or `off`, and
@@ -113,13 +114,17 @@ mod tests {
 
     #[test]
     fn a_notice_that_was_seen_is_no_choice() {
-        let seen = Choice { telemetry: None, notice: Version::parse("1.0.0"), printed: Some(1) };
+        let notice = Notice {
+            destination: "operator+https-collector.example-443".to_owned(),
+            version: Version::parse("1.0.0").expect("a version"),
+        };
+        let seen = Choice { telemetry: None, notices: vec![notice], printed: Some(1) };
         for (opt_in, on, reason) in [(false, true, Reason::Default), (true, false, Reason::OptIn)] {
             let facts = Facts {
                 built_off: false,
                 variable: None,
                 policy: PolicySays::Nothing,
-                choice: ChoiceRead::Read(seen),
+                choice: ChoiceRead::Read(seen.clone()),
                 opt_in,
             };
             assert_eq!(decide(&facts), Decision { on, reason });

@@ -114,7 +114,7 @@ impl Recording {
         environment: Environment<'_>,
     ) -> Option<Self> {
         let builder = &telemetry.builder;
-        let told = survey.choice().notice;
+        let told = survey.notice;
         let announcement = if survey.is_ci { telemetry.notice.take() } else { None };
         let must_wait = survey.is_ci || std::process::id() == 1;
         let narrowed_to = survey.policy.narrowed_to().map(<[String]>::to_vec);

@@ -6,12 +6,15 @@ use tool_telemetry::receiver::Receiver;
 
 use crate::person::{NOBODY, Person, SOMEBODY_ELSE, example, is_root};
 
+/// The notice of this version was shown, and named `NOBODY`.
+const SAW_NOTICE: &str = "[notice]\n\"operator+the-tests+http-127.0.0.1-9\" = \"2.0.0\"\n";
+
 /// What is in the choice file, and whether the tool asks first: the columns of the table. The notice was shown.
 const COLUMNS: [(&str, bool); 8] = [
-    ("notice = \"2.0.0\"\n", false),
-    ("notice = \"2.0.0\"\n", true),
-    ("telemetry = \"on\"\nnotice = \"2.0.0\"\n", false),
-    ("telemetry = \"on\"\nnotice = \"2.0.0\"\n", true),
+    ("SAW_NOTICE", false),
+    ("SAW_NOTICE", true),
+    ("telemetry = \"on\"\nSAW_NOTICE", false),
+    ("telemetry = \"on\"\nSAW_NOTICE", true),
     ("telemetry = \"off\"\n", false),
     ("telemetry = \"off\"\n", true),
     ("telemetry = \"o", false),
@@ -65,7 +68,7 @@ fn person(choice: &str, asks_first: bool) -> Person {
     let person = if asks_first { person.whose_tool_has("FROB_OPT_IN", "1") } else { person };
     let folder = person.home().join(".config/frob");
     std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join("telemetry.toml"), choice).expect("a file");
+    std::fs::write(folder.join("telemetry.toml"), choice.replace("SAW_NOTICE", SAW_NOTICE)).expect("a file");
     person
 }
 
@@ -129,7 +132,7 @@ fn a_policy_redirects_and_narrows_and_says_where_it_is_wrong() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
         return;
     }
-    let on = "telemetry = \"on\"\nnotice = \"2.0.0\"\n";
+    let on = "telemetry = \"on\"\nSAW_NOTICE";
     // The policy's endpoint, not the variable's.
     let redirected = person(on, false);
     let status = run_under("[tool.frob]\nendpoint = \"http://127.0.0.1:19\"\n", &redirected);
@@ -216,7 +219,7 @@ fn a_policy_file_in_any_other_state_than_readable_and_understood_means_off() {
         return;
     }
     for (prepare, why) in FILES {
-        let person = person("telemetry = \"on\"\nnotice = \"2.0.0\"\n", false);
+        let person = person("telemetry = \"on\"\nSAW_NOTICE", false);
         let status = on_machine(prepare, &person, "frob build >/dev/null && frob telemetry status --json");
         let status: Value = serde_json::from_str(&status).expect("JSON");
         let warning = status["warnings"][0].as_str().unwrap_or_default();
@@ -234,7 +237,7 @@ fn a_policy_that_this_user_may_not_read_means_off() {
         return;
     }
     for prepare in ["chmod 700 .", "touch policy.toml && chmod 600 policy.toml"] {
-        let person = person("telemetry = \"on\"\nnotice = \"2.0.0\"\n", false)
+        let person = person("telemetry = \"on\"\nSAW_NOTICE", false)
             .with("AS", &format!("setpriv --reuid {SOMEBODY_ELSE} --regid {SOMEBODY_ELSE} --clear-groups"));
         person.give_home_to(SOMEBODY_ELSE);
         let status = on_machine(prepare, &person, "frob build >/dev/null && frob telemetry status");

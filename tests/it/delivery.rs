@@ -98,6 +98,7 @@ fn a_run_goes_only_where_it_was_to_go() {
     person.frob(["build"]);
     let elsewhere =
         person.with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &format!("{}/v1/traces", first.http_endpoint()));
+    elsewhere.frob(["telemetry", "on"]);
     elsewhere.frob(["test"]);
     let traces = first.wait_for(1, PATIENCE).expect("a trace");
     assert!(elsewhere.flush());

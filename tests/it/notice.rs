@@ -7,6 +7,8 @@ use tool_telemetry::receiver::Receiver;
 use crate::person::{NOBODY, PATIENCE, Person, eventually, example};
 
 const MAKER: &str = "https://telemetry.example.com/v1/traces";
+/// The directory of its runs, and the key of its notice.
+const MAKERS_DIRECTORY: &str = "maker+the-tests+https-telemetry.example.com-443";
 const CHOICE: &str = ".config/frob/telemetry.toml";
 
 /// What the tool itself says.
@@ -155,7 +157,54 @@ fn of_many_commands_at_once_on_a_terminal_one_prints_it() {
     let frob = example("frob").display().to_string();
     let told = person.at_a_terminal(80, &format!("for n in 1 2 3 4 5 6 7 8; do {frob} build & done; wait"));
     assert_eq!(told.matches("reports how it is used").count(), 1, "{told}");
-    assert!(person.choice().contains("notice = "), "{}", person.choice());
+    assert!(person.choice().contains("[notice]"), "{}", person.choice());
+}
+
+#[test]
+fn another_receiver_gets_nothing_before_a_notice_named_it() {
+    for (before, after) in [
+        // Another maker's tool of the same name, a fork, or a tool that was sold.
+        (("FROB_MAKER", MAKER), ("FROB_MAKER", "https://another.example/v1/traces")),
+        // The collector of another project.
+        (("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:19")),
+    ] {
+        for turned_on in [false, true] {
+            let person = Person::new().with(before.0, before.1);
+            if turned_on {
+                person.frob(["telemetry", "on"]);
+            } else {
+                person.at_terminal(80);
+            }
+            person.frob(["build"]);
+            let for_the_first = person.waiting();
+            assert_eq!(for_the_first.len(), 1);
+
+            let person = person.with(after.0, after.1);
+            person.frob(["build"]);
+            assert!(person.status().contains("the notice has not been shown yet"), "{}", person.status());
+            assert!(person.at_terminal(80).contains("reports how it is used, from the next run on"));
+            assert_eq!(person.waiting(), for_the_first, "nothing was recorded, and nothing moved");
+            assert_eq!(person.at_terminal(80), WORK);
+            let directories: Vec<_> =
+                person.waiting().iter().map(|run| run.parent().map(ToOwned::to_owned)).collect();
+            assert_ne!(directories[0], directories[1]);
+
+            // The first one's notice still counts.
+            let person = person.with(before.0, before.1);
+            assert_eq!(person.at_terminal(80), WORK);
+            assert_eq!(person.waiting().len(), 3);
+        }
+    }
+}
+
+#[test]
+fn a_collector_that_was_set_for_telemetry_needs_no_notice_of_its_own() {
+    let person = newcomer();
+    person.at_terminal(80);
+    let person =
+        person.with("FROB_TELEMETRY", "otlp").with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:19");
+    assert_eq!(person.at_terminal(80), WORK);
+    assert_eq!(person.waiting().len(), 1);
 }
 
 #[test]
@@ -200,7 +249,7 @@ To turn it off: `frob telemetry off`, or set FROB_TELEMETRY_OPTOUT=1.
 To see what is sent: `frob telemetry show`. More: https://example.com/privacy
 ";
     let person = newcomer().with("FROB_VERSION", "2.0.0").with("FROB_CACHED", "1");
-    person.write_choice("notice = \"1.0.0\"\n");
+    person.write_choice(&format!("[notice]\n\"{MAKERS_DIRECTORY}\" = \"1.0.0\"\n"));
     let cached = |person: &Person| {
         let show = person.frob(["telemetry", "show"]).stdout;
         String::from_utf8(show).expect("text").matches("frob.cached").count()
@@ -245,7 +294,7 @@ fn operator_in_ci_silenced(endpoint: &str) -> Person {
 
 #[test]
 fn a_choice_that_cannot_be_read_is_left_as_it_is_and_means_off() {
-    for damaged in ["", "telemetry = \"o", "notice = \"1.0.0\"\nfuture = 1\n", "\0\0\0\0"] {
+    for damaged in ["", "telemetry = \"o", "telemetry = \"on\"\nfuture = 1\n", "\0\0\0\0"] {
         let person = operator();
         person.write_choice(if damaged.is_empty() { "x" } else { damaged });
         let before = person.choice();

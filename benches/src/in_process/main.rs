@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let only = arguments.iter().find(|argument| !argument.starts_with("--"));
     let root = tools::target().join(format!("in-process-{}", std::process::id()));
-    let home = Home::new(std::path::absolute(&root)?)?;
+    let home = Home::new(std::path::absolute(&root)?, ENDPOINT)?;
     println!("| what | ns, least | median | instructions |\n| --- | --- | --- | --- |");
     for case in CASES.iter().filter(|case| only.is_none_or(|text| case.name.contains(text.as_str()))) {
         eprint!("\r{:60}", case.name);
@@ -52,13 +52,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Named, so that runs are recorded; nothing is sent, since this program has no transport.
+const ENDPOINT: &str = "http://127.0.0.1:9";
+
 fn command(program: &Path, home: &Home) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("HOME", &home.path);
     command.env("XDG_STATE_HOME", home.path.join("state"));
     command.env("XDG_CONFIG_HOME", home.path.join("config"));
-    // Named, so that runs are recorded; nothing is sent, since this program has no transport.
-    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", ENDPOINT);
     command
 }
 

@@ -117,9 +117,10 @@ pub(crate) fn all_of<'a>(
         }
     }
     let case = |(position, (state, behaviour, sends)): (usize, (State, Option<Behaviour>, Sends))| {
-        let home = Home::new(root.join(format!("{}-{position}", built.tool.name))).expect("a home folder");
         // Where nothing is sent nobody listens.
         let endpoint = receivers.endpoint(sends, behaviour.unwrap_or(Behaviour::Refused));
+        let path = root.join(format!("{}-{position}", built.tool.name));
+        let home = Home::new(path, &endpoint).expect("a home directory");
         let mut environment = vec![
             ("HOME".to_owned(), home.path.clone().into_os_string()),
             ("XDG_STATE_HOME".to_owned(), home.path.join("state").into_os_string()),

@@ -101,7 +101,7 @@ fn the_page_tells_each_run_with_its_spans_values_state_and_place() {
         "16:05:09",
         "<span class=\"command\">build</span><span class=\"chip bad\">exit 1</span>",
         "<span class=\"took\">1.23 s</span>",
-        "Waits to be sent to Example Tools, the maker.",
+        "Waits to be sent to Example Tools, the maker, at https://telemetry.example.com:443.",
         "Sent to https://collector.example:4318. It had arrived by",
         "<span class=\"name\">build step</span>",
         "<b>frob.color</b> never",
