@@ -69,25 +69,26 @@ const TELL_AFTER: Duration = Duration::from_millis(700);
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
 impl Telemetry {
-    /// `telemetry on`: the person wants telemetry. Counts as having seen the notice. Records nothing itself.
+    /// `telemetry on`: the person wants telemetry. Counts as having seen the notice. This process records as it did: not,
+    /// if telemetry was off when it started.
     ///
     /// # Errors
     ///
     /// The choice could not be written, or there is no home folder to write it to.
     pub fn turn_on(&self) -> Result<(), Error> {
-        self.abandon();
+        self.need_command();
         self.choose(true).map(|_| ())
     }
 
     /// `telemetry off`: the person does not want telemetry. Deletes at once what waits, what is being written and what
-    /// is kept, for every destination. Records nothing itself.
+    /// is kept, for every destination. This process records nothing any more.
     ///
     /// # Errors
     ///
     /// The choice could not be written, also after what was deleted had made room; or something could not be deleted.
     /// The error names it. Each is tried, whatever became of the other.
     pub fn turn_off(&self) -> Result<Deleted, Error> {
-        self.abandon();
+        self.need_command();
         let places = self.places()?;
         // Before the deletion, so that nothing new comes; once more after it, since it gives a full disk room.
         let chosen = self.choose(false);
@@ -108,7 +109,7 @@ impl Telemetry {
     ///
     /// There is no home folder of this user's, or something could not be deleted; the error names it.
     pub fn purge(&self) -> Result<Deleted, Error> {
-        self.abandon();
+        self.need_command();
         let places = self.places()?;
         match self.discard_all(&places, Outcome::Purged) {
             (deleted, remains) if remains.is_empty() => Ok(deleted),
@@ -117,7 +118,8 @@ impl Telemetry {
     }
 
     /// `telemetry flush`: sends now and waits, at most a minute. Our own backoff does not hold it up; a wait that
-    /// the receiver asked for does.
+    /// the receiver asked for does. A run that is being written, by this process or another one, is not held up and goes
+    /// on.
     ///
     /// # Errors
     ///
@@ -132,7 +134,7 @@ impl Telemetry {
     ///
     /// As [`flush`](Self::flush).
     pub fn flush_telling(&self, tell: &mut dyn FnMut(FlushProgress)) -> Result<Flushed, Error> {
-        self.abandon();
+        self.need_command();
         let environment = Environment::process();
         let survey = Survey::take(self.settings(), environment);
         if !survey.decision.on {
@@ -195,6 +197,11 @@ impl Telemetry {
     }
 
     fn discard_all(&self, places: &Places, outcome: Outcome) -> (Deleted, Remains) {
-        discard_all(&places.state_home, self.settings().name, outcome)
+        // Our own first: the others' descriptors we do not have.
+        let own = self.give_up_all(outcome);
+        let (mut deleted, remains) = discard_all(&places.state_home, self.settings().name, outcome);
+        deleted.pending += own.len() as u64;
+        deleted.bytes += own.iter().sum::<u64>();
+        (deleted, remains)
     }
 }

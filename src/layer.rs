@@ -27,13 +27,12 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::call_sites::CallSites;
 use crate::open_span::{OpenSpan, values};
-use crate::run::Run;
-use crate::span::SpanId;
+use crate::run::{Place as RunPlace, Runs};
 
 /// Records approved spans. Made by [`Telemetry::layer`](crate::Telemetry::layer); without effect when nothing is
 /// recorded.
 pub struct TelemetryLayer<S> {
-    recording: Option<&'static Run>,
+    recording: Option<&'static Runs>,
     filtered: Filtered<Recorder, Approved, S>,
     /// Whether the subscriber below supports filters of single layers, and ours is registered there.
     registered: bool,
@@ -79,13 +78,13 @@ impl<S> std::fmt::Debug for TelemetryLayer<S> {
 }
 
 impl<S> TelemetryLayer<S> {
-    pub(crate) fn new(recording: Option<&'static Run>) -> Self {
+    pub(crate) fn new(recording: Option<&'static Runs>) -> Self {
         let filtered = Filtered::new(Recorder::new(recording), Approved { recording });
         Self { recording, filtered, registered: false, place: Place::default() }
     }
 
     fn approves(&self, metadata: &Metadata<'_>) -> bool {
-        self.recording.is_some_and(|run| run.allowlist.span(metadata).is_some())
+        self.recording.is_some_and(|runs| runs.allowlist.span(metadata).is_some())
     }
 }
 
@@ -127,7 +126,7 @@ where
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         self.place.is_known().then(|| {
-            let level = self.recording.and_then(|run| run.allowlist.level());
+            let level = self.recording.and_then(|runs| runs.allowlist.level());
             level.map_or(LevelFilter::OFF, LevelFilter::from_level)
         })
     }
@@ -195,30 +194,30 @@ where
 
 /// The filter: approved spans, no events.
 struct Approved {
-    recording: Option<&'static Run>,
+    recording: Option<&'static Runs>,
 }
 
 impl<S> Filter<S> for Approved {
     fn enabled(&self, metadata: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
-        self.recording.is_some_and(|run| run.allowlist.span(metadata).is_some())
+        self.recording.is_some_and(|runs| runs.allowlist.span(metadata).is_some())
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let approved = self.recording.is_some_and(|run| run.allowlist.span(metadata).is_some());
+        let approved = self.recording.is_some_and(|runs| runs.allowlist.span(metadata).is_some());
         if approved { Interest::always() } else { Interest::never() }
     }
 }
 
 /// Records approved spans; it may be shown any.
 struct Recorder {
-    recording: Option<&'static Run>,
+    recording: Option<&'static Runs>,
     /// While it is 0, a span that is closed or gets a field is none of ours and need not be looked up.
     open_spans: AtomicUsize,
     call_sites: CallSites,
 }
 
 impl Recorder {
-    fn new(recording: Option<&'static Run>) -> Self {
+    fn new(recording: Option<&'static Runs>) -> Self {
         Self { recording, open_spans: AtomicUsize::new(0), call_sites: CallSites::default() }
     }
 
@@ -232,34 +231,35 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let Some(run) = self.recording else { return };
-        let Some(call_site) = self.call_sites.find_or_add(&run.allowlist, attributes.metadata()) else {
+        let Some(runs) = self.recording else { return };
+        let Some(call_site) = self.call_sites.find_or_add(&runs.allowlist, attributes.metadata()) else {
             return;
         };
         let Some(registered) = context.span(id) else {
             return;
         };
-        let open = OpenSpan::new(run, call_site, attributes, self.nearest_approved(&registered));
+        let above = self.nearest_approved(&registered);
+        let Some(open) = OpenSpan::new(runs, call_site, attributes, above) else { return };
         registered.extensions_mut().replace(open);
         self.open_spans.fetch_add(1, Ordering::Relaxed);
     }
 
     fn on_record(&self, id: &Id, record: &Record<'_>, context: Context<'_, S>) {
-        let Some(run) = self.recording else { return };
+        let Some(runs) = self.recording else { return };
         let Some(registered) = context.span(id) else {
             return;
         };
         let Some(call_site) = registered.extensions().get::<OpenSpan>().map(OpenSpan::call_site) else {
             return;
         };
-        let values = values(run, call_site, record);
+        let values = values(runs, call_site, record);
         if let Some(open) = registered.extensions_mut().get_mut::<OpenSpan>() {
             open.set(values);
         }
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let Some(run) = self.recording else { return };
+        let Some(runs) = self.recording else { return };
         let Some(registered) = context.span(&id) else {
             return;
         };
@@ -267,16 +267,16 @@ where
             return;
         };
         self.open_spans.fetch_sub(1, Ordering::Relaxed);
-        open.close(run);
+        open.close(runs);
     }
 }
 
 impl Recorder {
     /// The nearest ancestor that is recorded; the spans between do not exist for us.
-    fn nearest_approved<'a, S>(&self, span: &tracing_subscriber::registry::SpanRef<'a, S>) -> Option<SpanId>
+    fn nearest_approved<'a, S>(&self, span: &tracing_subscriber::registry::SpanRef<'a, S>) -> Option<RunPlace>
     where
         S: Subscriber + LookupSpan<'a>,
     {
-        span.scope().skip(1).find_map(|ancestor| ancestor.extensions().get::<OpenSpan>().map(OpenSpan::id))
+        span.scope().skip(1).find_map(|ancestor| ancestor.extensions().get::<OpenSpan>().map(OpenSpan::place))
     }
 }

@@ -4,8 +4,8 @@ use tracing::span::{Attributes, Record};
 
 use crate::call_sites::CallSite;
 use crate::data_points::Value;
-use crate::run::Run;
-use crate::span::{Parent, Span, SpanId, Subject};
+use crate::run::{Place, RunId, Runs};
+use crate::span::{Parent, Span, Subject};
 #[cfg(feature = "spool")]
 use crate::subscriber::TelemetrySubscriber;
 use crate::visitor::Visitor;
@@ -14,36 +14,40 @@ use crate::visitor::Visitor;
 #[derive(Debug)]
 pub(crate) struct OpenSpan {
     span: Span,
+    run: RunId,
     call_site: &'static CallSite,
 }
 
 impl OpenSpan {
-    /// Opens it below the nearest approved span above it, or below the run.
+    /// Opens it below the nearest approved span above it, or below the run. Nothing if it belongs to no run.
     pub(crate) fn new(
-        run: &Run,
+        runs: &Runs,
         call_site: &'static CallSite,
         attributes: &Attributes<'_>,
-        parent: Option<SpanId>,
-    ) -> Self {
-        let data_points = run.allowlist.data_points;
+        above: Option<Place>,
+    ) -> Option<Self> {
+        let place = runs.place(above)?;
+        let data_points = runs.allowlist.data_points;
         let approved = &data_points.spans[usize::from(call_site.span)];
         let mut values = Vec::with_capacity(approved.data_points.len());
         attributes.record(&mut Visitor::new(data_points, call_site, &mut values));
-        let start = run.now();
+        let start = runs.now();
         let span = Span {
-            trace_id: run.trace_id(),
-            span_id: run.new_span_id(),
-            parent: Some(Parent { span_id: parent.unwrap_or(run.root_id()), remote: false }),
+            // Its run's, once it is handed over: until then nobody asks.
+            trace_id: [0; 16],
+            span_id: runs.new_span_id(),
+            parent: Some(Parent { span_id: place.span, remote: false }),
             subject: Subject::Approved(call_site.span),
             start,
             end: start,
             values,
         };
-        Self { span, call_site }
+        Some(Self { span, run: place.run, call_site })
     }
 
-    pub(crate) fn id(&self) -> SpanId {
-        self.span.span_id
+    /// Where what is opened below it hangs.
+    pub(crate) fn place(&self) -> Place {
+        Place { run: self.run, span: self.span.span_id }
     }
 
     pub(crate) fn call_site(&self) -> &'static CallSite {
@@ -56,17 +60,17 @@ impl OpenSpan {
         }
     }
 
-    /// Closes it and hands it to the run.
-    pub(crate) fn close(mut self, run: &Run) {
-        self.span.end = run.now().max(self.span.start);
-        run.span_closed(&self.span);
+    /// Closes it and hands it to its run.
+    pub(crate) fn close(mut self, runs: &Runs) {
+        self.span.end = runs.now().max(self.span.start);
+        runs.span_closed(self.run, &mut self.span);
     }
 }
 
 /// The nearest approved span that is entered in this thread. Nothing where spans are kept neither by our own subscriber
 /// nor by `tracing-subscriber`'s registry.
 #[cfg(feature = "spool")]
-pub(crate) fn entered() -> Option<SpanId> {
+pub(crate) fn entered() -> Option<Place> {
     use tracing_subscriber::Registry;
     use tracing_subscriber::registry::LookupSpan as _;
 
@@ -76,14 +80,14 @@ pub(crate) fn entered() -> Option<SpanId> {
         }
         let registry = dispatch.downcast_ref::<Registry>()?;
         let span = registry.span(dispatch.current_span().id()?)?;
-        span.scope().find_map(|span| span.extensions().get::<OpenSpan>().map(OpenSpan::id))
+        span.scope().find_map(|span| span.extensions().get::<OpenSpan>().map(OpenSpan::place))
     })
 }
 
 /// The approved values of a record. To be called while nothing is borrowed: a field's own code may do as it likes
 /// with spans.
-pub(crate) fn values(run: &Run, call_site: &CallSite, record: &Record<'_>) -> Vec<(u8, Value)> {
+pub(crate) fn values(runs: &Runs, call_site: &CallSite, record: &Record<'_>) -> Vec<(u8, Value)> {
     let mut values = Vec::new();
-    record.record(&mut Visitor::new(run.allowlist.data_points, call_site, &mut values));
+    record.record(&mut Visitor::new(runs.allowlist.data_points, call_site, &mut values));
     values
 }

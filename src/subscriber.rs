@@ -20,15 +20,14 @@ use tracing_core::span::Current;
 
 use crate::call_sites::CallSites;
 use crate::open_span::{OpenSpan, values};
-use crate::run::Run;
-use crate::span::SpanId;
+use crate::run::{Place as RunPlace, Runs};
 
 /// Records approved spans, and is all of `tracing` in this process. Made by
 /// [`Telemetry::subscriber`](crate::Telemetry::subscriber); takes nothing when nothing is recorded.
 pub struct TelemetrySubscriber {
     /// What tells its spans from those of another subscriber that this thread is in.
     number: u32,
-    recording: Option<&'static Run>,
+    recording: Option<&'static Runs>,
     call_sites: CallSites,
     open: Mutex<OpenSpans>,
 }
@@ -42,17 +41,17 @@ impl std::fmt::Debug for TelemetrySubscriber {
 }
 
 impl TelemetrySubscriber {
-    pub(crate) fn new(recording: Option<&'static Run>) -> Self {
+    pub(crate) fn new(recording: Option<&'static Runs>) -> Self {
         static SUBSCRIBERS: AtomicU32 = AtomicU32::new(0);
 
         let number = SUBSCRIBERS.fetch_add(1, Ordering::Relaxed);
         Self { number, recording, call_sites: CallSites::default(), open: Mutex::new(OpenSpans::default()) }
     }
 
-    /// The run, unless this is a child that was forked from its process: there another thread may have held the
+    /// The runs, unless this is a child that was forked from their process: there another thread may have held the
     /// table, which nobody gives back.
-    fn run(&self) -> Option<&'static Run> {
-        self.recording.filter(|run| !run.is_a_parents())
+    fn runs(&self) -> Option<&'static Runs> {
+        self.recording.filter(|runs| !runs.are_a_parents())
     }
 
     /// The innermost span that this thread is in.
@@ -67,18 +66,18 @@ impl TelemetrySubscriber {
 
     /// The nearest approved span that is entered in this thread.
     #[cfg(feature = "spool")]
-    pub(crate) fn entered_span(&self) -> Option<SpanId> {
+    pub(crate) fn entered_span(&self) -> Option<RunPlace> {
         let key = self.entered()?.key()?;
-        self.run()?;
-        self.open().get(key).map(|entry| entry.span.id())
+        self.runs()?;
+        self.open().get(key).map(|entry| entry.span.place())
     }
 }
 
 impl Subscriber for TelemetrySubscriber {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         match self.recording {
-            Some(run) if metadata.is_span() => {
-                self.call_sites.find_or_add(&run.allowlist, metadata);
+            Some(runs) if metadata.is_span() => {
+                self.call_sites.find_or_add(&runs.allowlist, metadata);
                 Interest::always()
             }
             _ => Interest::never(),
@@ -89,8 +88,8 @@ impl Subscriber for TelemetrySubscriber {
     /// there before it.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         match self.recording {
-            Some(run) if metadata.is_span() => {
-                self.call_sites.find_or_add(&run.allowlist, metadata);
+            Some(runs) if metadata.is_span() => {
+                self.call_sites.find_or_add(&runs.allowlist, metadata);
                 true
             }
             _ => false,
@@ -98,7 +97,7 @@ impl Subscriber for TelemetrySubscriber {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let level = self.recording.and_then(|run| run.allowlist.level());
+        let level = self.recording.and_then(|runs| runs.allowlist.level());
         Some(level.map_or(LevelFilter::OFF, LevelFilter::from_level))
     }
 
@@ -113,14 +112,16 @@ impl Subscriber for TelemetrySubscriber {
         if call_site.is_none() && above.is_none() {
             return Handle::hidden_below(None).id();
         }
-        let Some(run) = self.run() else { return Handle::hidden_below(None).id() };
+        let Some(runs) = self.runs() else { return Handle::hidden_below(None).id() };
         let above = above.and_then(|key| self.open().hold(key));
         match call_site {
             None => Handle::hidden_below(above.map(|(key, _)| key)).id(),
             Some(call_site) => {
-                let span = OpenSpan::new(run, call_site, attributes, above.map(|(_, id)| id));
+                let (above, place) = above.unzip();
+                let Some(span) = OpenSpan::new(runs, call_site, attributes, place) else {
+                    return Handle::hidden_below(above).id();
+                };
                 let metadata = attributes.metadata();
-                let above = above.map(|(key, _)| key);
                 let key = self.open().insert(Entry { span, metadata, above, held: 1 });
                 key.map_or_else(|| Handle::hidden_below(above), Handle::approved).id()
             }
@@ -129,10 +130,10 @@ impl Subscriber for TelemetrySubscriber {
 
     fn record(&self, span: &Id, record: &Record<'_>) {
         let handle = Handle::of(span);
-        let (Some(key), false, Some(run)) = (handle.key(), handle.is_hidden(), self.run()) else { return };
+        let (Some(key), false, Some(runs)) = (handle.key(), handle.is_hidden(), self.runs()) else { return };
         let Some(call_site) = self.open().get(key).map(|entry| entry.span.call_site()) else { return };
         // While the table is free.
-        let values = values(run, call_site, record);
+        let values = values(runs, call_site, record);
         if let Some(entry) = self.open().get(key) {
             entry.span.set(values);
         }
@@ -163,20 +164,20 @@ impl Subscriber for TelemetrySubscriber {
     }
 
     fn clone_span(&self, span: &Id) -> Id {
-        if let (Some(key), Some(_)) = (Handle::of(span).key(), self.run()) {
+        if let (Some(key), Some(_)) = (Handle::of(span).key(), self.runs()) {
             self.open().hold(key);
         }
         span.clone()
     }
 
     fn try_close(&self, span: Id) -> bool {
-        let Some(run) = self.run() else { return false };
+        let Some(runs) = self.runs() else { return false };
         let mut let_go = Handle::of(&span).key();
         let mut is_closed = false;
         while let Some(key) = let_go {
             let Some(entry) = self.open().let_go(key) else { break };
             let_go = entry.above;
-            entry.span.close(run);
+            entry.span.close(runs);
             is_closed = true;
         }
         is_closed
@@ -185,7 +186,7 @@ impl Subscriber for TelemetrySubscriber {
     fn current_span(&self) -> Current {
         let Some(handle) = self.entered() else { return Current::none() };
         let hidden = || Current::new(handle.id(), &HIDDEN);
-        match (handle.key(), handle.is_hidden(), self.run()) {
+        match (handle.key(), handle.is_hidden(), self.runs()) {
             (Some(key), false, Some(_)) => match self.open().get(key) {
                 Some(entry) => Current::new(handle.id(), entry.metadata),
                 None => Current::none(),
@@ -299,10 +300,10 @@ impl OpenSpans {
     }
 
     /// Holds a span open once more.
-    fn hold(&mut self, key: Key) -> Option<(Key, SpanId)> {
+    fn hold(&mut self, key: Key) -> Option<(Key, RunPlace)> {
         let entry = self.get(key)?;
         entry.held += 1;
-        Some((key, entry.span.id()))
+        Some((key, entry.span.place()))
     }
 
     /// Holds it once less; gives the entry when nobody holds it any more.

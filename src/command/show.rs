@@ -54,10 +54,9 @@ impl ShownState {
 }
 
 impl Telemetry {
-    /// `telemetry show`: the runs that wait, and the last that were sent, oldest first. Reads only; records
-    /// nothing about itself.
+    /// `telemetry show`: the runs that wait, and the last that were sent, oldest first. Reads only, and changes
+    /// nothing: the run of a command that asks goes on, and is among them.
     pub fn runs(&self) -> Vec<ShownRun> {
-        self.abandon();
         let builder = self.settings();
         let (Some(places), Some(data_points)) =
             (Places::find(builder.name, Environment::process()), builder.data_points)

@@ -88,9 +88,9 @@ pub struct Failure {
 }
 
 impl Telemetry {
-    /// `telemetry status`. Reads only; records nothing about itself.
+    /// `telemetry status`. Reads only, and changes nothing: the run of a command that asks goes on, and is among those
+    /// that wait.
     pub fn status(&self) -> Status {
-        self.abandon();
         let builder = self.settings();
         let survey = Survey::take(builder, Environment::process());
         let decision = survey.verdict(builder, Environment::process());
@@ -217,7 +217,7 @@ impl Status {
     /// | `name` | its directory: who chose it, the publisher, and scheme, host and port |
     /// | `pending`, `delivered` | runs |
     /// | `being_written` | of the pending runs those of processes that live |
-    /// | `dropped` | runs by reason, each always there: `refused`, `limit_bytes`, `limit_runs`, `limit_age`, `disk`, `damaged`, `opted_out`, `purged` |
+    /// | `dropped` | runs by reason, each always there: `refused`, `limit_bytes`, `limit_runs`, `limit_age`, `disk`, `damaged`, `opted_out`, `purged`, `discarded`, `limit_open`; more may come |
     /// | `rejected_spans`, `dropped_spans` | spans |
     /// | `left_out` | lines and values left out of what was sent, since they were damaged or are not approved |
     /// | `newer_runs` | runs of a newer format, left alone |

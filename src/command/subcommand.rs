@@ -64,8 +64,9 @@ pub enum TelemetryCommand {
 }
 
 impl TelemetryCommand {
-    /// Does it, tells about it, and gives the exit code.
+    /// Does it, tells about it, and gives the exit code. Outside of [`Telemetry::command`] this is no run.
     pub fn run(&self, telemetry: &Telemetry) -> ExitCode {
+        telemetry.need_command();
         // Not `print!`: it panics where a reader such as `head` has seen enough.
         match self.answer(telemetry) {
             Ok((text, code)) => {

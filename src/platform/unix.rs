@@ -317,18 +317,27 @@ pub(crate) fn tell_end(code: i32) {
     }
 }
 
-/// Programs that this process started and that have not been asked after since they ended: as long as nobody does, each
-/// is an entry of the kernel's table. A process of one command ends with it; one of many asks at the next start.
-static STARTED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+/// Programs that this process started, and when, that have not been asked after since they ended: as long as nobody does,
+/// each is an entry of the kernel's table. A process of one command ends with it; one of many asks at the next.
+static STARTED: Mutex<Vec<(i32, Instant)>> = Mutex::new(Vec::new());
 
-/// Asks after those that have ended, and remembers one more.
-fn reap_others_than(process: i32) {
+/// Asks after those that have ended. Says whether one runs that was started within this time.
+pub(crate) fn reap(within: Duration) -> bool {
     // A process that exits may have been in here with another thread.
-    let Ok(mut started) = STARTED.try_lock() else { return };
-    // SAFETY: the status is not asked for; WNOHANG returns at once. Whatever the tool waits for is another process, unless
-    // it took ours too and has another by the same number since: one in some thousand starts.
-    started.retain(|process| unsafe { libc::waitpid(*process, std::ptr::null_mut(), libc::WNOHANG) } == 0);
-    started.push(process);
+    let Ok(mut started) = STARTED.try_lock() else { return false };
+    // SAFETY: the status is not asked for; WNOHANG returns at once. Each leads a session of its own; one of that number
+    // that does not is another process: the tool took the end of ours, and the number was given away again.
+    started.retain(|(process, _)| unsafe {
+        libc::getsid(*process) == *process
+            && libc::waitpid(*process, std::ptr::null_mut(), libc::WNOHANG) == 0
+    });
+    started.iter().any(|(_, since)| since.elapsed() < within)
+}
+
+fn note_started(process: i32) {
+    if let Ok(mut started) = STARTED.try_lock() {
+        started.push((process, Instant::now()));
+    }
 }
 
 /// Starts a program in a session of its own, in `/`, with null stdio and no other descriptor.
@@ -368,7 +377,7 @@ pub(crate) fn start_detached(start: &Start) -> io::Result<Child> {
         )
     };
     check(error)?;
-    reap_others_than(child);
+    note_started(child);
     Ok(Child { told: pipe.map(|(reader, _)| reader), code: None })
 }
 

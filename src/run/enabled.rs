@@ -1,42 +1,42 @@
-//! The run of this process: its clock, its ids, its root span, and how it ends.
+//! The runs of this process, one for each command: their clock and ids, and which of them is whose.
 //!
-//! The root span belongs to the run and not to `tracing`, so no filter of the tool's can hide that the command
-//! ran. It is written when the command begins and once more at the end; in between, spans are written as they
-//! close.
+//! Most tools have one. A watcher or a shell has one after the other, a server several at once: they share a lock,
+//! which a span takes when it closes, and when it opens only while several commands are open.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::fork;
+use super::one::{Begun, Ended, Run};
+use super::{Place, RunId, fork};
 use crate::allowlist::Allowlist;
 use crate::data_points::{Kind, Value};
 use crate::ids::Ids;
-use crate::span::{self, Ending, LineWriter, Parent, Span, SpanId, Subject, Tool, TraceId};
+use crate::span::{Ending, LineWriter, Parent, Span, SpanId, Subject, Tool, TraceId};
 use crate::spool::counters::Outcome;
 use crate::spool::dir::{RunName, SpoolDir};
-use crate::spool::run_file::{LARGEST_RUN, ROOM_FOR_THE_END, RunFile, WriteFault};
+use crate::spool::run_file::{self, MOST_OPEN};
 
-/// Spans that are written one by one; from then on they are written in batches.
-const WRITTEN_AT_ONCE: u32 = 256;
-/// A batch of lines.
-const BATCH: usize = 64 << 10;
-/// Spans in one line of a batch: what is torn off by a kill in the middle of a write is a line.
-const IN_ONE_LINE: u32 = 8;
-/// Spans in one run; the rest is counted.
-const MOST_SPANS: u32 = 10_000;
 /// How long an exiting process waits for a thread that is writing a span.
 const EXIT_PATIENCE: Duration = Duration::from_millis(10);
 
-/// The run that this process records.
+/// The runs that this process records.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct Runs {
     pub(crate) allowlist: Allowlist,
     clock: Clock,
     ids: Ids,
-    trace_id: TraceId,
-    root_id: SpanId,
-    /// Nothing if the run is only shown and never written.
+    tool: Tool<'static>,
+    /// The run or span that started this process.
+    parent: Option<(TraceId, SpanId)>,
+    /// Nothing if the runs are only shown and never written.
     spool: Option<SpoolDir>,
+    is_shown: bool,
+    /// The number of the run that began last and is open, or of the first one before it begins; 0 if there is none.
+    latest: AtomicU64,
+    /// Whether more than one is open.
+    are_several: AtomicBool,
     recording: Mutex<Recording>,
 }
 
@@ -44,131 +44,121 @@ pub(crate) struct Run {
 #[derive(Debug)]
 struct Clock {
     /// Nanoseconds since the Unix epoch.
-    started: u64,
+    started: AtomicU64,
     instant: Instant,
 }
 
 impl Clock {
     fn new() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::from_nanos(1));
-        Self { started: since_epoch.as_nanos().clamp(1, u64::MAX.into()) as u64, instant: Instant::now() }
+        Self { started: AtomicU64::new(wall_time()), instant: Instant::now() }
     }
 
     fn now(&self) -> u64 {
-        self.started.saturating_add(self.instant.elapsed().as_nanos() as u64)
+        self.started.load(Ordering::Relaxed).saturating_add(self.instant.elapsed().as_nanos() as u64)
+    }
+
+    /// Goes by the wall clock again, which may have been set since, and goes on while a machine sleeps.
+    fn set(&self) {
+        let started = wall_time().saturating_sub(self.instant.elapsed().as_nanos() as u64);
+        self.started.store(started.max(1), Ordering::Relaxed);
     }
 }
 
-/// What changes while the run goes on.
+/// Nanoseconds since the Unix epoch; never 0, which means "not set" in OTLP.
+fn wall_time() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::from_nanos(1));
+    since_epoch.as_nanos().clamp(1, u64::MAX.into()) as u64
+}
+
+/// What changes while the process goes on.
 #[derive(Debug)]
 struct Recording {
-    stage: Stage,
-    /// A command was named.
+    /// The runs whose command has begun and not ended, in the order in which they began.
+    open: Vec<Run>,
+    /// What was told before the next command begins: for the first one also the spans of the process so far.
+    next: Option<Run>,
+    /// A command has begun in this process.
     has_begun: bool,
-    root: Span,
-    lines: LineWriter,
-    /// Lines that are not written yet; empty between writes while few spans were written.
-    buffer: Vec<u8>,
-    /// Spans in the buffer's last line; 0 if it is the run's own, or there is none.
-    in_last_line: u32,
-    spans: u32,
-    dropped_spans: u32,
-    /// The spans once more, for a person who asked to see them.
-    shown: Option<Vec<Span>>,
+    /// A process that ends without a command is no run, whatever its exit code is.
+    needs_command: bool,
 }
 
-#[derive(Debug)]
-enum Stage {
-    /// No command has begun and no span was closed: there is no file yet.
-    Before,
-    /// There is a file.
-    Open(RunFile),
-    /// There is none and will be none: the run is only shown.
-    Unwritten,
-    /// Sealed, given up, or not to be recorded.
-    Over,
+impl Recording {
+    fn find(&mut self, id: RunId) -> Option<&mut Run> {
+        let next = self.next.as_mut().filter(|next| next.id == id);
+        self.open.iter_mut().rev().find(|run| run.id == id).or(next)
+    }
+
+    /// The run to which belongs what this thread does now.
+    fn current(&mut self) -> Option<&mut Run> {
+        if self.open.len() < 2 {
+            return self.open.last_mut();
+        }
+        let own = Some(thread::current().id());
+        let position = self.open.iter().rposition(|run| run.thread == own);
+        match position {
+            Some(position) => self.open.get_mut(position),
+            None => self.open.last_mut(),
+        }
+    }
 }
 
-/// What the end of a run left to do.
-#[derive(Debug, Default)]
-pub(crate) struct Ended {
-    pub(crate) sealed: Option<Sealed>,
-    /// For a person who asked to see them; the run's own span first.
-    pub(crate) shown: Option<Vec<Span>>,
-}
-
-/// A run that lies complete in the spool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sealed {
-    /// Bytes that the run added to the spool.
-    pub(crate) bytes: u64,
-    /// One in 64 of the runs that end without having begun, chosen by chance.
-    pub(crate) is_one_in_64: bool,
-}
-
-impl Run {
+impl Runs {
     pub(crate) fn new(
         allowlist: Allowlist,
-        tool: Tool<'_>,
+        tool: Tool<'static>,
         spool: Option<SpoolDir>,
         parent: Option<(TraceId, SpanId)>,
         is_shown: bool,
     ) -> Self {
         fork::watch();
-        let clock = Clock::new();
-        let ids = Ids::new();
-        let trace_id = parent.map_or_else(|| ids.trace_id(), |(trace_id, _)| trace_id);
-        let root_id = ids.span_id();
+        let recording = Recording { open: Vec::new(), next: None, has_begun: false, needs_command: false };
+        let runs = Self {
+            allowlist,
+            clock: Clock::new(),
+            ids: Ids::new(),
+            tool,
+            parent,
+            spool,
+            is_shown,
+            latest: AtomicU64::new(0),
+            are_several: AtomicBool::new(false),
+            recording: Mutex::new(recording),
+        };
+        let first = runs.new_run(runs.clock.started.load(Ordering::Relaxed));
+        runs.latest.store(first.id.number(), Ordering::Relaxed);
+        runs.lock().next = Some(first);
+        runs
+    }
+
+    fn new_run(&self, start: u64) -> Run {
+        let trace_id = self.parent.map_or_else(|| self.ids.trace_id(), |(trace_id, _)| trace_id);
         let root = Span {
             trace_id,
-            span_id: root_id,
-            parent: parent.map(|(_, span_id)| Parent { span_id, remote: true }),
+            span_id: self.ids.span_id(),
+            parent: self.parent.map(|(_, span_id)| Parent { span_id, remote: true }),
             subject: Subject::Run(Ending::Running),
-            start: clock.started,
-            end: clock.started,
+            start,
+            end: start,
             values: Vec::new(),
         };
-        let recording = Recording {
-            stage: Stage::Before,
-            has_begun: false,
-            root,
-            lines: LineWriter::of_trace(allowlist.data_points, tool, trace_id),
-            buffer: Vec::with_capacity(2048),
-            in_last_line: 0,
-            spans: 0,
-            dropped_spans: 0,
-            shown: is_shown.then(Vec::new),
-        };
-        Self { allowlist, clock, ids, trace_id, root_id, spool, recording: Mutex::new(recording) }
-    }
-
-    pub(crate) fn trace_id(&self) -> TraceId {
-        self.trace_id
-    }
-
-    pub(crate) fn root_id(&self) -> SpanId {
-        self.root_id
+        let lines = LineWriter::of_trace(self.allowlist.data_points, self.tool, trace_id);
+        Run::new(root, lines, self.is_shown)
     }
 
     pub(crate) fn new_span_id(&self) -> SpanId {
         self.ids.span_id()
     }
 
-    /// The id that stands in this run for a span of another tracer's.
+    /// The id that stands in this process's runs for a span of another tracer's.
     #[cfg(feature = "sdk")]
     pub(crate) fn span_id_for(&self, foreign: &(TraceId, SpanId)) -> SpanId {
         self.ids.span_id_for(foreign)
     }
 
-    /// Whether this process was forked from the one whose run it is: then no lock of the run's may be asked for.
-    pub(crate) fn is_a_parents(&self) -> bool {
+    /// Whether this process was forked from the one whose runs they are: then their lock may not be asked for.
+    pub(crate) fn are_a_parents(&self) -> bool {
         fork::is_child()
-    }
-
-    /// When the run began: nanoseconds since the Unix epoch.
-    #[cfg(feature = "sdk")]
-    pub(crate) fn started(&self) -> u64 {
-        self.clock.started
     }
 
     /// Nanoseconds since the Unix epoch.
@@ -180,33 +170,116 @@ impl Run {
         self.recording.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The command begins: from here on the run is on disk. Says of one in 64 runs, chosen by chance, that it is to
-    /// look at the limits of the spool.
-    pub(crate) fn begin(&self, command: &str) -> bool {
+    /// To be called whenever the open runs are others. A thread that reads it a moment late has begun its span in the
+    /// same moment.
+    fn note_latest(&self, recording: &Recording) {
+        let first = recording.next.as_ref().filter(|_| !recording.has_begun);
+        let latest = recording.open.last().or(first).map_or(0, |run| run.id.number());
+        self.latest.store(latest, Ordering::Relaxed);
+        self.are_several.store(recording.open.len() > 1, Ordering::Relaxed);
+    }
+
+    /// Where a span hangs that is opened now, with this approved span above it. Nothing if it belongs to no run: no
+    /// command is open.
+    pub(crate) fn place(&self, above: Option<Place>) -> Option<Place> {
+        if self.are_several.load(Ordering::Relaxed) {
+            return self.place_among_several(above);
+        }
+        let run = RunId::from_number(self.latest.load(Ordering::Relaxed))?;
+        // What is above may be left from a run that is over.
+        Some(above.filter(|above| above.run == run).unwrap_or(Place::under(run)))
+    }
+
+    /// In a closure's thread all belongs to the closure's command. Else a span follows the one above it, on whichever
+    /// thread; without one it belongs to the command that its thread began last, or else to the one that was begun
+    /// last of all.
+    #[cold]
+    fn place_among_several(&self, above: Option<Place>) -> Option<Place> {
         if fork::is_child() {
-            return false;
+            return None;
         }
         let mut recording = self.lock();
-        recording.has_begun = true;
-        if let Some(position) = self.allowlist.data_points.command()
-            && self.allowlist.has(position)
-        {
-            let data_point = &self.allowlist.data_points.data_points[usize::from(position)];
-            if let Some(value) = data_point.admit_text(command) {
-                recording.root.set(position, value);
-            }
+        let above = above.filter(|above| recording.open.iter().any(|run| run.id == above.run));
+        let own = Some(thread::current().id());
+        let current = recording.current()?;
+        let follows = match above {
+            Some(above) => !(current.is_closure && current.thread == own) || above.run == current.id,
+            None => false,
+        };
+        above.filter(|_| follows).or(Some(Place::under(current.id)))
+    }
+
+    /// A command begins: from here on its run is on disk, if it may be recorded. `is_closure` says that it ends in
+    /// this thread, and that all that the thread does meanwhile belongs to it.
+    pub(crate) fn begin(
+        &self,
+        command: &str,
+        is_closure: bool,
+        may_record: bool,
+        may_keep: impl Fn() -> bool,
+    ) -> Option<Begun> {
+        if fork::is_child() {
+            return None;
         }
-        self.open(&mut recording);
-        recording.push_root();
-        recording.flush();
-        self.is_one_in_64()
+        let mut guard = self.lock();
+        let recording = &mut *guard;
+        let left = recording.open.pop_if(|run| run.left.is_some());
+        let left = left.map(|run| {
+            let ending = run.left.unwrap_or(Ending::CutOff);
+            self.seal(run, ending, may_keep)
+        });
+        if recording.has_begun && recording.open.is_empty() {
+            self.clock.set();
+        }
+        let next = recording.next.take();
+        let mut run = next.unwrap_or_else(|| self.new_run(self.now()));
+        if recording.has_begun {
+            run.starts(self.now());
+        }
+        recording.has_begun = true;
+        run.thread = Some(thread::current().id());
+        run.is_closure = is_closure;
+        let id = run.id;
+        if may_record {
+            if let Some((position, value)) = self.command(command) {
+                run.set(position, value);
+            }
+            self.open(&mut run, recording.open.iter().filter(|run| !run.is_over()).count());
+            run.flush();
+        } else {
+            run.give_up(Outcome::OptedOut);
+        }
+        recording.open.push(run);
+        self.note_latest(recording);
+        Some(Begun { run: id, is_one_in_64: may_record && self.is_one_in_64(), left })
+    }
+
+    /// The data point that the command's name is.
+    fn command(&self, name: &str) -> Option<(u8, Value)> {
+        let position =
+            self.allowlist.data_points.command().filter(|position| self.allowlist.has(*position))?;
+        let data_point = &self.allowlist.data_points.data_points[usize::from(position)];
+        Some((position, data_point.admit_text(name)?))
+    }
+
+    /// Opens the run's file. Each takes a descriptor of the tool's.
+    fn open(&self, run: &mut Run, others: usize) {
+        let name = RunName::new(self.ids.file_name());
+        if others < MOST_OPEN {
+            run.open(self.spool.as_ref(), name);
+        } else {
+            if let Some(spool) = &self.spool {
+                run_file::count(spool, name, Outcome::LimitOpen);
+            }
+            run.give_up(Outcome::LimitOpen);
+        }
     }
 
     fn is_one_in_64(&self) -> bool {
         self.ids.number().is_multiple_of(64)
     }
 
-    /// Records a data point of the run itself.
+    /// Records a data point of the command's run; while none is open, of the next one's.
     pub(crate) fn record(
         &self,
         key: &str,
@@ -221,201 +294,210 @@ impl Run {
             return;
         }
         if let Some(value) = admit(data_point) {
-            self.lock().root.set(position, value);
+            let mut recording = self.lock();
+            match recording.current() {
+                Some(run) => run.set(position, value),
+                None => recording.next.get_or_insert_with(|| self.new_run(self.now())).set(position, value),
+            }
         }
     }
 
-    /// An approved span closed. Says whether it is recorded.
-    pub(crate) fn span_closed(&self, span: &Span) -> bool {
+    /// An approved span of a run closed. Says whether it is recorded: not if its run is over.
+    pub(crate) fn span_closed(&self, run: RunId, span: &mut Span) -> bool {
         if fork::is_child() {
             return false;
         }
         let mut recording = self.lock();
-        if matches!(recording.stage, Stage::Over) {
-            return false;
-        }
-        if matches!(recording.stage, Stage::Before) {
-            // It closed before the command began: the run's own line comes first all the same.
-            self.open(&mut recording);
-            recording.push_root();
-        }
-        if recording.is_full() || recording.spans == MOST_SPANS {
-            recording.dropped_spans += 1;
-            return false;
-        }
-        recording.spans += 1;
-        if let Some(shown) = &mut recording.shown {
-            shown.push(span.clone());
-        }
-        recording.push(span);
-        if recording.spans <= WRITTEN_AT_ONCE || recording.buffer.len() >= BATCH {
-            recording.flush();
-        }
-        true
+        let Some(run) = recording.find(run) else { return false };
+        span.trace_id = run.root().trace_id;
+        run.closed(span)
     }
 
-    /// A span that is recorded has another parent than was known then. Where there is no room for one more line,
-    /// it stays where it is.
+    /// A span that is recorded has another parent than was known then.
     #[cfg(feature = "sdk")]
-    pub(crate) fn span_moved(&self, span: &Span) {
+    pub(crate) fn span_moved(&self, run: RunId, span: &Span) {
+        if fork::is_child() {
+            return;
+        }
+        if let Some(run) = self.lock().find(run) {
+            run.moved(span);
+        }
+    }
+
+    /// When a run started, in nanoseconds since the Unix epoch; nothing if it is over.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn started(&self, run: RunId) -> Option<u64> {
+        if fork::is_child() {
+            return None;
+        }
+        Some(self.lock().find(run)?.root().start)
+    }
+
+    /// The trace and the span under which a child process hangs: this span if its run is open, or else the current
+    /// run; before the first command its run.
+    pub(crate) fn context(&self, entered: Option<Place>) -> Option<(TraceId, SpanId)> {
+        if fork::is_child() {
+            return None;
+        }
+        let place = self.place(entered)?;
+        let mut recording = self.lock();
+        let run = recording.find(place.run).filter(|run| !run.is_over())?;
+        Some((run.root().trace_id, place.span))
+    }
+
+    /// Nothing of the current run is kept; while no command is open, nothing of what was told so far.
+    pub(crate) fn discard(&self) {
         if fork::is_child() {
             return;
         }
         let mut recording = self.lock();
-        if matches!(recording.stage, Stage::Over) || recording.is_full() {
+        if let Some(run) = recording.current() {
+            run.give_up(Outcome::Discarded);
             return;
         }
-        if let Some(shown) = &mut recording.shown
-            && let Some(old) = shown.iter_mut().find(|old| old.span_id == span.span_id)
-        {
-            old.parent = span.parent;
-        }
-        recording.push(span);
-        if recording.spans <= WRITTEN_AT_ONCE || recording.buffer.len() >= BATCH {
-            recording.flush();
+        recording.needs_command = true;
+        recording.next = None;
+        self.note_latest(&recording);
+    }
+
+    /// From here on a process that ends without a command is no run, whatever its exit code is.
+    pub(crate) fn need_command(&self) {
+        if !fork::is_child() {
+            self.lock().needs_command = true;
         }
     }
 
-    /// Nothing of this process is to be recorded: it is one of the `telemetry` commands.
-    pub(crate) fn abandon(&self) {
+    /// Nothing of any run that this process is writing is kept. Gives the bytes of each that had a file.
+    pub(crate) fn give_up_all(&self, outcome: Outcome) -> Vec<u64> {
         if fork::is_child() {
-            return;
+            return Vec::new();
         }
-        let stage = std::mem::replace(&mut self.lock().stage, Stage::Over);
-        // The tool began a command first, and only then came to know that it is one of ours.
-        if let Stage::Open(file) = stage {
-            file.give_up(Outcome::Purged);
-        }
+        let mut recording = self.lock();
+        recording.next = None;
+        let given_up = recording.open.iter_mut().filter_map(|run| run.give_up(outcome)).collect();
+        self.note_latest(&recording);
+        given_up
     }
 
-    /// Opens the file if there is none yet. Without one nothing is recorded.
-    fn open(&self, recording: &mut Recording) {
-        if matches!(recording.stage, Stage::Before) {
-            let Some(spool) = &self.spool else {
-                recording.stage = Stage::Unwritten;
-                return;
-            };
-            recording.stage = match RunFile::create(spool, RunName::new(self.ids.file_name())) {
-                Ok(file) => Stage::Open(file),
-                Err(_) if recording.shown.is_some() => Stage::Unwritten,
-                Err(_) => Stage::Over,
-            };
-        }
-    }
-
-    /// The run ends with this exit code: writes its last line and seals it. Only the first end counts.
+    /// The command ended with this exit code: writes its run's last line and seals it. Only the first end counts.
     ///
     /// `may_keep` is asked once more whether the run may be kept.
-    pub(crate) fn end(&self, exit_code: i64, may_keep: impl FnOnce() -> bool) -> Ended {
+    pub(crate) fn end(&self, run: RunId, exit_code: i64, may_keep: impl Fn() -> bool) -> Ended {
         if fork::is_child() {
             return Ended::default();
         }
-        self.seal(self.lock(), exit_code, may_keep)
+        let mut recording = self.lock();
+        let Some(position) = recording.open.iter().rposition(|open| open.id == run) else {
+            return Ended::default();
+        };
+        let run = recording.open.remove(position);
+        self.note_latest(&recording);
+        self.seal(run, Ending::Exited(exit_code), may_keep)
     }
 
-    /// The same while the process exits, when another thread may be anywhere: waits for it only a moment.
-    /// Touches no `tracing` and no thread-local, which may be gone.
-    pub(crate) fn end_at_exit(&self, exit_code: i64, may_keep: impl FnOnce() -> bool) -> Ended {
+    /// Nobody is left who will tell how the command ended.
+    ///
+    /// The last one that is open is left to the end of the process, where the exit code is known. So is what another
+    /// command finds when it begins; see [`Begun::left`].
+    pub(crate) fn leave(&self, run: RunId, ending: Ending, may_keep: impl Fn() -> bool) -> Ended {
         if fork::is_child() {
             return Ended::default();
         }
+        let mut recording = self.lock();
+        let is_only = recording.open.len() == 1;
+        let Some(position) = recording.open.iter().rposition(|open| open.id == run) else {
+            return Ended::default();
+        };
+        if is_only {
+            let run = &mut recording.open[position];
+            (run.left, run.thread) = (Some(ending), None);
+            return Ended::default();
+        }
+        let run = recording.open.remove(position);
+        self.note_latest(&recording);
+        self.seal(run, ending, may_keep)
+    }
+
+    /// The process exits with this code: ends all runs that are open. One that ends in error before any command
+    /// began is a run; one that had nothing to do, as for `--version`, is none.
+    ///
+    /// Another thread may be anywhere: waits for it only a moment. Touches no `tracing` and no thread-local, which may
+    /// be gone.
+    pub(crate) fn end_at_exit(
+        &self,
+        exit_code: i64,
+        may_record: impl FnOnce() -> bool,
+        may_keep: impl Fn() -> bool,
+    ) -> Vec<Ended> {
+        if fork::is_child() {
+            return Vec::new();
+        }
         let asked = Instant::now();
-        let recording = loop {
+        let mut guard = loop {
             match self.recording.try_lock() {
                 Ok(recording) => break recording,
                 Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) if asked.elapsed() < EXIT_PATIENCE => std::hint::spin_loop(),
                 // Left open, and reported as cut off.
-                Err(TryLockError::WouldBlock) => return Ended::default(),
+                Err(TryLockError::WouldBlock) => return Vec::new(),
             }
         };
-        self.seal(recording, exit_code, may_keep)
+        let recording = &mut *guard;
+        if !recording.has_begun && !recording.needs_command && exit_code != 0 && may_record() {
+            recording.has_begun = true;
+            if let Some(mut run) = recording.next.take() {
+                self.open(&mut run, 0);
+                let mut ended = self.seal(run, Ending::Exited(exit_code), may_keep);
+                if let Some(sealed) = &mut ended.sealed {
+                    sealed.is_one_in_64 = self.is_one_in_64();
+                }
+                return vec![ended];
+            }
+        }
+        let open = std::mem::take(&mut recording.open);
+        self.note_latest(recording);
+        open.into_iter().map(|run| self.seal(run, Ending::Exited(exit_code), &may_keep)).collect()
     }
 
-    fn seal(
-        &self,
-        mut recording: MutexGuard<'_, Recording>,
-        exit_code: i64,
-        may_keep: impl FnOnce() -> bool,
-    ) -> Ended {
-        if matches!(recording.stage, Stage::Over) {
+    /// Before another program takes this one's place: writes the end of all runs that are open. How that program will
+    /// end is not known.
+    #[cfg(unix)]
+    pub(crate) fn end_for_now(&self, may_keep: impl Fn() -> bool) -> Vec<super::Sealed> {
+        if fork::is_child() {
+            return Vec::new();
+        }
+        let now = self.now();
+        let mut recording = self.lock();
+        let end = |run: &mut Run| {
+            run.end(None, now);
+            run.may_be_sealed(&may_keep)
+        };
+        recording.open.iter_mut().filter_map(end).collect()
+    }
+
+    /// Seals them so that it can be taken back.
+    #[cfg(unix)]
+    pub(crate) fn seal_for_now(&self) {
+        if !fork::is_child() {
+            self.lock().open.iter_mut().for_each(Run::seal_for_now);
+        }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn unseal(&self) {
+        if !fork::is_child() {
+            self.lock().open.iter_mut().for_each(Run::unseal);
+        }
+    }
+
+    fn seal(&self, mut run: Run, ending: Ending, may_keep: impl Fn() -> bool) -> Ended {
+        if run.is_over() {
             return Ended::default();
         }
-        let tells_exit_code =
-            self.allowlist.data_points.exit_code().is_some_and(|position| self.allowlist.has(position));
-        if tells_exit_code {
-            recording.root.subject = Subject::Run(Ending::Exited(exit_code));
-        }
-        recording.root.end = self.now();
-        self.open(&mut recording);
-        recording.push_root();
-        recording.flush();
-        let root = recording.root.clone();
-        let shown = recording.shown.take().map(|spans| {
-            let mut spans: Vec<Span> = [root].into_iter().chain(spans).collect();
-            span::adopt_orphans(&mut spans);
-            spans
-        });
-        let Stage::Open(file) = std::mem::replace(&mut recording.stage, Stage::Over) else {
-            return Ended { sealed: None, shown };
-        };
-        if !may_keep() {
-            file.give_up(Outcome::OptedOut);
-            return Ended { sealed: None, shown };
-        }
-        let bytes = file.written();
-        // Whoever has begun drew then, and does not look twice.
-        let is_one_in_64 = !recording.has_begun && self.is_one_in_64();
-        let sealed = file.seal(recording.dropped_spans).then_some(Sealed { bytes, is_one_in_64 });
-        Ended { sealed, shown }
-    }
-}
-
-impl Recording {
-    /// Whether the file has no room for one more span.
-    fn is_full(&self) -> bool {
-        match &self.stage {
-            Stage::Open(file) => {
-                file.written() + self.buffer.len() as u64 + 2 * ROOM_FOR_THE_END > LARGEST_RUN
-            }
-            Stage::Before | Stage::Unwritten | Stage::Over => false,
-        }
-    }
-
-    fn push(&mut self, span: &Span) {
-        if self.in_last_line == 0 || self.in_last_line == IN_ONE_LINE {
-            self.lines.write(span, &mut self.buffer);
-            self.in_last_line = 1;
-        } else {
-            self.lines.write_into_last_line(span, &mut self.buffer);
-            self.in_last_line += 1;
-        }
-    }
-
-    fn push_root(&mut self) {
-        self.lines.write(&self.root, &mut self.buffer);
-        self.in_last_line = 0;
-    }
-
-    /// Writes what is buffered. A fault ends the recording; the tool never hears of it.
-    fn flush(&mut self) {
-        self.in_last_line = 0;
-        let Stage::Open(file) = &mut self.stage else {
-            self.buffer.clear();
-            return;
-        };
-        if self.buffer.is_empty() {
-            return;
-        }
-        let written = file.append(&self.buffer);
-        self.buffer.clear();
-        if let Err(fault) = written {
-            let Stage::Open(file) = std::mem::replace(&mut self.stage, Stage::Over) else {
-                return;
-            };
-            if fault == WriteFault::Disk {
-                file.give_up(Outcome::Disk);
-            }
-        }
+        let exit_code = self.allowlist.data_points.exit_code();
+        let is_told = exit_code.is_some_and(|position| self.allowlist.has(position));
+        let ending = Some(ending).filter(|ending| is_told || !matches!(ending, Ending::Exited(_)));
+        run.end(ending, self.now());
+        run.seal(may_keep)
     }
 }

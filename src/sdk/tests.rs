@@ -19,7 +19,7 @@ use super::{AllowlistExporter, SpoolExporter, ToExporter};
 use crate::allowlist::Allowlist;
 use crate::data_points::{Audience, Value};
 use crate::destination::ChosenBy;
-use crate::run::Run;
+use crate::run::{Ended, RunId, Runs};
 use crate::span;
 use crate::spool::dir::SpoolDir;
 use crate::spool::read::{RecordedRun, read_run};
@@ -53,7 +53,8 @@ fn remote() -> Context {
 /// A run on disk with a pipeline into it.
 struct Recording {
     folder: TempDir,
-    run: &'static Run,
+    runs: &'static Runs,
+    run: RunId,
     provider: SdkTracerProvider,
     tracer: SdkTracer,
 }
@@ -63,12 +64,16 @@ impl Recording {
         let folder = tempfile::tempdir().expect("a folder");
         let spool = SpoolDir::new(folder.path(), "weave", "maker");
         let allowlist = Allowlist::new(&DATA_POINTS, ChosenBy::Maker, None, None, None);
-        let run: &'static Run = Box::leak(Box::new(Run::new(allowlist, TOOL, Some(spool), None, true)));
-        run.begin("build");
+        let runs: &'static Runs = Box::leak(Box::new(Runs::new(allowlist, TOOL, Some(spool), None, true)));
+        let run = runs.begin("build", false, true, || true).expect("this is no forked child").run;
         let provider =
-            SdkTracerProvider::builder().with_simple_exporter(SpoolExporter::new(Some(run))).build();
+            SdkTracerProvider::builder().with_simple_exporter(SpoolExporter::new(Some(runs))).build();
         let tracer = provider.tracer("weave");
-        Self { folder, run, provider, tracer }
+        Self { folder, runs, run, provider, tracer }
+    }
+
+    fn end(&self) -> Ended {
+        self.runs.end(self.run, 0, || true)
     }
 
     fn file(&self) -> Vec<u8> {
@@ -128,7 +133,7 @@ fn unapproved_spans_do_not_exist_and_their_children_hang_further_up() {
     assert_eq!(recording.tree(), "run(1(2) 3)");
     let lines = recording.file().iter().filter(|byte| **byte == b'\n').count();
     assert_eq!(lines, 6, "the run; 2 twice, since it moved; 1 twice, since it hangs under the run; 3");
-    let shown = recording.run.end(0, || true).shown.expect("it is shown");
+    let shown = recording.end().shown.expect("it is shown");
     assert_eq!(tree(&shown), "run(1(2) 3)");
     assert_eq!(recording.tree(), "run(1(2) 3)");
 }
@@ -160,7 +165,7 @@ fn spans_of_all_traces_belong_to_the_run_and_foreign_ids_to_nobody() {
     }
     let run = recording.read();
     assert_eq!(tree(&run.spans), "run(1 2 3)");
-    assert!(run.spans.iter().all(|span| span.trace_id == recording.run.trace_id()));
+    assert!(run.spans.iter().all(|span| span.trace_id == run.spans[0].trace_id));
     let text = String::from_utf8(recording.file()).expect("text");
     assert!(!text.contains("07070707") && !text.contains("08080808"), "{text}");
 }
@@ -183,7 +188,7 @@ fn times_lie_within_the_run() {
 #[test]
 fn after_the_run_and_without_one_all_is_well() {
     let recording = Recording::start();
-    recording.run.end(0, || true);
+    recording.end();
     let before = recording.file();
     end(&start(&recording.tracer, 1, &Context::new()));
     assert_eq!(recording.file(), before);
@@ -200,7 +205,7 @@ fn many_spans_are_bounded_and_counted() {
         end(&start(&recording.tracer, 2, &top));
     }
     end(&top);
-    recording.run.end(0, || true);
+    recording.end();
     let run = recording.read();
     assert!(recording.file().len() as u64 <= crate::spool::run_file::LARGEST_RUN);
     assert!(run.spans.len() > 1000 && run.spans.len() < 12_000, "{}", run.spans.len());

@@ -39,10 +39,14 @@ pub enum Outcome {
     OptedOut,
     /// The person had it deleted.
     Purged,
+    /// The tool's author had it dropped, as for a command that logs in: [`Telemetry::discard`](crate::Telemetry::discard).
+    Discarded,
+    /// More commands of one process were open at once than the 64 that are recorded.
+    LimitOpen,
 }
 
 impl Outcome {
-    pub(crate) const ALL: [Outcome; 9] = [
+    pub(crate) const ALL: [Outcome; 11] = [
         Outcome::Delivered,
         Outcome::Refused,
         Outcome::LimitBytes,
@@ -52,6 +56,8 @@ impl Outcome {
         Outcome::Damaged,
         Outcome::OptedOut,
         Outcome::Purged,
+        Outcome::Discarded,
+        Outcome::LimitOpen,
     ];
 
     /// The stable name, in file names and in `status --json`.
@@ -66,6 +72,8 @@ impl Outcome {
             Outcome::Damaged => "damaged",
             Outcome::OptedOut => "opted_out",
             Outcome::Purged => "purged",
+            Outcome::Discarded => "discarded",
+            Outcome::LimitOpen => "limit_open",
         }
     }
 

@@ -19,6 +19,9 @@ pub(crate) const LARGEST_RUN: u64 = 1 << 20;
 /// Kept free below [`LARGEST_RUN`] for the run's own last line.
 pub(crate) const ROOM_FOR_THE_END: u64 = 4096;
 
+/// Run files that one process writes at once: each takes one of its descriptors, of which it may have 1,024.
+pub(crate) const MOST_OPEN: usize = 64;
+
 /// Where the file system has no locks it cannot be seen who writes: a run counts as dead when nothing came for so
 /// long.
 const SILENCE: Duration = Duration::from_secs(60 * 60);
@@ -35,6 +38,8 @@ pub(crate) struct RunFile {
     name: RunName,
     path: PathBuf,
     written: u64,
+    /// Where the descriptor is noted for a child after a fork.
+    noted: Option<&'static AtomicI32>,
 }
 
 /// Why a line was not written.
@@ -46,16 +51,19 @@ pub(crate) enum WriteFault {
     Disk,
 }
 
-/// The descriptor of this process's run file, for a child after a fork: as long as a child keeps it, a dead
-/// run looks alive.
-static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
+/// The descriptors of this process's run files, for a child after a fork: as long as a child keeps one, a dead run
+/// looks alive.
+static DESCRIPTORS: [AtomicI32; MOST_OPEN] = [const { AtomicI32::new(NONE) }; MOST_OPEN];
+const NONE: i32 = -1;
 
-/// Runs in a child after a fork without exec: gives up the copy of the run file. Only what is allowed there: an
-/// atomic and a close.
+/// Runs in a child after a fork without exec: gives up the copies of the run files. Only what is allowed there:
+/// atomics and a close.
 extern "C" fn close_in_child() {
-    let descriptor = DESCRIPTOR.swap(-1, Ordering::Relaxed);
-    if descriptor >= 0 {
-        platform::close_descriptor(descriptor);
+    for descriptor in &DESCRIPTORS {
+        let descriptor = descriptor.swap(NONE, Ordering::Relaxed);
+        if descriptor >= 0 {
+            platform::close_descriptor(descriptor);
+        }
     }
 }
 
@@ -90,8 +98,8 @@ impl RunFile {
                 return Err(error);
             }
         };
-        close_in_children(&file);
         Ok(Self {
+            noted: close_in_children(&file),
             file: Some(file),
             identity,
             process: std::process::id(),
@@ -135,8 +143,31 @@ impl RunFile {
         is_sealed
     }
 
+    /// Seals the run, and keeps the file and its lock.
+    #[cfg(unix)]
+    pub(crate) fn seal_for_now(&mut self, dropped_spans: u32) {
+        self.name.dropped_spans = dropped_spans;
+        if self.ours().is_some() {
+            let _ = std::fs::rename(&self.path, self.path.with_file_name(self.name.sealed()));
+        }
+    }
+
+    /// Takes the seal back. Says no if the run is not there any more: an uploader sent it meanwhile.
+    ///
+    /// One that has just read it may still send it, and then it is sent once more when it is sealed again. Its ids are
+    /// the same, and the receiver can drop the double.
+    #[cfg(unix)]
+    pub(crate) fn unseal(&mut self) -> bool {
+        let sealed = self.path.with_file_name(self.name.sealed());
+        self.name.dropped_spans = 0;
+        // It was never sealed?
+        self.ours().is_some() && (self.is_named() || std::fs::rename(sealed, &self.path).is_ok())
+    }
+
     fn close(&mut self) {
-        DESCRIPTOR.store(-1, Ordering::Relaxed);
+        if let Some(noted) = self.noted.take() {
+            noted.store(NONE, Ordering::Relaxed);
+        }
         self.file = None;
     }
 
@@ -238,22 +269,40 @@ impl Drop for RunFile {
         if self.ours().is_some() {
             self.close();
         } else {
-            // The number may be that of a file of the tool's by now: closing it would close that one.
+            // The number may be that of a file of the tool's by now: closing it would close that one, also in a child.
+            if let Some(noted) = self.noted.take() {
+                noted.store(NONE, Ordering::Relaxed);
+            }
             std::mem::forget(self.file.take());
         }
     }
 }
 
-fn close_in_children(file: &File) {
+fn close_in_children(file: &File) -> Option<&'static AtomicI32> {
     static HOOK: Once = Once::new();
+
+    HOOK.call_once(|| platform::at_fork_in_child(close_in_child));
     #[cfg(unix)]
     {
         use std::os::fd::AsRawFd as _;
-        DESCRIPTOR.store(file.as_raw_fd(), Ordering::Relaxed);
+
+        let descriptor = file.as_raw_fd();
+        let take = |place: &&AtomicI32| {
+            place.compare_exchange(NONE, descriptor, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        DESCRIPTORS.iter().find(take)
     }
     #[cfg(not(unix))]
-    let _ = file;
-    HOOK.call_once(|| platform::at_fork_in_child(close_in_child));
+    {
+        let _ = file;
+        None
+    }
+}
+
+/// Counts a run that gets no file.
+pub(crate) fn count(spool: &SpoolDir, name: RunName, outcome: Outcome) {
+    let told = spool.outcomes().join(outcome.file_name(name));
+    let _ = spool.check().and_then(|()| platform::create_private(&told));
 }
 
 #[cfg(test)]

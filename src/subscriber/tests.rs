@@ -10,6 +10,8 @@ use crate::allowlist::Allowlist;
 use crate::data_points::Value;
 use crate::destination::ChosenBy;
 use crate::layer::TelemetryLayer;
+use crate::run::RunId;
+use crate::span::SpanId;
 use crate::upload::testing::{DATA_POINTS, TOOL};
 
 /// Which span is meant, of those that were opened so far.
@@ -120,15 +122,20 @@ fn take(steps: &[Step]) {
     }
 }
 
+fn begin(runs: &Runs) -> RunId {
+    runs.begin("build", false, true, || true).expect("this is no forked child").run
+}
+
 /// The spans in the order in which they were closed: number, the parent's number (0 for the run), flag.
 fn recorded(
     steps: &[Step],
-    subscriber: impl FnOnce(&'static Run) -> Dispatch,
+    subscriber: impl FnOnce(&'static Runs) -> Dispatch,
 ) -> Vec<(i64, i64, Option<bool>)> {
     let allowlist = Allowlist::for_sending(&DATA_POINTS, ChosenBy::Operator, None);
-    let run: &'static Run = Box::leak(Box::new(Run::new(allowlist, TOOL, None, None, true)));
-    tracing::dispatcher::with_default(&subscriber(run), || take(steps));
-    let spans = run.end(0, || false).shown.expect("they are to be shown");
+    let runs: &'static Runs = Box::leak(Box::new(Runs::new(allowlist, TOOL, None, None, true)));
+    let run = begin(runs);
+    tracing::dispatcher::with_default(&subscriber(runs), || take(steps));
+    let spans = runs.end(run, 0, || false).shown.expect("they are to be shown");
     let number = |span: &crate::span::Span| match span.values.iter().find(|(position, _)| *position == 3) {
         Some((_, Value::Integer(number))) => *number,
         _ => 0,
@@ -149,10 +156,10 @@ proptest! {
 
     #[test]
     fn it_records_what_the_layer_on_a_registry_records(steps in steps()) {
-        let with_registry = recorded(&steps, |run| {
-            Dispatch::new(tracing_subscriber::registry().with(TelemetryLayer::new(Some(run))))
+        let with_registry = recorded(&steps, |runs| {
+            Dispatch::new(tracing_subscriber::registry().with(TelemetryLayer::new(Some(runs))))
         });
-        let alone = recorded(&steps, |run| Dispatch::new(TelemetrySubscriber::new(Some(run))));
+        let alone = recorded(&steps, |runs| Dispatch::new(TelemetrySubscriber::new(Some(runs))));
         prop_assert_eq!(alone, with_registry);
     }
 }
@@ -175,8 +182,9 @@ macro_rules! call_sites {
 fn no_span_is_lost_where_two_threads_come_to_a_call_site_first() {
     let call_sites = call_sites!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
     let allowlist = Allowlist::for_sending(&DATA_POINTS, ChosenBy::Operator, None);
-    let run: &'static Run = Box::leak(Box::new(Run::new(allowlist, TOOL, None, None, true)));
-    let dispatch = Dispatch::new(TelemetrySubscriber::new(Some(run)));
+    let runs: &'static Runs = Box::leak(Box::new(Runs::new(allowlist, TOOL, None, None, true)));
+    let run = begin(runs);
+    let dispatch = Dispatch::new(TelemetrySubscriber::new(Some(runs)));
     let arrived: Vec<AtomicU32> = call_sites.iter().map(|_| AtomicU32::new(0)).collect();
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -194,7 +202,7 @@ fn no_span_is_lost_where_two_threads_come_to_a_call_site_first() {
             });
         }
     });
-    let spans = run.end(0, || false).shown.expect("they are to be shown");
+    let spans = runs.end(run, 0, || false).shown.expect("they are to be shown");
     assert_eq!(spans.len(), 1 + 2 * call_sites.len());
 }
 
@@ -202,10 +210,11 @@ fn no_span_is_lost_where_two_threads_come_to_a_call_site_first() {
 fn each_of_two_subscribers_has_its_own_spans() {
     let subscriber = || {
         let allowlist = Allowlist::for_sending(&DATA_POINTS, ChosenBy::Operator, None);
-        let run: &'static Run = Box::leak(Box::new(Run::new(allowlist, TOOL, None, None, true)));
-        (run, Dispatch::new(TelemetrySubscriber::new(Some(run))))
+        let runs: &'static Runs = Box::leak(Box::new(Runs::new(allowlist, TOOL, None, None, true)));
+        (runs, Dispatch::new(TelemetrySubscriber::new(Some(runs))))
     };
-    let ((_, one), (run, other)) = (subscriber(), subscriber());
+    let ((_, one), (runs, other)) = (subscriber(), subscriber());
+    let run = begin(runs);
     tracing::dispatcher::with_default(&one, || {
         let _entered = open(1, true, None).entered();
         tracing::dispatcher::with_default(&other, || {
@@ -214,7 +223,7 @@ fn each_of_two_subscribers_has_its_own_spans() {
             drop(not_entered);
         });
     });
-    let spans = run.end(0, || false).shown.expect("they are to be shown");
+    let spans = runs.end(run, 0, || false).shown.expect("they are to be shown");
     let run = spans[0].span_id;
     assert!(
         spans[1..].iter().all(|span| span.parent.is_some_and(|parent| parent.span_id == run)),
@@ -225,8 +234,8 @@ fn each_of_two_subscribers_has_its_own_spans() {
 #[test]
 fn of_a_closed_span_nothing_is_found_also_when_its_place_is_taken_again() {
     let allowlist = Allowlist::for_sending(&DATA_POINTS, ChosenBy::Operator, None);
-    let run: &'static Run = Box::leak(Box::new(Run::new(allowlist, TOOL, None, None, true)));
-    let subscriber = TelemetrySubscriber::new(Some(run));
+    let runs: &'static Runs = Box::leak(Box::new(Runs::new(allowlist, TOOL, None, None, true)));
+    let subscriber = TelemetrySubscriber::new(Some(runs));
     tracing::dispatcher::with_default(&Dispatch::new(subscriber), || {
         let gone = open(1, true, None).id().expect("an id");
         let next = open(2, true, None).id().expect("an id");

@@ -263,6 +263,8 @@ impl Telemetry {
             recording: None,
             #[cfg(feature = "spool")]
             notice: None,
+            #[cfg(feature = "spool")]
+            is_notice_shown: std::sync::Once::new(),
         }
     }
 }

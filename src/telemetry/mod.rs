@@ -44,6 +44,8 @@ pub struct Telemetry {
     recording: Option<&'static recording::Recording>,
     #[cfg(feature = "spool")]
     notice: Option<crate::notice::Due>,
+    #[cfg(feature = "spool")]
+    is_notice_shown: std::sync::Once,
 }
 
 impl Telemetry {
@@ -70,7 +72,7 @@ impl Telemetry {
     /// ```
     pub fn layer<S>(&self) -> TelemetryLayer<S> {
         #[cfg(feature = "spool")]
-        return TelemetryLayer::new(self.recording.map(|recording| &recording.run));
+        return TelemetryLayer::new(self.recording.map(|recording| &recording.runs));
         #[cfg(not(feature = "spool"))]
         TelemetryLayer::new(None)
     }
@@ -91,7 +93,7 @@ impl Telemetry {
     /// ```
     pub fn subscriber(&self) -> TelemetrySubscriber {
         #[cfg(feature = "spool")]
-        return TelemetrySubscriber::new(self.recording.map(|recording| &recording.run));
+        return TelemetrySubscriber::new(self.recording.map(|recording| &recording.runs));
         #[cfg(not(feature = "spool"))]
         TelemetrySubscriber::new(None)
     }
@@ -101,11 +103,33 @@ impl Telemetry {
     ///
     /// What the command returns becomes the exit code as it would when returned from `main`; see
     /// [`CommandResult`].
+    ///
+    /// Each command is a run of its own, with its own trace, which is on its way when the command ends: so a shell or
+    /// a watcher reports each of its commands. Up to 64 that are open at once are recorded; more are counted. A process
+    /// in which the notice was shown records nothing, however many commands follow.
+    ///
+    /// | an approved span | belongs to |
+    /// | --- | --- |
+    /// | in the thread of a command's closure | that command; the innermost one, if they are nested |
+    /// | elsewhere, below an approved span of a command that is open | that span's command |
+    /// | elsewhere | the command that its thread began last, or else the one that was begun last of all |
+    /// | that closes before the first command | the first command, whose run starts with the process; 256 are kept |
+    /// | that is opened while no command is open, later | none: it is not recorded |
+    /// | that closes after its command's end | none: it is not recorded |
+    ///
+    /// A process that ends with exit code 0 before any command began, as for `--version`, `--help` or a shell's
+    /// completion, is no run; one that ends with another code, as after a usage error, is one.
+    ///
+    /// A run grows to 1 MiB, about 2,300 spans with one or two data points each. The spans beyond that are counted, and
+    /// `telemetry status` tells how many.
     pub fn command<R: CommandResult>(&self, name: &str, run: impl FnOnce() -> R) -> ExitCode {
-        self.begin(name).end(run())
+        self.begin_one(name, true).end(run())
     }
 
     /// Begins a command whose end is told later, for commands that are not one closure: asynchronous ones, say.
+    ///
+    /// Where several are open at once, the first thing after this is an approved span without a parent around all that
+    /// the command does: what is opened below it belongs to the command, on whichever thread.
     ///
     /// ```no_run
     /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
@@ -117,22 +141,78 @@ impl Telemetry {
     /// # }
     /// ```
     pub fn begin(&self, name: &str) -> Command<'_> {
+        self.begin_one(name, false)
+    }
+
+    fn begin_one(&self, name: &str, is_closure: bool) -> Command<'_> {
         #[cfg(feature = "spool")]
         {
             if let Some(due) = &self.notice {
-                crate::notice::show(&self.builder, due);
+                self.is_notice_shown.call_once(|| crate::notice::show(&self.builder, due));
             }
-            if let Some(recording) = self.recording {
-                recording.announce();
-                recording.begin(name);
-            }
+            let run = self.recording.and_then(|recording| recording.begin(name, is_closure));
+            Command { telemetry: self, run }
         }
         #[cfg(not(feature = "spool"))]
-        let _ = name;
-        Command { telemetry: self, ended: false }
+        {
+            let _ = (name, is_closure);
+            Command { telemetry: self }
+        }
     }
 
-    /// Records a data point of the run itself, if it is approved and the value is admitted.
+    /// Drops the current run: nothing of it is sent, and `telemetry status` counts it as `discarded`. For a command that
+    /// is nobody's business, such as one that logs in. While no command is open, what was told so far is dropped, and a
+    /// process that ends without a command is no run, whatever its exit code is.
+    ///
+    /// ```no_run
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// # fn log_in() {}
+    /// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+    /// let code = telemetry.command("login", || {
+    ///     telemetry.discard();
+    ///     log_in()
+    /// });
+    /// ```
+    pub fn discard(&self) {
+        #[cfg(feature = "spool")]
+        if let Some(recording) = self.recording {
+            recording.runs.discard();
+        }
+    }
+
+    /// Replaces this process by another program, and returns only if that fails: what
+    /// [`CommandExt::exec`](std::os::unix::process::CommandExt::exec) does. The runs of the commands that are open are
+    /// sealed before, without an exit code, since nobody learns how the other program ends; otherwise they would be
+    /// reported as cut off. If it fails they go on.
+    ///
+    /// The program gets [`child_environment`](Self::child_environment), so that its run belongs to this one.
+    ///
+    /// Only on Unix. Elsewhere no process is replaced by another: start the program inside of the command with
+    /// [`status`](std::process::Command::status), and return its exit code.
+    ///
+    /// ```no_run
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+    /// let code = telemetry.command("run", || {
+    ///     let error = telemetry.exec(std::process::Command::new("cargo").arg("run"));
+    ///     eprintln!("frob: cargo: {error}; install it, or name it in PATH");
+    ///     127
+    /// });
+    /// ```
+    #[cfg(unix)]
+    pub fn exec(&self, program: &mut std::process::Command) -> std::io::Error {
+        use std::os::unix::process::CommandExt as _;
+
+        #[cfg(feature = "spool")]
+        if let Some(recording) = self.recording {
+            program.envs(recording.child_environment());
+            return recording.sealed_during(|| program.exec());
+        }
+        program.exec()
+    }
+
+    /// Records a data point of the current run itself, if it is approved and the value is admitted; while no command is
+    /// open, of the next one's.
     ///
     /// ```no_run
     /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
@@ -143,7 +223,7 @@ impl Telemetry {
         #[cfg(feature = "spool")]
         if let Some(recording) = self.recording {
             let value = value.into();
-            recording.run.record(key, |data_point| match &value.0 {
+            recording.runs.record(key, |data_point| match &value.0 {
                 Field::Bool(flag) => data_point.admit_bool(*flag),
                 Field::Integer(number) => data_point.admit_integer(*number),
                 Field::Text(text) => data_point.admit_text(text),
@@ -171,7 +251,7 @@ impl Telemetry {
     /// ```
     #[cfg(feature = "sdk")]
     pub fn span_exporter(&self) -> crate::sdk::SpoolExporter {
-        crate::sdk::SpoolExporter::new(self.recording.map(|recording| &recording.run))
+        crate::sdk::SpoolExporter::new(self.recording.map(|recording| &recording.runs))
     }
 
     /// What a child process needs in its environment so that its run belongs to this one, for `.envs(…)` of
@@ -207,52 +287,65 @@ impl Telemetry {
         &self.builder
     }
 
-    /// Nothing of this process is recorded: for commands about telemetry itself.
+    /// This process does what the person asked of telemetry: if it ends without a command it is no run, whatever its
+    /// exit code is.
     #[cfg(feature = "spool")]
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn need_command(&self) {
         if let Some(recording) = self.recording {
-            recording.run.abandon();
+            recording.runs.need_command();
         }
+    }
+
+    /// Nothing is kept of what this process is writing. Gives the bytes of each run.
+    #[cfg(feature = "spool")]
+    pub(crate) fn give_up_all(&self, outcome: crate::Outcome) -> Vec<u64> {
+        self.recording.map(|recording| recording.give_up_all(outcome)).unwrap_or_default()
     }
 }
 
 /// A command that was begun by [`Telemetry::begin`].
 ///
 /// Dropped without [`Command::end`], as by a panic, it is left to the end of the process: there the exit code is
-/// known where the platform tells it.
+/// known where the platform tells it. If the process goes on with another command, or other commands are open, the run
+/// ends here: with exit code 101 after a panic, else as one that was cut off.
 #[derive(Debug)]
 #[must_use = "tell how the command ended with `.end(result)`"]
 pub struct Command<'a> {
+    #[cfg_attr(not(feature = "spool"), expect(dead_code))]
     telemetry: &'a Telemetry,
-    ended: bool,
+    #[cfg(feature = "spool")]
+    run: Option<crate::run::RunId>,
 }
 
 impl Command<'_> {
     /// Records the exit code, seals the run and gives the exit code for `main` to return.
-    pub fn end<R: CommandResult>(mut self, result: R) -> ExitCode {
+    pub fn end<R: CommandResult>(self, result: R) -> ExitCode {
         let code = result.exit_code();
-        self.finish(code);
+        #[cfg(feature = "spool")]
+        {
+            let mut command = self;
+            command.finish(code);
+        }
         ExitCode::from(code)
     }
 
+    #[cfg(feature = "spool")]
     fn finish(&mut self, code: u8) {
-        self.ended = true;
-        #[cfg(feature = "spool")]
-        if let Some(recording) = self.telemetry.recording {
-            recording.end(i64::from(code));
+        if let (Some(recording), Some(run)) = (self.telemetry.recording, self.run.take()) {
+            recording.end(run, i64::from(code));
         }
-        #[cfg(not(feature = "spool"))]
-        let _ = (self.telemetry, code);
     }
 }
 
+#[cfg(feature = "spool")]
 impl Drop for Command<'_> {
     fn drop(&mut self) {
-        // What the Rust runtime exits with after a panic that nobody caught. Where an exit hook tells the real
-        // code it has the last word, since the panic may be caught further out.
-        #[cfg(feature = "spool")]
-        if !self.ended && std::thread::panicking() && !crate::platform::HAS_EXIT_HOOK {
+        // Where an exit hook tells the real code it has the last word, since the panic may be caught further out.
+        if std::thread::panicking() && !crate::platform::HAS_EXIT_HOOK {
             self.finish(101);
+        }
+        if let (Some(recording), Some(run)) = (self.telemetry.recording, self.run) {
+            recording.leave(run);
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The recording of this process: begun when telemetry is on, ended with the process at the latest.
+//! The recording of this process: each command's run from its beginning to its delivery.
 
 use std::ffi::{c_int, c_void};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use once_cell::sync::OnceCell;
@@ -16,9 +17,10 @@ use crate::destination::{ChosenBy, Destination, Found};
 use crate::env::Environment;
 use crate::notice;
 use crate::platform;
-use crate::run::{Ended, Run};
+use crate::run::{Ended, RunId, Runs, Sealed};
 use crate::sight::Sight;
-use crate::span::Tool;
+use crate::span::{Ending, Tool};
+use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
 use crate::survey::Survey;
 use crate::upload::detach::Role;
@@ -26,24 +28,26 @@ use crate::upload::detach::Role;
 /// A process has one recording. Its start can fail, and then a later one may succeed.
 static RECORDING: OnceCell<Recording> = OnceCell::new();
 
-/// What the end of the run needs, wherever it comes from.
+/// What the end of a run needs, wherever it comes from.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    pub(crate) run: Run,
+    pub(crate) runs: Runs,
     builder: Builder,
     decision: Decision,
-    /// Nothing if the run is only shown.
+    /// Nothing if runs are only shown.
     kept: Option<Kept>,
     destination: Option<Destination>,
     sight: Option<Sight>,
     /// Whether what is detached may be ended with this process: in CI, and in a container's first process.
     must_wait: bool,
-    /// The notice of a log in CI, and whether it was printed: without it nothing is kept.
+    /// The notice of a log in CI, and whether it was printed: without it nothing is recorded.
     announcement: Option<notice::Due>,
-    is_announced: AtomicBool,
+    is_announced: OnceLock<bool>,
+    /// What was found out when the process started may be otherwise by now: before the next command it is asked again.
+    may_have_changed: AtomicBool,
 }
 
-/// Where the run is kept.
+/// Where runs are kept.
 #[derive(Debug)]
 struct Kept {
     spool: SpoolDir,
@@ -101,8 +105,9 @@ pub(super) fn start(builder: Builder) -> Telemetry {
 /// ends in another way than by returning from its command.
 extern "C" fn end_at_exit(status: c_int, _argument: *mut c_void) {
     if let Some(recording) = RECORDING.get() {
-        let sealed = recording.run.end_at_exit(i64::from(status & 0xff), || recording.may_keep());
-        recording.after(sealed);
+        let may_record = || recording.is_told();
+        let ended = recording.runs.end_at_exit(i64::from(status & 0xff), may_record, || recording.may_keep());
+        ended.into_iter().for_each(|ended| recording.after(ended));
     }
 }
 
@@ -152,7 +157,7 @@ impl Recording {
         let parent = destination.as_ref().and_then(|found| context::parent(environment, found));
         let spool = kept.as_ref().map(|kept| kept.spool.clone());
         Some(Self {
-            run: Run::new(allowlist, tool, spool, parent, sight.is_some()),
+            runs: Runs::new(allowlist, tool, spool, parent, sight.is_some()),
             builder: builder.clone(),
             decision: telemetry.decision.clone(),
             kept,
@@ -160,61 +165,122 @@ impl Recording {
             sight,
             must_wait,
             announcement,
-            is_announced: AtomicBool::new(false),
+            is_announced: OnceLock::new(),
+            may_have_changed: AtomicBool::new(false),
         })
     }
 
     /// What puts a child of this process into the run's trace. Nothing for a run that is only shown.
     pub(crate) fn child_environment(&self) -> Vec<(&'static str, String)> {
         let (Some(_), Some(destination)) = (&self.kept, &self.destination) else { return Vec::new() };
-        let span_id = crate::open_span::entered().unwrap_or(self.run.root_id());
-        context::for_child(Environment::process(), destination, self.run.trace_id(), span_id)
+        let Some((trace_id, span_id)) = self.runs.context(crate::open_span::entered()) else {
+            return Vec::new();
+        };
+        context::for_child(Environment::process(), destination, trace_id, span_id)
     }
 
-    /// Prints the one line that is the notice in CI.
-    pub(crate) fn announce(&self) {
+    /// A command begins. `is_closure` says that it is one, and ends in this thread.
+    pub(crate) fn begin(&self, command: &str, is_closure: bool) -> Option<RunId> {
         if let Some(due) = &self.announcement {
-            let printed = notice::announce(&self.builder, due);
-            self.is_announced.store(printed, Ordering::Relaxed);
+            self.is_announced.get_or_init(|| notice::announce(&self.builder, due));
         }
-    }
-
-    /// The command begins.
-    pub(crate) fn begin(&self, command: &str) {
-        let is_one_in_64 = self.run.begin(command);
+        platform::reap(std::time::Duration::ZERO);
+        let may_record = self.may_record();
+        let begun = self.runs.begin(command, is_closure, may_record, || self.may_keep())?;
+        if let Some(left) = begun.left {
+            self.after(left);
+        }
         // A tool whose every run is killed never comes to an end that looks at the limits.
-        if let Some(kept) = self.kept.as_ref().filter(|_| is_one_in_64) {
+        if let Some(kept) = self.kept.as_ref().filter(|_| begun.is_one_in_64) {
             super::uploading::enforce_limits(&self.builder, &kept.spool);
         }
+        Some(begun.run)
     }
 
-    /// Whether the person turned telemetry off while the run went on.
-    fn may_keep(&self) -> bool {
-        let Some(kept) = &self.kept else { return false };
-        if self.announcement.is_some() && !self.is_announced.load(Ordering::Relaxed) {
+    /// Whether a run may begin. For the first command that was found out when the process started; a later one, hours
+    /// or weeks after that, is not to be recorded if the person or the policy turned telemetry off meanwhile, or chose
+    /// another destination.
+    fn may_record(&self) -> bool {
+        if self.kept.is_none() {
+            return true;
+        }
+        if !self.is_told() {
             return false;
         }
+        if !self.may_have_changed.swap(true, Ordering::Relaxed) {
+            return true;
+        }
+        let now = Survey::take(&self.builder, Environment::process());
+        let folder = match &now.found {
+            Found::Destination(destination) => Some(destination.folder()),
+            Found::None | Found::Unusable(_) => None,
+        };
+        now.verdict(&self.builder, Environment::process()).on
+            && folder == self.destination.as_ref().map(Destination::folder)
+    }
+
+    /// Whether the log of a build machine has its notice, where one is due.
+    fn is_told(&self) -> bool {
+        self.announcement.is_none() || self.is_announced.get() == Some(&true)
+    }
+
+    /// Whether a run may be kept: not if the person turned telemetry off while it went on.
+    ///
+    /// A choice that cannot be read, or not be found (no descriptor is left; the process has another user or root by
+    /// now), is none: the run waits, and the uploader asks again before it sends.
+    fn may_keep(&self) -> bool {
+        let Some(kept) = &self.kept else { return false };
         match Choice::read(&kept.choice_file) {
             ChoiceRead::Read(choice) => choice.telemetry != Some(false),
-            // On a build machine it may never be there. Elsewhere it was when the run began.
-            ChoiceRead::Missing => self.announcement.is_some(),
-            ChoiceRead::Unreadable => false,
+            ChoiceRead::Missing | ChoiceRead::Unreadable => true,
         }
     }
 
-    /// Seals the run and sees to its delivery.
-    pub(crate) fn end(&self, exit_code: i64) {
-        self.after(self.run.end(exit_code, || self.may_keep()));
+    /// Seals the run of a command that ended, and sees to its delivery.
+    pub(crate) fn end(&self, run: RunId, exit_code: i64) {
+        self.after(self.runs.end(run, exit_code, || self.may_keep()));
+    }
+
+    /// A command was left without being ended, by a panic or by dropping it.
+    pub(super) fn leave(&self, run: RunId) {
+        // What the Rust runtime exits with after a panic that nobody caught.
+        let ending = if std::thread::panicking() { Ending::Exited(101) } else { Ending::CutOff };
+        self.after(self.runs.leave(run, ending, || self.may_keep()));
+    }
+
+    /// The person had everything deleted, what is being written included. Gives the bytes of each run.
+    pub(crate) fn give_up_all(&self, outcome: Outcome) -> Vec<u64> {
+        self.may_have_changed.store(true, Ordering::Relaxed);
+        self.runs.give_up_all(outcome)
+    }
+
+    /// Runs `exec`, which returns only if it fails, with all runs sealed.
+    #[cfg(unix)]
+    pub(super) fn sealed_during<R>(&self, exec: impl FnOnce() -> R) -> R {
+        for sealed in self.runs.end_for_now(|| self.may_keep()) {
+            // Nobody is waited for: the process goes on, only as another program. The uploader starts before the seal
+            // and waits for runs a moment: if it found one sealed it would send it before `exec` can fail.
+            self.deliver(sealed, None);
+        }
+        self.runs.seal_for_now();
+        let failed = exec();
+        self.runs.unseal();
+        failed
     }
 
     fn after(&self, ended: Ended) {
         let is_kept = ended.sealed.is_some();
-        if let (Some(sealed), Some(kept), Some(destination)) = (ended.sealed, &self.kept, &self.destination) {
-            let wait = self.must_wait.then_some(self.builder.wait_in_ci);
-            super::uploading::after_seal(&self.builder, &kept.spool, destination, sealed, wait);
+        if let Some(sealed) = ended.sealed {
+            self.deliver(sealed, self.must_wait.then_some(self.builder.wait_in_ci));
         }
         if let (Some(sight), Some(spans)) = (self.sight, ended.shown) {
             sight.show(&self.builder, &self.decision, self.destination.as_ref(), &spans, is_kept);
+        }
+    }
+
+    fn deliver(&self, sealed: Sealed, wait: Option<std::time::Duration>) {
+        if let (Some(kept), Some(destination)) = (&self.kept, &self.destination) {
+            super::uploading::after_seal(&self.builder, &kept.spool, destination, sealed, wait);
         }
     }
 }

@@ -22,6 +22,9 @@ const LARGE_RUN: u64 = 64 << 10;
 /// An uploader's exit code when something still waits.
 pub(crate) const STILL_PENDING: i32 = 3;
 
+/// An uploader that was started takes its lock within this time, and looks for runs after that.
+const STARTING: Duration = Duration::from_millis(100);
+
 /// Looks, in the order of cost, whether an uploader is to be started: may we send now, and is none at work?
 ///
 /// With `wait` the command waits that long for the delivery.
@@ -46,7 +49,9 @@ pub(super) fn after_seal(
     let environment = Environment::process();
     match wait {
         None => {
-            if matches!(UploaderLock::probe(&spool.lock()), Ok(Uploader::Absent)) {
+            // Commands of one process may follow each other faster than an uploader takes its lock.
+            if !platform::reap(STARTING) && matches!(UploaderLock::probe(&spool.lock()), Ok(Uploader::Absent))
+            {
                 let _ = detach::start(environment, destination, Purpose::Detached);
             }
         }

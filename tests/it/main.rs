@@ -24,6 +24,7 @@ mod person; // fixture: a person with a home of their own, who runs the tool of 
 mod planted; // secrets left anywhere reach neither the disk nor the wire
 mod policy_page; // the examples of docs/policy.md, on machines of their own
 mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
+mod runs; // each command is a run, and what is none
 mod settings; // settings that cannot be used are named, and runs wait
 mod side_by_side; // versions, upgrades, clocks, and people who change their minds
 mod spans; // spans on other threads, with explicit parents, recorded twice, never closed

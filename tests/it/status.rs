@@ -23,7 +23,7 @@ fn for_programs_it_has_every_key_always() {
     assert!(destination["next_try_in"].take().is_u64());
     let choice_file = person.home().join(".config/frob/telemetry.toml");
     let none = json!({ "refused": 0, "limit_bytes": 0, "limit_runs": 0, "limit_age": 0, "disk": 0, "damaged": 0,
-                       "opted_out": 0, "purged": 0 });
+                       "opted_out": 0, "purged": 0, "discarded": 0, "limit_open": 0 });
     assert_eq!(
         told,
         json!({

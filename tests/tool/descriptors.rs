@@ -77,6 +77,23 @@ pub(crate) fn end(end: &str) -> Option<u8> {
             drop(files);
             4
         }
+        // The tool takes every descriptor that there is.
+        "takes-all" => {
+            let files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+            assert!(!files.is_empty());
+            std::mem::forget(files);
+            3
+        }
+        // The process has another user or another root when it ends.
+        "other-user" => {
+            // SAFETY: setuid takes a number; the process has one thread.
+            assert_eq!(unsafe { libc::setuid(65_534) }, 0, "this needs root");
+            3
+        }
+        "other-root" => {
+            std::os::unix::fs::chroot("/proc").expect("this needs root");
+            3
+        }
         // No number is ever free: each is the user's file all at once.
         "replace-all" => {
             let file = own_file();

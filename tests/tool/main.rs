@@ -9,6 +9,7 @@
 
 mod descriptors;
 mod elsewhere;
+mod several;
 mod stacks;
 
 use std::process::ExitCode;
@@ -40,6 +41,10 @@ fn main() -> ExitCode {
     if let Some(command) = telemetry_command(&typed(&source), &arguments) {
         return command.run(&telemetry);
     }
+    if command == "--version" {
+        println!("frob 1.0.0");
+        return ExitCode::SUCCESS;
+    }
     if command == "usage-error" {
         eprintln!("frob: no such option");
         std::process::exit(2);
@@ -60,6 +65,9 @@ fn main() -> ExitCode {
         telemetry.subscriber().init();
     } else {
         tracing_subscriber::registry().with(telemetry.layer()).init();
+    }
+    if let Some(code) = several::run(&telemetry, command, &arguments[1..]) {
+        return code;
     }
     let spans = option("--spans").map_or(2, |spans| spans.parse().expect("a number"));
     let end = option("--end").unwrap_or_default();

@@ -102,6 +102,8 @@ pub(super) fn dropped(outcome: Outcome) -> &'static str {
         Outcome::Damaged => "the file was damaged",
         Outcome::OptedOut => "deleted when you turned telemetry off",
         Outcome::Purged => "deleted when you asked for it",
+        Outcome::Discarded => "dropped by the tool itself, as for a command that logs in",
+        Outcome::LimitOpen => "not recorded: too many commands of one process were open at once",
     }
 }
 
