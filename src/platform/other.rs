@@ -36,6 +36,10 @@ pub(crate) fn is_own(_metadata: &Metadata) -> bool {
     true
 }
 
+pub(crate) fn try_ofd_lock(_file: &File, _is_shared: bool) -> io::Result<bool> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Not known here.
 pub(crate) fn has_other_names(_metadata: &Metadata) -> bool {
     false

@@ -72,6 +72,37 @@ pub(crate) fn is_private(metadata: &Metadata) -> bool {
     metadata.mode() & 0o077 == 0
 }
 
+/// Tries for an OFD lock, which ends with the last descriptor of an opened file as `flock`'s does, and which some file
+/// systems have that have no `flock`. Says whether it was had.
+///
+/// # Errors
+///
+/// The system or the file system has none.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn try_ofd_lock(file: &File, is_shared: bool) -> io::Result<bool> {
+    use std::os::fd::AsRawFd as _;
+
+    let kind = if is_shared { libc::F_RDLCK } else { libc::F_WRLCK };
+    // SAFETY: zero is a value of every field: from the start of the file to its end, and no process.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    // SAFETY: the descriptor is open, and the pointer is to a live value, which the call only reads.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } == 0 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EACCES) => Ok(false),
+        _ => Err(error),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn try_ofd_lock(_file: &File, _is_shared: bool) -> io::Result<bool> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Whether the file has a second name somewhere.
 pub(crate) fn has_other_names(metadata: &Metadata) -> bool {
     metadata.nlink() > 1

@@ -29,7 +29,7 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(50);
 /// An empty file that is younger belongs to a process at its very beginning, and holds nothing of a run.
 const BEGINNING: Duration = Duration::from_secs(60);
 /// What we keep beside the runs, and stays: it says nothing of any run.
-const BOOKS: [&str; 4] = ["counters", "backoff", "uploader.lock", "waiter"];
+const BOOKS: [&str; 5] = ["counters", "backoff", "uploader.lock", "uploader.lease", "waiter"];
 
 /// What is left, and why.
 pub(crate) type Remains = Vec<(PathBuf, io::Error)>;
@@ -258,7 +258,7 @@ fn is_at_its_beginning(path: &Path) -> bool {
 }
 
 /// Empties a file. One that has a second name, perhaps outside, or that a process still writes, is replaced instead.
-fn empty(path: &Path, is_written: bool) -> io::Result<()> {
+pub(super) fn empty(path: &Path, is_written: bool) -> io::Result<()> {
     let (file, metadata) = platform::open_own(path, true, false)?;
     if is_written || platform::has_other_names(&metadata) {
         return replace_file(path, b"");

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::counters::{KEPT, Outcome};
 use super::dir::{RunName, RunState, SpoolDir};
+use super::discard::empty;
 use super::run_file::claim_dead;
 use crate::choice::is_missing;
 
@@ -128,6 +129,20 @@ pub(crate) fn enforce_in_passing(spool: &SpoolDir, limits: &Limits, now: SystemT
     drop_over(spool, limits, now, list_at_most(&spool.runs(), most));
 }
 
+/// The same by a command, while an uploader that is frozen holds the lock. Outcomes are only told, and folded when it
+/// goes on or ends; what they hold is given back at once.
+pub(crate) fn enforce_against_frozen(spool: &SpoolDir, limits: &Limits, now: SystemTime) {
+    let most = limits.runs.saturating_mul(2).saturating_add(STRANGERS);
+    let before = list_at_most(&spool.runs(), most);
+    let left = drop_over(spool, limits, now, Listing { runs: before.runs.clone(), ..Listing::default() });
+    let is_left = |entry: &&Entry| left.runs.iter().any(|left| left.name == entry.name);
+    for gone in before.runs.iter().filter(|entry| !is_left(entry)) {
+        for outcome in [Outcome::LimitAge, Outcome::LimitBytes, Outcome::LimitRuns] {
+            let _ = empty(&spool.outcomes().join(outcome.file_name(gone.name)), false);
+        }
+    }
+}
+
 fn drop_over(spool: &SpoolDir, limits: &Limits, now: SystemTime, mut listing: Listing) -> Listing {
     let mut bytes: u64 = listing.runs.iter().map(|entry| entry.bytes).sum();
     let mut runs = listing.runs.iter().filter(|entry| entry.is_run()).count();
@@ -176,7 +191,11 @@ fn settle(spool: &SpoolDir, entry: &Entry, outcome: Outcome) -> bool {
             Ok(None) | Err(_) => return false,
         },
     };
-    std::fs::rename(path, spool.outcomes().join(outcome.file_name(entry.name))).is_ok()
+    match std::fs::rename(path, spool.outcomes().join(outcome.file_name(entry.name))) {
+        Ok(()) => true,
+        // Somebody else was faster: then it must not be dropped a second time in another run's place.
+        Err(error) => is_missing(&error) && spool.outcomes().is_dir(),
+    }
 }
 
 /// Deletes what is kept longer than promised, and temporary files that a killed process left.
@@ -193,7 +212,7 @@ fn sweep(spool: &SpoolDir, now: SystemTime) {
     };
     for entry in entries.flatten() {
         let is_temporary = entry.file_name().to_str().is_some_and(|name| {
-            let ours = ["counters.", "backoff.", "rewritten."];
+            let ours = ["counters.", "backoff.", "rewritten.", "uploader."];
             name.ends_with(".tmp") && ours.iter().any(|beginning| name.starts_with(beginning))
         });
         // Written and renamed within a moment: a minute later nobody is at it any more.

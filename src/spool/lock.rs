@@ -2,7 +2,8 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::platform::{self, FileIdentity};
 
@@ -10,6 +11,8 @@ use crate::platform::{self, FileIdentity};
 #[derive(Debug)]
 pub(crate) struct UploaderLock {
     _file: File,
+    /// Where the file system has no locks.
+    _lease: Option<Lease>,
     identity: FileIdentity,
 }
 
@@ -20,23 +23,57 @@ pub(crate) enum Uploader {
     Absent,
 }
 
+/// What a try for a lock gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    Had,
+    Held,
+    /// The file system has none.
+    Unknown,
+}
+
+/// Tries for an operating-system lock: `flock`, and where the file system has none an OFD lock.
+pub(crate) fn try_lock(file: &File, is_shared: bool) -> io::Result<Lock> {
+    match if is_shared { file.try_lock_shared() } else { file.try_lock() } {
+        Ok(()) => Ok(Lock::Had),
+        Err(TryLockError::WouldBlock) => Ok(Lock::Held),
+        Err(TryLockError::Error(error)) if has_no_locks(&error) => {
+            Ok(match platform::try_ofd_lock(file, is_shared) {
+                Ok(true) => Lock::Had,
+                Ok(false) => Lock::Held,
+                Err(_) => Lock::Unknown,
+            })
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 impl UploaderLock {
-    /// Takes the lock, or says that somebody holds it. Where the file system has no locks the caller goes on
-    /// without one: sending twice is better than never.
+    /// Takes the lock, or says that somebody holds it. Its time tells since when.
     pub(crate) fn try_take(path: &Path) -> io::Result<Option<Self>> {
         let (file, metadata) = platform::open_own(path, true, true)?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) if !has_no_locks(&error) => return Err(error),
-            _ => {}
-        }
-        Ok(Some(Self { _file: file, identity: platform::file_identity(&metadata) }))
+        let lease = match try_lock(&file, false)? {
+            Lock::Had => None,
+            Lock::Held => return Ok(None),
+            Lock::Unknown => match Lease::try_take(path)? {
+                Some(lease) => Some(lease),
+                None => return Ok(None),
+            },
+        };
+        let _ = file.set_modified(SystemTime::now());
+        Ok(Some(Self { _file: file, _lease: lease, identity: platform::file_identity(&metadata) }))
     }
 
     /// Whether the path still leads to the file that is locked. If somebody deleted the spool, another uploader may
     /// hold another file's lock by now.
     pub(crate) fn is_named(&self, path: &Path) -> bool {
         std::fs::symlink_metadata(path).is_ok_and(|named| platform::file_identity(&named) == self.identity)
+    }
+
+    /// Whether the lock was taken longer ago than an uploader lives. If it is held all the same, its owner is frozen.
+    pub(crate) fn is_older(path: &Path, life: Duration) -> bool {
+        let taken = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+        taken.is_ok_and(|taken| distance(taken) > life)
     }
 
     /// Looks whether an uploader is at work, by a shared lock that is given back at once. An uploader that
@@ -48,17 +85,77 @@ impl UploaderLock {
     /// command anew.
     pub(crate) fn probe(path: &Path) -> io::Result<Uploader> {
         let (file, _) = platform::open_own(path, true, true)?;
-        match file.try_lock_shared() {
-            Ok(()) => Ok(Uploader::Absent),
-            Err(TryLockError::WouldBlock) => Ok(Uploader::AtWork),
-            Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(Uploader::Absent),
-            Err(TryLockError::Error(error)) => Err(error),
+        Ok(match try_lock(&file, true)? {
+            Lock::Had => Uploader::Absent,
+            Lock::Held => Uploader::AtWork,
+            Lock::Unknown if Lease::is_held(path) => Uploader::AtWork,
+            Lock::Unknown => Uploader::Absent,
+        })
+    }
+}
+
+/// Stands for the lock where there is none: a file beside it that only one process can create. One that was left by a
+/// process that died is nobody's after [`LEASE`].
+///
+/// Two uploaders may hold it when one was frozen for longer than it lives: sending twice is better than never.
+#[derive(Debug)]
+struct Lease {
+    path: PathBuf,
+    identity: FileIdentity,
+}
+
+/// Longer than an uploader lives.
+const LEASE: Duration = Duration::from_secs(75);
+
+impl Lease {
+    fn path(lock: &Path) -> PathBuf {
+        lock.with_extension("lease")
+    }
+
+    fn is_held(lock: &Path) -> bool {
+        let metadata = std::fs::symlink_metadata(Self::path(lock));
+        metadata.and_then(|metadata| metadata.modified()).is_ok_and(|taken| distance(taken) < LEASE)
+    }
+
+    fn try_take(lock: &Path) -> io::Result<Option<Self>> {
+        let path = Self::path(lock);
+        match platform::create_private(&path) {
+            Ok(file) => return Ok(Some(Self { identity: platform::identity_of_open(&file)?, path })),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        if Self::is_held(lock) {
+            return Ok(None);
+        }
+        // The next try creates it. Somebody else may have done so since we looked: that one is put back.
+        let Ok(old) = std::fs::symlink_metadata(&path) else { return Ok(None) };
+        let aside = path.with_extension(format!("{:016x}.tmp", crate::ids::random_number()));
+        std::fs::rename(&path, &aside)?;
+        let taken = std::fs::symlink_metadata(&aside)?;
+        if platform::file_identity(&taken) != platform::file_identity(&old) {
+            let _ = std::fs::hard_link(&aside, &path);
+        }
+        std::fs::remove_file(&aside)?;
+        Ok(None)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let named = std::fs::symlink_metadata(&self.path);
+        if named.is_ok_and(|named| platform::file_identity(&named) == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
+/// A time as far ahead is as old as one as far back: the clock has jumped.
+fn distance(time: SystemTime) -> Duration {
+    SystemTime::now().duration_since(time).unwrap_or_else(|ahead| ahead.duration())
+}
+
 /// NFS without its lock service, and some FUSE file systems.
-pub(crate) fn has_no_locks(error: &io::Error) -> bool {
+fn has_no_locks(error: &io::Error) -> bool {
     if error.kind() == io::ErrorKind::Unsupported {
         return true;
     }

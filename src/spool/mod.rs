@@ -10,6 +10,7 @@
 //!     counters.damaged              counters that were not as we wrote them; counting began again
 //!     backoff                       not before when to try again
 //!     uploader.lock                 held by the one uploader at work; never deleted
+//!     uploader.lease                stands for the lock where the file system has none
 //!     waiter                        somebody waits for the lock: who has nothing left to do gives it back
 //! ```
 //!

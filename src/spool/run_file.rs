@@ -1,6 +1,6 @@
 //! The file of one run: appended to while its process lives, sealed by a rename.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::counters::Outcome;
 use super::dir::{RunName, RunState, SpoolDir};
 use super::limits;
-use super::lock::has_no_locks;
+use super::lock::{Lock, try_lock};
 use crate::choice::is_missing;
 use crate::platform::{self, FileIdentity};
 
@@ -87,9 +87,9 @@ impl RunFile {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         let identified = platform::identity_of_open(&file);
-        let locked = match file.try_lock() {
-            Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(()),
-            locked => locked.map_err(io::Error::from),
+        let locked = match try_lock(&file, false) {
+            Ok(Lock::Held) => Err(io::ErrorKind::WouldBlock.into()),
+            locked => locked.map(|_| ()),
         };
         let identity = match locked.and(identified) {
             Ok(identity) => identity,
@@ -237,10 +237,10 @@ pub(crate) fn claim_dead(path: &Path) -> io::Result<Option<File>> {
         Err(error) if is_missing(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(error)) if has_no_locks(&error) => {
+    match try_lock(&file, false)? {
+        Lock::Had => {}
+        Lock::Held => return Ok(None),
+        Lock::Unknown => {
             let (now, modified) = (SystemTime::now(), metadata.modified()?);
             // As far ahead is as old as as far back: the clock has jumped.
             let silent = now.duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
@@ -248,7 +248,6 @@ pub(crate) fn claim_dead(path: &Path) -> io::Result<Option<File>> {
                 return Ok(None);
             }
         }
-        Err(TryLockError::Error(error)) => return Err(error),
     }
     // Sealed by its process between the listing and our lock?
     match std::fs::symlink_metadata(path) {

@@ -48,11 +48,18 @@ pub(super) fn after_seal(
     }
     let environment = Environment::process();
     match wait {
+        // Commands of one process may follow each other faster than an uploader takes its lock.
+        None if platform::reap(STARTING) => {}
         None => {
-            // Commands of one process may follow each other faster than an uploader takes its lock.
-            if !platform::reap(STARTING) && matches!(UploaderLock::probe(&spool.lock()), Ok(Uploader::Absent))
-            {
-                let _ = detach::start(environment, destination, Purpose::Detached);
+            match UploaderLock::probe(&spool.lock()) {
+                Ok(Uploader::Absent) => {
+                    let _ = detach::start(environment, destination, Purpose::Detached);
+                }
+                // It enforces the limits, unless it is frozen.
+                Ok(Uploader::AtWork) if sealed.is_one_in_64 || sealed.bytes > LARGE_RUN => {
+                    enforce_limits(builder, spool);
+                }
+                Ok(Uploader::AtWork) | Err(_) => {}
             }
         }
         Some(wait) => {
@@ -87,9 +94,16 @@ fn can_deliver(builder: &Builder, destination: &Destination) -> bool {
 
 /// While nothing can be sent nobody holds the lock for long, and the limits must hold all the same.
 pub(super) fn enforce_limits(builder: &Builder, spool: &SpoolDir) {
-    if let Ok(Some(_lock)) = UploaderLock::try_take(&spool.lock()) {
-        limits::enforce_in_passing(spool, &builder.limits, SystemTime::now());
-        let _ = Counters::fold(spool, |_| {});
+    match UploaderLock::try_take(&spool.lock()) {
+        Ok(Some(_lock)) => {
+            limits::enforce_in_passing(spool, &builder.limits, SystemTime::now());
+            let _ = Counters::fold(spool, |_| {});
+        }
+        // Stopped, or in a container that is paused.
+        Ok(None) if UploaderLock::is_older(&spool.lock(), 2 * builder.uploader_life) => {
+            limits::enforce_against_frozen(spool, &builder.limits, SystemTime::now());
+        }
+        Ok(None) | Err(_) => {}
     }
 }
 

@@ -16,6 +16,7 @@ mod hostile_ground; // no home, no space, no rights, and planted files
 mod killed_uploader; // a claim dies with its owner, and nothing is lost with it
 mod layers; // beside the layer nobody notices it
 mod limits; // how much may wait, and how large a run may be
+mod no_locks; // a file system without locks, and an uploader that is frozen
 mod notice; // the first-run notice, on a terminal, in a pipe and in CI
 mod off; // `telemetry off` in the middle of everything, and looking without sending
 mod opt_out; // opted out means absent

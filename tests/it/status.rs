@@ -40,10 +40,12 @@ fn for_programs_it_has_every_key_always() {
             "destinations": [{
                 "name": "operator+the-tests+http-127.0.0.1-9",
                 "pending": 1,
+                "being_written": 0,
                 "delivered": 0,
                 "dropped": none,
                 "rejected_spans": 0,
                 "dropped_spans": 0,
+                "left_out": 0,
                 "newer_runs": 0,
                 "last_delivery": null,
                 "last_failure": null,

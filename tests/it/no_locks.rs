@@ -1,0 +1,92 @@
+//! Where locks do not do what they should: a file system that has none, and an uploader that is frozen.
+
+#![expect(
+    unsafe_code,
+    reason = "only the kernel can take a system call away from a process and its children"
+)]
+
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tool_telemetry::receiver::{Answer, Receiver};
+
+use crate::person::{PATIENCE, Person, eventually};
+
+/// Takes `flock` from a program and all that it starts, and OFD locks too.
+fn without_locks(command: &mut Command, with_ofd: bool) -> &mut Command {
+    const ALLOW: u32 = 0x7fff_0000;
+    const NOT_THERE: u32 = 0x0005_0000 | libc::ENOSYS as u32;
+    let statement = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
+    let equals = |k, jt, jf| libc::sock_filter { code: 0x15, jt, jf, k };
+    let ofd = if with_ofd { u32::MAX } else { libc::F_OFD_SETLK as u32 };
+    let filter = [
+        statement(0x20, 0),
+        equals(libc::SYS_flock as u32, 3, 0),
+        equals(libc::SYS_fcntl as u32, 0, 3),
+        // The second argument.
+        statement(0x20, 24),
+        equals(ofd, 0, 1),
+        statement(0x06, NOT_THERE),
+        statement(0x06, ALLOW),
+    ];
+    let install = move || {
+        let mut filter = filter;
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        // SAFETY: both calls concern this process alone, and the pointer is to a live value.
+        let installed = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
+        };
+        if installed { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: two system calls, no allocation and no lock, as is allowed between fork and exec.
+    unsafe { command.pre_exec(install) }
+}
+
+#[test]
+fn without_flock_each_run_is_sent_once() {
+    for with_ofd in [true, false] {
+        let receiver = Receiver::start().expect("a receiver");
+        let person = Person::sending_to(&receiver.http_endpoint());
+        let runs: Vec<_> = (0..20)
+            .map(|_| {
+                let mut command = person.frob_command(["build", "--spans", "0"]);
+                without_locks(command.stdout(Stdio::null()), with_ofd).spawn().expect("it starts")
+            })
+            .collect();
+        for mut run in runs {
+            assert!(run.wait().expect("it ends").success());
+        }
+        receiver.wait_for(20, PATIENCE).expect("all arrive");
+        eventually("all uploaders have ended", || person.uploaders().is_empty());
+        assert_eq!((receiver.doubles(), person.count("delivered")), (0, 20), "{}", person.status());
+    }
+}
+
+#[test]
+fn a_writer_enforces_the_limits_while_an_uploader_is_frozen() {
+    let receiver =
+        Receiver::builder().always(Answer::Delay(Duration::from_secs(60))).start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint)
+        .whose_tool_has("FROB_LIMIT_RUNS", "2")
+        .whose_tool_has("FROB_UPLOADER_LIFE_MS", "1000");
+    person.frob(["build"]);
+    eventually("an uploader sends", || !receiver.requests().is_empty());
+    let frozen = person.uploaders();
+    let signal = |signal: &str| {
+        let sent = Command::new("kill").arg(signal).args(frozen.iter().map(u32::to_string)).status();
+        assert!(sent.is_ok_and(|sent| sent.success()));
+    };
+    signal("-STOP");
+    eventually("the limits hold", || {
+        person.frob(["build", "--spans", "100"]);
+        person.dropped("limit_runs") > 2
+    });
+    assert!(person.count("pending") <= 3, "{}", person.status());
+    let outcomes = std::fs::read_dir(person.spool(&endpoint).join("outcomes")).expect("a folder");
+    assert!(outcomes.flatten().all(|entry| entry.metadata().is_ok_and(|file| file.len() == 0)));
+    signal("-CONT");
+    eventually("it ends at once", || person.uploaders().iter().all(|process| !frozen.contains(process)));
+}
