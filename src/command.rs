@@ -7,6 +7,8 @@ mod flag;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 mod look;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+mod outside;
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 mod show;
 mod status;
 #[cfg(feature = "clap")]
@@ -34,7 +36,7 @@ use crate::destination::Found;
 use crate::env::Environment;
 use crate::error::Error;
 use crate::notice::notice_version;
-use crate::platform::ChildEnd;
+use crate::platform::{Child, ChildEnd};
 use crate::spool::census::Census;
 use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
@@ -140,6 +142,11 @@ impl Telemetry {
         if !survey.decision.on {
             return Err(Error::off(&survey.decision.reason, self.settings()));
         }
+        #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+        if self.settings().is_from_outside {
+            let places = survey.places.as_ref().ok_or_else(Error::no_home)?;
+            return outside::flush(self.settings(), &survey, places, tell);
+        }
         let (Found::Destination(destination), Some(places)) = (&survey.found, &survey.places) else {
             return Err(Error::off(&Reason::NoDestination, self.settings()));
         };
@@ -149,25 +156,8 @@ impl Telemetry {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Flushed::NothingLeft),
             Err(error) => return Err(Error::file("use", spool.root(), error)),
         }
-        let waiting = || Census::take(&spool).map(|census| census.pending);
-        let mut most = waiting().unwrap_or(0);
-        let mut uploader =
-            detach::start(environment, destination, Purpose::Flush).map_err(Error::uploader)?;
-        let started = Instant::now();
-        let mut next = TELL_AFTER;
-        while started.elapsed() < FLUSH_PATIENCE {
-            match uploader.wait(next) {
-                Ok(Some(ChildEnd::Code(0))) => return Ok(Flushed::NothingLeft),
-                Ok(None) => {}
-                _ => break,
-            }
-            if let Ok(waiting) = waiting() {
-                most = most.max(waiting);
-                tell(FlushProgress { waiting, most });
-            }
-            next = TELL_EVERY;
-        }
-        Ok(Flushed::StillPending)
+        let uploader = detach::start(environment, destination, Purpose::Flush).map_err(Error::uploader)?;
+        Ok(wait_for(uploader, &spool, tell))
     }
 
     fn places(&self) -> Result<Places, Error> {
@@ -177,7 +167,11 @@ impl Telemetry {
     fn choose(&self, on: bool) -> Result<Places, Error> {
         let places = self.places()?;
         let agreed = Survey::take(self.settings(), Environment::process()).found;
-        let version = self.settings().data_points.and_then(notice_version);
+        // Who is not the tool cannot tell what it collects: the person has seen what they had seen.
+        let version = match self.settings().is_from_outside {
+            true => None,
+            false => self.settings().data_points.and_then(notice_version),
+        };
         // A choice replaces whatever the file said, also when it could not be read.
         Choice::change(&places.choice_file, self.settings().name, Unlocked::GoOn, |read| {
             let notices = match read {
@@ -204,4 +198,25 @@ impl Telemetry {
         deleted.bytes += own.iter().sum::<u64>();
         (deleted, remains)
     }
+}
+
+/// Waits for an uploader that was started for one spool.
+fn wait_for(mut uploader: Child, spool: &SpoolDir, tell: &mut dyn FnMut(FlushProgress)) -> Flushed {
+    let waiting = || Census::take(spool).map(|census| census.pending);
+    let mut most = waiting().unwrap_or(0);
+    let started = Instant::now();
+    let mut next = TELL_AFTER;
+    while started.elapsed() < FLUSH_PATIENCE {
+        match uploader.wait(next) {
+            Ok(Some(ChildEnd::Code(0))) => return Flushed::NothingLeft,
+            Ok(None) => {}
+            _ => break,
+        }
+        if let Ok(waiting) = waiting() {
+            most = most.max(waiting);
+            tell(FlushProgress { waiting, most });
+        }
+        next = TELL_EVERY;
+    }
+    Flushed::StillPending
 }

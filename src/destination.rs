@@ -128,6 +128,13 @@ impl Destination {
         bounded(name)
     }
 
+    /// Whether this is the receiver of an operator's directory, whoever publishes the tool.
+    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+    pub(crate) fn is_in(&self, folder: &str) -> bool {
+        let origin = folder.rsplit_once('+').map(|(_, origin)| origin);
+        ChosenBy::of_folder(folder) == self.chosen_by && origin == Some(self.endpoint.origin("-").as_str())
+    }
+
     /// How people read it: scheme and host, and the port unless it is the scheme's own.
     pub(crate) fn origin(&self) -> String {
         let origin = self.endpoint.origin("://");

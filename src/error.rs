@@ -26,6 +26,8 @@ enum Kind {
     NoHome,
     /// Telemetry is off, so the thing asked for has no meaning.
     Off { reason: String, remedy: String },
+    /// A tool that is to send is not where a shell would find it.
+    NoProgram { tool: &'static str, waiting: u64 },
     /// The uploader could not be started.
     Uploader(io::Error),
 }
@@ -45,6 +47,11 @@ impl Error {
 
     pub(crate) fn off(reason: &Reason, builder: &Builder) -> Self {
         Self { kind: Kind::Off { reason: reason.to_string(), remedy: reason.remedy(builder) } }
+    }
+
+    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+    pub(crate) fn no_program(tool: &'static str, waiting: u64) -> Self {
+        Self { kind: Kind::NoProgram { tool, waiting } }
     }
 
     pub(crate) fn uploader(source: io::Error) -> Self {
@@ -92,6 +99,11 @@ impl fmt::Display for Error {
             Kind::Off { reason, remedy } => {
                 write!(f, "nothing was sent, since telemetry is off: {reason}; {remedy}")
             }
+            Kind::NoProgram { tool, waiting } => write!(
+                f,
+                "nothing was sent, and pending are {waiting}: only the tool sends its runs, and no program {tool} is in \
+                 PATH; add its folder to PATH"
+            ),
             Kind::Uploader(source) => write!(f, "cannot start the uploader: {source}; try again, and what waits is kept until then"),
         }
     }
@@ -102,7 +114,7 @@ impl std::error::Error for Error {
         match &self.kind {
             Kind::File { source, .. } | Kind::Uploader(source) => Some(source),
             Kind::Remains { remains, .. } => remains.first().map(|(_, source)| source as _),
-            Kind::NoHome | Kind::Off { .. } => None,
+            Kind::NoHome | Kind::Off { .. } | Kind::NoProgram { .. } => None,
         }
     }
 }

@@ -12,6 +12,8 @@ pub(crate) const FAULTS: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// More is collected than before, and people are told.
 pub(crate) const WIDER: u8 = 3;
+/// No tool of that name has left anything on this machine.
+pub(crate) const NOTHING_HERE: u8 = 4;
 
 /// See what a command-line tool reports about its use, review it, and document it.
 #[derive(Debug, Parser)]
@@ -19,9 +21,10 @@ pub(crate) const WIDER: u8 = 3;
     name = "tool-telemetry",
     version,
     arg_required_else_help = true,
-    after_help = "A telemetry.toml is the file in a tool's source that approves what the tool may report. Nothing that \
-                  this program does opens a network connection.\n\nExit codes: 0 fine, 1 a file has faults, 2 usage or \
-                  a file that cannot be read or written, 3 `check --against` found that more is collected."
+    after_help = "A telemetry.toml is the file in a tool's source that approves what the tool may report. This program \
+                  opens no network connection; `flush` starts the tool, which sends.\n\nExit codes: 0 fine; 1 a file \
+                  has faults, or it failed; 2 usage, or a file that cannot be read or written; 3 `flush`: something \
+                  waits still, `check --against`: more is collected; 4 no tool of that name has left anything here."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -30,11 +33,60 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Tell whether a tool's telemetry is on and why, and what became of its runs
+    Status(StatusArguments),
+    /// Turn a tool's telemetry on
+    ///
+    /// It is your choice and no notice: what the tool collects, and you have not been told of, is recorded only after
+    /// the tool has told you.
+    On(ToolArguments),
+    /// Turn a tool's telemetry off, and delete what waits and what is kept
+    Off(ToolArguments),
+    /// Show the runs of a tool that wait and the last that were sent
+    Show(ShowArguments),
+    /// Have a tool send what waits now, and wait until it is delivered
+    ///
+    /// Only the tool sends: it is started where a shell would find it.
+    Flush(ToolArguments),
+    /// Delete what waits and what is kept of a tool
+    Purge(ToolArguments),
     View(ViewArguments),
     Check(CheckArguments),
     Document(DocumentArguments),
     CollectorConfig(CollectorArguments),
     Registry(RegistryArguments),
+}
+
+/// A tool on this machine.
+#[derive(Debug, Args)]
+pub(crate) struct ToolArguments {
+    /// The tool, as you type it
+    pub(crate) tool: String,
+    /// A variable with which the tool is opted out, as its documentation names it; may be given more than once
+    #[arg(long = "opt-out-var", value_name = "NAME", value_parser = variable)]
+    pub(crate) opt_out_vars: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    pub(crate) tool: ToolArguments,
+    /// Print it as one JSON object, with keys that stay as they are
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    #[command(flatten)]
+    pub(crate) tool: ToolArguments,
+    /// The tool's data points: shows nothing that they do not approve [default: ./telemetry.toml if there is one;
+    /// without any, what lies on disk as it is]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data_points: Option<PathBuf>,
+    /// Print the OTLP, JSON Lines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Show the runs of a tool as a page in the browser
@@ -43,15 +95,12 @@ pub(crate) enum Command {
 /// read, and replaces the one of last time.
 #[derive(Debug, Args)]
 pub(crate) struct ViewArguments {
-    /// The tool, as you type it
-    pub(crate) tool: String,
+    #[command(flatten)]
+    pub(crate) tool: ToolArguments,
     /// The tool's data points: says what each value means, and shows nothing that it does not approve [default:
     /// ./telemetry.toml if there is one; without any, the page shows what lies on disk as it is]
     #[arg(long, value_name = "FILE")]
     pub(crate) data_points: Option<PathBuf>,
-    /// A variable with which the tool is opted out, as its documentation names it; may be given more than once
-    #[arg(long = "opt-out-var", value_name = "NAME", value_parser = variable)]
-    pub(crate) opt_out_vars: Vec<String>,
     /// Write the page and do not open it
     #[arg(long)]
     pub(crate) no_open: bool,

@@ -9,6 +9,18 @@ use crate::fault::Fault;
 /// Larger than any file with 64 spans and 64 data points of 250 members.
 const LARGEST: u64 = 4 << 20;
 
+/// The data points that are taken if none are named.
+const USUAL_FILE: &str = "telemetry.toml";
+
+/// The data points that were named, or those in this folder.
+pub(crate) fn usual_or_named(named: Option<&Path>) -> Result<Option<Definition>, Fault> {
+    match named {
+        Some(path) => read_clean(path).map(Some),
+        None if Path::new(USUAL_FILE).is_file() => read_clean(Path::new(USUAL_FILE)).map(Some),
+        None => Ok(None),
+    }
+}
+
 /// What a file says, or what is wrong with what it says.
 pub(crate) fn read(path: &Path) -> Result<Result<Definition, Faults>, Fault> {
     Ok(Definition::parse(&text(path)?))

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::arguments::{FAULTS, USAGE};
+use crate::arguments::{FAULTS, NOTHING_HERE, USAGE};
 
 /// Ends the program; its text says what to do.
 #[derive(Debug)]
@@ -21,6 +21,15 @@ impl Fault {
     /// What it was asked to read says something that must be put right.
     pub(crate) fn content(text: impl Into<String>) -> Self {
         Self { text: text.into(), code: FAULTS }
+    }
+
+    /// The tool is not one that was ever seen here.
+    pub(crate) fn nothing_here(tool: &str) -> Self {
+        let text = format!(
+            "error: no tool {tool:?} has left anything on this machine. Write its name as you type it; it leaves \
+             something when it first says that it reports its use."
+        );
+        Self { text, code: NOTHING_HERE }
     }
 
     pub(crate) fn file(what: &str, path: &Path, error: &std::io::Error, advice: &str) -> Self {

@@ -6,21 +6,23 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::outside;
 use super::show::{Reader, ShownState, for_each_file, read_file};
 use super::status::DestinationStatus;
-use crate::consent::{Decision, Reason};
+use crate::consent::Decision;
 use crate::data_points::{DataPoints, Version};
 use crate::env::Environment;
 use crate::platform;
 use crate::spool::dir::SpoolDir;
 use crate::survey::Survey;
-use crate::telemetry::{Builder, InCi, Telemetry};
+use crate::telemetry::Telemetry;
 
 /// A look at a tool's telemetry from outside. Reads only.
 #[derive(Debug)]
 pub struct Look {
     tool: &'static str,
     data_points: Option<&'static DataPoints>,
+    telemetry: Telemetry,
     survey: Survey,
 }
 
@@ -48,25 +50,29 @@ impl Look {
         data_points: Option<&'static DataPoints>,
         opt_out_vars: &[&'static str],
     ) -> Self {
-        let mut builder: Builder = Telemetry::builder(tool, "0").in_ci(InCi::AlsoMaker);
-        builder.data_points = data_points;
-        builder.opt_out_vars = opt_out_vars.to_vec();
-        Self { tool, data_points, survey: Survey::take(&builder, Environment::process()) }
+        let telemetry = outside::telemetry(tool, data_points, opt_out_vars);
+        let survey = Survey::take(telemetry.settings(), Environment::process());
+        Self { tool, data_points, telemetry, survey }
     }
 
-    /// Whether telemetry is on, as far as the variables, the policy and the person decide it.
+    /// The tool's telemetry, for what a person can ask of it.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Whether telemetry is on and what decided it, as far as the variables, the policy and the person decide it.
     pub fn decision(&self) -> Decision {
-        match self.survey.decision.reason {
-            // The tool may well know where to send to.
-            Reason::NoDestination | Reason::BadDestination => Decision {
-                on: true,
-                reason: match self.survey.choice().telemetry {
-                    Some(_) => Reason::Person,
-                    None => Reason::Default,
-                },
-            },
-            _ => self.survey.decision.clone(),
-        }
+        self.survey.verdict(self.telemetry.settings(), Environment::process())
+    }
+
+    /// What whoever wants it on can do.
+    pub fn remedy(&self) -> String {
+        self.decision().reason.remedy(self.telemetry.settings())
+    }
+
+    /// Whether a tool of this name ever left anything here.
+    pub fn has_left_something(&self) -> bool {
+        self.places().is_some_and(|places| outside::has_left_something(&places, self.tool))
     }
 
     /// Whether there is a home folder of this user's, and so a place for runs.

@@ -39,6 +39,8 @@ pub struct Status {
     pub choice_file: Option<PathBuf>,
     /// What lies and what became of it, for each destination that there ever was.
     pub destinations: Vec<DestinationStatus>,
+    /// Where the tool itself would send to is not known.
+    is_from_outside: bool,
 }
 
 /// The spool of one destination. `recorded = delivered + pending + dropped`.
@@ -168,6 +170,7 @@ impl Telemetry {
             policy_file,
             choice_file,
             destinations,
+            is_from_outside: builder.is_from_outside,
         }
     }
 }
@@ -362,6 +365,7 @@ impl fmt::Display for Status {
         match &self.destination {
             Some((origin, ChosenBy::Maker)) => writeln!(f, "runs {go} to {origin}, the maker's")?,
             Some((origin, ChosenBy::Operator)) => writeln!(f, "runs {go} to {origin}, set on this machine")?,
+            None if self.is_from_outside => writeln!(f, "where runs go only the tool itself knows")?,
             None => writeln!(f, "runs go nowhere")?,
         }
         let now = seconds(SystemTime::now());

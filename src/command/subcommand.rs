@@ -74,7 +74,9 @@ impl TelemetryCommand {
                 ExitCode::from(code)
             }
             Err(error) => {
-                let _ = writeln!(std::io::stderr(), "{}: {error}", telemetry.settings().name);
+                let settings = telemetry.settings();
+                let name = if settings.is_from_outside { "tool-telemetry" } else { settings.name };
+                let _ = writeln!(std::io::stderr(), "{name}: {error}");
                 ExitCode::FAILURE
             }
         }

@@ -282,6 +282,11 @@ impl Telemetry {
         &self.decision
     }
 
+    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+    pub(crate) fn set_decision(&mut self, decision: Decision) {
+        self.decision = decision;
+    }
+
     #[cfg(feature = "spool")]
     pub(crate) fn settings(&self) -> &Builder {
         &self.builder

@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 
-use crate::destination::Destination;
+use crate::destination::{ChosenBy, Destination};
 use crate::env::{self, Environment};
 use crate::platform;
 
@@ -76,7 +76,32 @@ pub(crate) fn start(
     };
     // A multi-call program finds out by its name which tool it is.
     let own_name = std::env::args_os().next().unwrap_or_default();
-    let arguments = vec![text(&own_name)?, text(OsStr::new(ARGUMENT))?];
+    let operator = (destination.chosen_by == ChosenBy::Operator).then_some(destination);
+    spawn(program, &own_name, environment, &destination.folder(), operator, purpose)
+}
+
+/// Starts another tool as its uploader, by its path and the name that it is called by, for a destination's folder.
+/// `operator` has the settings of a destination that the tool's maker did not choose.
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
+pub(crate) fn start_program(
+    (program, name): (&OsStr, &OsStr),
+    environment: Environment<'_>,
+    folder: &str,
+    operator: Option<&Destination>,
+    purpose: Purpose,
+) -> io::Result<platform::Child> {
+    spawn(text(program)?, name, environment, folder, operator, purpose)
+}
+
+fn spawn(
+    program: CString,
+    name: &OsStr,
+    environment: Environment<'_>,
+    folder: &str,
+    operator: Option<&Destination>,
+    purpose: Purpose,
+) -> io::Result<platform::Child> {
+    let arguments = vec![text(name)?, text(OsStr::new(ARGUMENT))?];
 
     let mut variables = Vec::with_capacity(24);
     let mut set = |name: &OsStr, value: &OsStr| -> io::Result<()> {
@@ -86,7 +111,7 @@ pub(crate) fn start(
         variables.push(text(&variable)?);
         Ok(())
     };
-    set(env::UPLOADER.as_ref(), destination.folder().as_ref())?;
+    set(env::UPLOADER.as_ref(), folder.as_ref())?;
     set(env::UPLOADER_PURPOSE.as_ref(), purpose.name().as_ref())?;
     let is_awaited = purpose != Purpose::Detached;
     if is_awaited {
@@ -105,7 +130,7 @@ pub(crate) fn start(
             set(&name, &value)?;
         }
     }
-    if destination.chosen_by == crate::destination::ChosenBy::Operator {
+    if let Some(destination) = operator {
         set(format!("{}ENDPOINT", env::UPLOADER_OTLP).as_ref(), destination.endpoint.address.as_ref())?;
         for (setting, value) in &destination.settings {
             set(format!("{}{setting}", env::UPLOADER_OTLP).as_ref(), value.as_ref())?;

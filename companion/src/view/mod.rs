@@ -7,34 +7,27 @@ mod file;
 mod page;
 mod runs;
 mod status;
-mod words;
+pub(crate) mod words;
+
+pub(crate) use runs::Run;
 
 use std::path::Path;
 
-use tool_telemetry::command::Look;
-use tool_telemetry_definition::Definition;
-
 use crate::Answer;
 use crate::arguments::ViewArguments;
-use crate::data_points_file::read_clean;
+use crate::data_points_file::usual_or_named;
 use crate::fault::Fault;
-use crate::tables::{tables, text, tool_name};
-
-/// The data points that are taken if none are named.
-const USUAL_FILE: &str = "telemetry.toml";
+use crate::person;
+use crate::tables::tables;
 
 pub(crate) fn run(arguments: &ViewArguments) -> Result<Answer, Fault> {
-    let tool = tool_name(&arguments.tool)?;
-    let definition = definition(arguments)?;
-    let variables: Vec<&'static str> = arguments.opt_out_vars.iter().map(|name| text(name)).collect();
-    let look = Look::at(tool, definition.as_ref().map(tables), &variables);
-    if !look.has_home() {
-        return Err(Fault::usage(
-            "there is no home folder that belongs to you, so there are no runs. Set HOME to yours, and run this as \
-             yourself and not with sudo.",
-        ));
+    let definition = usual_or_named(arguments.data_points.as_deref())?;
+    let look = person::look(&arguments.tool, definition.as_ref().map(tables))?;
+    let tool = arguments.tool.tool.as_str();
+    if !look.has_left_something() {
+        return Err(Fault::nothing_here(tool));
     }
-    let html = page::render(tool, &variables, definition.as_ref(), &look)?;
+    let html = page::render(tool, &arguments.tool.opt_out_vars, definition.as_ref(), &look)?;
     match arguments.output.as_deref() {
         Some(path) if path == Path::new("-") => Ok(Answer::from(html)),
         Some(path) => {
@@ -46,15 +39,6 @@ pub(crate) fn run(arguments: &ViewArguments) -> Result<Answer, Fault> {
             file::write(&path, &html)?;
             Ok(shown(&path, arguments.no_open))
         }
-    }
-}
-
-/// The data points that were named, or those in this folder.
-fn definition(arguments: &ViewArguments) -> Result<Option<Definition>, Fault> {
-    match arguments.data_points.as_deref() {
-        Some(path) => read_clean(path).map(Some),
-        None if Path::new(USUAL_FILE).is_file() => read_clean(Path::new(USUAL_FILE)).map(Some),
-        None => Ok(None),
     }
 }
 

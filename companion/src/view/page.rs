@@ -130,11 +130,12 @@ struct Described {
 
 pub(super) fn render(
     tool: &str,
-    opt_out_vars: &[&str],
+    opt_out_vars: &[String],
     definition: Option<&Definition>,
     look: &Look,
 ) -> Result<String, Fault> {
     let zone = TimeZone::system();
+    let own_command = definition.and_then(|definition| definition.telemetry_command.as_deref());
     let mut runs: Vec<Run> = look.runs().into_iter().filter_map(Run::read).collect();
     runs.sort_by(|a, b| b.start.cmp(&a.start).then_with(|| a.trace_id.cmp(&b.trace_id)));
     let older = runs.len().saturating_sub(MOST_RUNS);
@@ -149,7 +150,7 @@ pub(super) fn render(
         tool,
         style: STYLE,
         style_hash: STYLE_HASH,
-        status: Status::of(tool, opt_out_vars, look),
+        status: Status::of(tool, own_command, opt_out_vars, look),
         totals: Totals {
             waiting: sum(|destination| destination.pending),
             delivered: sum(|destination| destination.delivered),

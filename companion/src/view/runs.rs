@@ -15,29 +15,29 @@ const DEEPEST: usize = 8;
 
 /// One run.
 #[derive(Debug)]
-pub(super) struct Run {
-    pub(super) trace_id: String,
-    pub(super) version: String,
-    pub(super) destination: String,
-    pub(super) state: ShownState,
+pub(crate) struct Run {
+    pub(crate) trace_id: String,
+    pub(crate) version: String,
+    pub(crate) destination: String,
+    pub(crate) state: ShownState,
     /// Seconds since the Unix epoch at which the file came to where it is.
-    pub(super) moved: Option<u64>,
+    pub(crate) moved: Option<u64>,
     /// Nanoseconds since the Unix epoch.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// Nanoseconds.
-    pub(super) duration: u64,
-    pub(super) ending: Ending,
+    pub(crate) duration: u64,
+    pub(crate) ending: Ending,
     /// The run first, then what is below it.
-    pub(super) rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
     /// Spans that are not among the rows.
-    pub(super) more_rows: usize,
+    pub(crate) more_rows: usize,
     /// Lines that could not be read and values that are not approved.
-    pub(super) left_out: u64,
+    pub(crate) left_out: u64,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     /// The code as a number, for the order, and as it is written.
     Exited(Option<i64>, String),
     CutOff,
@@ -45,7 +45,7 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    pub(super) fn is_failure(&self) -> bool {
+    pub(crate) fn is_failure(&self) -> bool {
         match self {
             Self::Exited(code, _) => *code != Some(0),
             Self::CutOff => true,
@@ -56,14 +56,14 @@ impl Ending {
 
 /// One span in a waterfall.
 #[derive(Debug)]
-pub(super) struct Row {
-    pub(super) name: String,
-    pub(super) depth: usize,
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) depth: usize,
     /// Nanoseconds.
-    pub(super) duration: u64,
+    pub(crate) duration: u64,
     /// Where the bar begins and how long it is, in hundredths of the run.
-    pub(super) bar: (f64, f64),
-    pub(super) values: Vec<(String, String)>,
+    pub(crate) bar: (f64, f64),
+    pub(crate) values: Vec<(String, String)>,
 }
 
 struct Span {
@@ -84,7 +84,7 @@ const CUT_OFF: &str = "cut_off";
 
 impl Run {
     /// Nothing if no line can be read.
-    pub(super) fn read(seen: SeenRun) -> Option<Self> {
+    pub(crate) fn read(seen: SeenRun) -> Option<Self> {
         let mut left_out = seen.left_out;
         let mut version = String::new();
         let mut spans: Vec<Span> = Vec::new();
@@ -132,7 +132,7 @@ impl Run {
     }
 
     /// The value of a data point of the run itself.
-    pub(super) fn value(&self, key: &str) -> Option<&str> {
+    pub(crate) fn value(&self, key: &str) -> Option<&str> {
         let run = self.rows.first()?;
         run.values.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str())
     }

@@ -8,17 +8,17 @@ use tool_telemetry_definition::Definition;
 
 /// A time in the person's zone.
 #[derive(Debug, Clone)]
-pub(super) struct Time {
+pub(crate) struct Time {
     /// `24 November 2026`
-    pub(super) day: String,
+    pub(crate) day: String,
     /// `16:05:09`
-    pub(super) clock: String,
+    pub(crate) clock: String,
     /// For the `datetime` attribute.
-    pub(super) machine: String,
+    pub(crate) machine: String,
 }
 
 impl Time {
-    pub(super) fn of_nanoseconds(nanoseconds: u64, zone: &TimeZone) -> Option<Self> {
+    pub(crate) fn of_nanoseconds(nanoseconds: u64, zone: &TimeZone) -> Option<Self> {
         let timestamp = Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()?;
         let zoned = timestamp.to_zoned(zone.clone());
         Some(Self {
@@ -28,13 +28,13 @@ impl Time {
         })
     }
 
-    pub(super) fn of_seconds(seconds: u64, zone: &TimeZone) -> Option<Self> {
+    pub(crate) fn of_seconds(seconds: u64, zone: &TimeZone) -> Option<Self> {
         Self::of_nanoseconds(seconds.checked_mul(1_000_000_000)?, zone)
     }
 }
 
 /// Three digits and a unit, as `telemetry show` writes durations.
-pub(super) fn duration(nanoseconds: u64) -> String {
+pub(crate) fn duration(nanoseconds: u64) -> String {
     let (value, unit) = match nanoseconds as f64 {
         ns if ns >= 60e9 => {
             return format!("{} min {} s", nanoseconds / 60_000_000_000, nanoseconds / 1_000_000_000 % 60);
@@ -54,7 +54,7 @@ pub(super) fn duration(nanoseconds: u64) -> String {
 }
 
 /// `1,000`
-pub(super) fn number(number: u64) -> String {
+pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {
@@ -67,13 +67,13 @@ pub(super) fn number(number: u64) -> String {
 }
 
 /// `1 run`, `1,000 runs`
-pub(super) fn counted(count: u64, what: &str) -> String {
+pub(crate) fn counted(count: u64, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {what}{plural}", number(count))
 }
 
 /// Who is behind a destination's folder.
-pub(super) fn destination(folder: &str, definition: Option<&Definition>) -> String {
+pub(crate) fn destination(folder: &str, definition: Option<&Definition>) -> String {
     // The directory is named `operator+publisher+scheme-host-port`, and a host may have dashes.
     let origin = || {
         let (scheme, rest) = folder.rsplit_once('+')?.1.split_once('-')?;
@@ -91,7 +91,7 @@ pub(super) fn destination(folder: &str, definition: Option<&Definition>) -> Stri
 }
 
 /// Why runs were dropped.
-pub(super) fn dropped(outcome: Outcome) -> &'static str {
+pub(crate) fn dropped(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Delivered => "delivered",
         Outcome::Refused => "refused by the receiver",
@@ -108,7 +108,7 @@ pub(super) fn dropped(outcome: Outcome) -> &'static str {
 }
 
 /// A run's state as a word for people, and for the style sheet.
-pub(super) fn state(state: ShownState) -> (&'static str, &'static str) {
+pub(crate) fn state(state: ShownState) -> (&'static str, &'static str) {
     match state {
         ShownState::Open => ("being written", "open"),
         ShownState::Pending => ("waiting", "waiting"),
@@ -118,13 +118,13 @@ pub(super) fn state(state: ShownState) -> (&'static str, &'static str) {
 
 /// A stretch of a text: as it is, or as code.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) is_code: bool,
-    pub(super) text: String,
+pub(crate) struct Part {
+    pub(crate) is_code: bool,
+    pub(crate) text: String,
 }
 
 /// What stands between backticks is code, if they come in pairs.
-pub(super) fn parts(text: &str) -> Vec<Part> {
+pub(crate) fn parts(text: &str) -> Vec<Part> {
     if text.matches('`').count() % 2 == 1 {
         return vec![Part { is_code: false, text: text.to_owned() }];
     }

@@ -6,6 +6,8 @@ mod check;
 mod document;
 /// The Collector's configuration and Weaver's registry.
 mod generated;
+/// What a person asks of a tool that has no command for it.
+mod person;
 /// The command line itself.
 mod usage;
 /// The page, as text; `.ci/page` looks at it in a browser.

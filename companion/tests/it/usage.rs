@@ -23,7 +23,19 @@ fn a_usage_error_exits_with_2() {
 #[test]
 fn every_command_explains_itself() {
     let person = Person::new();
-    for command in ["view", "check", "document", "collector-config", "registry"] {
+    for command in [
+        "status",
+        "on",
+        "off",
+        "show",
+        "flush",
+        "purge",
+        "view",
+        "check",
+        "document",
+        "collector-config",
+        "registry",
+    ] {
         let said = person.says([command, "--help"]);
         assert_eq!(said.code, 0);
         assert!(said.out.contains("Usage: tool-telemetry"), "{command}");

@@ -197,21 +197,30 @@ fn a_damaged_file_costs_itself_and_no_other() {
 #[test]
 fn the_top_says_whether_it_is_on_what_decided_it_and_how_to_turn_it_off() {
     let person = person();
+    let untold = view(&person, &[]);
+    for words in ["Telemetry is off", "has not been shown to you yet", "So that it stays off:"] {
+        assert!(untold.contains(words), "{words}\n{untold}");
+    }
+    person.file(".config/frob/telemetry.toml", "[notice]\n\"maker+http-127.0.0.1-9\" = \"1.0.0\"\n");
     let on = view(&person, &["--opt-out-var", "FROB_OPTOUT"]);
     for words in [
         "Telemetry is on",
         "the tool&#39;s own default holds",
-        "frob telemetry off",
-        "FROB_OPTOUT=1",
-        "FROB_TELEMETRY=off",
-        "has not been shown",
+        "<code>tool-telemetry off frob</code>",
+        "<code>FROB_OPTOUT=1</code>",
+        "<code>FROB_TELEMETRY=off</code>",
+        "up to that of version 1.0.0",
     ] {
         assert!(on.contains(words), "{words}\n{on}");
     }
     person.file(".config/frob/telemetry.toml", "telemetry = \"off\"\n");
     let off = view(&person, &[]);
-    for words in ["Telemetry is off", "You turned it off", ".config/frob/telemetry.toml", "frob telemetry on"]
-    {
+    for words in [
+        "Telemetry is off",
+        "You turned it off",
+        ".config/frob/telemetry.toml",
+        "<code>tool-telemetry on frob</code> turns it on",
+    ] {
         assert!(off.contains(words), "{words}");
     }
     person.file(".config/frob/telemetry.toml", "telemetry = maybe\n");
@@ -296,6 +305,7 @@ fn looking_changes_nothing() {
 #[test]
 fn a_tool_that_never_recorded_has_a_page_that_says_so() {
     let person = Person::new();
+    person.file(".config/frob/telemetry.toml", "telemetry = \"off\"\n");
     let page = view(&person, &[]);
     assert!(page.contains("Nothing was ever recorded on this machine."));
     assert!(page.contains("No run waits"));
@@ -307,6 +317,7 @@ fn what_cannot_be_done_is_told_with_what_to_do() {
     let said = person.says(["view", "../frob"]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("Write it as you type it"), "{}", said.err);
+    person.file(".config/frob/telemetry.toml", "telemetry = \"off\"\n");
     let said = person.says(["view", "frob", "--no-open", "--output", "no/such/folder.html"]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("with --output FILE"), "{}", said.err);

@@ -1,0 +1,124 @@
+//! The same for a tool that is not this program: `tool-telemetry off frob`, for every tool on this machine.
+//!
+//! What the tool's author set is not known here: no endpoint, no version, not whether it asks first. So `on` is the
+//! person's choice and never a notice: what the tool collects is told by the tool, before it records it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::{FlushProgress, Flushed, wait_for};
+use crate::data_points::DataPoints;
+use crate::destination::{ChosenBy, Destination, Found, Named};
+use crate::env::{Environment, Wish};
+use crate::error::Error;
+use crate::policy::PolicyRead;
+use crate::spool::census::Census;
+use crate::spool::dir::SpoolDir;
+use crate::survey::{Places, Survey};
+use crate::telemetry::{Builder, InCi, Telemetry};
+use crate::upload::detach::{self, Purpose};
+
+/// The telemetry of another tool. Records nothing.
+pub(super) fn telemetry(
+    tool: &'static str,
+    data_points: Option<&'static DataPoints>,
+    opt_out_vars: &[&'static str],
+) -> Telemetry {
+    let mut builder: Builder = Telemetry::builder(tool, "0").in_ci(InCi::AlsoMaker);
+    builder.is_from_outside = true;
+    builder.data_points = data_points;
+    builder.opt_out_vars = opt_out_vars.to_vec();
+    let decision = Survey::take(&builder, Environment::process()).verdict(&builder, Environment::process());
+    let mut telemetry = Telemetry::off(builder, decision.reason.clone());
+    telemetry.set_decision(decision);
+    telemetry
+}
+
+/// Whether a tool of this name ever left anything here.
+pub(super) fn has_left_something(places: &Places, tool: &str) -> bool {
+    let exists = |path: &Path| std::fs::symlink_metadata(path).is_ok();
+    exists(&places.choice_file) || exists(&places.state_home.join(tool).join("telemetry"))
+}
+
+/// Starts the tool as its own uploader, for each destination where something waits.
+pub(super) fn flush(
+    builder: &Builder,
+    survey: &Survey,
+    places: &Places,
+    tell: &mut dyn FnMut(FlushProgress),
+) -> Result<Flushed, Error> {
+    let waiting: Vec<(String, SpoolDir, u64)> = SpoolDir::destinations(&places.state_home, builder.name)
+        .into_iter()
+        .map(|folder| (SpoolDir::new(&places.state_home, builder.name, &folder), folder))
+        .filter(|(spool, _)| spool.check().is_ok())
+        .filter_map(|(spool, folder)| Census::take(&spool).ok().map(|census| (folder, spool, census.pending)))
+        .filter(|(_, _, pending)| *pending > 0)
+        .collect();
+    if waiting.is_empty() {
+        return Ok(Flushed::NothingLeft);
+    }
+    let Some(program) = find_program(builder.name, std::env::var_os("PATH").as_deref()) else {
+        return Err(Error::no_program(builder.name, waiting.iter().map(|(_, _, pending)| pending).sum()));
+    };
+    let operator = operators(survey);
+    let mut flushed = Flushed::NothingLeft;
+    for (folder, spool, _) in &waiting {
+        let settings = operator.as_ref().filter(|operator| operator.is_in(folder));
+        if settings.is_none() && ChosenBy::of_folder(folder) == ChosenBy::Operator {
+            // Nobody names this destination any more, and its settings are in no file of ours.
+            flushed = Flushed::StillPending;
+            continue;
+        }
+        let environment = Environment::process();
+        let uploader = detach::start_program(
+            (program.as_os_str(), program.as_os_str()),
+            environment,
+            folder,
+            settings,
+            Purpose::Flush,
+        )
+        .map_err(Error::uploader)?;
+        let _ = wait_for(uploader, spool, tell);
+        // Asked of the disk: another program of that name ends as it likes.
+        if Census::take(spool).is_ok_and(|census| census.pending > 0) {
+            flushed = Flushed::StillPending;
+        }
+    }
+    Ok(flushed)
+}
+
+/// The destination that the policy or the variables name, which the tool follows or not.
+fn operators(survey: &Survey) -> Option<Destination> {
+    let policy = match &survey.policy {
+        PolicyRead::Policy(policy) => {
+            policy.endpoint.clone().map(|endpoint| (endpoint, policy.settings.clone()))
+        }
+        _ => None,
+    };
+    let named = Named { maker: None, publisher: None, policy };
+    match Destination::find(Environment::process(), Wish::Otlp, &named) {
+        Found::Destination(destination) => Some(destination),
+        Found::None | Found::Unusable(_) => None,
+    }
+}
+
+/// The tool, or `cargo-frob` for `frob`, where a shell would find it; but not in a folder that is relative to where the
+/// person happens to be.
+fn find_program(tool: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+    let names = [tool.to_owned(), format!("cargo-{tool}")]
+        .map(|name| OsString::from(format!("{name}{}", std::env::consts::EXE_SUFFIX)));
+    let folders: Vec<PathBuf> = std::env::split_paths(path?).filter(|folder| folder.is_absolute()).collect();
+    names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|program| is_program(program))
+}
+
+fn is_program(path: &Path) -> bool {
+    let Ok(metadata) = std::fs::metadata(path) else { return false };
+    #[cfg(unix)]
+    let may_run = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0;
+    #[cfg(not(unix))]
+    let may_run = true;
+    metadata.is_file() && may_run
+}
