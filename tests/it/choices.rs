@@ -7,7 +7,7 @@ use tool_telemetry::receiver::Receiver;
 use crate::person::{NOBODY, Person, SOMEBODY_ELSE, example, is_root};
 
 /// The notice of this version was shown, and named `NOBODY`.
-const SAW_NOTICE: &str = "[notice]\n\"operator+the-tests+http-127.0.0.1-9\" = \"2.0.0\"\n";
+pub(crate) const SAW_NOTICE: &str = "[notice]\n\"operator+the-tests+http-127.0.0.1-9\" = \"2.0.0\"\n";
 
 /// What is in the choice file, and whether the tool asks first: the columns of the table. The notice was shown.
 const COLUMNS: [(&str, bool); 8] = [
@@ -73,7 +73,7 @@ fn person(choice: &str, asks_first: bool) -> Person {
 }
 
 /// Runs commands on a machine with this policy.
-fn under(policy: &str, person: &Person, commands: &str) -> String {
+pub(crate) fn under(policy: &str, person: &Person, commands: &str) -> String {
     std::fs::write(person.home().join(".policy"), policy).expect("a file");
     let copy = format!("cp {}/.policy policy.toml", person.home().display());
     on_machine(if policy.is_empty() { ":" } else { &copy }, person, commands)

@@ -36,3 +36,4 @@ mod sudden_ends; // a run is reported however its process ends
 mod texts; // texts name only what the tool has
 mod uploader; // the uploader always ends, is alone, is small, and no refused run holds up another
 mod wire; // fixture: a server that keeps every byte that reaches it
+mod wishes; // every wish, and what is observed of it: files, processes, sockets, calls
