@@ -123,9 +123,12 @@ impl TelemetryCommand {
                     let told = match (living, others) {
                         (0, 0) => "Nothing waits.\n".to_owned(),
                         (living, 0) => format!("Nothing waits but {living} being written.\n"),
-                        _ => format!(
-                            "Nothing waits for this destination; `{name} telemetry status` tells what waits for others.\n"
-                        ),
+                        _ => match telemetry.settings().typed("status") {
+                            Some(status) => format!(
+                                "Nothing waits for this destination; `{status}` tells what waits for others.\n"
+                            ),
+                            None => "Nothing waits for this destination, but for others.\n".to_owned(),
+                        },
                     };
                     (told, 0)
                 }

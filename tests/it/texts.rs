@@ -39,6 +39,13 @@ fn texts(typed: &str, arguments: &[&str]) -> Vec<String> {
     texts.push(ask(&turned_on, "on"));
     turned_on.frob(["build"]);
     texts.extend(WORDS.map(|word| ask(&turned_on, word)));
+    // What waits for one destination, while the tool sends to another.
+    let elsewhere = operator();
+    ask(&elsewhere, "on");
+    elsewhere.frob(["build"]);
+    let elsewhere = elsewhere.with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:19");
+    ask(&elsewhere, "on");
+    texts.push(ask(&elsewhere, "flush"));
     let corrupt = operator();
     std::fs::create_dir_all(corrupt.home().join(".config/frob")).expect("a folder");
     std::fs::write(corrupt.home().join(".config/frob/telemetry.toml"), "x").expect("a file");
