@@ -201,6 +201,27 @@ fn many_commands_of_one_process_take_bounded_memory_files_and_uploaders() {
 }
 
 #[test]
+fn a_process_that_goes_on_leaves_no_more_than_one_ended_uploader() {
+    let (receiver, person) = start();
+    let mut shell = person.frob_command(["shell"]);
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
+    let mut lines = shell.stdin.take().expect("a pipe");
+    for number in 1..=3 {
+        writeln!(lines, "build 0").expect("it reads");
+        receiver.wait_for(number, PATIENCE).expect("it arrives");
+        eventually("its uploader has ended", || person.uploaders().is_empty());
+    }
+    let own = format!(" {} ", shell.id());
+    let is_ended_child =
+        |status: &String| status.rsplit_once(") Z").is_some_and(|(_, rest)| rest.starts_with(&own));
+    let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
+    let statuses = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    assert_eq!(statuses.filter(is_ended_child).count(), 1);
+    drop(lines);
+    assert!(shell.wait().expect("it ends").success());
+}
+
+#[test]
 fn a_tool_that_becomes_another_program_reports_its_run_and_the_child_belongs_to_it() {
     let (receiver, person) = start();
     let frob = crate::person::example("frob");
@@ -218,7 +239,7 @@ fn a_tool_that_cannot_become_another_program_goes_on_and_so_does_its_run() {
     let receiver = Receiver::start().expect("a receiver");
     let person = Person::sending_to(&receiver.http_endpoint()).backing_off(&receiver.http_endpoint());
     let output = person.frob(["exec", "/no/such/program"]);
-    assert_eq!((output.status.code(), &*output.stdout), (Some(127), &b"NotFound\n"[..]));
+    assert_eq!((output.status.code(), &*output.stdout), (Some(127), &b"NotFound [Open]\n"[..]));
     assert!(person.flush());
     assert_eq!(only_tree(&receiver), format!("{}{STEP}{STEP}", root("run", 127)));
     assert_eq!((person.count("delivered"), person.count("pending")), (1, 0), "{}", person.status());
