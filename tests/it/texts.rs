@@ -43,9 +43,16 @@ fn texts(typed: &str, arguments: &[&str]) -> Vec<String> {
     let elsewhere = operator();
     ask(&elsewhere, "on");
     elsewhere.frob(["build"]);
-    let elsewhere = elsewhere.with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:19");
-    ask(&elsewhere, "on");
-    texts.push(ask(&elsewhere, "flush"));
+    ask(&elsewhere, "purge");
+    let other = "http://127.0.0.1:19";
+    let build =
+        |endpoint| elsewhere.frob_command(["build"]).env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).output();
+    let on = arguments.iter().chain(&["on"]);
+    elsewhere.frob_command(on).env("OTEL_EXPORTER_OTLP_ENDPOINT", other).output().expect("the tool starts");
+    build(other).expect("the tool starts");
+    let flushed = ask(&elsewhere, "flush");
+    assert!(flushed.starts_with("Nothing waits for this destination"), "{flushed}");
+    texts.push(flushed);
     let corrupt = operator();
     std::fs::create_dir_all(corrupt.home().join(".config/frob")).expect("a folder");
     std::fs::write(corrupt.home().join(".config/frob/telemetry.toml"), "x").expect("a file");
