@@ -41,6 +41,8 @@ use crate::spool::census::Census;
 use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
 use crate::spool::discard::{Deleted, Remains, discard_all};
+use crate::spool::lock::Probe;
+use crate::spool::starts::Line;
 use crate::survey::{Places, Survey};
 use crate::telemetry::Telemetry;
 use crate::upload::detach::{self, Purpose};
@@ -210,6 +212,12 @@ fn wait_for(mut uploader: Child, spool: &SpoolDir, tell: &mut dyn FnMut(FlushPro
         match uploader.wait(next) {
             Ok(Some(ChildEnd::Code(0))) => return Flushed::NothingLeft,
             Ok(None) => {}
+            Ok(Some(ChildEnd::Untold)) => {
+                if let Ok(probe) = Probe::open(&spool.lock()) {
+                    probe.note(Line::Started(uploader.process()));
+                }
+                break;
+            }
             _ => break,
         }
         if let Ok(waiting) = waiting() {

@@ -35,6 +35,10 @@ pub const UPLOADER: &str = "TOOL_TELEMETRY_UPLOADER";
 pub const UPLOADER_PURPOSE: &str = "TOOL_TELEMETRY_UPLOADER_PURPOSE";
 /// Set by us for an uploader that somebody waits for: it is to tell its exit code in descriptor 3, a pipe.
 pub const UPLOADER_TELLS: &str = "TOOL_TELEMETRY_UPLOADER_TELLS";
+/// Set by us for the uploader alone: the process that started it.
+pub const UPLOADER_STARTER: &str = "TOOL_TELEMETRY_UPLOADER_STARTER";
+/// Set by the uploader for itself: it runs from a copy of the program in memory.
+pub const UPLOADER_COPIED: &str = "TOOL_TELEMETRY_UPLOADER_COPIED";
 /// The prefix under which the uploader gets its destination's own settings, so that no library finds and adds
 /// `OTEL_*` variables which belong to somebody else.
 pub const UPLOADER_OTLP: &str = "TOOL_TELEMETRY_OTLP_";
@@ -71,6 +75,10 @@ pub const CI: [&str; 14] = [
     "BUILD_ID",
     "BUILD_NUMBER",
 ];
+
+/// A sandbox says by one of these that it has no network (yes as for [`DO_NOT_TRACK`]): what tries all the same fails,
+/// and may raise an alarm. Searched for in November 2026; no other sandbox was found to set one.
+pub const NO_NETWORK: [&str; 1] = ["CODEX_SANDBOX_NETWORK_DISABLED"];
 
 /// What opens the uploader's way to the network, passed on to it as it is.
 pub(crate) const NETWORK: [&str; 11] = [
@@ -186,6 +194,11 @@ impl<'a> Environment<'a> {
     /// Whether this is a build machine.
     pub(crate) fn is_ci(self) -> bool {
         CI.iter().any(|name| self.says_yes(name))
+    }
+
+    /// The variable by which a sandbox says that there is no network.
+    pub(crate) fn without_network(self) -> Option<&'static str> {
+        NO_NETWORK.into_iter().find(|name| self.says_yes(name))
     }
 
     /// Whether the tool's code is loaded with something of the person's.

@@ -14,6 +14,7 @@ use crate::spool::backoff::{Backoff, seconds};
 use crate::spool::census::Census;
 use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
+use crate::spool::lock::starts_of;
 use crate::spool::run_file::being_written;
 use crate::survey::{Places, Survey};
 use crate::telemetry::Telemetry;
@@ -71,6 +72,10 @@ pub struct DestinationStatus {
     pub last_failure: Option<Failure>,
     /// Seconds to wait before the next try.
     pub waits: Option<u64>,
+    /// Uploaders that were started since the last one that ended in order, and that never reported their end.
+    pub unreported_starts: u32,
+    /// Why uploaders do not come to send, and what to do, for people; nothing if they do.
+    pub start_trouble: Option<String>,
     /// The counters' file was damaged, and counting began again: seconds since the Unix epoch. What it held lies
     /// beside it, in `counters.damaged`.
     pub restarted: Option<u64>,
@@ -131,6 +136,12 @@ impl Telemetry {
         };
         warnings.extend(current.and_then(|destination| unusable_settings(destination, &names)));
         let current = current.map(Destination::folder);
+        if let Some(variable) = Environment::process().without_network() {
+            warnings.push(format!(
+                "{variable} says that there is no network: commands start no uploader here, and runs wait until one \
+                 outside sends them; `{tool} telemetry flush` tries all the same"
+            ));
+        }
         let mut destinations = Vec::new();
         if let Some(places) = &places {
             for folder in SpoolDir::destinations(&places.state_home, builder.name) {
@@ -227,6 +238,8 @@ impl Status {
     /// | `last_delivery` | a time, or null |
     /// | `last_failure` | null, or `kind`, `text` and `at` as in [`Failure`]; null again after a delivery |
     /// | `next_try_in` | seconds, or null |
+    /// | `unreported_starts` | uploaders since the last one that ended in order, which never reported their end |
+    /// | `start_trouble` | a text for people: why uploaders do not come to send; or null |
     /// | `counting_since` | when counting began again after damage, or null |
     pub fn to_json(&self) -> String {
         use serde_json::{Map, Value, json};
@@ -257,6 +270,8 @@ impl Status {
                     "last_delivery": destination.last_delivery,
                     "last_failure": failure.map(|failure| json!({ "kind": failure.kind, "text": failure.text, "at": failure.at })),
                     "next_try_in": destination.waits,
+                    "unreported_starts": destination.unreported_starts,
+                    "start_trouble": destination.start_trouble,
                     "counting_since": destination.restarted,
                 })
             })
@@ -291,6 +306,7 @@ impl DestinationStatus {
     pub(super) fn of(spool: &SpoolDir, folder: String) -> std::io::Result<Self> {
         let Census { pending, newer, counters, is_damaged } = Census::take(spool)?;
         let now = SystemTime::now();
+        let starts = starts_of(&spool.lock());
         Ok(Self {
             folder,
             pending,
@@ -314,6 +330,8 @@ impl DestinationStatus {
             waits: Backoff::read(&spool.backoff())
                 .and_then(|backoff| backoff.remaining(now))
                 .map(|wait| wait.as_secs()),
+            unreported_starts: starts.unreported,
+            start_trouble: starts.explain(),
             restarted: counters.restarted.or(is_damaged.then(|| seconds(now))),
         })
     }
@@ -401,6 +419,9 @@ impl fmt::Display for Status {
                 if !failure.text.is_empty() && !self.warnings.contains(&failure.text) {
                     writeln!(f, "    {}", failure.text)?;
                 }
+            }
+            if let Some(trouble) = &destination.start_trouble {
+                writeln!(f, "  {trouble}")?;
             }
             if let Some(seconds) = destination.waits.filter(|_| self.decision.on) {
                 writeln!(f, "  next try in {seconds} s")?;

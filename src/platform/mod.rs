@@ -9,6 +9,11 @@ mod unix;
 #[cfg(unix)]
 pub(crate) use unix::*;
 
+#[cfg(unix)]
+mod program;
+#[cfg(unix)]
+pub(crate) use program::*;
+
 #[cfg(not(unix))]
 mod other;
 #[cfg(not(unix))]

@@ -171,13 +171,17 @@ pub(crate) fn leaves_room(file: &File) -> bool {
 /// Opens a regular file of ours for reading and, if asked, writing; creates it if asked. Follows no link and
 /// waits for no FIFO.
 pub(crate) fn open_own(path: &Path, write: bool, create: bool) -> io::Result<(File, Metadata)> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(write)
-        .create(create)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
+    open_own_with(OpenOptions::new().read(true).write(write).create(create), path)
+}
+
+/// The same for reading and appending; creates it.
+pub(crate) fn open_own_to_append(path: &Path) -> io::Result<(File, Metadata)> {
+    open_own_with(OpenOptions::new().read(true).append(true).create(true), path)
+}
+
+fn open_own_with(options: &mut OpenOptions, path: &Path) -> io::Result<(File, Metadata)> {
+    let file =
+        options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_file() && is_own(&metadata) {
         Ok((file, metadata))
@@ -290,6 +294,7 @@ const TELLS: c_int = 3;
 /// child, nobody else learns how it ended.
 #[derive(Debug)]
 pub(crate) struct Child {
+    process: i32,
     told: Option<io::PipeReader>,
     code: Option<i32>,
 }
@@ -304,6 +309,10 @@ pub(crate) enum ChildEnd {
 }
 
 impl Child {
+    pub(crate) fn process(&self) -> i32 {
+        self.process
+    }
+
     /// Waits at most so long for the end; nothing if it runs still.
     pub(crate) fn wait(&mut self, most: Duration) -> io::Result<Option<ChildEnd>> {
         let Some(told) = &mut self.told else { return Err(io::ErrorKind::Unsupported.into()) };
@@ -346,6 +355,17 @@ pub(crate) fn tell_end(code: i32) {
             libc::write(TELLS, byte.as_ptr().cast(), 1);
         }
     }
+}
+
+/// Whether a process of this id is there that was started with this argument. The number alone may be another's by now,
+/// or that of a process in somebody's container.
+pub(crate) fn runs_with(process: i32, argument: &str) -> bool {
+    if cfg!(target_os = "linux") {
+        return std::fs::read(format!("/proc/{process}/cmdline"))
+            .is_ok_and(|line| line.split(|byte| *byte == 0).any(|word| word == argument.as_bytes()));
+    }
+    // SAFETY: the signal 0 is none, and the call takes numbers.
+    process > 1 && unsafe { libc::kill(process, 0) } == 0
 }
 
 /// Programs that this process started, and when, that have not been asked after since they ended: as long as nobody does,
@@ -409,7 +429,7 @@ pub(crate) fn start_detached(start: &Start) -> io::Result<Child> {
     };
     check(error)?;
     note_started(child);
-    Ok(Child { told: pipe.map(|(reader, _)| reader), code: None })
+    Ok(Child { process: child, told: pipe.map(|(reader, _)| reader), code: None })
 }
 
 fn check(error: c_int) -> io::Result<()> {

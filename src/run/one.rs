@@ -84,6 +84,8 @@ pub(crate) struct Sealed {
     pub(crate) bytes: u64,
     /// One in 64 of the runs that end without having begun, chosen by chance.
     pub(crate) is_one_in_64: bool,
+    /// The spool was made for it.
+    pub(crate) is_first: bool,
 }
 
 impl Run {
@@ -201,8 +203,8 @@ impl Run {
             file.give_up(Outcome::OptedOut);
             return Ended { sealed: None, shown };
         }
-        let bytes = file.written();
-        let sealed = file.seal(self.dropped_spans).then_some(Sealed { bytes, is_one_in_64: false });
+        let (bytes, is_first) = (file.written(), file.is_first());
+        let sealed = file.seal(self.dropped_spans).then_some(Sealed { bytes, is_one_in_64: false, is_first });
         Ended { sealed, shown }
     }
 
@@ -210,12 +212,12 @@ impl Run {
     #[cfg(unix)]
     pub(super) fn may_be_sealed(&mut self, may_keep: impl FnOnce() -> bool) -> Option<Sealed> {
         let Stage::Open(file) = &self.stage else { return None };
-        let bytes = file.written();
+        let (bytes, is_first) = (file.written(), file.is_first());
         if !may_keep() {
             self.give_up(Outcome::OptedOut);
             return None;
         }
-        Some(Sealed { bytes, is_one_in_64: false })
+        Some(Sealed { bytes, is_one_in_64: false, is_first })
     }
 
     /// Seals the run so that it can be taken back.

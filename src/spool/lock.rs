@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::starts::{LARGEST, Line, Starts};
 use crate::platform::{self, FileIdentity};
 
 /// Held while it lives. The file is never deleted: whoever waits for it waits for this very file.
 #[derive(Debug)]
 pub(crate) struct UploaderLock {
-    _file: File,
+    file: File,
     /// Where the file system has no locks.
     _lease: Option<Lease>,
     identity: FileIdentity,
@@ -51,7 +52,7 @@ pub(crate) fn try_lock(file: &File, is_shared: bool) -> io::Result<Lock> {
 impl UploaderLock {
     /// Takes the lock, or says that somebody holds it. Its time tells since when.
     pub(crate) fn try_take(path: &Path) -> io::Result<Option<Self>> {
-        let (file, metadata) = platform::open_own(path, true, true)?;
+        let (file, metadata) = platform::open_own_to_append(path)?;
         let lease = match try_lock(&file, false)? {
             Lock::Had => None,
             Lock::Held => return Ok(None),
@@ -61,7 +62,7 @@ impl UploaderLock {
             },
         };
         let _ = file.set_modified(SystemTime::now());
-        Ok(Some(Self { _file: file, _lease: lease, identity: platform::file_identity(&metadata) }))
+        Ok(Some(Self { file, _lease: lease, identity: platform::file_identity(&metadata) }))
     }
 
     /// Whether the path still leads to the file that is locked. If somebody deleted the spool, another uploader may
@@ -76,22 +77,81 @@ impl UploaderLock {
         taken.is_ok_and(|taken| distance(taken) > life)
     }
 
-    /// Looks whether an uploader is at work, by a shared lock that is given back at once. An uploader that
-    /// starts in this moment tries again for 100 ms.
+    /// An uploader begins: should it never end, this is seen.
+    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
+    pub(crate) fn begin(&self) {
+        Line::Begun.note(&self.file);
+    }
+
+    /// The uploader ends in order: every start has reported.
+    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
+    pub(crate) fn end(&self) {
+        let _ = self.file.set_len(0);
+    }
+}
+
+/// The lock's file as a command finds it.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    pub(crate) uploader: Uploader,
+    file: File,
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Probe {
+    /// Looks whether an uploader is at work, by a shared lock. An uploader that starts in this moment tries again
+    /// for 100 ms.
     ///
     /// # Errors
     ///
     /// The file cannot be opened, made or locked: an uploader could not either, and would be started by every
     /// command anew.
-    pub(crate) fn probe(path: &Path) -> io::Result<Uploader> {
-        let (file, _) = platform::open_own(path, true, true)?;
-        Ok(match try_lock(&file, true)? {
-            Lock::Had => Uploader::Absent,
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let (mut file, metadata) = platform::open_own_to_append(path)?;
+        let uploader = match try_lock(&file, true)? {
+            Lock::Had => {
+                if file.unlock().is_err() {
+                    // An OFD lock is given back with its file.
+                    file = platform::open_own_to_append(path)?.0;
+                }
+                Uploader::Absent
+            }
             Lock::Held => Uploader::AtWork,
             Lock::Unknown if Lease::is_held(path) => Uploader::AtWork,
             Lock::Unknown => Uploader::Absent,
-        })
+        };
+        Ok(Self { uploader, file, length: metadata.len(), modified: metadata.modified().ok() })
     }
+
+    /// The starts that did not report. Costs nothing where all did.
+    pub(crate) fn starts(&self) -> Starts {
+        match self.modified {
+            Some(modified) if self.length > 0 => Starts::read(&self.file, modified).unwrap_or_default(),
+            _ => Starts::default(),
+        }
+    }
+
+    /// Notes what became of a start.
+    pub(crate) fn note(&self, line: Line) {
+        if self.length < LARGEST {
+            line.note(&self.file);
+        }
+    }
+
+    /// All starts have reported.
+    pub(crate) fn clear(&self) {
+        let _ = self.file.set_len(0);
+    }
+}
+
+/// The starts of a spool that nobody is to change: nothing where there is no lock.
+pub(crate) fn starts_of(path: &Path) -> Starts {
+    let read = || -> io::Result<Starts> {
+        let (file, metadata) = platform::open_own(path, false, false)?;
+        Starts::read(&file, metadata.modified()?)
+    };
+    read().unwrap_or_default()
 }
 
 /// Stands for the lock where there is none: a file beside it that only one process can create. One that was left by a
@@ -175,10 +235,10 @@ mod tests {
     fn one_holds_the_lock_and_others_see_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        assert_eq!(UploaderLock::probe(&path).unwrap(), Uploader::Absent);
+        assert_eq!(Probe::open(&path).unwrap().uploader, Uploader::Absent);
         let lock = UploaderLock::try_take(&path).unwrap().unwrap();
         assert!(UploaderLock::try_take(&path).unwrap().is_none());
-        assert_eq!(UploaderLock::probe(&path).unwrap(), Uploader::AtWork);
+        assert_eq!(Probe::open(&path).unwrap().uploader, Uploader::AtWork);
         assert!(lock.is_named(&path));
         std::fs::remove_file(&path).unwrap();
         assert!(!lock.is_named(&path));
@@ -189,7 +249,7 @@ mod tests {
     #[test]
     fn where_no_uploader_could_lock_none_is_started() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(UploaderLock::probe(&folder.path().join("missing").join("lock")).is_err());
-        assert!(UploaderLock::probe(folder.path()).is_err());
+        assert!(Probe::open(&folder.path().join("missing").join("lock")).is_err());
+        assert!(Probe::open(folder.path()).is_err());
     }
 }

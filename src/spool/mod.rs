@@ -9,7 +9,7 @@
 //!     counters                      what became of all the others
 //!     counters.damaged              counters that were not as we wrote them; counting began again
 //!     backoff                       not before when to try again
-//!     uploader.lock                 held by the one uploader at work; never deleted
+//!     uploader.lock                 held by the one uploader at work; never deleted; names the starts that never reported
 //!     uploader.lease                stands for the lock where the file system has none
 //!     waiter                        somebody waits for the lock: who has nothing left to do gives it back
 //! ```
@@ -26,3 +26,4 @@ pub(crate) mod lock;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 pub(crate) mod read;
 pub(crate) mod run_file;
+pub(crate) mod starts;

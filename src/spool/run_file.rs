@@ -40,6 +40,8 @@ pub(crate) struct RunFile {
     written: u64,
     /// Where the descriptor is noted for a child after a fork.
     noted: Option<&'static AtomicI32>,
+    /// The spool was made for it.
+    is_first: bool,
 }
 
 /// Why a line was not written.
@@ -75,9 +77,11 @@ impl RunFile {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let path = spool.runs().join(name.open());
+        let mut is_first = false;
         let file = match spool.check().and_then(|()| platform::create_private(&path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 spool.create()?;
+                is_first = true;
                 platform::create_private(&path)?
             }
             other => other?,
@@ -107,12 +111,18 @@ impl RunFile {
             name,
             path,
             written: 0,
+            is_first,
         })
     }
 
     /// Bytes written so far.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Whether the spool was made for this run.
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_first
     }
 
     /// The file, if this is the same process and the descriptor is still this file's: 0.5 µs, before each use.

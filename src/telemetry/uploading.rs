@@ -12,7 +12,8 @@ use crate::spool::backoff::Backoff;
 use crate::spool::counters::Counters;
 use crate::spool::dir::SpoolDir;
 use crate::spool::limits;
-use crate::spool::lock::{Uploader, UploaderLock};
+use crate::spool::lock::{Probe, Uploader, UploaderLock};
+use crate::spool::starts::{Line, TOO_MANY};
 use crate::upload::detach::{self, Purpose};
 
 /// An uploader's whole life.
@@ -35,9 +36,10 @@ pub(super) fn after_seal(
     sealed: Sealed,
     wait: Option<Duration>,
 ) {
+    let environment = Environment::process();
     let backs_off =
         Backoff::read(&spool.backoff()).is_some_and(|backoff| backoff.remaining(SystemTime::now()).is_some());
-    if backs_off {
+    if backs_off || environment.without_network().is_some() {
         if sealed.is_one_in_64 || sealed.bytes > LARGE_RUN {
             enforce_limits(builder, spool);
         }
@@ -46,39 +48,98 @@ pub(super) fn after_seal(
     if !can_deliver(builder, destination) {
         return;
     }
-    let environment = Environment::process();
-    match wait {
-        // Commands of one process may follow each other faster than an uploader takes its lock.
-        None if platform::reap(STARTING) => {}
-        None => {
-            match UploaderLock::probe(&spool.lock()) {
-                Ok(Uploader::Absent) => {
-                    let _ = detach::start(environment, destination, Purpose::Detached);
-                }
-                // It enforces the limits, unless it is frozen.
-                Ok(Uploader::AtWork) if sealed.is_one_in_64 || sealed.bytes > LARGE_RUN => {
-                    enforce_limits(builder, spool);
-                }
-                Ok(Uploader::AtWork) | Err(_) => {}
-            }
+    let start = Start { spool, destination, environment };
+    if let Some(wait) = wait {
+        start.and_wait(wait);
+        return;
+    }
+    // Commands of one process may follow each other faster than an uploader takes its lock.
+    if platform::reap(STARTING) {
+        return;
+    }
+    let Ok(probe) = Probe::open(&spool.lock()) else { return };
+    if probe.uploader == Uploader::AtWork {
+        // It enforces the limits, unless it is frozen.
+        if sealed.is_one_in_64 || sealed.bytes > LARGE_RUN {
+            enforce_limits(builder, spool);
         }
-        Some(wait) => {
-            let Ok(mut uploader) = detach::start(environment, destination, Purpose::Awaited) else { return };
-            if !matches!(uploader.wait(wait), Ok(None)) {
-                return;
-            }
-            // Who does not wait at all has waited for nothing in vain.
-            if wait.is_zero() {
-                return;
-            }
-            let before = Backoff::read(&spool.backoff());
-            let backoff = Backoff::after_no_answer(before, SystemTime::now(), crate::ids::random_number());
-            let _ = backoff.write(&spool.backoff());
-            // It may have cleared the file a moment before it was written.
-            if matches!(uploader.wait(Duration::ZERO), Ok(Some(ChildEnd::Code(0)))) {
-                Backoff::clear(&spool.backoff());
-            }
+        return;
+    }
+    // What is detached may be ended with whoever started this command. A container alone is no reason to wait: only
+    // uploaders that never reported are, or that nobody can know yet.
+    let starts = probe.starts();
+    if starts.is_on_its_way {
+        return;
+    }
+    let never_report = starts.unreported >= TOO_MANY;
+    if never_report || (sealed.is_first && platform::may_end_with_others()) {
+        // Where it found nothing to take the lock for, those before it are no riddle any more either.
+        if start.and_wait(builder.wait_in_ci) {
+            probe.clear();
         }
+    } else {
+        start.and_leave(&probe);
+    }
+}
+
+/// The start of an uploader for one destination.
+struct Start<'a> {
+    spool: &'a SpoolDir,
+    destination: &'a Destination,
+    environment: Environment<'a>,
+}
+
+impl Start<'_> {
+    fn and_leave(&self, probe: &Probe) {
+        match detach::start(self.environment, self.destination, Purpose::Detached) {
+            Ok(uploader) => probe.note(Line::Started(uploader.process())),
+            Err(error) => self.failed(Line::of_error(&error)),
+        }
+    }
+
+    /// Says whether the uploader reported its end in time.
+    fn and_wait(&self, wait: Duration) -> bool {
+        let mut uploader = match detach::start(self.environment, self.destination, Purpose::Awaited) {
+            Ok(uploader) => uploader,
+            Err(error) => {
+                self.failed(Line::of_error(&error));
+                return false;
+            }
+        };
+        match uploader.wait(wait) {
+            Ok(None) => {}
+            Ok(Some(ChildEnd::Code(_))) => return true,
+            Ok(Some(ChildEnd::Untold)) => {
+                self.failed(Line::Started(uploader.process()));
+                return false;
+            }
+            Err(_) => return false,
+        }
+        // A wait of zero cannot be in vain.
+        if wait.is_zero() {
+            return false;
+        }
+        let backoff = self.spool.backoff();
+        let before = Backoff::read(&backoff);
+        let after = Backoff::after_no_answer(before, SystemTime::now(), crate::ids::random_number());
+        let _ = after.write(&backoff);
+        // It may have cleared the file a moment before it was written.
+        let has_delivered = matches!(uploader.wait(Duration::ZERO), Ok(Some(ChildEnd::Code(0))));
+        if has_delivered {
+            Backoff::clear(&backoff);
+        }
+        has_delivered
+    }
+
+    /// There is no uploader, and the next command would find none either.
+    fn failed(&self, line: Line) {
+        if let Ok(probe) = Probe::open(&self.spool.lock()) {
+            probe.note(line);
+        }
+        let backoff = self.spool.backoff();
+        let before = Backoff::read(&backoff);
+        let after = Backoff::after_failure(before, None, SystemTime::now(), crate::ids::random_number());
+        let _ = after.write(&backoff);
     }
 }
 
@@ -110,6 +171,10 @@ pub(super) fn enforce_limits(builder: &Builder, spool: &SpoolDir) {
 /// This process is an uploader: works, and exits.
 pub(super) fn run(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> ! {
     platform::ignore_terminal();
+    // Nobody waits for the others for long.
+    if purpose == Purpose::Detached && environment.raw(crate::env::UPLOADER_COPIED).is_none() {
+        platform::go_on_from_memory(crate::env::UPLOADER_COPIED);
+    }
     platform::name_process(builder.name);
     // On a thread of its own, so that nothing that this process waits for can make it immortal.
     let life = builder.uploader_life;
@@ -168,6 +233,7 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
         limits: builder.limits,
         purpose,
         awaited_for: builder.wait_in_ci,
+        starter: environment.text(crate::env::UPLOADER_STARTER).and_then(|process| process.parse().ok()),
         may_send: &may_send,
     };
     // The way is opened with the first batch: what people named may be slow to read, and then the lock says that one is

@@ -68,16 +68,14 @@ pub(crate) fn start(
     destination: &Destination,
     purpose: Purpose,
 ) -> io::Result<platform::Child> {
-    // The program that runs now, even if its file was moved, replaced or deleted meanwhile.
-    let program = if cfg!(target_os = "linux") {
-        c"/proc/self/exe".to_owned()
-    } else {
-        text(std::env::current_exe()?.as_os_str())?
-    };
     // A multi-call program finds out by its name which tool it is.
     let own_name = std::env::args_os().next().unwrap_or_default();
     let operator = (destination.chosen_by == ChosenBy::Operator).then_some(destination);
-    spawn(program, &own_name, environment, &destination.folder(), operator, purpose)
+    let start = |program| spawn(program, &own_name, environment, &destination.folder(), operator, purpose);
+    match start(platform::own_program(environment.is_loaded_with())?) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => start(platform::own_program_without_proc()?),
+        started => started,
+    }
 }
 
 /// Starts another tool as its uploader, by its path and the name that it is called by, for a destination's folder.
@@ -90,19 +88,19 @@ pub(crate) fn start_program(
     operator: Option<&Destination>,
     purpose: Purpose,
 ) -> io::Result<platform::Child> {
-    spawn(text(program)?, name, environment, folder, operator, purpose)
+    let program = platform::Program { path: text(program)?, loaded: None };
+    spawn(program, name, environment, folder, operator, purpose)
 }
 
 fn spawn(
-    program: CString,
+    program: platform::Program,
     name: &OsStr,
     environment: Environment<'_>,
     folder: &str,
     operator: Option<&Destination>,
     purpose: Purpose,
 ) -> io::Result<platform::Child> {
-    let arguments = vec![text(name)?, text(OsStr::new(ARGUMENT))?];
-
+    let is_loaded_with = environment.is_loaded_with();
     let mut variables = Vec::with_capacity(24);
     let mut set = |name: &OsStr, value: &OsStr| -> io::Result<()> {
         let mut variable = std::ffi::OsString::from(name);
@@ -113,6 +111,7 @@ fn spawn(
     };
     set(env::UPLOADER.as_ref(), folder.as_ref())?;
     set(env::UPLOADER_PURPOSE.as_ref(), purpose.name().as_ref())?;
+    set(env::UPLOADER_STARTER.as_ref(), std::process::id().to_string().as_ref())?;
     let is_awaited = purpose != Purpose::Detached;
     if is_awaited {
         set(env::UPLOADER_TELLS.as_ref(), "3".as_ref())?;
@@ -124,7 +123,6 @@ fn spawn(
             set(name.as_ref(), &if is_path { absolute(value) } else { value })?;
         }
     }
-    let is_loaded_with = environment.is_loaded_with();
     if is_loaded_with {
         for (name, value) in env::for_preloaded() {
             set(&name, &value)?;
@@ -137,9 +135,14 @@ fn spawn(
         }
     }
     // A library may be named by a path that counts from here. The uploader goes to `/` when it is loaded.
-    let keeps_folder = is_loaded_with;
+    let keeps_folder = is_loaded_with || program.loaded.is_some();
+    let mut arguments = match program.loaded {
+        Some(arguments) => arguments,
+        None => vec![text(name)?],
+    };
+    arguments.push(text(OsStr::new(ARGUMENT))?);
     platform::start_detached(&platform::Start {
-        program,
+        program: program.path,
         arguments,
         environment: variables,
         keeps_folder,

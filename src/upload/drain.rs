@@ -29,6 +29,8 @@ const MOST_SPANS: usize = 4096;
 const LARGEST_FILE: u64 = LARGEST_RUN + (64 << 10);
 /// How long an uploader that has nothing left waits for more, so that a script of 100 commands starts one.
 const LINGER: Duration = Duration::from_millis(500);
+/// The same where somebody waits for the uploader's own end: `strace -f`, a build sandbox.
+const LINGER_WAITED_FOR: Duration = Duration::from_millis(50);
 /// How often it looks meanwhile: one `stat` for more, one `unlink` for somebody who waits.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How long an uploader tries for the lock: another process's look at it lasts microseconds.
@@ -49,6 +51,8 @@ pub(crate) struct Uploader<'a> {
     pub(crate) purpose: Purpose,
     /// How long the command that it was started for waits, if one does.
     pub(crate) awaited_for: Duration,
+    /// The process that started it.
+    pub(crate) starter: Option<u32>,
     /// Asked before each request.
     pub(crate) may_send: &'a dyn Fn() -> bool,
 }
@@ -97,12 +101,14 @@ impl Uploader<'_> {
             let Some(lock) = self.take_lock(patience) else {
                 return End::StillPending;
             };
+            lock.begin();
             let stopped = self.drain(deliver, &lock, &mut left_behind);
             if let Err(Stop::Unwritten(backoff)) = &stopped
                 && self.purpose == Purpose::Detached
             {
                 self.hold(backoff, life.saturating_sub(started.elapsed()));
             }
+            lock.end();
             drop(lock);
             // A command that found the lock held between our last look and now relies on us.
             if stopped.is_err() {
@@ -186,6 +192,7 @@ impl Uploader<'_> {
             let idle_since = *idle_since.get_or_insert_with(Instant::now);
             if self.purpose != Purpose::Detached
                 || idle_since.elapsed() >= LINGER
+                || (idle_since.elapsed() >= LINGER_WAITED_FOR && platform::is_waited_for(self.starter))
                 || std::fs::remove_file(self.spool.waiter()).is_ok()
             {
                 return Ok(());

@@ -1,8 +1,12 @@
 //! The uploader where it is hard to start, or is ended with whoever started it.
 
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
 use tool_telemetry::receiver::{Answer, Receiver};
 
-use crate::person::{NOBODY, PATIENCE, Person, example, shim};
+use crate::person::{NOBODY, PATIENCE, Person, copy_program, eventually, example, is_root, shim};
 
 /// The uploader's name, as `ps` tells it.
 fn name(uploader: u32) -> String {
@@ -47,4 +51,190 @@ fn a_flush_learns_its_uploaders_end_also_where_nobody_hears_of_children() {
     let script = format!("trap '' CHLD; exec {} telemetry flush", example("frob").display());
     let flushed = person.command("sh").args(["-c", &script]).output().expect("a shell");
     assert_eq!((flushed.status.code(), person.count("delivered")), (Some(0), 1), "{}", person.status());
+}
+
+/// Runs a script of the shell as the first process of a container, which ends with it; `$FROB` is the tool.
+fn in_container(person: &Person, script: &str) -> Output {
+    let mut command = person.command("unshare");
+    command
+        .args(["-p", "-f", "--kill-child", "--mount-proc", "sh", "-c", script])
+        .env("FROB", example("frob"));
+    let output = command.output().expect("unshare");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+#[test]
+fn a_tool_that_somebody_elses_loader_loaded_is_found() {
+    let loaders = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"];
+    let Some(loader) = loaders.into_iter().find(|loader| Path::new(loader).exists()) else { return };
+    for arguments in [&[][..], &["--library-path", "lib"], &["--argv0", "frob"]] {
+        let receiver = Receiver::start().expect("a receiver");
+        let person = Person::sending_to(&receiver.http_endpoint());
+        copy_program(&example("frob"), &person.home().join("frob"));
+        let ended = person.command(loader).args(arguments).args(["./frob", "build"]).status();
+        assert!(ended.is_ok_and(|ended| ended.success()));
+        receiver.wait_for(1, PATIENCE).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+    }
+}
+
+#[test]
+fn without_proc_a_tool_starts_by_its_whole_path_or_says_why_not() {
+    if !is_root("a machine without /proc, in a mount namespace") {
+        return;
+    }
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let folder = example("frob").parent().expect("a folder").display().to_string();
+    let without_proc = |script: &str| {
+        let script = format!("umount -l /proc; cd {folder}; {script}");
+        person.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare")
+    };
+    assert!(without_proc("./frob build").status.success());
+    assert!(person.status().contains("does not find itself without /proc"), "{}", person.status());
+    let flushed = without_proc("./frob telemetry flush");
+    let told = String::from_utf8(flushed.stderr).expect("text");
+    assert!(!flushed.status.success() && told.contains("/proc is not mounted"), "{told}");
+    std::fs::remove_file(person.spool(&receiver.http_endpoint()).join("backoff")).expect("one start failed");
+    assert!(without_proc("exec $PWD/frob build").status.success());
+    receiver.wait_for(2, PATIENCE).expect("both arrive");
+}
+
+#[test]
+fn where_no_process_is_left_the_run_waits_and_status_says_so() {
+    if !is_root("a person who is not root") {
+        return;
+    }
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).without_power();
+    person.frob(["telemetry", "on"]);
+    let program = person.home().join("frob");
+    let mut command = person.command("prlimit");
+    let ended = command.args(["--nproc=0"]).arg(program).arg("build").output().expect("prlimit");
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+    assert!(person.status().contains("no process is left"), "{}", person.status());
+    assert!(person.status().contains("next try in"), "{}", person.status());
+    assert!(person.flush());
+    assert!(!person.status().contains("the uploader"), "{}", person.status());
+}
+
+#[test]
+fn where_everything_ends_with_the_first_process_the_runs_arrive_all_the_same() {
+    if !is_root("containers") {
+        return;
+    }
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint).whose_tool_has("FROB_WAIT_IN_CI_MS", "20000");
+    for _ in 0..10 {
+        in_container(&person, "$FROB build; exit 0");
+    }
+    assert!(receiver.traces().len() >= 8, "{} of 10\n{}", receiver.traces().len(), person.status());
+    // A fresh home each time.
+    for _ in 0..3 {
+        std::fs::remove_dir_all(person.home().join(".local")).expect("it is there");
+        let before = receiver.traces().len();
+        in_container(&person, "$FROB build; exit 0");
+        assert_eq!(receiver.traces().len(), before + 1, "{}", person.status());
+    }
+}
+
+#[test]
+fn a_container_alone_is_no_reason_to_wait() {
+    if !is_root("containers") {
+        return;
+    }
+    let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint).whose_tool_has("FROB_WAIT_IN_CI_MS", "60000");
+    std::fs::create_dir_all(person.spool(&endpoint).join("runs")).expect("a folder");
+    person.write_backoff(&endpoint, -1, "failures=0 asked=no");
+    let asked = Instant::now();
+    in_container(&person, "$FROB build; exit 0");
+    assert!(asked.elapsed() < Duration::from_secs(30), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn uploaders_that_never_report_are_seen() {
+    if !is_root("containers") {
+        return;
+    }
+    let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint);
+    in_container(&person, "$FROB build; exit 0");
+    for _ in 0..2 {
+        // A wait in vain, and the next ones do not.
+        let _ = std::fs::remove_file(person.spool(&endpoint).join("backoff"));
+        in_container(&person, "$FROB build; exit 0");
+    }
+    let status = person.status();
+    assert!(status.contains("the uploader was started 2 times and "), "{status}");
+    let asked = Instant::now();
+    in_container(&person, "$FROB build; exit 0");
+    assert!(asked.elapsed() >= Duration::from_millis(300), "the third waits");
+    receiver.answer_next([Answer::Ok]);
+    assert!(person.flush());
+    assert!(!person.status().contains("the uploader was started"), "{}", person.status());
+}
+
+#[test]
+fn in_a_sandbox_without_network_no_uploader_starts_and_the_runs_wait() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint()).with("CODEX_SANDBOX_NETWORK_DISABLED", "1");
+    let starts = person.home().join(".frob-uploaders");
+    std::fs::write(&starts, "").expect("a file");
+    assert!(person.frob(["build"]).status.success());
+    assert!(person.frob_command(["build"]).env("CI", "1").status().is_ok_and(|ended| ended.success()));
+    assert_eq!(std::fs::read_to_string(starts).expect("a file"), "");
+    let status = person.status();
+    assert!(status.contains("CODEX_SANDBOX_NETWORK_DISABLED says that there is no network"), "{status}");
+    assert_eq!(person.count("pending"), 2);
+    // Asked for by the person.
+    assert!(person.flush());
+}
+
+#[test]
+fn the_tools_file_and_file_system_are_free_while_its_uploader_works() {
+    if !is_root("a file system of its own, in a mount namespace") {
+        return;
+    }
+    let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let script = "mkdir medium; mount -t tmpfs none medium; cp $FROB medium/frob; medium/frob build; read go || true; \
+        cp $FROB medium/frob && umount medium";
+    let mut shell = person
+        .command("unshare")
+        .args(["-m", "sh", "-ec", script])
+        .env("FROB", example("frob"))
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("unshare");
+    receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("an uploader");
+    drop(shell.stdin.take());
+    assert!(shell.wait().is_ok_and(|ended| ended.success()), "it is busy");
+    assert_eq!(person.uploaders().len(), 1, "it is at work still");
+}
+
+#[test]
+fn who_waits_for_every_descendant_waits_for_no_linger() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    let mut shortest = PATIENCE;
+    // Of ten, one is not held up by what else runs on this machine; a linger is half a second.
+    for run in 1..=10 {
+        let mut command = person.command("strace");
+        let command = command.args(["-f", "-qq", "-e", "trace=none", "-o", "/dev/null"]).arg(example("frob"));
+        let Ok(mut traced) = command.arg("build").stdout(std::process::Stdio::null()).spawn() else { return };
+        receiver.wait_for(run, PATIENCE).expect("it arrives");
+        let arrived = Instant::now();
+        assert!(traced.wait().is_ok_and(|ended| ended.success()));
+        shortest = shortest.min(arrived.elapsed());
+        if shortest < Duration::from_millis(400) {
+            break;
+        }
+    }
+    assert!(shortest < Duration::from_millis(400), "{shortest:?}");
+    eventually("none is left", || person.uploaders().is_empty());
 }

@@ -50,6 +50,8 @@ fn for_programs_it_has_every_key_always() {
                 "last_delivery": null,
                 "last_failure": null,
                 "next_try_in": null,
+                "unreported_starts": 0,
+                "start_trouble": null,
                 "counting_since": null,
             }],
         })
