@@ -368,9 +368,9 @@ pub(crate) fn runs_with(process: i32, argument: &str) -> bool {
     process > 1 && unsafe { libc::kill(process, 0) } == 0
 }
 
-/// Programs that this process started, and when, that have not been asked after since they ended: as long as nobody does,
+/// Programs that this process started, and when if nobody waits for them, that have not been asked after since they ended: as long as nobody does,
 /// each is an entry of the kernel's table. A process of one command ends with it; one of many asks at the next.
-static STARTED: Mutex<Vec<(i32, Instant)>> = Mutex::new(Vec::new());
+static STARTED: Mutex<Vec<(i32, Option<Instant>)>> = Mutex::new(Vec::new());
 
 /// Asks after those that have ended. Says whether one runs that was started within this time.
 pub(crate) fn reap(within: Duration) -> bool {
@@ -382,12 +382,13 @@ pub(crate) fn reap(within: Duration) -> bool {
         libc::getsid(*process) == *process
             && libc::waitpid(*process, std::ptr::null_mut(), libc::WNOHANG) == 0
     });
-    started.iter().any(|(_, since)| since.elapsed() < within)
+    started.iter().any(|(_, since)| since.is_some_and(|since| since.elapsed() < within))
 }
 
-fn note_started(process: i32) {
+/// One that is waited for has ended, or is about to, when the next is thought of.
+fn note_started(process: i32, is_awaited: bool) {
     if let Ok(mut started) = STARTED.try_lock() {
-        started.push((process, Instant::now()));
+        started.push((process, (!is_awaited).then(Instant::now)));
     }
 }
 
@@ -428,7 +429,7 @@ pub(crate) fn start_detached(start: &Start) -> io::Result<Child> {
         )
     };
     check(error)?;
-    note_started(child);
+    note_started(child, start.is_awaited);
     Ok(Child { process: child, told: pipe.map(|(reader, _)| reader), code: None })
 }
 
