@@ -123,7 +123,11 @@ fn a_file_of_the_state_that_is_cut_or_changed_does_no_harm() {
                     (Some(0), &b"working\n"[..]),
                     "{file:?}"
                 );
-                assert!(output.stderr.is_empty(), "{file:?} {position}: {output:?}");
+                // A choice that no longer says which receiver was agreed to is one without its notice.
+                let said = String::from_utf8_lossy(&output.stderr);
+                let is_notice =
+                    file.ends_with("telemetry.toml") && said.starts_with("frob reports how it is");
+                assert!(said.is_empty() || is_notice, "{file:?} {position}: {output:?}");
                 let status = person.frob(["telemetry", "status"]);
                 assert!(status.status.success(), "{file:?} {position}");
                 let _ = person.flush();
