@@ -405,28 +405,25 @@ fn a_full_disk_is_not_noticed_and_what_it_cost_is_counted() {
 }
 
 #[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn where_the_file_system_has_no_locks_runs_are_delivered_all_the_same() {
+    use crate::system_calls::{Errno, Tracer, Verdict};
+
     let receiver = Receiver::start().expect("a receiver");
     let person = Person::sending_to(&receiver.http_endpoint());
-    for error in ["ENOLCK", "ENOSYS", "EOPNOTSUPP"] {
+    for error in [Errno::ENOLCK, Errno::ENOSYS, Errno::EOPNOTSUPP] {
         let before = receiver.traces().len();
-        let output = person
-            .command("strace")
-            .args([
-                "-f",
-                "-qq",
-                "-o",
-                "/dev/null",
-                "-e",
-                "trace=flock",
-                "-e",
-                &format!("inject=flock:error={error}"),
-            ])
-            .arg(example("frob"))
-            .args(["build", "--end", "return=7"])
-            .output()
-            .expect("strace");
-        assert_eq!((output.status.code(), &*output.stdout), (Some(7), &b"working\n"[..]));
+        let mut refused = 0;
+        let traced = Tracer::of(person.frob_command(["build", "--end", "return=7"]))
+            .with_all_that_it_starts()
+            .judged(|call| {
+                let is_lock = call.name == "flock";
+                refused += u32::from(is_lock);
+                if is_lock { Verdict::Refuse(error) } else { Verdict::Make }
+            })
+            .run();
+        assert!(refused >= 2, "the tool's and the uploader's: {refused}");
+        assert_eq!((traced.output.status.code(), &*traced.output.stdout), (Some(7), &b"working\n"[..]));
         receiver.wait_for(before + 1, crate::person::PATIENCE).expect("it is delivered");
     }
 }

@@ -63,24 +63,20 @@ fn a_writer_of_more_than_64_kib_looks_at_the_limits_while_backing_off() {
 }
 
 #[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn a_folder_full_of_strange_files_costs_a_command_nothing() {
+    use crate::system_calls::Tracer;
+
     let person = Person::sending_to(NOBODY).backing_off(NOBODY);
     person.frob(["build"]);
     let runs = person.spool(NOBODY).join("runs");
     for number in 0..100_000 {
         std::fs::write(runs.join(format!("notes-{number}")), "").expect("it can be written");
     }
-    let frob = crate::person::example("frob");
-    let log = person.home().join("log");
-    let entries = |spans: &str| -> u64 {
-        let words = ["-qq", "-e", "trace=getdents64", "-o"];
-        let tool = [frob.as_os_str(), "build".as_ref(), "--spans".as_ref(), spans.as_ref()];
-        let output = person.command("strace").args(words).arg(&log).args(tool).output();
-        assert_eq!(output.expect("strace runs").stdout, b"working\n");
-        let text = std::fs::read_to_string(&log).expect("a log");
-        text.lines()
-            .filter_map(|line| line.split_once("/* ")?.1.split_once(" entries")?.0.parse::<u64>().ok())
-            .sum()
+    let entries = |spans: &str| -> usize {
+        let traced = Tracer::of(person.frob_command(["build", "--spans", spans])).run();
+        assert_eq!(traced.output.stdout, b"working\n");
+        traced.calls.iter().map(|call| call.entries).sum()
     };
     // One in 64 looks at the limits, once, and at a number of files that is bounded.
     let most = (0..10).map(|_| entries("0")).max().expect("some runs");

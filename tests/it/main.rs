@@ -33,6 +33,8 @@ mod spool; // the spool's own files: names that are not ours, and what a person 
 mod starts; // the uploader where it is hard to start, or is ended with whoever started it
 mod status; // `telemetry status`, for people and for programs, and what errors say
 mod sudden_ends; // a run is reported however its process ends
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod system_calls; // fixture: the system calls of a program, and what becomes of one
 mod texts; // texts name only what the tool has
 mod uploader; // the uploader always ends, is alone, is small, and no refused run holds up another
 mod wire; // fixture: a server that keeps every byte that reaches it

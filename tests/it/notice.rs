@@ -4,7 +4,7 @@ use std::process::Output;
 
 use tool_telemetry::receiver::Receiver;
 
-use crate::person::{NOBODY, PATIENCE, Person, eventually, example};
+use crate::person::{NOBODY, PATIENCE, Person, example};
 
 const MAKER: &str = "https://telemetry.example.com/v1/traces";
 /// The directory of its runs, and the key of its notice.
@@ -324,20 +324,25 @@ fn a_notice_that_cannot_be_remembered_is_not_printed() {
 }
 
 #[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn off_said_while_the_notice_is_due_is_not_written_over() {
-    // The tool has read the choice, and is about to remember the notice: strace holds up its first step towards it.
+    use crate::system_calls::{Tracer, Verdict};
+
+    // The tool has read the choice, and is about to remember the notice: this is its first step towards it.
     let person = newcomer();
-    let calls = person.home().join("calls");
-    let mut slow = person.command("strace");
-    slow.args(["-f", "-qq", "-e", "trace=mkdir", "-e", "inject=mkdir:delay_enter=2000000:when=1", "-o"]);
-    slow.arg(&calls).arg(example("frob")).arg("build");
-    let slow = slow.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn();
-    let has_begun = || std::fs::read_to_string(&calls).unwrap_or_default().contains("mkdir(");
-    eventually("it is about to remember", has_begun);
-    assert!(person.frob(["telemetry", "off"]).status.success());
-    let ended = slow.expect("strace").wait_with_output().expect("it ends");
-    assert!(ended.status.success());
-    assert_eq!(said(&ended), "", "who said no is not told that it begins");
+    let mut offs = 0;
+    let traced = Tracer::of(person.frob_command(["build"]))
+        .judged(|call| {
+            if call.name == "mkdir" && call.number == 1 {
+                assert!(person.frob(["telemetry", "off"]).status.success());
+                offs += 1;
+            }
+            Verdict::Make
+        })
+        .run();
+    assert_eq!(offs, 1);
+    assert!(traced.output.status.success());
+    assert_eq!(said(&traced.output), "", "who said no is not told that it begins");
     assert!(person.choice().contains("telemetry = \"off\""), "{}", person.choice());
     person.frob(["build"]);
     assert!(person.waiting().is_empty());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tool_telemetry::receiver::{Answer, Receiver};
 
-use crate::person::{NOBODY, PATIENCE, Person, eventually, example};
+use crate::person::{NOBODY, PATIENCE, Person, eventually};
 
 #[test]
 fn off_while_runs_are_written_and_an_uploader_sends_lets_nothing_more_through() {
@@ -45,27 +45,23 @@ fn off_while_runs_are_written_and_an_uploader_sends_lets_nothing_more_through() 
     assert_eq!(person.count("pending"), 0);
 }
 
-/// The lines in which strace saw the network used, by the tool or by what it started.
+/// The system calls by which the tool, or what it started, used the network.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn network_calls(person: &Person, arguments: &[&str]) -> Vec<String> {
-    let list = person.home().join("calls");
-    let output = person
-        .command("strace")
-        .args(["-f", "-qq", "-e", "trace=network", "-o"])
-        .arg(&list)
-        .arg(example("frob"))
-        .args(arguments)
-        .output()
-        .expect("strace runs; it is in every distribution");
-    assert!(output.status.code().is_some(), "{output:?}");
-    let text = std::fs::read_to_string(&list).expect("the list");
-    std::fs::remove_file(&list).expect("it is there");
-    text.lines()
-        .filter(|line| line.contains("socket(") || line.contains("connect("))
-        .map(str::to_owned)
-        .collect()
+    use crate::system_calls::Tracer;
+
+    let traced = Tracer::of(person.frob_command(arguments)).with_all_that_it_starts().run();
+    assert!(traced.output.status.code().is_some(), "{traced:?}");
+    traced.calls.iter().map(ToString::to_string).filter(|call| is_of_the_network(call)).collect()
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn is_of_the_network(call: &str) -> bool {
+    call.starts_with("socket") || call.starts_with("connect") || call.starts_with("send")
 }
 
 #[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn off_opted_out_runs_and_looking_open_no_socket() {
     let on = || Person::sending_to(NOBODY).backing_off(NOBODY);
     let person = on();
@@ -78,7 +74,7 @@ fn off_opted_out_runs_and_looking_open_no_socket() {
         let person = Person::sending_to(NOBODY).with(name, value);
         assert_eq!(network_calls(&person, &["build"]), [""; 0], "{name}={value}");
     }
-    // strace sees a socket where there is one.
+    // A socket is seen where there is one.
     let person = on();
     person.frob(["build"]);
     assert_ne!(network_calls(&person, &["telemetry", "flush"]), [""; 0]);

@@ -1,10 +1,9 @@
 //! The tool and the uploader, stopped at every system call in turn, and refused every one that may fail; then the
 //! next process runs, and nothing may be missing.
 //!
-//! The kernel's log of calls (strace) is the witness: a run counts as recorded when the write of its first line is
-//! in it, whatever our own files say.
+//! The kernel is the witness, through a tracer: a run counts as recorded when the write of its first line was
+//! answered, whatever our own files say.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
@@ -16,85 +15,63 @@ use tool_telemetry::receiver::Receiver;
 use crate::Report;
 use crate::ledger::Ledger;
 use crate::person::{NOBODY, Person, example};
+use crate::system_calls::{Call, Errno, Traced, Tracer, Verdict};
 
 /// Points tried at the same time; most of their time they wait for processes.
 const AT_ONCE: usize = 6;
 /// What the disk and the kernel may answer.
-const ERRORS: [&str; 5] = ["ENOSPC", "EIO", "EACCES", "EMFILE", "EDQUOT"];
+const ERRORS: [Errno; 5] = [Errno::ENOSPC, Errno::EIO, Errno::EACCES, Errno::EMFILE, Errno::EDQUOT];
 /// Longer than any process here may take.
 const HANGS: Duration = Duration::from_secs(30);
-
-/// One call of an untouched trace.
-#[derive(Debug, Clone)]
-struct Call {
-    name: String,
-    /// The how-manieth of its name.
-    number: usize,
-    line: String,
-}
 
 /// Stopped before the call, or refused it.
 #[derive(Debug, Clone)]
 struct Point {
+    /// As in the untouched trace.
     call: Call,
-    /// Nothing for SIGKILL.
-    error: Option<&'static str>,
+    verdict: Verdict,
 }
 
 impl Point {
-    fn injection(&self) -> String {
-        let Call { name, number, .. } = &self.call;
-        match self.error {
-            None => format!("inject={name}:signal=SIGKILL:when={number}"),
-            Some(error) => format!("inject={name}:error={error}:when={number}"),
-        }
+    fn is_death(&self) -> bool {
+        self.verdict == Verdict::Kill
     }
-}
 
-/// The calls in a log of strace without `-f`.
-fn calls(log: &Path) -> Vec<Call> {
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    let text = String::from_utf8_lossy(&std::fs::read(log).expect("strace wrote its log")).into_owned();
-    text.lines()
-        .filter_map(|line| {
-            let name = line.split_once('(')?.0;
-            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-                return None;
-            }
-            let number = counts.entry(name.to_owned()).or_default();
-            *number += 1;
-            Some(Call { name: name.to_owned(), number: *number, line: line.to_owned() })
-        })
-        .collect()
+    fn is_at(&self, call: &Call) -> bool {
+        (call.name, call.number) == (self.call.name, self.call.number)
+    }
 }
 
 /// One run in 64, chosen by chance, looks at the limits of the spool besides. Its calls are others than those of the
 /// untouched trace; what it does there is what the uploader does in its own scene.
-fn looked_at_the_limits(log: &Path) -> bool {
-    calls(log).iter().any(|call| call.name == "getdents64")
+fn looked_at_the_limits(traced: &Traced) -> bool {
+    traced.calls.iter().any(|call| call.name == "getdents64")
 }
 
-/// Whether the log holds the whole write of a run's first line.
-fn tells_of_a_run(log: &Path) -> bool {
-    calls(log).iter().any(|call| {
-        let result = call.line.rsplit_once(" = ").and_then(|(_, result)| result.parse::<u64>().ok());
-        call.name == "write" && call.line.contains(".open>,") && result.is_some_and(|bytes| bytes > 500)
-    })
+/// Whether the whole first line of a run was written.
+fn tells_of_a_run(traced: &Traced) -> bool {
+    let is_first_line = |call: &Call| {
+        call.name == "write"
+            && call.result > Some(500)
+            && call.paths.iter().any(|path| path.ends_with(".open"))
+    };
+    traced.calls.iter().any(is_first_line)
 }
 
 /// Every call is a point of death. Those that may fail are refused with each error: all that have to do with our
 /// files or with starting a process, and none that belongs to the program's start or to memory.
 fn points(calls: &[Call], home: &Path) -> Vec<Point> {
     let home = home.to_str().expect("text");
-    let first = calls.iter().position(|call| call.line.contains("/etc/tool-telemetry")).unwrap_or(0);
-    let killed = calls.iter().map(|call| Point { call: call.clone(), error: None });
+    let names = |call: &Call, text: &str| call.paths.iter().any(|path| path.contains(text));
+    let first = calls.iter().position(|call| names(call, "/etc/tool-telemetry")).unwrap_or(0);
+    let killed = calls.iter().map(|call| Point { call: call.clone(), verdict: Verdict::Kill });
     let may_fail = calls.iter().enumerate().filter(|(position, call)| {
-        let is_ours = ["tool-telemetry", home].iter().any(|ours| call.line.contains(ours));
-        let starts = ["clone3", "vfork", "socket", "connect"].contains(&call.name.as_str());
+        let is_ours = names(call, "tool-telemetry") || names(call, home);
+        let starts = ["clone3", "vfork", "socket", "connect"].contains(&call.name);
         *position >= first && (is_ours || starts) && call.name != "execve"
     });
     let refused = may_fail.flat_map(|(_, call)| {
-        ERRORS.into_iter().map(|error| Point { call: call.clone(), error: Some(error) })
+        ERRORS.into_iter().map(|error| Point { call: call.clone(), verdict: Verdict::Refuse(error) })
     });
     killed.chain(refused).collect()
 }
@@ -138,7 +115,10 @@ impl Tally {
                         }
                         self.tried.fetch_add(1, Ordering::Relaxed);
                         if let Err(what) = attempt(point) {
-                            let what = format!("{}, at {}\n{what}", point.injection(), point.call.line);
+                            let what = format!(
+                                "{:?} at {}, number {}\n{what}",
+                                point.verdict, point.call, point.call.number
+                            );
                             self.violated.lock().expect("whole").get_or_insert(what);
                         }
                     }
@@ -151,7 +131,7 @@ impl Tally {
         if let Some(violated) = self.violated.into_inner().expect("whole") {
             return Err(violated);
         }
-        let killed = points.iter().filter(|point| point.error.is_none()).count();
+        let killed = points.iter().filter(|point| point.is_death()).count();
         if killed != calls {
             return Err(format!("{killed} points of death for {calls} calls"));
         }
@@ -168,8 +148,8 @@ impl Tally {
         if tried as usize != points.len() {
             return Err(format!("{tried} of {} points tried", points.len()));
         }
-        // One of them is always the program's own `execve`, which strace lets pass. Others that are not reached mean
-        // that traces differ, and that the points are not those of the program.
+        // Traces differ a little: how often `/proc/self/maps` is read, say. If they differ more, the points are not
+        // those of the program.
         if not_reached * 100 > tried {
             return Err(format!("{not_reached} of {tried} points were not reached"));
         }
@@ -182,46 +162,29 @@ impl Tally {
     }
 }
 
-fn strace(log: &Path, injected: Option<&Point>) -> Vec<String> {
-    let mut words: Vec<String> = ["strace", "-qq", "-y", "-s", "8"].map(str::to_owned).to_vec();
-    words.extend(["-o".to_owned(), log.to_str().expect("text").to_owned()]);
-    if let Some(point) = injected {
-        // Only what is needed is traced, which is faster: what the witness looks for, and the call itself.
-        words.extend(["-e".to_owned(), format!("trace=write,getdents64,{}", point.call.name)]);
-        words.extend(["-e".to_owned(), point.injection()]);
-    }
-    words
-}
-
-/// Runs a program to its end; one that does not end is a violation of its own.
-fn run(command: &mut Command) -> Result<Output, String> {
+/// Runs a program to its end, and tells whether it came to the point; one that does not end is a violation of its own.
+fn run(command: Command, point: Option<&Point>) -> Result<(Traced, bool), String> {
     let started = Instant::now();
-    let output = command.output().map_err(|error| error.to_string())?;
+    let mut is_reached = false;
+    let traced = Tracer::of(command)
+        .judged(|call| match point {
+            Some(point) if point.is_at(call) => {
+                is_reached = true;
+                point.verdict
+            }
+            _ => Verdict::Make,
+        })
+        .run();
     match started.elapsed() {
         took if took > HANGS => Err(format!("a process took {took:?}")),
-        _ => Ok(output),
+        _ => Ok((traced, is_reached)),
     }
-}
-
-fn was_reached(log: &Path, point: &Point) -> bool {
-    calls(log).iter().any(|call| {
-        call.name == point.call.name
-            && call.number == point.call.number
-            && match point.error {
-                Some(_) => call.line.contains("(INJECTED)"),
-                None => call.line.ends_with("= ?") || call.line.contains("<unfinished ...>"),
-            }
-    })
 }
 
 /// The tool: from its start to its end, with a detached uploader started at the end.
 pub(crate) fn of_the_tool() -> Report {
-    let trace = |person: &Person, injected: Option<&Point>, log: &Path| {
-        let words = strace(log, injected);
-        let mut command = person.command(&words[0]);
-        command.args(&words[1..]).arg(example("frob")).args(["build", "--spans", "1"]);
-        run(&mut command)
-    };
+    let trace =
+        |person: &Person, point: Option<&Point>| run(person.frob_command(["build", "--spans", "1"]), point);
     let prepare = || -> Result<(Receiver, Person), String> {
         let receiver = Receiver::start().map_err(|error| error.to_string())?;
         let person = Person::sending_to(&receiver.http_endpoint());
@@ -229,17 +192,18 @@ pub(crate) fn of_the_tool() -> Report {
     };
     let (calls, points) = {
         let (receiver, person) = prepare()?;
-        let log = person.home().join("log");
-        let mut output = trace(&person, None, &log)?;
-        while looked_at_the_limits(&log) {
-            output = trace(&person, None, &log)?;
+        let (mut traced, _) = trace(&person, None)?;
+        while looked_at_the_limits(&traced) {
+            (traced, _) = trace(&person, None)?;
         }
         drop(receiver);
-        if !output.status.success() || !tells_of_a_run(&log) {
-            return Err(format!("the untouched run failed: {output:?}"));
+        if !traced.output.status.success() || !tells_of_a_run(&traced) {
+            return Err(format!("the untouched run failed: {:?}", traced.output));
         }
-        let calls = calls(&log);
-        if !calls.iter().any(|call| call.name == "rename" && call.line.contains(".jsonl")) {
+        let calls = traced.calls;
+        let is_seal =
+            |call: &Call| call.name == "rename" && call.paths.iter().any(|it| it.ends_with(".jsonl"));
+        if !calls.iter().any(is_seal) {
             return Err("a run that ends in order is not sealed by a rename".to_owned());
         }
         let points = points(&calls, person.home());
@@ -247,29 +211,25 @@ pub(crate) fn of_the_tool() -> Report {
     };
     let tally = Tally::new();
     tally.try_all(&points, |point| {
-        let (receiver, person, log, output) = loop {
+        let (receiver, person, traced, is_reached) = loop {
             let (receiver, person) = prepare()?;
-            let log = person.home().join("log");
-            let output = trace(&person, Some(point), &log)?;
-            if !looked_at_the_limits(&log) {
-                break (receiver, person, log, output);
+            let (traced, is_reached) = trace(&person, Some(point))?;
+            if !looked_at_the_limits(&traced) {
+                break (receiver, person, traced, is_reached);
             }
         };
         tally.started.fetch_add(1, Ordering::Relaxed);
-        if !was_reached(&log, point) {
-            tally.not_reached.fetch_add(1, Ordering::Relaxed);
+        tally.not_reached.fetch_add(u64::from(!is_reached), Ordering::Relaxed);
+        let Output { status, stdout, stderr } = &traced.output;
+        if !point.is_death() && (status.code() != Some(0) || stdout != b"working\n" || !stderr.is_empty()) {
+            return Err(format!("the tool noticed: {:?}", traced.output));
         }
-        if point.error.is_some()
-            && (output.status.code() != Some(0) || output.stdout != b"working\n" || !output.stderr.is_empty())
-        {
-            return Err(format!("the tool noticed: {output:?}"));
-        }
-        let is_recorded = tells_of_a_run(&log);
+        let is_recorded = tells_of_a_run(&traced);
         // Where our last step was not the one that failed, nor the look whose file it is, a run that ended in order is
         // sealed when its process is gone; one that was stopped is found by the next process.
-        let excuses = ["rename", "statx", "fstat", "newfstatat"].contains(&point.call.name.as_str());
+        let excuses = ["rename", "statx", "fstat", "newfstatat"].contains(&point.call.name);
         let left_open = person.waiting().iter().any(|path| path.extension().is_some_and(|it| it == "open"));
-        if point.error.is_some() && left_open && !excuses {
+        if !point.is_death() && left_open && !excuses {
             return Err("a run that ended in order is not sealed".to_owned());
         }
         // The next process, untouched.
@@ -282,7 +242,7 @@ pub(crate) fn of_the_tool() -> Report {
         tally.recorded.fetch_add(recorded, Ordering::Relaxed);
         settle(&person, &receiver, &tally, recorded, |ledger| {
             // A run whose first line was refused by the disk may be counted although it is not recorded.
-            let most_dropped = u64::from(point.error.is_some());
+            let most_dropped = u64::from(!point.is_death());
             let unseen = ledger.told() - recorded;
             if unseen > u64::from(!is_recorded) || ledger.dropped > most_dropped || ledger.dropped < unseen {
                 return Err("more than was recorded".to_owned());
@@ -341,11 +301,10 @@ const WAITING: u64 = 4;
 /// The uploader: it recovers a torn run, sends two requests, tells the outcomes and counts them.
 pub(crate) fn of_the_uploader() -> Report {
     let template = scene()?;
-    let trace = |person: &Person, endpoint: &str, injected: Option<&Point>, log: &Path| {
-        let words = strace(log, injected);
-        let mut command = crate::uploader(person, &words[0], endpoint, "awaited");
-        command.args(&words[1..]).arg(example("frob")).arg("__upload-telemetry");
-        run(&mut command)
+    let trace = |person: &Person, endpoint: &str, point: Option<&Point>| {
+        let mut command = crate::uploader(person, example("frob"), endpoint, "awaited");
+        command.arg("__upload-telemetry");
+        run(command, point)
     };
     let prepare = || -> Result<(Receiver, Person), String> {
         let receiver = Receiver::start().map_err(|error| error.to_string())?;
@@ -361,23 +320,18 @@ pub(crate) fn of_the_uploader() -> Report {
     };
     let (calls, points) = {
         let (receiver, person) = prepare()?;
-        let log = person.home().join("log");
-        let output = trace(&person, &receiver.http_endpoint(), None, &log)?;
+        let (Traced { calls, output }, _) = trace(&person, &receiver.http_endpoint(), None)?;
         let ledger = Ledger::of(&person);
         if !output.status.success() || ledger.delivered != WAITING || ledger.dropped_spans != 1 {
             return Err(format!("the untouched uploader failed: {output:?}\n{}", ledger.status));
         }
-        let calls = calls(&log);
         (calls.len(), points(&calls, person.home()))
     };
     let tally = Tally::new();
     tally.try_all(&points, |point| {
         let (receiver, person) = prepare()?;
-        let log = person.home().join("log");
-        trace(&person, &receiver.http_endpoint(), Some(point), &log)?;
-        if !was_reached(&log, point) {
-            tally.not_reached.fetch_add(1, Ordering::Relaxed);
-        }
+        let (_, is_reached) = trace(&person, &receiver.http_endpoint(), Some(point))?;
+        tally.not_reached.fetch_add(u64::from(!is_reached), Ordering::Relaxed);
         let before = Ledger::of(&person);
         if before.told() != WAITING {
             return Err(format!("the accounts are not exact at once: {}", before.status));

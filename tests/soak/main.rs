@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that a person runs")]
 
 mod concurrency; // a hundred processes at once, ten uploaders racing, a server that fails at random
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod crash_points; // stopped or refused at every system call in turn
 mod ledger; // recorded = delivered + pending + dropped
 mod limits; // five thousand runs while nothing can be sent
@@ -14,6 +15,10 @@ mod panic_abort; // the tool, built with `panic = "abort"`
 #[path = "../it/person.rs"]
 #[allow(dead_code, reason = "a fixture of the tests, of which this uses a part")]
 mod person; // fixture: a person with a home of their own, who runs the tool of the tests
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../it/system_calls.rs"]
+#[allow(dead_code, reason = "a fixture of the tests, of which this uses a part")]
+mod system_calls; // fixture: the system calls of a program, and what becomes of one
 
 use std::ffi::OsStr;
 use std::process::{Command, ExitCode};
@@ -39,9 +44,11 @@ fn uploader(person: &Person, program: impl AsRef<OsStr>, endpoint: &str, purpose
 }
 
 fn main() -> ExitCode {
-    let parts: [(&str, Part); 6] = [
+    let parts: &[(&str, Part)] = &[
         ("panic-abort", panic_abort::of_the_tool),
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
         ("crash-points-of-the-tool", crash_points::of_the_tool),
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
         ("crash-points-of-the-uploader", crash_points::of_the_uploader),
         ("limits", limits::while_backing_off),
         ("concurrency", concurrency::with_a_server_that_is_well),
@@ -50,7 +57,7 @@ fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let is_wanted =
         |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.starts_with(wanted.as_str()));
-    for (name, part) in parts.into_iter().filter(|(name, _)| is_wanted(name)) {
+    for (name, part) in parts.iter().filter(|(name, _)| is_wanted(name)) {
         let started = Instant::now();
         match part() {
             Ok(figures) => println!("{name}: {figures} ({:.0} s)", started.elapsed().as_secs_f64()),

@@ -7,17 +7,24 @@ use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 
-/// Has the signal do again what it does by default, unless it is one that Rust's own handler looks at.
-pub(crate) fn stop_ignoring(signal: &str) {
+/// Sends this process a signal.
+pub(crate) fn send_to_itself(signal: &str) {
     let number = match signal {
         "HUP" => libc::SIGHUP,
         "INT" => libc::SIGINT,
-        "TERM" => libc::SIGTERM,
+        "KILL" => libc::SIGKILL,
         "QUIT" => libc::SIGQUIT,
-        _ => return,
+        "SEGV" => libc::SIGSEGV,
+        "TERM" => libc::SIGTERM,
+        _ => panic!("no such signal: {signal}"),
     };
-    // SAFETY: the default action needs no handler of ours.
-    unsafe { libc::signal(number, libc::SIG_DFL) };
+    if matches!(number, libc::SIGHUP | libc::SIGINT | libc::SIGTERM | libc::SIGQUIT) {
+        // Whoever started the tests may have had it ignored, as `nohup` does.
+        // SAFETY: the default action needs no handler of ours.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+    // SAFETY: a process may always signal itself.
+    assert_eq!(unsafe { libc::kill(libc::getpid(), number) }, 0);
 }
 
 /// Does what the end is called, and gives the exit code; nothing if it is no end of this kind.

@@ -229,13 +229,9 @@ fn finish(end: &str) -> u8 {
         },
         signal => {
             let signal = signal.strip_prefix("signal=").unwrap_or_else(|| panic!("no such end: {signal}"));
-            let own = std::process::id().to_string();
-            // Whoever started the tests may have had it ignored, as `nohup` does.
-            descriptors::stop_ignoring(signal);
             // More than once: Rust's own handler of SIGSEGV takes the first one for a fault that comes again.
             loop {
-                let sent = std::process::Command::new("kill").args(["-s", signal, &own]).status();
-                assert!(sent.is_ok_and(|sent| sent.success()));
+                descriptors::send_to_itself(signal);
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
