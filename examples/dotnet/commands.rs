@@ -6,13 +6,14 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process;
 
+use tool_telemetry::Telemetry;
 use tracing::{debug, field, info_span};
 
 use crate::arguments::{Options, ProjectCommand};
 use crate::project::{self, Project};
 
 /// Does what a command is for, tells what went wrong, and gives the exit code.
-pub(crate) fn run(command: &ProjectCommand) -> u8 {
+pub(crate) fn run(command: &ProjectCommand, telemetry: &Telemetry) -> u8 {
     let done = match command {
         ProjectCommand::New(options) => new(options),
         ProjectCommand::Restore(options) => restore(options),
@@ -20,7 +21,7 @@ pub(crate) fn run(command: &ProjectCommand) -> u8 {
         ProjectCommand::Test(options) => build(options, "Tested"),
         ProjectCommand::Publish(options) => build(options, "Published"),
         ProjectCommand::Pack(options) => build(options, "Packed"),
-        ProjectCommand::Run(options) => build(options, "Built").and_then(|_| run_program(options)),
+        ProjectCommand::Run(options) => build(options, "Built").and_then(|_| run_program(options, telemetry)),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("dotnet: {failure}");
@@ -139,13 +140,15 @@ fn name<'a>(project: &'a Project, file: &'a Path) -> &'a str {
 }
 
 /// Runs the program, and ends as it ended: as shells do, 126 and 127 if it could not be started and 128 + n if
-/// signal n ended it.
-fn run_program(options: &Options) -> Result<u8, Failure> {
+/// signal n ended it. If the program has telemetry too, its run belongs to this one.
+fn run_program(options: &Options, telemetry: &Telemetry) -> Result<u8, Failure> {
     let Some((program, arguments)) = options.program.split_first() else {
         return Ok(0);
     };
     debug!(?program, ?arguments, "starting");
-    let status = process::Command::new(program).args(arguments).status().map_err(|error| {
+    let mut program_command = process::Command::new(program);
+    program_command.args(arguments).envs(telemetry.child_environment());
+    let status = program_command.status().map_err(|error| {
         let (what, exit_code) = match error.kind() {
             io::ErrorKind::NotFound => ("there is no such program; check its name and PATH".to_owned(), 127),
             _ => (format!("the program cannot be started: {error}"), 126),

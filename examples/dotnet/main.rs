@@ -42,6 +42,8 @@ fn main() -> ExitCode {
     // A usage error leaves through `std::process::exit`, and is reported with its exit code all the same.
     match Arguments::parse().command {
         Command::Telemetry(command) => command.run(&telemetry),
-        Command::Project(command) => telemetry.command(command.name(), || commands::run(&command)),
+        Command::Project(command) => {
+            telemetry.command(command.name(), || commands::run(&command, &telemetry))
+        }
     }
 }

@@ -195,6 +195,23 @@ fn run_ends_as_the_program_ended() {
 }
 
 #[test]
+fn a_program_that_has_telemetry_too_belongs_to_the_run_that_started_it() {
+    let desk = desk(PROJECT);
+    // The same tool once more, and another one.
+    let dotnet = example("dotnet");
+    let minimal = example("minimal");
+    assert!(desk.person.command(&minimal).args(["telemetry", "on"]).status().is_ok_and(|it| it.success()));
+    let again = [dotnet.to_str().expect("text"), "run", "--", minimal.to_str().expect("text"), "hello"];
+    desk.dotnet(["run", "--"].into_iter().chain(again));
+    desk.receiver.wait_until(|seen| seen.spans().len() == 13, PATIENCE).expect("all spans");
+    let outer = format!("{ROOT} process.exit.code=0 dotnet.command=run{READ}{BUILT}\n");
+    let inner =
+        format!("{outer}  greet process.executable.name=greet process.exit.code=0 greet.command=hello\n");
+    let inner: String = inner.lines().map(|line| format!("  {line}\n")).collect();
+    assert_eq!(only_tree(&desk.receiver), outer + &inner);
+}
+
+#[test]
 fn opted_out_leaves_no_file() {
     let receiver = Receiver::start().expect("a receiver");
     let person = Person::new()
