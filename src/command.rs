@@ -49,6 +49,7 @@ use crate::upload::detach::{self, Purpose};
 
 /// How a flush ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Flushed {
     /// Nothing that could be delivered is left.
     NothingLeft,

@@ -9,6 +9,7 @@ use std::fmt;
 
 /// Whether telemetry may collect, and what decided it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Decision {
     /// Whether it may.
     pub on: bool,

@@ -339,7 +339,7 @@ impl Endpoint {
             || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// In a file's name the colons of an IPv6 address become `~`, which no name of a host begins or ends with.
+    /// In a file's name the colons of an IPv6 address become `~`, which no name of a host has.
     fn origin(&self, separator: &str) -> String {
         let scheme = if self.https { "https" } else { "http" };
         let is_ipv6 = self.host.contains(':');

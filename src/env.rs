@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Set to anything but empty, `0`, `false`, `no` or `off`: telemetry is off, for every tool
-/// (<https://consoledonottrack.com>).
+/// (the "Console Do Not Track" proposal).
 pub const DO_NOT_TRACK: &str = "DO_NOT_TRACK";
 /// `true` in any case: telemetry is off (OpenTelemetry specification, "General SDK Configuration").
 pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
@@ -31,7 +31,8 @@ pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
 
 /// Set by us for the uploader alone: the name of the destination's folder that it is to deliver.
 pub const UPLOADER: &str = "TOOL_TELEMETRY_UPLOADER";
-/// Set by us for the uploader alone: `detached`, or `flush` when somebody waits for its exit code.
+/// Set by us for the uploader alone: `detached`; `awaited` when a command waits a moment for the delivery, as in CI; or
+/// `flush` when somebody waits for its exit code.
 pub const UPLOADER_PURPOSE: &str = "TOOL_TELEMETRY_UPLOADER_PURPOSE";
 /// Set by us for an uploader that somebody waits for: it is to tell its exit code in descriptor 3, a pipe.
 pub const UPLOADER_TELLS: &str = "TOOL_TELEMETRY_UPLOADER_TELLS";

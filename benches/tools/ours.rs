@@ -11,11 +11,12 @@ fn main() -> ExitCode {
     let started = work::Started::new();
     let telemetry = Telemetry::builder(work::TOOL, env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS);
     #[cfg(feature = "roomy")]
-    let telemetry = telemetry.limits(tool_telemetry::Limits {
-        bytes: 1 << 30,
-        runs: 1_000_000,
-        ..tool_telemetry::Limits::default()
-    });
+    let telemetry = {
+        let mut limits = tool_telemetry::Limits::default();
+        limits.bytes = 1 << 30;
+        limits.runs = 1_000_000;
+        telemetry.limits(limits)
+    };
     let telemetry = telemetry.start();
     telemetry.subscriber().init();
     started.tell();

@@ -49,7 +49,7 @@ pub struct Status {
 #[non_exhaustive]
 pub struct DestinationStatus {
     /// Its directory: who chose it, the publisher, and scheme, host and port.
-    pub folder: String,
+    pub name: String,
     /// Runs that wait, those that are being written included.
     pub pending: u64,
     /// Of the pending runs those that living processes write: nothing of them can be sent yet.
@@ -65,20 +65,20 @@ pub struct DestinationStatus {
     /// Lines that could not be read and values that are not approved, left out of what was sent.
     pub left_out: u64,
     /// Runs of a newer format, left for a newer version of the tool.
-    pub newer: u64,
+    pub newer_runs: u64,
     /// Seconds since the Unix epoch.
     pub last_delivery: Option<u64>,
     /// What failed the last time; nothing again after a delivery.
     pub last_failure: Option<Failure>,
     /// Seconds to wait before the next try.
-    pub waits: Option<u64>,
+    pub next_try_in: Option<u64>,
     /// Uploaders that were started since the last one that ended in order, and that never reported their end.
     pub unreported_starts: u32,
     /// Why uploaders do not come to send, and what to do, for people; nothing if they do.
     pub start_trouble: Option<String>,
-    /// The counters' file was damaged, and counting began again: seconds since the Unix epoch. What it held lies
-    /// beside it, in `counters.damaged`.
-    pub restarted: Option<u64>,
+    /// When counting began again because the counters' file was damaged: seconds since the Unix epoch. What it held
+    /// lies beside it, in `counters.damaged`.
+    pub counting_since: Option<u64>,
 }
 
 /// A failed delivery.
@@ -152,7 +152,7 @@ impl Telemetry {
                         if is_current {
                             status.name_settings(&names);
                         }
-                        if status.restarted.is_some() {
+                        if status.counting_since.is_some() {
                             warnings.push(format!(
                                 "{} was damaged: counting began again, and what it held lies in {}",
                                 spool.counters().display(),
@@ -258,7 +258,7 @@ impl Status {
                     .collect();
                 let failure = destination.last_failure.as_ref();
                 json!({
-                    "name": destination.folder,
+                    "name": destination.name,
                     "pending": destination.pending,
                     "being_written": destination.being_written,
                     "delivered": destination.delivered,
@@ -266,13 +266,13 @@ impl Status {
                     "rejected_spans": destination.rejected_spans,
                     "dropped_spans": destination.dropped_spans,
                     "left_out": destination.left_out,
-                    "newer_runs": destination.newer,
+                    "newer_runs": destination.newer_runs,
                     "last_delivery": destination.last_delivery,
                     "last_failure": failure.map(|failure| json!({ "kind": failure.kind, "text": failure.text, "at": failure.at })),
-                    "next_try_in": destination.waits,
+                    "next_try_in": destination.next_try_in,
                     "unreported_starts": destination.unreported_starts,
                     "start_trouble": destination.start_trouble,
-                    "counting_since": destination.restarted,
+                    "counting_since": destination.counting_since,
                 })
             })
             .collect();
@@ -308,7 +308,7 @@ impl DestinationStatus {
         let now = SystemTime::now();
         let starts = starts_of(&spool.lock());
         Ok(Self {
-            folder,
+            name: folder,
             pending,
             being_written: being_written(spool).min(pending),
             delivered: counters.of(Outcome::Delivered),
@@ -321,18 +321,18 @@ impl DestinationStatus {
             rejected_spans: counters.rejected_spans,
             dropped_spans: counters.dropped_spans,
             left_out: counters.left_out,
-            newer,
+            newer_runs: newer,
             last_delivery: counters.last_delivery,
             last_failure: counters.last_failure.map(|(kind, at)| {
                 let text = FailureKind::parse(&kind).map(|kind| kind.text(&Names::default()));
                 Failure { kind, text: text.unwrap_or_default(), at }
             }),
-            waits: Backoff::read(&spool.backoff())
+            next_try_in: Backoff::read(&spool.backoff())
                 .and_then(|backoff| backoff.remaining(now))
                 .map(|wait| wait.as_secs()),
             unreported_starts: starts.unreported,
             start_trouble: starts.explain(),
-            restarted: counters.restarted.or(is_damaged.then(|| seconds(now))),
+            counting_since: counters.restarted.or(is_damaged.then(|| seconds(now))),
         })
     }
 
@@ -388,7 +388,7 @@ impl fmt::Display for Status {
         }
         let now = seconds(SystemTime::now());
         for destination in &self.destinations {
-            writeln!(f, "{}:", destination.folder)?;
+            writeln!(f, "{}:", destination.name)?;
             match destination.being_written {
                 0 => writeln!(f, "  pending    {}", destination.pending)?,
                 living => writeln!(f, "  pending    {} ({living} being written)", destination.pending)?,
@@ -404,7 +404,7 @@ impl fmt::Display for Status {
                     destination.left_out,
                     "lines and values left out of what was sent: damaged, or not approved",
                 ),
-                (destination.newer, "runs of a newer version, left alone"),
+                (destination.newer_runs, "runs of a newer version, left alone"),
             ] {
                 if spans > 0 {
                     writeln!(f, "  {spans} {what}")?;
@@ -423,7 +423,7 @@ impl fmt::Display for Status {
             if let Some(trouble) = &destination.start_trouble {
                 writeln!(f, "  {trouble}")?;
             }
-            if let Some(seconds) = destination.waits.filter(|_| self.decision.on) {
+            if let Some(seconds) = destination.next_try_in.filter(|_| self.decision.on) {
                 writeln!(f, "  next try in {seconds} s")?;
             }
         }
@@ -441,5 +441,49 @@ fn ago(now: u64, at: u64) -> String {
         seconds @ 120..7_200 => format!("{} min ago", seconds / 60),
         seconds @ 7_200..172_800 => format!("{} h ago", seconds / 3_600),
         seconds => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+#[cfg(all(test, feature = "clap"))]
+mod tests {
+    use super::*;
+
+    /// What a program reads and what Rust code reads have the same names.
+    #[test]
+    fn a_destination_has_the_same_words_in_json() {
+        let destination = DestinationStatus {
+            name: "maker".to_owned(),
+            pending: 1,
+            delivered: 2,
+            dropped: Vec::new(),
+            being_written: 0,
+            left_out: 0,
+            unreported_starts: 0,
+            start_trouble: None,
+            rejected_spans: 3,
+            dropped_spans: 4,
+            newer_runs: 5,
+            last_delivery: Some(6),
+            last_failure: None,
+            next_try_in: Some(7),
+            counting_since: Some(8),
+        };
+        let fields = format!("{destination:?}");
+        let status = Status {
+            tool: "frob".to_owned(),
+            decision: Decision { on: true, reason: Reason::Default },
+            destination: None,
+            is_from_outside: false,
+            warnings: Vec::new(),
+            policy_file: PathBuf::new(),
+            choice_file: None,
+            destinations: vec![destination],
+        };
+        let json: serde_json::Value = serde_json::from_str(&status.to_json()).unwrap();
+        let keys = json["destinations"][0].as_object().unwrap();
+        assert_eq!(keys.len(), 15);
+        for key in keys.keys() {
+            assert!(fields.contains(&format!("{key}: ")), "{key} is no field: {fields}");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! What differs between operating systems, and the only place with `unsafe` code: each block is one call of the
-//! platform's, with the reason why it is sound.
+//! What differs between operating systems, and the only place with `unsafe` code but for one line of `layer.rs`: each
+//! block is one call of the platform's, with the reason why it is sound.
 //!
 //! Linux is where everything is run and shown. What macOS and Windows do otherwise is written from their
 //! documentation and has not been run.

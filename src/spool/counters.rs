@@ -20,6 +20,7 @@ pub(crate) const KEPT: usize = 20;
 
 /// What becomes of a run in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The receiver accepted it.
     Delivered,

@@ -13,6 +13,7 @@ use crate::platform;
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Deleted {
     /// Runs that were waiting, those that were being written included.
     pub pending: u64,

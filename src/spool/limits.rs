@@ -12,7 +12,13 @@ use crate::choice::is_missing;
 
 /// The limits of one spool. One run alone grows to 1 MiB, about 2,300 spans with one or two data points each; the spans
 /// beyond that are counted.
+///
+/// ```
+/// let mut limits = tool_telemetry::Limits::default();
+/// limits.runs = 100;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Bytes of all waiting runs together. Default 10 MiB.
     pub bytes: u64,

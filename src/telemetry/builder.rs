@@ -11,6 +11,7 @@ use crate::{DataPoints, Telemetry};
 
 /// What goes to the maker from CI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InCi {
     /// Nothing, unless `telemetry on` was said there.
     OperatorOnly,

@@ -30,7 +30,7 @@ use tonic::{Request, Response, Status};
 use crate::upload::answer::{self, Answer, Batch};
 use crate::upload::failure::{FailureKind, Setting, SettingFault};
 use crate::upload::settings::{Protocol, Settings};
-use crate::upload::transport::user_agent;
+use crate::upload::transport::own_user_agent;
 use crate::upload::{sdk_data, tls};
 
 /// A runtime, and a client with its connection, for one destination.
@@ -62,7 +62,7 @@ impl GrpcTransport {
         };
         let mut endpoint = Endpoint::from(address)
             .connect_timeout(settings.timeout)
-            .user_agent(user_agent())
+            .user_agent(own_user_agent())
             .map_err(|_| no_address)?;
         if is_https {
             endpoint = endpoint.tls_config(tls::for_tonic(settings)?).map_err(|_| no_address)?;

@@ -13,6 +13,7 @@ use crate::upload::settings::{Protocol, Settings};
 use crate::upload::tls;
 
 /// The version of the OTLP exporter that is named to servers; a test holds it against the lock file.
+#[cfg(feature = "http")]
 const EXPORTER_VERSION: &str = "0.33.1";
 
 /// The size of a request before compression (OTLP exporter specification, "Request size limits").
@@ -116,10 +117,17 @@ impl Transport {
     }
 }
 
-/// Our name stands before the exporter's (OTLP exporter specification, "User Agent").
+/// Our name, and then the exporter's: over HTTP that is `opentelemetry-otlp`'s (OTLP exporter specification, "User
+/// Agent").
+#[cfg(feature = "http")]
 pub(crate) fn user_agent() -> String {
+    format!("{} OTel-OTLP-Exporter-Rust/{EXPORTER_VERSION}", own_user_agent())
+}
+
+/// Our name. Over gRPC there is no other exporter; tonic adds its own name.
+pub(crate) fn own_user_agent() -> String {
     use crate::span::{SCOPE_NAME, SCOPE_VERSION};
-    format!("{SCOPE_NAME}/{SCOPE_VERSION} OTel-OTLP-Exporter-Rust/{EXPORTER_VERSION}")
+    format!("{SCOPE_NAME}/{SCOPE_VERSION}")
 }
 
 impl Deliver for Transport {

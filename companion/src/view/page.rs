@@ -210,7 +210,7 @@ impl Destination {
         if let Some(failure) = &status.last_failure {
             notes.push(("last failure", format!("{}, {}", failure.kind, at(failure.at))));
         }
-        if let Some(seconds) = status.waits {
+        if let Some(seconds) = status.next_try_in {
             notes.push(("next try", format!("in {} at the earliest", counted(seconds, "second"))));
         }
         if status.rejected_spans > 0 {
@@ -222,14 +222,14 @@ impl Destination {
                 counted(status.dropped_spans, "span") + ", too many, too large, or torn off",
             ));
         }
-        if let Some(seconds) = status.restarted {
+        if let Some(seconds) = status.counting_since {
             notes.push(("counted", format!("since {}; the counts before that were damaged", at(seconds))));
         }
-        if status.newer > 0 {
-            notes.push(("left alone", counted(status.newer, "run") + " of a newer version of the tool"));
+        if status.newer_runs > 0 {
+            notes.push(("left alone", counted(status.newer_runs, "run") + " of a newer version of the tool"));
         }
         Self {
-            name: words::destination(&status.folder, definition),
+            name: words::destination(&status.name, definition),
             waiting: number(status.pending),
             delivered: number(status.delivered),
             dropped: status

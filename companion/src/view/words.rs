@@ -104,6 +104,8 @@ pub(crate) fn dropped(outcome: Outcome) -> &'static str {
         Outcome::Purged => "deleted when you asked for it",
         Outcome::Discarded => "dropped by the tool itself, as for a command that logs in",
         Outcome::LimitOpen => "not recorded: too many commands of one process were open at once",
+        // One of a newer library has its name until it has words here.
+        _ => outcome.name(),
     }
 }
 

@@ -148,7 +148,10 @@ fn sends_the_same_spans_as_http() {
         let text = |name| metadata.get(name).and_then(|value| value.to_str().ok());
         assert_eq!(text("x-key"), Some("a, b=c"));
         assert_eq!(text("grpc-encoding"), gzip.then_some("gzip"));
-        assert!(text("user-agent").is_some_and(|value| value.starts_with(&user_agent())));
+        assert!(
+            text("user-agent")
+                .is_some_and(|value| value.starts_with(&format!("{} tonic/", own_user_agent())))
+        );
         let batch_spans = testing::spans();
         let batch = testing::batch(&batch_spans);
         let [resource_spans] = &message.resource_spans[..] else { panic!("one resource") };
