@@ -2,7 +2,7 @@
 //! limits under load.
 //!
 //! `cargo build --examples && cargo run --example soak [panic-abort|crash-points|concurrency|limits]...`, all of them
-//! without an argument. Each prints its figures; the first violated rule ends it with exit code 1 and the command that
+//! without an argument; `--list` names them. Each prints its figures; the first violated rule ends it with exit code 1 and the command that
 //! shows it again.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that a person runs")]
 
@@ -55,6 +55,10 @@ fn main() -> ExitCode {
         ("concurrency-with-faults", concurrency::with_a_server_that_fails_at_random),
     ];
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if wanted == ["--list"] {
+        parts.iter().for_each(|(name, _)| println!("{name}"));
+        return ExitCode::SUCCESS;
+    }
     let is_wanted =
         |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.starts_with(wanted.as_str()));
     for (name, part) in parts.iter().filter(|(name, _)| is_wanted(name)) {
