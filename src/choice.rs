@@ -213,10 +213,11 @@ impl Choice {
     /// written leaves an empty file, and a choice that cannot be read is off.
     pub(crate) fn force_off(path: &Path, tool: &str) -> io::Result<()> {
         let off = Self { telemetry: Some(false), ..Self::default() };
-        if Self::change(path, tool, Unlocked::GoOn, |_| Some(off.clone())).is_ok() {
+        let Err(error) = Self::change(path, tool, Unlocked::GoOn, |_| Some(off.clone())) else {
             return Ok(());
-        }
-        let (mut file, _) = platform::open_own(path, true, true)?;
+        };
+        // Not created: where the directory is another user's, nothing of this one is left in it.
+        let (mut file, _) = platform::open_own(path, true, false).map_err(|_| error)?;
         file.set_len(0)?;
         if file.write_all(off.render(tool).as_bytes()).is_err() {
             file.set_len(0)?;

@@ -75,7 +75,9 @@ fn own_collector() {
 #[test]
 fn other_exporter() {
     let zipkin = Wire::at("127.94.11.1:9411", "202 Accepted");
-    let person = turned_on(Person::new());
+    let person = Person::new();
+    let notice = person.at_a_terminal(80, &format!("exec {}", example("other_exporter").display()));
+    assert!(notice.contains("It goes to The greet authors (http://127.94.11.1:9411)"), "{notice}");
     run(&mut person.command(example("other_exporter")));
     let request = String::from_utf8(zipkin.wait_for(1).remove(0)).expect("text");
     assert!(request.starts_with("POST /api/v2/spans "), "{request}");

@@ -211,6 +211,8 @@ fn nothing_of_somebody_else_is_used_and_nothing_is_left_in_their_home() {
     works(&mut person.frob_command([""; 0]));
     assert!(theirs.files().is_empty());
     // `sudo -E`: the home is one's own, and the choice would be written among another user's settings.
+    make(&theirs.home().join("frob"), 0o755);
+    theirs.give_home_to(SOMEBODY_ELSE);
     let person =
         Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY).with("XDG_CONFIG_HOME", &state_home);
     works(&mut person.frob_command([""; 0]));
@@ -220,7 +222,7 @@ fn nothing_of_somebody_else_is_used_and_nothing_is_left_in_their_home() {
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(said.contains("is not a directory of this user"), "{said}");
     }
-    assert!(theirs.files().is_empty(), "{:?}", theirs.files());
+    assert_eq!(theirs.files(), [theirs.home().join("frob")]);
     // A choice that somebody else wrote is none.
     let person = Person::sending_to(NOBODY);
     let choice = person.home().join(".config/frob/telemetry.toml");

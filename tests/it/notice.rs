@@ -48,7 +48,7 @@ impl Person {
     }
 
     /// Runs shell commands on a terminal so many columns wide, and gives what the terminal got.
-    fn at_a_terminal(&self, columns: u32, commands: &str) -> String {
+    pub(crate) fn at_a_terminal(&self, columns: u32, commands: &str) -> String {
         let run = format!("stty cols {columns} && {commands}");
         let output = self
             .command("script")

@@ -39,6 +39,14 @@ fn person(endpoint: &str) -> Person {
     person
 }
 
+/// A person who agreed to what the tool's own maker gets.
+fn person_of_maker(endpoint: &str) -> Person {
+    let person = person(NOBODY);
+    std::fs::write(person.home().join("maker"), format!("{endpoint}/v1/traces")).expect("a file");
+    assert!(planted(&person, "on").status.success());
+    person
+}
+
 fn planted(person: &Person, way: &str) -> Output {
     let program = example("planted");
     let mut command: Command = person.command(program);
@@ -86,8 +94,7 @@ fn split(request: &[u8]) -> (String, &[u8]) {
 fn the_maker_gets_none() {
     for way in WAYS {
         let maker = Wire::start();
-        let person = person(NOBODY);
-        std::fs::write(person.home().join("maker"), maker.endpoint() + "/v1/traces").expect("a file");
+        let person = person_of_maker(&maker.endpoint());
         assert_eq!(planted(&person, way).status.code(), Some(101), "{way}");
         let request = maker.wait_for(1).remove(0);
         assert_body_is_clean(split(&request).1);
@@ -133,8 +140,7 @@ fn none_is_on_disk_while_a_run_waits() {
 #[test]
 fn at_the_maker_a_child_of_ours_hangs_under_its_parent_and_nobody_else() {
     let maker = Receiver::start().expect("a receiver");
-    let person = person(NOBODY);
-    std::fs::write(person.home().join("maker"), maker.http_endpoint() + "/v1/traces").expect("a file");
+    let person = person_of_maker(&maker.http_endpoint());
     assert!(planted(&person, "relay").status.success());
     maker
         .wait_until(|maker| maker.traces().iter().any(|trace| trace.tree().contains("number=7")), PATIENCE)
