@@ -1,9 +1,10 @@
-//! The body of a request over HTTP, between the exporter and the wire.
+//! The body of a request or of an answer over HTTP, between the exporter and the wire.
 
 use std::borrow::Cow;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use flate2::Compression;
+use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 /// Whether the bytes are gzip. Neither protobuf (field 3 of wire type 7) nor JSON begins so, so this says more than
@@ -17,6 +18,16 @@ pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
     // Writing to memory does not fail.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default()
+}
+
+/// The body as it was before it was compressed, if it was; nothing if it cannot be read or is larger than that.
+pub(crate) fn unpacked(body: &[u8], most: u64) -> Option<Cow<'_, [u8]>> {
+    if !is_gzip(body) {
+        return Some(Cow::Borrowed(body));
+    }
+    let mut unpacked = Vec::new();
+    MultiGzDecoder::new(body).take(most + 1).read_to_end(&mut unpacked).ok()?;
+    (unpacked.len() as u64 <= most).then_some(Cow::Owned(unpacked))
 }
 
 /// Drops the space between the tokens of a JSON text; `opentelemetry-otlp` indents.
@@ -44,8 +55,6 @@ pub(crate) fn compact_json(json: &[u8]) -> Cow<'_, [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use super::*;
 
     #[test]
@@ -62,8 +71,9 @@ mod tests {
         let body = b"spans ".repeat(100);
         let compressed = gzip(&body);
         assert!(is_gzip(&compressed) && !is_gzip(&body) && compressed.len() < body.len() / 5);
-        let mut again = Vec::new();
-        flate2::read::GzDecoder::new(&*compressed).read_to_end(&mut again).expect("gzip");
-        assert_eq!(again, body);
+        assert_eq!(unpacked(&compressed, 600).expect("gzip"), body);
+        assert_eq!(unpacked(&body, 0).expect("no gzip"), body);
+        assert_eq!(unpacked(&compressed, 599), None, "too large");
+        assert_eq!(unpacked(&compressed[..20], 600), None, "cut");
     }
 }

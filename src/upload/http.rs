@@ -13,6 +13,8 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use opentelemetry_otlp::{RetryPolicy, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::trace::SpanExporter as _;
 use ureq::http::{HeaderName, HeaderValue, Uri, header};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector as _, DefaultConnector};
 
 use crate::upload::answer::{self, Answer, Batch};
 use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
@@ -21,11 +23,13 @@ use crate::upload::settings::{Protocol, Settings};
 use crate::upload::transport::user_agent;
 use crate::upload::{body, proxy, response, sdk_data, tls};
 
-/// After decompression, which does not happen here: compressed answers are not asked for.
+/// Before and after decompression, which is not asked for.
 const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// So much of the answer to a failed request is read, to keep the connection; what it says is of no interest.
 const MAX_FAILURE_BYTES: u64 = 64 * 1024;
+
+mod head;
 
 /// An exporter, its client and its connection, for one destination.
 #[derive(Debug)]
@@ -126,7 +130,8 @@ impl Client {
             // Seen by a proxy; the server sees the header in `headers`.
             .user_agent(user_agent())
             .accept("")
-            .accept_encoding("");
+            // Without it a server may compress its answer as it likes (RFC 9110, 12.5.3).
+            .accept_encoding("identity");
         if needs_tls {
             config = config.tls_config(tls::for_ureq(settings)?);
         }
@@ -137,11 +142,15 @@ impl Client {
             }
         }
         let agent = match route.forward {
-            None => config.build().into(),
+            None => ureq::Agent::with_parts(
+                config.build(),
+                DefaultConnector::default().chain(head::Lenient),
+                DefaultResolver::default(),
+            ),
             Some(connector) => ureq::Agent::with_parts(
                 config.build(),
-                connector,
-                ureq::unversioned::resolver::DefaultResolver::default(),
+                connector.chain(head::Lenient),
+                DefaultResolver::default(),
             ),
         };
         Ok(Self {
@@ -203,7 +212,10 @@ impl Client {
             return answer::retry(FailureKind::NotOtlp);
         }
         match response.body_mut().with_config().limit(MAX_RESPONSE_BYTES).read_to_vec() {
-            Ok(body) => response::of_success(content_type.as_deref(), &body),
+            Ok(body) => match body::unpacked(&body, MAX_RESPONSE_BYTES) {
+                Some(body) => response::of_success(content_type.as_deref(), &body),
+                None => answer::retry(FailureKind::NotOtlp),
+            },
             // No refusal, since a success may have been meant, and no success, since it cannot be read.
             Err(ureq::Error::BodyExceedsLimit(_)) => answer::retry(FailureKind::TooLarge),
             Err(error) => answer::retry(self.failure_kind(&error)),

@@ -64,10 +64,11 @@ fn posts_protobuf_and_nothing_but_our_headers() {
     assert_eq!(request.head[0], "POST /v1/traces HTTP/1.1");
     assert_eq!(
         request.header_names(),
-        ["authorization", "content-length", "content-type", "host", "user-agent", "x-key"]
+        ["accept-encoding", "authorization", "content-length", "content-type", "host", "user-agent", "x-key"]
     );
     assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
     assert_eq!(request.header("x-key"), Some("a, b=c"));
+    assert_eq!(request.header("accept-encoding"), Some("identity"));
     let user_agent = format!("tool-telemetry/{} OTel-OTLP-Exporter-Rust/0.33.1", env!("CARGO_PKG_VERSION"));
     assert_eq!(request.header("user-agent"), Some(&*user_agent));
     let request = decoded(&request.body);
@@ -135,6 +136,109 @@ fn the_answer_is_the_servers() {
         let shown = String::from_utf8_lossy(&reply).into_owned();
         assert_eq!(answered(reply), wanted, "{shown}");
     }
+}
+
+/// The bytes of an answer from its head and its body.
+fn raw(head: &str, body: &[u8]) -> Vec<u8> {
+    [head.as_bytes(), b"\r\n", body].concat()
+}
+
+#[test]
+fn each_freedom_of_a_server_is_a_success() {
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n";
+    let partial = b"\x0a\x02\x08\x02";
+    let packed = body::gzip(partial);
+    let with_length =
+        |head: &str, body: &[u8]| raw(&format!("{head}Content-Length: {}\r\n", body.len()), body);
+    let many: String = (0..1_000).map(|number| format!("X-Many-{number}: {number}\r\n")).collect();
+    let large = format!("Set-Cookie: {}\r\n", "a".repeat(200_000));
+    let chunked = b"1\r\n\x0a\r\n3;ext=1\r\n\x02\x08\x02\r\n0\r\nX-Trailer: 1\r\n\r\n";
+    for (what, reply) in [
+        ("gzip", with_length(&format!("{OK}Content-Encoding: gzip\r\n"), &packed)),
+        (
+            "gzip in two members",
+            with_length(OK, &[body::gzip(&partial[..1]), body::gzip(&partial[1..])].concat()),
+        ),
+        ("gzip announced, not done", with_length(&format!("{OK}Content-Encoding: gzip\r\n"), partial)),
+        ("chunked", raw(&format!("{OK}Transfer-Encoding: chunked\r\n"), chunked)),
+        ("until the end", raw(&format!("{OK}Connection: close\r\n"), partial)),
+        ("HTTP/1.0", raw("HTTP/1.0 200 OK\r\nContent-Type: application/x-protobuf\r\n", partial)),
+        ("no reason", with_length("HTTP/1.1 200\r\nContent-Type: application/x-protobuf\r\n", partial)),
+        ("a reason in Latin-1", {
+            let mut reply = with_length(OK, partial);
+            reply.splice(13..15, *b"\xe9\xe8");
+            reply
+        }),
+        ("header case", with_length("HTTP/1.1 200 OK\r\nCONTENT-TYPE:APPLICATION/X-PROTOBUF\r\n", partial)),
+        ("bare line ends", with_length(OK, partial).into_iter().filter(|byte| *byte != b'\r').collect()),
+        ("1,000 headers", with_length(&format!("{OK}{many}"), partial)),
+        ("a large header", with_length(&format!("{OK}{large}"), partial)),
+        (
+            "malformed headers",
+            with_length(&format!("{OK}X Y: 1\r\nno colon\r\nX: a\r\n\tb\r\nZ : \x01\r\n"), partial),
+        ),
+        ("the length twice", with_length(&format!("{OK}Content-Length: 4\r\n"), partial)),
+        ("100", [b"HTTP/1.1 100 Continue\r\nX-Odd: 1\r\n\r\n".to_vec(), with_length(OK, partial)].concat()),
+        (
+            "103",
+            [b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n".to_vec(), with_length(OK, partial)].concat(),
+        ),
+        ("201", with_length("HTTP/1.1 201 Created\r\nContent-Type: application/x-protobuf\r\n", partial)),
+        ("JSON", answer("200 OK", testing::JSON, br#"{"partialSuccess":{"rejectedSpans":"2"}}"#)),
+    ] {
+        assert_eq!(answered(reply), Answer::Delivered { rejected: 2, warned: false }, "{what}");
+    }
+    for (what, reply) in [
+        ("empty", answer("200 OK", testing::PROTOBUF, b"")),
+        ("empty without a type", answer("200 OK", "", b"")),
+        ("empty until the end", raw("HTTP/1.1 200 OK\r\nConnection: close\r\n", b"")),
+        ("204", raw("HTTP/1.1 204 No Content\r\n", b"")),
+        ("the Collector's", answer("200 OK", testing::PROTOBUF, b"\x0a\x00")),
+        ("rotel's", answer("200 OK", testing::JSON, br#"{"partialSuccess":null}"#)),
+        ("empty gzip", answer("200 OK", testing::JSON, &body::gzip(b"{}"))),
+    ] {
+        assert_eq!(answered(reply), DELIVERED, "{what}");
+    }
+}
+
+#[test]
+fn a_head_beyond_all_bounds_is_no_answer() {
+    let (address, server) = testing::serve_by(|stream| {
+        let mut stream = BufReader::new(stream);
+        testing::read_request(&mut stream, 0);
+        let stream = stream.get_mut();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        while stream.write_all(b"X-Endless: 1\r\n").is_ok() {}
+    });
+    assert_eq!(send(&settings(address)), answer::retry(FailureKind::NotOtlp));
+    server.join().expect("a server");
+}
+
+#[test]
+fn an_answer_before_the_request_is_read_is_read() {
+    let (address, server) = testing::serve_by(|mut stream| {
+        // Not read, so that closing resets the connection.
+        let _ = stream.read(&mut [0; 100]);
+        let _ = stream.write_all(&answer("413 Content Too Large", "Connection: close\r\n", b""));
+    });
+    let spans = vec![testing::spans(); 5_000].concat();
+    let answer = open(&settings(address)).send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
+    assert_eq!(answer, Answer::Refused { kind: FailureKind::TooLarge });
+    server.join().expect("a server");
+}
+
+#[test]
+fn more_than_an_answer_announced_is_no_part_of_the_next() {
+    let late =
+        raw("HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n", b"\x0a\x00");
+    let (address, server) = testing::serve(vec![late, ok()]);
+    let mut transport = open(&settings(address));
+    let spans = testing::spans();
+    for _ in 0..2 {
+        assert_eq!(transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH), DELIVERED);
+    }
+    drop(transport);
+    server.join().expect("a server");
 }
 
 #[test]
@@ -343,7 +447,9 @@ fn a_proxy_makes_a_tunnel_to_a_secure_endpoint_and_never_sees_the_headers() {
         assert_eq!(connect.head[0], "CONNECT collector.invalid:4318 HTTP/1.1");
         assert_eq!(connect.header("proxy-authorization"), Some(CREDENTIALS));
         assert_eq!(connect.header("x-key"), None);
-        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("an answer");
+        // ureq takes 20 headers here.
+        let many = "X-Many: 1\r\n".repeat(100);
+        write!(stream.get_mut(), "HTTP/1.1 200 OK\r\n{many}\r\n").expect("an answer");
         let collector = std::net::TcpStream::connect(collector).expect("a collector");
         testing::relay(stream.into_inner(), collector);
     });
@@ -461,7 +567,10 @@ fn the_environment_adds_nothing() {
     let (answer, request) =
         exchange(ok(), |settings| settings.headers = vec![("x-key".into(), "ours".into())]);
     assert_eq!(answer, DELIVERED);
-    assert_eq!(request.header_names(), ["content-length", "content-type", "host", "user-agent", "x-key"]);
+    assert_eq!(
+        request.header_names(),
+        ["accept-encoding", "content-length", "content-type", "host", "user-agent", "x-key"]
+    );
     assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
     assert!(request.header("user-agent").is_some_and(|value| value.starts_with("tool-telemetry/")));
     let request = decoded(&request.body);

@@ -1,0 +1,262 @@
+//! The head of an answer, read as curl reads it, before ureq does.
+//!
+//! ureq refuses a head of more than 128 headers (from a proxy: 20) or with one that is malformed, and an answer that
+//! comes while the request is still being written. A server that answers so has stored what it got, and would get it
+//! again for ever. So each connection is wrapped, and of a head only the few lines are passed on that somebody reads.
+//!
+//! ureq does not promise these traits; of them only that is used here which has been the same since 3.0.
+
+use ureq::Error;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+
+/// The largest head, as for curl.
+const MAX_HEAD_BYTES: usize = 300 * 1024;
+
+/// What is read of a head, by us or by ureq.
+const READ: [&[u8]; 9] = [
+    b"connection",
+    b"content-encoding",
+    b"content-length",
+    b"content-type",
+    b"date",
+    b"proxy-status",
+    b"retry-after",
+    b"transfer-encoding",
+    b"x-squid-error",
+];
+
+/// No value of these is longer.
+const MAX_LINE_BYTES: usize = 1024;
+
+/// Wraps every connection of an agent.
+#[derive(Debug)]
+pub(super) struct Lenient;
+
+impl<In: Transport> Connector<In> for Lenient {
+    type Out = LenientTransport<In>;
+
+    fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        Ok(chained.map(|inner| LenientTransport {
+            inner,
+            state: State::Idle,
+            head: Vec::new(),
+            ready: Vec::new(),
+            broken: None,
+        }))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct LenientTransport<In> {
+    inner: In,
+    state: State,
+    /// What came of a head so far.
+    head: Vec<u8>,
+    /// What is still to be passed on.
+    ready: Vec<u8>,
+    /// Why the rest of the request could not be written.
+    broken: Option<Error>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing was asked, or the head was passed on.
+    Idle,
+    /// Something was asked, and the head of the answer has not come.
+    AwaitsHead,
+    /// It is not HTTP in clear text: this is the tunnel for TLS.
+    Opaque,
+}
+
+impl<In: Transport> LenientTransport<In> {
+    /// Takes over what has come, and passes the head on once it is whole.
+    fn take_head(&mut self) -> Result<(), Error> {
+        let buffers = self.inner.buffers();
+        let length = buffers.input().len();
+        self.head.extend_from_slice(buffers.input());
+        buffers.input_consume(length);
+        loop {
+            match look(&self.head) {
+                Seen::Part if self.head.len() > MAX_HEAD_BYTES => {
+                    return Err(Error::LargeResponseHeader(self.head.len(), MAX_HEAD_BYTES));
+                }
+                Seen::Part => return Ok(()),
+                Seen::NotHttp => {
+                    self.state = State::Opaque;
+                    self.ready.append(&mut self.head);
+                }
+                Seen::Whole { length, status } => {
+                    let rest = self.head.split_off(length);
+                    let head = std::mem::replace(&mut self.head, rest);
+                    // 100 Continue, 103 Early Hints and the like: the answer is still to come.
+                    if (100..200).contains(&status) && status != 101 {
+                        continue;
+                    }
+                    self.state = State::Idle;
+                    self.ready = essence(&head, status);
+                    self.ready.append(&mut self.head);
+                }
+            }
+            self.pass_on();
+            return Ok(());
+        }
+    }
+
+    /// As much as there is room for.
+    fn pass_on(&mut self) {
+        let buffers = self.inner.buffers();
+        let room = buffers.input_append_buf();
+        let length = room.len().min(self.ready.len());
+        room[..length].copy_from_slice(&self.ready[..length]);
+        buffers.input_appended(length);
+        self.ready.drain(..length);
+    }
+}
+
+impl<In: Transport> Transport for LenientTransport<In> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        if self.state == State::Idle {
+            self.state = State::AwaitsHead;
+            // More than the last answer announced belongs to no answer.
+            self.ready.clear();
+            let left = self.inner.buffers().input().len();
+            self.inner.buffers().input_consume(left);
+        }
+        if self.broken.is_some() {
+            return Ok(());
+        }
+        match self.inner.transmit_output(amount, timeout) {
+            // The server may have answered before it closed: that is read next.
+            Err(error @ Error::Io(_)) if self.state == State::AwaitsHead => {
+                self.broken = Some(error);
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        if !self.ready.is_empty() {
+            self.pass_on();
+            return Ok(true);
+        }
+        let came = self.inner.await_input(timeout);
+        if self.state != State::AwaitsHead {
+            return came;
+        }
+        match (came, self.broken.take()) {
+            (Ok(true), broken) => {
+                self.broken = broken;
+                self.take_head()?;
+                Ok(true)
+            }
+            (Ok(false) | Err(_), Some(error)) => Err(error),
+            (came, None) => came,
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.broken.is_none() && self.ready.is_empty() && self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// More must come.
+    Part,
+    NotHttp,
+    /// A head of so many bytes, the empty line included.
+    Whole {
+        length: usize,
+        status: u16,
+    },
+}
+
+fn look(bytes: &[u8]) -> Seen {
+    const VERSION: &[u8] = b"HTTP/1.";
+    let start = &bytes[..bytes.len().min(VERSION.len())];
+    if !VERSION.starts_with(start) {
+        return Seen::NotHttp;
+    }
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let mut length = 0;
+    loop {
+        match lines.next() {
+            Some(line) if line.ends_with(b"\n") => {
+                length += line.len();
+                if line.trim_ascii().is_empty() {
+                    break;
+                }
+            }
+            _ => return Seen::Part,
+        }
+    }
+    let status = bytes.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()).nth(1);
+    let status = status.filter(|digits| digits.len() == 3 && digits.iter().all(u8::is_ascii_digit));
+    match status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()) {
+        Some(status) => Seen::Whole { length, status },
+        None => Seen::NotHttp,
+    }
+}
+
+/// The status and the lines that are read, well-formed and each once.
+fn essence(head: &[u8], status: u16) -> Vec<u8> {
+    let version = if head.starts_with(b"HTTP/1.0") { "HTTP/1.0" } else { "HTTP/1.1" };
+    let mut essence = format!("{version} {status} \r\n").into_bytes();
+    let mut seen: Vec<(Vec<u8>, &[u8])> = Vec::new();
+    for line in head.split(|byte| *byte == b'\n').skip(1) {
+        // A line that goes on belongs to the one before, of which the beginning is enough.
+        if line.first().is_none_or(|byte| byte.is_ascii_whitespace()) {
+            continue;
+        }
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let (name, value) = (line[..colon].trim_ascii().to_ascii_lowercase(), line[colon + 1..].trim_ascii());
+        let is_read = READ.contains(&&*name)
+            && value.len() <= MAX_LINE_BYTES
+            && !value.iter().any(u8::is_ascii_control)
+            && !seen.iter().any(|(known, same)| *known == name && *same == value);
+        if is_read {
+            for part in [&*name, b": ", value, b"\r\n"] {
+                essence.extend_from_slice(part);
+            }
+            seen.push((name, value));
+        }
+    }
+    essence.extend_from_slice(b"\r\n");
+    essence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_head_the_lines_remain_that_are_read() {
+        let head = b"HTTP/1.0 200 Tr\xe8s bien\nX-Any: 1\r\ncontent-TYPE :  application/json \r\n folded\r\nBad\r\n: none\r\n\
+            Content-Length: 2\r\nCONTENT-LENGTH: 2\r\nDate: \x01\r\n\r\n{}";
+        let Seen::Whole { length, status } = look(head) else { panic!("a head") };
+        assert_eq!((&head[length..], status), (&b"{}"[..], 200));
+        let essence = String::from_utf8(essence(&head[..length], status)).expect("text");
+        assert_eq!(essence, "HTTP/1.0 200 \r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n");
+    }
+
+    #[test]
+    fn a_head_comes_in_parts_and_what_is_none_is_left_alone() {
+        let head = b"HTTP/1.1 204\r\nA: b\r\n\r\n";
+        for length in 0..head.len() {
+            assert_eq!(look(&head[..length]), Seen::Part, "{length}");
+        }
+        assert_eq!(look(head), Seen::Whole { length: head.len(), status: 204 });
+        for other in [&b"\x16\x03\x03"[..], b"SSH-2.0", b"<html>", b"HTTP/2 200", b"HTTP/1.1 twice\r\n\r\n"] {
+            assert_eq!(look(other), Seen::NotHttp);
+        }
+    }
+}
