@@ -1,4 +1,4 @@
-//! When to try again: a time on disk that every process obeys.
+//! When to try again, and with how much: a time and a size on disk that every process obeys.
 
 use std::io;
 use std::path::Path;
@@ -24,6 +24,8 @@ pub(crate) struct Backoff {
     pub(crate) failures: u32,
     /// The server asked for the wait; `flush` obeys it too.
     pub(crate) asked: bool,
+    /// The most spans to send in one request, if the last ones were too large for the server.
+    pub(crate) most_spans: Option<usize>,
 }
 
 /// Larger than anything we write.
@@ -50,16 +52,26 @@ impl Backoff {
         };
         // Rounded up: never earlier than asked.
         let until = seconds(now + wait) + 1;
-        Self { until, failures, asked: asked.is_some() }
+        let most_spans = before.and_then(|before| before.most_spans);
+        Self { until, failures, asked: asked.is_some(), most_spans }
     }
 
     /// The wait after a command waited in vain for an uploader that is still at work: about a minute at first, so
     /// that of the commands of a job one pays for an endpoint that never answers. Should the uploader deliver after
     /// all, it clears this.
     pub(crate) fn after_no_answer(before: Option<Self>, now: SystemTime, random: u64) -> Self {
-        let failures = before.map_or(0, |before| before.failures).max(4);
-        Self::after_failure(Some(Self { until: 0, failures, asked: false }), None, now, random)
+        let before = before.unwrap_or(Self::NOTHING);
+        let failures = before.failures.max(4);
+        Self::after_failure(Some(Self { failures, ..before }), None, now, random)
     }
+
+    /// The same with a limit on the size of requests.
+    pub(crate) fn with_most_spans(self, most_spans: Option<usize>) -> Self {
+        Self { most_spans, ..self }
+    }
+
+    /// No wait and no limit, which no file tells as well.
+    pub(crate) const NOTHING: Self = Self { until: 0, failures: 0, asked: false, most_spans: None };
 
     /// How long to wait still.
     pub(crate) fn remaining(&self, now: SystemTime) -> Option<Duration> {
@@ -91,12 +103,17 @@ impl Backoff {
             "asked=no" => false,
             _ => return None,
         };
-        words.next().is_none().then_some(Self { until, failures, asked })
+        let most_spans = match words.next() {
+            Some(word) => Some(word.strip_prefix("most=")?.parse().ok().filter(|most| *most > 0)?),
+            None => None,
+        };
+        words.next().is_none().then_some(Self { until, failures, asked, most_spans })
     }
 
     fn render(&self) -> String {
         let asked = if self.asked { "yes" } else { "no" };
-        format!("until={} failures={} asked={asked}\n", self.until, self.failures)
+        let most = self.most_spans.map_or(String::new(), |most| format!(" most={most}"));
+        format!("until={} failures={} asked={asked}{most}\n", self.until, self.failures)
     }
 
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
@@ -123,8 +140,9 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn every_backoff_is_read_as_it_was_written(until: u64, failures: u32, asked: bool) {
-            let backoff = Backoff { until, failures, asked };
+        fn every_backoff_is_read_as_it_was_written(until: u64, failures: u32, asked: bool, most: Option<u32>) {
+            let most_spans = most.map(|most| most.max(1) as usize);
+            let backoff = Backoff { until, failures, asked, most_spans };
             prop_assert_eq!(Backoff::parse(&backoff.render()), Some(backoff));
             // Also the time that no clock can tell.
             let _ = backoff.remaining(SystemTime::now());
@@ -153,7 +171,7 @@ mod tests {
             Backoff::after_failure(backoff, None, at(1_000_000), 1023),
         );
         assert_ne!(low.until, high.until);
-        let many = Backoff { until: 0, failures: u32::MAX - 1, asked: false };
+        let many = Backoff { failures: u32::MAX - 1, ..Backoff::NOTHING };
         let wait = Backoff::after_failure(Some(many), None, at(1_000_000), 1023).remaining(at(1_000_000));
         assert!(wait.unwrap() <= LONGEST + Duration::from_secs(1));
     }
@@ -176,9 +194,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("backoff");
         let backoff = Backoff::after_failure(None, Some(Duration::from_secs(9)), at(50), 0);
-        backoff.write(&path).unwrap();
-        assert_eq!(Backoff::read(&path), Some(backoff));
-        for text in ["", "until=1", "until=1 failures=1 asked=maybe\n", "until=1 failures=1 asked=no x\n"] {
+        for most_spans in [None, Some(7)] {
+            let backoff = Backoff { most_spans, ..backoff };
+            backoff.write(&path).unwrap();
+            assert_eq!(Backoff::read(&path), Some(backoff));
+            assert_eq!(Backoff::after_failure(Some(backoff), None, at(60), 0).most_spans, most_spans);
+            assert_eq!(Backoff::after_no_answer(Some(backoff), at(60), 0).most_spans, most_spans);
+        }
+        for text in [
+            "",
+            "until=1",
+            "until=1 failures=1 asked=maybe\n",
+            "until=1 failures=1 asked=no x\n",
+            "until=1 failures=1 asked=no most=0\n",
+        ] {
             assert_eq!(Backoff::parse(text), None);
         }
     }

@@ -59,7 +59,7 @@ pub(super) fn start(builder: Builder) -> Telemetry {
     let environment = Environment::process();
     match Role::of(environment, &mut std::env::args_os()) {
         Role::Tool => {}
-        Role::Uploader(purpose) => super::uploading::run(&builder, environment, purpose),
+        Role::Uploader(purpose) => super::uploading::run(&builder, purpose),
         Role::Inert => return Telemetry::off(builder, Reason::Uploader),
     }
     let survey = Survey::take(&builder, environment);

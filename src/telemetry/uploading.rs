@@ -1,6 +1,5 @@
 //! When an uploader is started, and what it does when it runs.
 
-use std::process::exit;
 use std::time::{Duration, SystemTime};
 
 use super::Builder;
@@ -169,7 +168,8 @@ pub(super) fn enforce_limits(builder: &Builder, spool: &SpoolDir) {
 }
 
 /// This process is an uploader: works, and exits.
-pub(super) fn run(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> ! {
+pub(super) fn run(builder: &Builder, purpose: Purpose) -> ! {
+    let environment = Environment::process();
     platform::ignore_terminal();
     // Nobody waits for the others for long.
     if purpose == Purpose::Detached && environment.raw(crate::env::UPLOADER_COPIED).is_none() {
@@ -188,11 +188,42 @@ pub(super) fn run(builder: &Builder, environment: Environment<'_>, purpose: Purp
     });
     // Already done by the start where the platform can: keep no folder busy.
     let _ = std::env::set_current_dir("/");
-    let code = upload(builder, environment, purpose);
+    // On a thread of its own, whatever the tool's `main` has set up on this one: in an asynchronous runtime, as below
+    // `#[tokio::main]`, no other may be started.
+    let code = std::thread::scope(|scope| {
+        let work = || upload(builder, Environment::process(), purpose);
+        match std::thread::Builder::new().spawn_scoped(scope, work) {
+            Ok(thread) => thread.join().unwrap_or(STILL_PENDING),
+            // No more threads for this user.
+            Err(_) => upload(builder, Environment::process(), purpose),
+        }
+    });
     if is_awaited {
         platform::tell_end(code);
     }
-    exit(code)
+    // The runtime's threads are alive, and what the program has registered for its exit may rely on a `main` that ran.
+    platform::exit_now(code)
+}
+
+/// Has a panic of this thread noted before the process ends, in a build that aborts at panics too. An author's own
+/// exporter has a thread of its own, whose panic is an answer.
+#[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
+fn note_panics(spool: &SpoolDir) {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
+    let (spool, uploader) = (spool.clone(), std::thread::current().id());
+    std::panic::set_hook(Box::new(move |_| {
+        if std::thread::current().id() == uploader {
+            if !HAS_PANICKED.swap(true, Ordering::Relaxed) {
+                crate::upload::drain::note_panic(&spool);
+            }
+            if std::env::var_os(crate::env::UPLOADER_TELLS).is_some() {
+                platform::tell_end(STILL_PENDING);
+            }
+            platform::exit_now(STILL_PENDING);
+        }
+    }));
 }
 
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
@@ -218,6 +249,7 @@ fn upload(builder: &Builder, environment: Environment<'_>, purpose: Purpose) -> 
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return 0,
         Err(_) => return STILL_PENDING,
     }
+    note_panics(&spool);
     // A policy that changed meanwhile is the next uploader's to apply.
     let may_send = || {
         let now = Survey::take(builder, Environment::process());
@@ -293,4 +325,34 @@ fn way_to(builder: &Builder, destination: &Destination) -> Option<Box<dyn crate:
 #[cfg(not(any(feature = "http", feature = "grpc", feature = "sdk")))]
 fn upload(_builder: &Builder, _environment: Environment<'_>, _purpose: Purpose) -> i32 {
     STILL_PENDING
+}
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The hook is the process's, so this is another one.
+    #[test]
+    fn a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown() {
+        const FOLDER: &str = "TOOL_TELEMETRY_TEST_FOLDER";
+        let spool = |home: &Path| SpoolDir::new(home, "weave", "maker");
+        if let Some(home) = std::env::var_os(FOLDER) {
+            note_panics(&spool(Path::new(&home)));
+            panic!("a fault of ours");
+        }
+        let home = tempfile::tempdir().expect("a folder");
+        let spool = spool(home.path());
+        spool.create().expect("folders");
+        let name =
+            "telemetry::uploading::tests::a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown";
+        let this = std::env::current_exe().expect("this test's program");
+        let child =
+            std::process::Command::new(this).args(["--exact", name]).env(FOLDER, home.path()).output();
+        assert_eq!(child.expect("another process").status.code(), Some(STILL_PENDING));
+        assert!(Backoff::read(&spool.backoff()).is_some_and(|it| it.remaining(SystemTime::now()).is_some()));
+        let (counters, _) = Counters::look(&spool).expect("counters");
+        assert_eq!(counters.last_failure.expect("a failure").0, "panic");
+    }
 }

@@ -4,10 +4,12 @@
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::answer::{Answer, Batch, Deliver, FailureKind};
+use super::answer::{Answer, Batch, Deliver};
 use super::detach::Purpose;
+use super::failure::FailureKind;
 use crate::allowlist::Allowlist;
 use crate::choice::{is_foreign, is_missing};
 use crate::data_points::Version;
@@ -25,6 +27,9 @@ use crate::spool::run_file::{LARGEST_RUN, claim_dead};
 const MOST_RUNS: usize = 512;
 /// Spans in one request, unless one run alone has more; what a request takes in memory follows from it.
 const MOST_SPANS: usize = 4096;
+/// So many refusals without a success in between end an uploader's work, so that a server which refuses everything gets
+/// few requests; what was not tried waits.
+const MOST_REFUSALS: u32 = 100;
 /// A larger run file is not one of ours.
 const LARGEST_FILE: u64 = LARGEST_RUN + (64 << 10);
 /// How long an uploader that has nothing left waits for more, so that a script of 100 commands starts one.
@@ -57,6 +62,25 @@ pub(crate) struct Uploader<'a> {
     pub(crate) may_send: &'a dyn Fn() -> bool,
 }
 
+/// Whether this process holds an uploader's lock.
+static IS_AT_WORK: AtomicBool = AtomicBool::new(false);
+
+/// A panic of the uploader is a failure like any other: it backs off, and `status` shows it. Called where the process
+/// ends with it.
+pub(crate) fn note_panic(spool: &SpoolDir) {
+    let now = SystemTime::now();
+    let before = Backoff::read(&spool.backoff());
+    let _ = Backoff::after_failure(before, None, now, crate::ids::random_number()).write(&spool.backoff());
+    // Counters are for who holds the lock.
+    let is_at_work = IS_AT_WORK.load(Ordering::Relaxed);
+    let lock = if is_at_work { None } else { UploaderLock::try_take(&spool.lock()).ok().flatten() };
+    if is_at_work || lock.is_some() {
+        let _ = Counters::fold(spool, note_failure(now, FailureKind::Panic.to_string()));
+        // It has told its end, as in `UploaderLock::end`.
+        let _ = platform::open_own(&spool.lock(), true, false).and_then(|(file, _)| file.set_len(0));
+    }
+}
+
 /// How an uploader ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -82,6 +106,17 @@ enum Stop {
     Forbidden,
 }
 
+/// What an uploader learnt about its server.
+#[derive(Debug, Default)]
+struct Learnt {
+    /// Since the last success.
+    refusals: u32,
+    /// Something was too large: only the next uploader tries larger requests again.
+    is_too_large: bool,
+    /// The spans of the largest request that was accepted.
+    accepted: usize,
+}
+
 /// Runs that this uploader has tried, or cannot read or recover just now. What is still there under its name waits for
 /// the next uploader: a run leaves its folder once, so whatever brings it back, nothing is sent in circles.
 type LeftBehind = HashSet<u128>;
@@ -102,6 +137,7 @@ impl Uploader<'_> {
                 return End::StillPending;
             };
             lock.begin();
+            IS_AT_WORK.store(true, Ordering::Relaxed);
             let stopped = self.drain(deliver, &lock, &mut left_behind);
             if let Err(Stop::Unwritten(backoff)) = &stopped
                 && self.purpose == Purpose::Detached
@@ -109,6 +145,7 @@ impl Uploader<'_> {
                 self.hold(backoff, life.saturating_sub(started.elapsed()));
             }
             lock.end();
+            IS_AT_WORK.store(false, Ordering::Relaxed);
             drop(lock);
             // A command that found the lock held between our last look and now relies on us.
             if stopped.is_err() {
@@ -180,11 +217,12 @@ impl Uploader<'_> {
         }
         let mut idle_since: Option<Instant> = None;
         let mut looked_at = None;
+        let mut learnt = Learnt::default();
         loop {
             let changed = self.last_change();
             if changed.is_none() || changed != looked_at {
                 looked_at = changed;
-                if self.drain_once(deliver, lock, left_behind)? {
+                if self.drain_once(deliver, lock, left_behind, &mut learnt)? {
                     idle_since = None;
                     continue;
                 }
@@ -212,6 +250,7 @@ impl Uploader<'_> {
         deliver: &mut dyn Deliver,
         lock: &UploaderLock,
         left_behind: &mut LeftBehind,
+        learnt: &mut Learnt,
     ) -> Result<bool, Stop> {
         let listing = limits::enforce(self.spool, &self.limits, SystemTime::now());
         if listing.is_cut {
@@ -231,9 +270,16 @@ impl Uploader<'_> {
                 },
             }
         }
+        // A run that is too large by itself must not hold up the others each time.
+        if let Some(Backoff { failures, most_spans: Some(_), .. }) = Backoff::read(&self.spool.backoff())
+            && !waiting.is_empty()
+        {
+            waiting.rotate_left(failures as usize % waiting.len());
+        }
         let mut any = false;
         while !waiting.is_empty() {
-            let batch = self.load(&mut waiting, left_behind)?;
+            let most_spans = most_spans(Backoff::read(&self.spool.backoff()));
+            let batch = self.load(&mut waiting, left_behind, most_spans)?;
             if batch.is_empty() {
                 continue;
             }
@@ -242,9 +288,7 @@ impl Uploader<'_> {
             }
             any = true;
             left_behind.extend(batch.iter().map(|loaded| loaded.entry.name.random));
-            let mut refusals = 0;
-            let budget = 4 * batch.len().ilog2() + 8;
-            self.send(deliver, &batch, &mut refusals, budget)?;
+            self.send(deliver, &batch, learnt)?;
         }
         let _ = Counters::fold(self.spool, |_| {});
         Ok(any)
@@ -307,13 +351,18 @@ impl Uploader<'_> {
     }
 
     /// Reads runs of one version of the tool, oldest first; those of other versions stay in the queue.
-    fn load(&self, waiting: &mut VecDeque<Entry>, left_behind: &mut LeftBehind) -> Result<Vec<Loaded>, Stop> {
+    fn load(
+        &self,
+        waiting: &mut VecDeque<Entry>,
+        left_behind: &mut LeftBehind,
+        most_spans: usize,
+    ) -> Result<Vec<Loaded>, Stop> {
         let mut batch: Vec<Loaded> = Vec::new();
         let mut others = VecDeque::new();
         let mut spans = 0;
         while let Some(entry) = waiting.pop_front() {
             let Some(run) = self.read(&entry, left_behind)? else { continue };
-            let fits = batch.is_empty() || spans + run.spans.len() <= MOST_SPANS;
+            let fits = batch.is_empty() || spans + run.spans.len() <= most_spans;
             if batch.first().is_some_and(|first| first.run.version != run.version) {
                 others.push_back(entry);
             } else if !fits {
@@ -392,15 +441,10 @@ impl Uploader<'_> {
             .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
     }
 
-    /// Sends a batch and tells the outcomes. A batch that is refused is halved until the offending run is alone.
-    fn send(
-        &self,
-        deliver: &mut dyn Deliver,
-        batch: &[Loaded],
-        refusals: &mut u32,
-        budget: u32,
-    ) -> Result<(), Stop> {
-        let Some(first) = batch.first() else { return Ok(()) };
+    /// Sends a batch and tells the outcomes; gives the number of runs that were refused. A batch that is refused is
+    /// halved until the offending run is alone, and none is set aside that was not refused alone.
+    fn send(&self, deliver: &mut dyn Deliver, batch: &[Loaded], learnt: &mut Learnt) -> Result<usize, Stop> {
+        let Some(first) = batch.first() else { return Ok(0) };
         if !(self.may_send)() {
             return Err(Stop::Forbidden);
         }
@@ -414,6 +458,9 @@ impl Uploader<'_> {
         if waits {
             return Err(Stop::Later);
         }
+        if batch.len() > 1 && spans_of(batch) > most_spans(before) {
+            return self.send_halves(deliver, batch, learnt);
+        }
         let spans: Vec<Span> = batch.iter().flat_map(|loaded| loaded.run.spans.iter().cloned()).collect();
         let tool = Tool { name: self.tool, version: &first.run.version };
         let answer = deliver.deliver(&Batch { data_points: self.allowlist.data_points, tool, spans: &spans });
@@ -422,35 +469,94 @@ impl Uploader<'_> {
             Answer::Delivered { rejected, .. } => {
                 // A server may claim more than it was sent.
                 let rejected = rejected.min(spans.len() as u64);
-                // The command that waits for this may have given up meanwhile, and have told others not to wait.
-                if before.is_some() || self.purpose == Purpose::Awaited {
-                    Backoff::clear(&self.spool.backoff());
-                }
+                self.end_backoff(before, learnt, spans.len());
                 let left_out =
                     batch.iter().fold(0_u64, |sum, loaded| sum.saturating_add(loaded.run.left_out));
                 self.settle(batch, Outcome::Delivered, rejected)?;
                 let _ = Counters::fold(self.spool, note_delivery(now, left_out));
-                Ok(())
+                Ok(0)
             }
-            Answer::Retry { after, kind } => Err(self.back_off(before, after, kind, now)),
-            Answer::Refused { kind } if !is_about_content(kind) => {
+            Answer::Retry { after, kind } => {
+                let before = if kind.may_be_the_size() { Some(smaller(before, batch)) } else { before };
+                Err(self.back_off(before, after, kind, now))
+            }
+            Answer::Refused { kind } if !kind.is_about_content() => {
                 // Any other request would be refused as well: this one is dropped, as OTLP demands, and the rest
                 // waits.
                 self.settle(batch, Outcome::Refused, 0)?;
                 Err(self.back_off(before, None, kind, now))
             }
+            // No more than was accepted before: it is not the size, but how much comes in a time.
+            Answer::Refused { kind } if kind.may_be_the_size() && spans.len() <= learnt.accepted => {
+                Err(self.back_off(Some(smaller(before, batch)), None, kind, now))
+            }
             Answer::Refused { kind } => {
-                *refusals += 1;
-                if batch.len() == 1 || *refusals > budget {
+                learnt.refusals += 1;
+                if batch.len() == 1 {
                     self.settle(batch, Outcome::Refused, 0)?;
                     let _ = Counters::fold(self.spool, note_failure(now, kind.to_string()));
-                    return Ok(());
                 }
-                let (older, newer) = batch.split_at(batch.len() / 2);
-                self.send(deliver, older, refusals, budget)?;
-                self.send(deliver, newer, refusals, budget)
+                if learnt.refusals >= MOST_REFUSALS {
+                    return Err(self.back_off(Some(smaller(before, batch)), None, kind, now));
+                }
+                if batch.len() == 1 {
+                    return Ok(1);
+                }
+                if kind == FailureKind::TooLarge {
+                    self.send_less(before, batch, learnt);
+                }
+                let refused = self.send_halves(deliver, batch, learnt)?;
+                let before = Backoff::read(&self.spool.backoff());
+                if refused == 0 {
+                    // Both halves went through, so it was the size.
+                    self.send_less(before, batch, learnt);
+                } else if refused == batch.len() && refused > 2 {
+                    // Each of them is refused, so that most likely any is: one by one from now on.
+                    self.send_less(before, &batch[..1], learnt);
+                }
+                Ok(refused)
             }
         }
+    }
+
+    fn send_halves(
+        &self,
+        deliver: &mut dyn Deliver,
+        batch: &[Loaded],
+        learnt: &mut Learnt,
+    ) -> Result<usize, Stop> {
+        let (older, newer) = batch.split_at(batch.len() / 2);
+        Ok(self.send(deliver, older, learnt)? + self.send(deliver, newer, learnt)?)
+    }
+
+    /// After a success nobody waits any more; and if requests were made smaller, they may grow again.
+    fn end_backoff(&self, before: Option<Backoff>, learnt: &mut Learnt, spans: usize) {
+        learnt.refusals = 0;
+        learnt.accepted = learnt.accepted.max(spans);
+        let most = before.and_then(|before| before.most_spans).map(|most| match learnt.is_too_large {
+            true => most,
+            false => most.max(spans).saturating_mul(2),
+        });
+        match most.filter(|most| *most < MOST_SPANS) {
+            Some(most) => {
+                let backoff = Backoff::NOTHING.with_most_spans(Some(most));
+                if before != Some(backoff) {
+                    let _ = backoff.write(&self.spool.backoff());
+                }
+            }
+            // The command that waits for this may have given up meanwhile, and have told others not to wait.
+            None if before.is_some() || self.purpose == Purpose::Awaited => {
+                Backoff::clear(&self.spool.backoff());
+            }
+            None => {}
+        }
+    }
+
+    /// From now on, also for other uploaders, half of this.
+    fn send_less(&self, before: Option<Backoff>, batch: &[Loaded], learnt: &mut Learnt) {
+        learnt.is_too_large = true;
+        // Where it cannot be written each batch is halved anew.
+        let _ = smaller(before, batch).write(&self.spool.backoff());
     }
 
     /// Tells the outcome of runs: of all of them, also if it cannot be told of one, so that no more than needs be
@@ -499,7 +605,10 @@ impl Uploader<'_> {
         now: SystemTime,
     ) -> Stop {
         // The command that waited for this may have given up meanwhile.
-        let before = Backoff::read(&self.spool.backoff()).or(before);
+        let most_spans = before.and_then(|before| before.most_spans);
+        let before = Backoff::read(&self.spool.backoff())
+            .map(|read| read.with_most_spans(most_spans.or(read.most_spans)))
+            .or(before);
         let backoff = Backoff::after_failure(before, asked, now, crate::ids::random_number());
         let written = backoff.write(&self.spool.backoff());
         let _ = Counters::fold(self.spool, note_failure(now, kind.to_string()));
@@ -510,16 +619,47 @@ impl Uploader<'_> {
     }
 }
 
-/// Whether a refusal may be due to what was sent, so that sending less of it may help. A missing permission or a
-/// wrong address refuses everything alike.
-fn is_about_content(kind: FailureKind) -> bool {
-    match kind {
-        FailureKind::TooLarge => true,
-        FailureKind::Http(status) => !matches!(status, 401..=406 | 415 | 426 | 501),
-        // INVALID_ARGUMENT, RESOURCE_EXHAUSTED (too large), INTERNAL, UNKNOWN and the like; not PERMISSION_DENIED,
-        // UNIMPLEMENTED and UNAUTHENTICATED.
-        #[cfg(feature = "grpc")]
-        FailureKind::Grpc(code) => !matches!(code, 7 | 12 | 16),
-        _ => false,
+/// The most spans for one request.
+fn most_spans(backoff: Option<Backoff>) -> usize {
+    backoff.and_then(|backoff| backoff.most_spans).unwrap_or(MOST_SPANS)
+}
+
+fn spans_of(batch: &[Loaded]) -> usize {
+    batch.iter().map(|loaded| loaded.run.spans.len()).sum()
+}
+
+/// With room for either half of this batch.
+fn smaller(before: Option<Backoff>, batch: &[Loaded]) -> Backoff {
+    let before = before.unwrap_or(Backoff::NOTHING);
+    let (older, newer) = batch.split_at(batch.len() / 2);
+    let half = spans_of(older).max(spans_of(newer)).max(1);
+    before.with_most_spans(Some(half.min(most_spans(Some(before)))))
+}
+
+impl FailureKind {
+    /// Whether a refusal may be due to what was sent, so that sending less of it may help. A missing permission or a
+    /// wrong address refuses everything alike.
+    fn is_about_content(self) -> bool {
+        match self {
+            FailureKind::TooLarge => true,
+            FailureKind::Http(status) => !matches!(status, 401..=406 | 415 | 426 | 501),
+            // INVALID_ARGUMENT, RESOURCE_EXHAUSTED (too large), INTERNAL, UNKNOWN and the like; not PERMISSION_DENIED,
+            // UNIMPLEMENTED and UNAUTHENTICATED.
+            #[cfg(feature = "grpc")]
+            FailureKind::Grpc(code) => !matches!(code, 7 | 12 | 16),
+            _ => false,
+        }
+    }
+
+    /// Whether less at once may go through: a limit of bytes in a time that is smaller than the request, or a request
+    /// that takes too long.
+    fn may_be_the_size(self) -> bool {
+        match self {
+            FailureKind::Timeout | FailureKind::Http(429 | 504) => true,
+            // DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED.
+            #[cfg(feature = "grpc")]
+            FailureKind::Grpc(code) => matches!(code, 4 | 8),
+            _ => false,
+        }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) enum FailureKind {
     Settings(Setting, SettingFault),
     /// What became of a request cannot be written down, so none is sent.
     Disk,
+    /// The uploader itself failed.
+    Panic,
 }
 
 /// Defines a closed set with the stable name of each member.
@@ -149,6 +151,7 @@ impl std::fmt::Display for FailureKind {
                 write!(f, "settings {} {}", setting.name(), fault.name())
             }
             FailureKind::Disk => f.write_str("disk"),
+            FailureKind::Panic => f.write_str("panic"),
         }
     }
 }
@@ -174,6 +177,7 @@ impl FailureKind {
                 FailureKind::Settings(Setting::from_name(setting)?, SettingFault::from_name(fault)?)
             }
             ("disk", "") => FailureKind::Disk,
+            ("panic", "") => FailureKind::Panic,
             _ => return None,
         })
     }
@@ -245,6 +249,11 @@ impl FailureKind {
             FailureKind::Exporter => "the tool's own exporter could not deliver; runs wait".to_owned(),
             FailureKind::Settings(setting, fault) => setting_text(setting, fault, names),
             FailureKind::Disk => "the state directory cannot be written; nothing is sent until it can".to_owned(),
+            FailureKind::Panic => {
+                "the uploader failed, which is an error of this tool or its libraries: report it to the tool's author; \
+                 runs wait"
+                    .to_owned()
+            }
         }
     }
 }

@@ -57,7 +57,22 @@ fn a_server_that_refuses_everything_gets_few_requests_and_all_is_counted() {
     let person = waiting(&receiver, 64, &[]);
     assert!(person.flush(), "nothing deliverable is left");
     assert_eq!((person.dropped("refused"), person.count("pending")), (64, 0));
-    assert!(receiver.requests().len() <= 64, "{}", receiver.requests().len());
+    // One for each, and few more to find out that it is none of them.
+    assert!(receiver.requests().len() <= 64 + 8, "{}", receiver.requests().len());
+}
+
+#[test]
+fn an_uploader_that_is_refused_again_and_again_stops_and_loses_nothing_untried() {
+    let receiver = Receiver::builder().always(Answer::status(400)).start().expect("a receiver");
+    let person = waiting(&receiver, 120, &[]);
+    assert!(!person.flush());
+    let requests = receiver.requests().len();
+    let alone = receiver.requests().iter().filter(|request| request.spans().len() == 3).count();
+    assert!(requests <= 100, "{requests}");
+    assert_eq!(person.dropped("refused") as usize, alone);
+    assert_eq!(person.count("pending") as usize, 120 - alone);
+    assert!(person.flush());
+    assert_eq!((person.dropped("refused"), person.count("pending")), (120, 0));
 }
 
 #[test]
@@ -69,6 +84,111 @@ fn a_request_that_is_too_large_for_the_server_is_halved_until_it_fits() {
     let person = waiting(&receiver, 40, &[]);
     assert!(person.flush());
     assert_eq!((person.count("delivered"), person.dropped("refused")), (40, 0));
+}
+
+/// Flushes until all is delivered, at most so often.
+fn flush_often(person: &Person, most: usize) -> usize {
+    (1..=most).find(|_| person.flush()).unwrap_or_else(|| panic!("still pending\n{}", person.status()))
+}
+
+#[test]
+fn a_limit_of_size_that_is_told_as_a_400_drops_nothing() {
+    let receiver = Receiver::builder()
+        .answer_with(|request| if request.spans().len() > 6 { Answer::status(400) } else { Answer::Ok })
+        .start()
+        .expect("a receiver");
+    let person = waiting(&receiver, 50, &[]);
+    assert!(person.flush());
+    assert_eq!((person.count("delivered"), person.dropped("refused")), (50, 0));
+    assert!(receiver.requests().len() <= 50, "{}", receiver.requests().len());
+}
+
+#[test]
+fn batches_shrink_until_they_fit_into_the_servers_rate_and_the_next_uploader_knows() {
+    for busy in [Answer::status(429), Answer::Hang] {
+        let answer = busy.clone();
+        let receiver = Receiver::builder()
+            .answer_with(move |request| if request.spans().len() > 20 { answer.clone() } else { Answer::Ok })
+            .start()
+            .expect("a receiver");
+        let person = waiting(&receiver, 40, &[]).with("OTEL_EXPORTER_OTLP_TIMEOUT", "300");
+        let flushes = flush_often(&person, 20);
+        assert_eq!((person.count("delivered"), person.count("dropped")), (40, 0), "{busy:?}");
+        let requests = receiver.requests().len();
+        assert!(requests <= 24, "{busy:?}: {requests} requests in {flushes} flushes");
+    }
+}
+
+#[test]
+fn a_time_that_the_server_asks_for_and_the_size_are_kept_together() {
+    let receiver = Receiver::builder().answers([Answer::status(429).with_retry_after("120")]).start();
+    let receiver = receiver.expect("a receiver");
+    let person = waiting(&receiver, 40, &[]);
+    assert!(!person.flush() && !person.flush());
+    assert_eq!(receiver.requests().len(), 1, "the second one waits");
+    let backoff = person.spool(&receiver.http_endpoint()).join("backoff");
+    let text = std::fs::read_to_string(&backoff).expect("a file");
+    assert!(text.ends_with(" asked=yes most=60\n"), "{text}");
+    // Once the time is over the size grows again with each success.
+    std::fs::write(&backoff, "until=1 failures=1 asked=yes most=60\n").expect("a file");
+    assert!(person.flush());
+    assert_eq!(std::fs::read_to_string(&backoff).expect("a file"), "until=0 failures=0 asked=no most=240\n");
+    assert!(person.frob(["build"]).status.success());
+    eventually("it is no backoff", || person.count("delivered") == 41);
+}
+
+#[test]
+fn a_run_that_is_too_large_by_itself_holds_up_no_other() {
+    let receiver = Receiver::builder()
+        .answer_with(|request| if request.spans().len() > 20 { Answer::status(429) } else { Answer::Ok })
+        .start()
+        .expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
+    for spans in ["30", "1", "1", "1"] {
+        assert!(person.frob(["build", "--spans", spans]).status.success());
+    }
+    for _ in 0..8 {
+        person.flush();
+    }
+    assert_eq!((person.count("delivered"), person.count("pending")), (3, 1), "{}", person.status());
+}
+
+#[test]
+fn a_grpc_server_that_is_exhausted_by_the_rate_drops_nothing() {
+    let mut accepted = 0;
+    let receiver = Receiver::builder()
+        .answer_with(move |request| {
+            let fits = request.spans().len() <= 20 && accepted < 2;
+            accepted += usize::from(fits);
+            if fits { Answer::Ok } else { Answer::grpc(8) }
+        })
+        .start()
+        .expect("a receiver");
+    let endpoint = receiver.grpc_endpoint();
+    let person =
+        Person::sending_to(&endpoint).with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc").backing_off(&endpoint);
+    for _ in 0..40 {
+        assert!(person.frob(["build", "--spans", "1"]).status.success());
+    }
+    assert!(!person.flush());
+    let delivered = person.count("delivered");
+    assert!(delivered > 0 && person.count("pending") == 40 - delivered, "{}", person.status());
+}
+
+#[test]
+fn a_tool_whose_main_is_asynchronous_delivers() {
+    for protocol in ["http/protobuf", "grpc"] {
+        let receiver = Receiver::start().expect("a receiver");
+        let endpoint = if protocol == "grpc" { receiver.grpc_endpoint() } else { receiver.http_endpoint() };
+        let person = Person::sending_to(&endpoint)
+            .whose_tool_has("FROB_ASYNC", "1")
+            .with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+        assert!(person.frob(["build"]).status.success());
+        receiver.wait_for(1, PATIENCE).expect("a trace arrives");
+        eventually("it has ended", || person.uploaders().is_empty());
+        assert_eq!((person.count("delivered"), person.count("pending")), (1, 0), "{}", person.status());
+    }
 }
 
 #[test]

@@ -22,6 +22,15 @@ use tracing_subscriber::prelude::*;
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/tool/telemetry.toml");
 
 fn main() -> ExitCode {
+    if written(&source(), "FROB_ASYNC").is_some() {
+        // What `#[tokio::main]` makes of a `main`.
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        return runtime.block_on(async { run() });
+    }
+    run()
+}
+
+fn run() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str| {
         arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
