@@ -13,6 +13,7 @@ use super::{Place, RunId, fork};
 use crate::allowlist::Allowlist;
 use crate::data_points::{Kind, Value};
 use crate::ids::Ids;
+use crate::open_span;
 use crate::span::{Ending, LineWriter, Parent, Span, SpanId, Subject, Tool, TraceId};
 use crate::spool::counters::Outcome;
 use crate::spool::dir::{RunName, SpoolDir};
@@ -89,17 +90,19 @@ impl Recording {
         self.open.iter_mut().rev().find(|run| run.id == id).or(next)
     }
 
-    /// The run to which belongs what this thread does now.
-    fn current(&mut self) -> Option<&mut Run> {
+    /// The run to which belongs what this thread does now, with this approved span above it.
+    ///
+    /// In a closure's thread all belongs to the closure's command. Else it follows the span above, on whichever thread;
+    /// without one it belongs to the command that its thread began last, or else to the one that was begun last of all.
+    fn current(&mut self, above: Option<Place>) -> Option<&mut Run> {
         if self.open.len() < 2 {
             return self.open.last_mut();
         }
         let own = Some(thread::current().id());
-        let position = self.open.iter().rposition(|run| run.thread == own);
-        match position {
-            Some(position) => self.open.get_mut(position),
-            None => self.open.last_mut(),
-        }
+        let latest = self.open.iter().rposition(|run| run.thread == own).unwrap_or(self.open.len() - 1);
+        let is_closures = self.open[latest].is_closure && self.open[latest].thread == own;
+        let aboves = above.and_then(|above| self.open.iter().position(|run| run.id == above.run));
+        self.open.get_mut(aboves.filter(|_| !is_closures).unwrap_or(latest))
     }
 }
 
@@ -190,23 +193,19 @@ impl Runs {
         Some(above.filter(|above| above.run == run).unwrap_or(Place::under(run)))
     }
 
-    /// In a closure's thread all belongs to the closure's command. Else a span follows the one above it, on whichever
-    /// thread; without one it belongs to the command that its thread began last, or else to the one that was begun
-    /// last of all.
     #[cold]
     fn place_among_several(&self, above: Option<Place>) -> Option<Place> {
         if fork::is_child() {
             return None;
         }
-        let mut recording = self.lock();
-        let above = above.filter(|above| recording.open.iter().any(|run| run.id == above.run));
-        let own = Some(thread::current().id());
-        let current = recording.current()?;
-        let follows = match above {
-            Some(above) => !(current.is_closure && current.thread == own) || above.run == current.id,
-            None => false,
-        };
-        above.filter(|_| follows).or(Some(Place::under(current.id)))
+        let run = self.lock().current(above)?.id;
+        above.filter(|above| above.run == run).or(Some(Place::under(run)))
+    }
+
+    /// The approved span that is entered in this thread, where it matters. To be asked for without the runs' lock:
+    /// spans have locks of their own.
+    fn entered_among_several(&self) -> Option<Place> {
+        if self.are_several.load(Ordering::Relaxed) { open_span::entered() } else { None }
     }
 
     /// A command begins: from here on its run is on disk, if it may be recorded. `is_closure` says that it ends in
@@ -294,8 +293,9 @@ impl Runs {
             return;
         }
         if let Some(value) = admit(data_point) {
+            let entered = self.entered_among_several();
             let mut recording = self.lock();
-            match recording.current() {
+            match recording.current(entered) {
                 Some(run) => run.set(position, value),
                 None => recording.next.get_or_insert_with(|| self.new_run(self.now())).set(position, value),
             }
@@ -350,8 +350,9 @@ impl Runs {
         if fork::is_child() {
             return;
         }
+        let entered = self.entered_among_several();
         let mut recording = self.lock();
-        if let Some(run) = recording.current() {
+        if let Some(run) = recording.current(entered) {
             run.give_up(Outcome::Discarded);
             return;
         }

@@ -161,7 +161,8 @@ impl Telemetry {
     }
 
     /// Drops the current run: nothing of it is sent, and `telemetry status` counts it as `discarded`. For a command that
-    /// is nobody's business, such as one that logs in. While no command is open, what was told so far is dropped, and a
+    /// is nobody's business, such as one that logs in. Where several are open it is the run to which a span would belong
+    /// that is opened here: see [`command`](Self::command). While no command is open, what was told so far is dropped, and a
     /// process that ends without a command is no run, whatever its exit code is.
     ///
     /// ```no_run

@@ -91,6 +91,14 @@ fn what_the_author_discards_before_a_command_is_no_run_also_in_error() {
 }
 
 #[test]
+fn what_a_thread_tells_and_discards_is_the_run_of_the_span_that_it_entered() {
+    let (receiver, person) = start();
+    assert!(person.frob(["discards-one"]).status.success());
+    assert_eq!(only_tree(&receiver), root("build", 0));
+    assert_eq!(person.dropped("discarded"), 1, "{}", person.status());
+}
+
+#[test]
 fn after_off_no_command_of_the_process_makes_a_file() {
     let person = Person::sending_to(NOBODY).backing_off(NOBODY);
     assert!(person.frob(["off-then-commands"]).status.success());

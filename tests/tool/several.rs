@@ -110,6 +110,22 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
             });
             ExitCode::SUCCESS
         }
+        // Of two that are open, the one that another thread works for is nobody's business.
+        "discards-one" => {
+            let login = telemetry.begin("run");
+            let all = tracing::info_span!(target: "frob", parent: None, "step", frob.number = 1);
+            let build = telemetry.begin("build");
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let _entered = all.enter();
+                    telemetry.record("frob.color", "never");
+                    telemetry.discard();
+                });
+            });
+            drop(all);
+            let _ = login.end(());
+            build.end(())
+        }
         // More at once than are recorded, and then one more.
         "crowd" => {
             let number: u32 = rest[0].parse().expect("a number");
