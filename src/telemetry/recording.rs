@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 
@@ -43,9 +44,14 @@ pub(crate) struct Recording {
     /// The notice of a log in CI, and whether it was printed: without it nothing is recorded.
     announcement: Option<notice::Due>,
     is_announced: OnceLock<bool>,
+    /// When it was found out what decides about telemetry.
+    found_out: Instant,
     /// What was found out when the process started may be otherwise by now: before the next command it is asked again.
     may_have_changed: AtomicBool,
 }
+
+/// A process that waits for longer before its first command is one that waits for a person, or for requests.
+const SOON: Duration = Duration::from_millis(500);
 
 /// Where runs are kept.
 #[derive(Debug)]
@@ -166,6 +172,7 @@ impl Recording {
             must_wait,
             announcement,
             is_announced: OnceLock::new(),
+            found_out: Instant::now(),
             may_have_changed: AtomicBool::new(false),
         })
     }
@@ -184,7 +191,7 @@ impl Recording {
         if let Some(due) = &self.announcement {
             self.is_announced.get_or_init(|| notice::announce(&self.builder, due));
         }
-        platform::reap(std::time::Duration::ZERO);
+        platform::reap(Duration::ZERO);
         let may_record = self.may_record();
         let begun = self.runs.begin(command, is_closure, may_record, || self.may_keep())?;
         if let Some(left) = begun.left {
@@ -197,8 +204,8 @@ impl Recording {
         Some(begun.run)
     }
 
-    /// Whether a run may begin. For the first command that was found out when the process started; a later one, hours
-    /// or weeks after that, is not to be recorded if the person or the policy turned telemetry off meanwhile, or chose
+    /// Whether a run may begin. For a command that begins at once that was found out when the process started; a later
+    /// one, hours or weeks after that, is not to be recorded if the person or the policy turned telemetry off meanwhile, or chose
     /// another destination.
     fn may_record(&self) -> bool {
         if self.kept.is_none() {
@@ -207,7 +214,8 @@ impl Recording {
         if !self.is_told() {
             return false;
         }
-        if !self.may_have_changed.swap(true, Ordering::Relaxed) {
+        let is_next = self.may_have_changed.swap(true, Ordering::Relaxed);
+        if !is_next && self.found_out.elapsed() < SOON {
             return true;
         }
         let now = Survey::take(&self.builder, Environment::process());
@@ -278,7 +286,7 @@ impl Recording {
         }
     }
 
-    fn deliver(&self, sealed: Sealed, wait: Option<std::time::Duration>) {
+    fn deliver(&self, sealed: Sealed, wait: Option<Duration>) {
         if let (Some(kept), Some(destination)) = (&self.kept, &self.destination) {
             super::uploading::after_seal(&self.builder, &kept.spool, destination, sealed, wait);
         }

@@ -1,7 +1,8 @@
 //! Each command is a run; what is none is not reported, and looking at runs changes nothing.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tool_telemetry::receiver::Receiver;
 
@@ -104,6 +105,23 @@ fn after_off_no_command_of_the_process_makes_a_file() {
     assert!(person.frob(["off-then-commands"]).status.success());
     assert!(person.waiting().is_empty());
     assert_eq!(person.count("dropped"), 0, "{}", person.status());
+}
+
+#[test]
+fn off_that_is_said_before_the_first_command_of_a_process_makes_no_file() {
+    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
+    let mut shell = person.frob_command(["shell"]);
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut said = BufReader::new(shell.stdout.take().expect("a pipe")).lines();
+    assert_eq!(said.next().expect("a line").expect("text"), "ready");
+    // As long as a person needs: from half a second on the first command asks again.
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(person.frob(["telemetry", "off"]).status.success());
+    let before = person.files();
+    writeln!(shell.stdin.take().expect("a pipe"), "build 0").expect("it reads");
+    assert!(shell.wait().expect("it ends").success());
+    assert_eq!(person.files(), before);
+    assert_eq!(person.count("dropped"), 0, "there was nothing to drop: {}", person.status());
 }
 
 #[test]

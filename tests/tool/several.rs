@@ -52,6 +52,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
         }
         // One command for each line: its words are the command and its exit code.
         "shell" => {
+            println!("ready");
             let mut code = ExitCode::SUCCESS;
             for line in std::io::stdin().lines().map_while(Result::ok) {
                 let (command, ended) = line.split_once(' ').expect("a command and a code");
