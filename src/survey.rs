@@ -129,7 +129,7 @@ impl Survey {
                     if survey.is_ci
                         && destination.chosen_by == ChosenBy::Maker
                         && builder.in_ci == InCi::OperatorOnly
-                        && survey.decision.reason != Reason::Person =>
+                        && !survey.is_makers_chosen() =>
                 {
                     survey.decision = Decision { on: false, reason: Reason::Ci };
                 }
@@ -143,6 +143,13 @@ impl Survey {
             }
         }
         survey
+    }
+
+    /// Whether the person's `on` is about this maker: one who agreed with another, whose tool was forked or sold since,
+    /// did not choose this one.
+    fn is_makers_chosen(&self) -> bool {
+        self.decision.reason == Reason::Person
+            && (self.notice.is_some() || self.choice().newest_notice().is_none())
     }
 
     /// Whether a command that begins now is recorded, and why: what every text tells. An uploader asks for the

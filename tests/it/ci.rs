@@ -125,3 +125,17 @@ fn the_first_process_of_a_container_waits_no_longer_either_and_loses_nothing() {
     // A container that keeps its state pays once.
     assert!(person.status().contains("next try in"), "{}", person.status());
 }
+
+#[test]
+fn on_that_was_said_for_one_maker_chooses_no_other_one_in_ci() {
+    let person = Person::new().with("FROB_MAKER", "https://first.example.com");
+    person.frob(["telemetry", "on"]);
+    let other = |variable, value| {
+        let mut build = person.frob_command(["build"]);
+        build.env("CI", "true").env(variable, value).output().expect("the tool starts")
+    };
+    assert!(other("FROB_MAKER", "https://second.example.com").stderr.is_empty());
+    assert_eq!(person.waiting(), Vec::<std::path::PathBuf>::new());
+    other("FROB_WAIT_IN_CI_MS", "0");
+    assert_eq!(person.waiting().len(), 1, "the first one was chosen");
+}
