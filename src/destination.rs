@@ -242,19 +242,29 @@ impl Destination {
     }
 }
 
-/// Adds a name's letters and digits in lower case, with one `-` for whatever stands between them.
+/// Adds a name's letters and digits in lower case, with one `-` for whatever stands between them; and, where other
+/// letters or more of them make it the name that it is, a checksum of all of it.
 fn push_words(text: &mut String, name: &str) {
     let start = text.len();
+    let is_known = |character: char| character.is_ascii_alphanumeric();
+    let mut is_whole = !name.chars().any(|character| character.is_alphanumeric() && !is_known(character));
     for character in name.chars() {
         match character {
-            _ if text.len() - start == LONGEST_PUBLISHER => break,
-            character if character.is_ascii_alphanumeric() => text.push(character.to_ascii_lowercase()),
+            _ if text.len() - start == LONGEST_PUBLISHER => {
+                is_whole = false;
+                break;
+            }
+            character if is_known(character) => text.push(character.to_ascii_lowercase()),
             _ if text.ends_with('-') || text.len() == start => {}
             _ => text.push('-'),
         }
     }
     let end = text.trim_end_matches('-').len();
     text.truncate(end);
+    if !is_whole {
+        text.push('~');
+        text.push_str(&crate::hexadecimal::checksum(name));
+    }
 }
 
 impl Endpoint {
@@ -367,7 +377,7 @@ mod tests {
         Destination::find(
             Environment::new(&look_up),
             wish,
-            &Named { maker, publisher: Some("Example & Söhne, Ltd."), policy: None },
+            &Named { maker, publisher: Some("Example & Sons, Ltd."), policy: None },
         )
     }
 
@@ -375,6 +385,24 @@ mod tests {
         match find(variables, wish, maker) {
             Found::Destination(destination) => destination,
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn publishers_of_different_names_have_different_directories() {
+        let words = |name: &str| {
+            let mut text = String::new();
+            push_words(&mut text, name);
+            text
+        };
+        assert_eq!(words("Example Tools, Inc."), words("example tools inc"));
+        let of = "The Foundation for the Advancement of Command Lines ";
+        for (one, other) in [
+            ("株式会社甲", "株式会社乙"),
+            ("Müller", "Möller"),
+            (&*format!("{of}East"), &*format!("{of}West")),
+        ] {
+            assert_ne!(words(one), words(other));
         }
     }
 
@@ -406,10 +434,10 @@ mod tests {
         ];
         let maker = found(&variables, Wish::None, Some("https://maker.example/v1/traces"));
         assert_eq!(maker.chosen_by, ChosenBy::Maker);
-        assert_eq!(maker.folder(), "maker+example-s-hne-ltd+https-maker.example-443");
+        assert_eq!(maker.folder(), "maker+example-sons-ltd+https-maker.example-443");
         assert!(maker.settings.is_empty());
         let operator = found(&variables, Wish::Otlp, Some("https://maker.example/v1/traces"));
-        assert_eq!(operator.folder(), "operator+example-s-hne-ltd+http-service-4318");
+        assert_eq!(operator.folder(), "operator+example-sons-ltd+http-service-4318");
         assert_eq!(operator.settings, [("HEADERS", "authorization=Bearer%20x".to_owned())]);
     }
 
@@ -434,7 +462,7 @@ mod tests {
             Wish::None,
             None,
         );
-        assert_eq!(destination.folder(), "operator+example-s-hne-ltd+https-collector.example-443");
+        assert_eq!(destination.folder(), "operator+example-sons-ltd+https-collector.example-443");
         assert_eq!(destination.origin(), "https://collector.example");
     }
 
