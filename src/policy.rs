@@ -207,11 +207,15 @@ fn text(path: &Path) -> Result<Option<String>, PolicyFault> {
     })
 }
 
-/// Whether somebody who wrote this name may have meant the tool: the same but for case, and for what stands between
-/// letters and digits. Such names have one variable, `<TOOL>_TELEMETRY`.
+/// Whether somebody who wrote this name may have meant the tool: the same but for case, for what stands between letters
+/// and digits, and for the `cargo-` of a subcommand's program.
 fn could_mean(name: &str, tool: &str) -> bool {
-    let folded = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
-    name.trim().chars().map(folded).eq(tool.chars().map(folded))
+    let folded = |name: &str| -> String {
+        let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+        name.trim().chars().map(fold).collect()
+    };
+    let (name, tool) = (folded(name), folded(tool));
+    name.strip_prefix("cargo_").unwrap_or(&name) == tool.strip_prefix("cargo_").unwrap_or(&tool)
 }
 
 /// The whole file.

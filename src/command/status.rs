@@ -383,7 +383,10 @@ impl fmt::Display for Status {
         match &self.destination {
             Some((origin, ChosenBy::Maker)) => writeln!(f, "runs {go} to {origin}, the maker's")?,
             Some((origin, ChosenBy::Operator)) => writeln!(f, "runs {go} to {origin}, set on this machine")?,
-            None if self.is_from_outside => writeln!(f, "where runs go only the tool itself knows")?,
+            None if self.is_from_outside => writeln!(
+                f,
+                "where runs go only the tool itself knows; a receiver that no notice has named gets nothing"
+            )?,
             None => writeln!(f, "runs go nowhere")?,
         }
         let now = seconds(SystemTime::now());

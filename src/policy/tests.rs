@@ -118,8 +118,10 @@ fn a_fault_in_the_table_of_one_tool_concerns_that_tool_and_those_it_could_mean()
 }
 
 #[test]
-fn a_name_in_another_case_or_with_another_hyphen_is_off_and_named() {
-    for (name, tool) in [("Dotnet", "dotnet"), ("DOTNET", "dotnet"), ("my_frob", "my-frob")] {
+fn a_name_in_another_case_with_another_hyphen_or_with_cargo_before_it_is_off_and_named() {
+    for (name, tool) in
+        [("Dotnet", "dotnet"), ("my_frob", "my-frob"), ("cargo-frob", "frob"), ("frob", "cargo-frob")]
+    {
         let text = format!("endpoint = \"https://c\"\n[tool.{name}]\n");
         let (line, what) = fault(&text, tool).expect(name);
         assert_eq!(line, 2, "{what}");

@@ -36,7 +36,8 @@ impl Status {
         let mut notes = Vec::new();
         if let Some(version) = look.notice().filter(|_| decision.on) {
             notes.push(format!(
-                "The notice of what is collected was shown to you, up to that of version {version}."
+                "The notice of what is collected was shown to you, up to that of version {version}. A receiver that no \
+                 notice has named gets nothing."
             ));
         }
         let asked = own_command.map_or(".".to_owned(), |typed| format!(": `{typed} status`."));
