@@ -22,7 +22,9 @@ use syscalls::Sysno;
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) name: &'static str,
-    /// The how-manieth of its name in its process.
+    /// The how-manieth of all threads that were traced makes it; the first is 0.
+    pub(crate) thread: usize,
+    /// The how-manieth of its name in its thread.
     pub(crate) number: usize,
     /// The paths that it names, and those of the descriptors that it works on, in the order of its arguments.
     pub(crate) paths: Vec<String>,
@@ -71,17 +73,19 @@ pub(crate) struct Tracer<'a> {
 }
 
 impl<'a> Tracer<'a> {
-    /// Of the program's first thread, and of nothing that it starts.
+    /// Of all threads of the program, and of no process that it starts.
     pub(crate) fn of(command: Command) -> Self {
-        let options =
-            Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACEEXEC | Options::PTRACE_O_EXITKILL;
+        let options = Options::PTRACE_O_TRACESYSGOOD
+            | Options::PTRACE_O_TRACEEXEC
+            | Options::PTRACE_O_EXITKILL
+            // Not of what is cloned with SIGCHLD, as processes are.
+            | Options::PTRACE_O_TRACECLONE;
         Self { command, options, judge: Box::new(|_| Verdict::Make) }
     }
 
-    /// All its threads too, and all processes that it starts, also those that go on after it.
+    /// All processes that it starts too, also those that go on after it.
     pub(crate) fn with_all_that_it_starts(mut self) -> Self {
-        self.options |=
-            Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK | Options::PTRACE_O_TRACECLONE;
+        self.options |= Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK;
         self
     }
 
@@ -122,19 +126,24 @@ fn all(mut from: impl Read) -> Vec<u8> {
 struct Tracing {
     first: Pid,
     calls: Vec<Call>,
-    processes: HashMap<Pid, Process>,
+    threads: HashMap<Pid, Thread>,
+    /// Those that have ended included.
+    threads_seen: usize,
 }
 
 impl Default for Tracing {
     fn default() -> Self {
-        Self { first: Pid::from_raw(0), calls: Vec::new(), processes: HashMap::new() }
+        Self { first: Pid::from_raw(0), calls: Vec::new(), threads: HashMap::new(), threads_seen: 0 }
     }
 }
 
 #[derive(Default)]
-struct Process {
+struct Thread {
+    place: usize,
+    /// Its first stop was seen.
+    has_begun: bool,
     counts: HashMap<&'static str, usize>,
-    /// The call in which it is, by its place among all.
+    /// The call in which it is, by its place among all calls.
     within: Option<usize>,
     /// The error that the call gets instead of being made.
     refused: Option<Errno>,
@@ -151,7 +160,17 @@ impl Tracing {
                     (process, None)
                 }
                 Ok(WaitStatus::Stopped(process, signal)) => (process, self.signal(process, signal, options)),
-                Ok(WaitStatus::PtraceEvent(process, ..)) => (process, None),
+                Ok(WaitStatus::PtraceEvent(process, _, event)) => {
+                    // Met here, in the order of their beginnings: the new ones themselves come in any order.
+                    let begins =
+                        [libc::PTRACE_EVENT_CLONE, libc::PTRACE_EVENT_FORK, libc::PTRACE_EVENT_VFORK];
+                    if begins.contains(&event)
+                        && let Ok(new) = ptrace::getevent(process)
+                    {
+                        self.meet(Pid::from_raw(new as i32));
+                    }
+                    (process, None)
+                }
                 Ok(WaitStatus::Exited(process, code)) => {
                     self.ended(process, code << 8, &mut status);
                     continue;
@@ -174,18 +193,26 @@ impl Tracing {
 
     /// The signal that the process gets; nothing where the signal is only how the kernel tells of a new process.
     fn signal(&mut self, process: Pid, signal: Signal, options: Options) -> Option<Signal> {
-        if self.processes.contains_key(&process) {
+        self.meet(process);
+        if std::mem::replace(&mut self.threads.get_mut(&process).expect("it was met").has_begun, true) {
             return Some(signal);
         }
-        self.processes.insert(process, Process::default());
         if process == self.first {
             ptrace::setoptions(process, options).expect("it is stopped, and ours");
         }
         None
     }
 
+    fn meet(&mut self, thread: Pid) {
+        let place = self.threads_seen;
+        self.threads.entry(thread).or_insert_with(|| {
+            self.threads_seen += 1;
+            Thread { place, ..Thread::default() }
+        });
+    }
+
     fn ended(&mut self, process: Pid, raw: i32, status: &mut Option<ExitStatus>) {
-        self.processes.remove(&process);
+        self.threads.remove(&process);
         if process == self.first {
             *status = Some(ExitStatus::from_raw(raw));
         }
@@ -195,7 +222,8 @@ impl Tracing {
     fn at_call(&mut self, process: Pid, judge: &mut Judge<'_>) {
         // Killed meanwhile.
         let Ok(mut registers) = ptrace::getregs(process) else { return };
-        let state = self.processes.entry(process).or_default();
+        self.meet(process);
+        let state = self.threads.get_mut(&process).expect("it was met");
         if let Some(within) = state.within.take() {
             if let Some(error) = state.refused.take() {
                 registers.rax = -i64::from(error as i32) as u64;
@@ -213,7 +241,7 @@ impl Tracing {
         *number += 1;
         let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10];
         let paths = paths(process, name, arguments);
-        let call = Call { name, number: *number, paths, result: None, entries: 0 };
+        let call = Call { name, thread: state.place, number: *number, paths, result: None, entries: 0 };
         match judge(&call) {
             Verdict::Make => {}
             Verdict::Kill => kill(process, Signal::SIGKILL).expect("it is ours"),
@@ -293,6 +321,7 @@ fn a_call_is_held_up_refused_or_the_last() {
     let file = "/proc/version";
     let Traced { calls, output } = cat(file, Verdict::Make);
     assert_eq!(output.stdout, std::fs::read(file).expect("Linux"));
+    assert!(calls.iter().all(|call| call.thread == 0), "it has one thread");
     let told: Vec<_> = calls.iter().map(ToString::to_string).filter(|call| call.contains(file)).collect();
     assert_eq!(told.first().map(String::as_str), Some("openat(/proc/version)"), "{told:?}");
 

@@ -38,7 +38,7 @@ impl Point {
     }
 
     fn is_at(&self, call: &Call) -> bool {
-        (call.name, call.number) == (self.call.name, self.call.number)
+        (call.thread, call.name, call.number) == (self.call.thread, self.call.name, self.call.number)
     }
 }
 
@@ -324,6 +324,11 @@ pub(crate) fn of_the_uploader() -> Report {
         let ledger = Ledger::of(&person);
         if !output.status.success() || ledger.delivered != WAITING || ledger.dropped_spans != 1 {
             return Err(format!("the untouched uploader failed: {output:?}\n{}", ledger.status));
+        }
+        let is_outcome =
+            |call: &Call| call.name == "rename" && call.paths.iter().any(|it| it.ends_with(".delivered"));
+        if !calls.iter().any(is_outcome) {
+            return Err("the calls that were traced are not those of the uploader's work".to_owned());
         }
         (calls.len(), points(&calls, person.home()))
     };
