@@ -9,7 +9,7 @@ use crate::choices::on_machine;
 use crate::person::{NOBODY, PATIENCE, Person, eventually, example, is_root};
 
 /// A row that is known: its first two cells, word for word, and the tests that perform it. "soak …" is a part of
-/// `tests/soak`, "companion …" a test of the companion program; the gate runs both.
+/// `tests/soak`, "companion …" a test of the companion program, "library …" a unit test; the gate runs all of them.
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
 /// A table: the document, its first line, and its rows. Where it has a third column, that names the same tests, or
@@ -36,7 +36,7 @@ const DECISIONS: [Row; 6] = [
 ];
 
 #[rustfmt::skip]
-const FAILURES: [Row; 44] = [
+const FAILURES: [Row; 46] = [
     ("the endpoint is dead, refuses or never answers", "the command costs the same; the run waits, and arrives later",
         &["delivery::what_waits_for_a_dead_endpoint_arrives_when_it_comes_up"]),
     ("no endpoint is named", "nothing is recorded; `localhost:4318` is never assumed",
@@ -96,6 +96,13 @@ const FAILURES: [Row; 44] = [
           "answers::an_uploader_writes_the_time_and_ends_instead_of_sleeping_through_a_wait"]),
     ("the server refuses one run for ever", "it is found by halving and set aside; the others arrive",
         &["uploader::a_poisoned_run_is_found_by_halving_and_the_others_are_delivered_by_the_same_uploader"]),
+    ("the server takes less at once than waits, whatever it calls that", "requests shrink until they fit, also for the next uploader, and grow again",
+        &["uploader::batches_shrink_until_they_fit_into_the_servers_rate_and_the_next_uploader_knows",
+          "uploader::a_request_that_is_too_large_for_the_server_is_halved_until_it_fits",
+          "uploader::a_limit_of_size_that_is_told_as_a_400_drops_nothing",
+          "uploader::a_grpc_server_that_is_exhausted_by_the_rate_drops_nothing"]),
+    ("the uploader panics", "everything waits, and `status` shows `panic`",
+        &["library uploading::a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown"]),
     ("a captive portal answers 200", "nothing counts as delivered",
         &["answers::what_is_no_otlp_answer_is_no_success_and_no_refusal"]),
     ("the server never answers or sends a byte a second, or the name service hangs", "the uploader ends within its life of 60 s",
@@ -183,22 +190,30 @@ fn names_of_tests() -> Vec<String> {
     let mut names: Vec<String> =
         tests.filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
     names.extend(list(&example("soak"), &["--list"]).lines().map(|part| format!("soak {part}")));
-    names.extend(tests_of_the_companion());
+    names.extend(tests_in("companion/tests/it").iter().map(|test| format!("companion {test}")));
+    names.extend(tests_in("src").iter().map(|test| format!("library {test}")));
     names
 }
 
-/// Those of the companion program are in a program of another package, so they are read in its source.
-fn tests_of_the_companion() -> Vec<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("companion/tests/it");
-    let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    files
-        .flat_map(|path| {
+/// The tests in the files of a folder, as `file::test`: those of other programs than this one are read in their source.
+fn tests_in(folder: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+        {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
             let text = std::fs::read_to_string(&path).expect("a source file");
-            let module = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            let tests = text.split("#[test]\nfn ").skip(1).filter_map(|test| test.split_once('('));
-            tests.map(|(name, _)| format!("companion {module}::{name}")).collect::<Vec<_>>()
-        })
-        .collect()
+            let file = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            let tests =
+                text.split("#[test]").skip(1).filter_map(|test| test.trim_start().strip_prefix("fn "));
+            names.extend(tests.filter_map(|test| Some(format!("{file}::{}", test.split_once('(')?.0))));
+        }
+    }
+    names
 }
 
 /// The names in a third column: of a test, of a module of tests, or of the parts of the soak that begin so.
