@@ -656,9 +656,9 @@ impl FailureKind {
     fn may_be_the_size(self) -> bool {
         match self {
             FailureKind::Timeout | FailureKind::Http(429 | 504) => true,
-            // DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED.
+            // DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, OUT_OF_RANGE: what tonic says of a message over its limit.
             #[cfg(feature = "grpc")]
-            FailureKind::Grpc(code) => matches!(code, 4 | 8),
+            FailureKind::Grpc(code) => matches!(code, 4 | 8 | 11),
             _ => false,
         }
     }

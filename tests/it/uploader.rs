@@ -155,6 +155,22 @@ fn a_run_that_is_too_large_by_itself_holds_up_no_other() {
 }
 
 #[test]
+fn requests_shrink_for_a_server_that_says_out_of_range_of_what_is_too_large() {
+    let receiver = Receiver::builder()
+        .answer_with(|request| if request.spans().len() > 20 { Answer::grpc(11) } else { Answer::Ok })
+        .start()
+        .expect("a receiver");
+    let endpoint = receiver.grpc_endpoint();
+    let person =
+        Person::sending_to(&endpoint).with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc").backing_off(&endpoint);
+    for _ in 0..10 {
+        assert!(person.frob(["build", "--spans", "1"]).status.success());
+    }
+    flush_often(&person, 20);
+    assert_eq!((person.count("delivered"), person.count("dropped")), (10, 0));
+}
+
+#[test]
 fn a_grpc_server_that_is_exhausted_by_the_rate_drops_nothing() {
     let mut accepted = 0;
     let receiver = Receiver::builder()
