@@ -225,14 +225,14 @@ impl Destination {
         let warnings = [
             ("PROTOCOL", "is not one of grpc, http/protobuf and http/json; http/protobuf is used"),
             ("COMPRESSION", "is neither gzip nor none; none is used"),
-            ("TIMEOUT", "is no number of milliseconds; 10000 is used"),
+            ("TIMEOUT", "is no number of milliseconds above 0; 10000 is used"),
         ]
         .into_iter()
         .filter(|(name, _)| {
             setting(name).is_some_and(|value| match *name {
                 "PROTOCOL" => !PROTOCOLS.contains(&value),
                 "COMPRESSION" => !COMPRESSIONS.contains(&value),
-                _ => value.parse::<u32>().is_err(),
+                _ => !value.parse::<u32>().is_ok_and(|milliseconds| milliseconds > 0),
             })
         })
         .map(|(name, what)| format!("{} {what}", name_of(name)))

@@ -132,10 +132,19 @@ impl TelemetryCommand {
                     };
                     (told, 0)
                 }
-                Flushed::StillPending => match telemetry.settings().typed("status") {
-                    Some(status) => (format!("Something waits still; `{status}` tells what.\n"), 3),
-                    None => ("Something waits still.\n".to_owned(), 3),
-                },
+                Flushed::StillPending => {
+                    // A refusal that would meet any request drops what it met, and ends the work.
+                    let waits =
+                        telemetry.status().destinations.iter().any(|destination| destination.pending > 0);
+                    let (told, why) = match waits {
+                        true => ("Something waits still", "what"),
+                        false => ("Nothing waits, but not all was delivered", "why"),
+                    };
+                    match telemetry.settings().typed("status") {
+                        Some(status) => (format!("{told}; `{status}` tells {why}.\n"), 3),
+                        None => (format!("{told}.\n"), 3),
+                    }
+                }
             },
         })
     }

@@ -232,7 +232,9 @@ impl FailureKind {
                 "what answers does not speak OTLP, such as the login page of a network; check {}; runs wait",
                 names.of(Setting::Endpoint)
             ),
-            FailureKind::TooLarge => "the request or its answer is too large".to_owned(),
+            FailureKind::TooLarge => "the request or its answer is too large; requests shrink, and a run that is too large by \
+                                      itself is dropped and counted"
+                .to_owned(),
             FailureKind::Proxy(None) => format!(
                 "there is no connection to the proxy; check {}; runs wait",
                 names.of(Setting::Proxy)
@@ -258,16 +260,26 @@ impl FailureKind {
     }
 }
 
+/// What becomes of what is refused for good, as OTLP demands.
+const DROPS: &str = "; what it refuses is dropped and counted";
+
 fn http_text(status: u16, names: &Names) -> String {
     match status {
-        401 => format!("the receiver wants credentials, or does not know these; check {}", names.headers()),
-        403 => format!(
-            "the receiver knows these credentials, and forbids the request; check {}",
+        401 => format!(
+            "the receiver wants credentials, or does not know these; check {}{DROPS}",
             names.headers()
         ),
-        404 => format!("the receiver has nothing at this path; check {}", names.of(Setting::Endpoint)),
-        405 => format!("there is no OTLP receiver at this path; check {}", names.of(Setting::Endpoint)),
-        415 => format!("the receiver does not take this encoding; check {}", names.of(Setting::Protocol)),
+        403 => format!(
+            "the receiver knows these credentials, and forbids the request; check {}{DROPS}",
+            names.headers()
+        ),
+        404 => format!("the receiver has nothing at this path; check {}{DROPS}", names.of(Setting::Endpoint)),
+        405 => {
+            format!("there is no OTLP receiver at this path; check {}{DROPS}", names.of(Setting::Endpoint))
+        }
+        415 => {
+            format!("the receiver does not take this encoding; check {}{DROPS}", names.of(Setting::Protocol))
+        }
         429 => "the receiver takes no more at present; runs wait".to_owned(),
         502..=504 => "the receiver is not available at present; runs wait".to_owned(),
         300..=399 => {
@@ -276,21 +288,29 @@ fn http_text(status: u16, names: &Names) -> String {
                 names.of(Setting::Endpoint)
             )
         }
-        500..=599 => "the receiver has failed".to_owned(),
-        _ => "the receiver refuses the request".to_owned(),
+        500..=599 => format!("the receiver has failed; its log may say why{DROPS}"),
+        400..=499 => format!("the receiver refuses the request; its log may say why{DROPS}"),
+        _ => format!(
+            "what answers does not speak HTTP as it is known; check {}; runs wait",
+            names.of(Setting::Endpoint)
+        ),
     }
 }
 
 fn grpc_text(code: i32, names: &Names) -> String {
     match code {
-        7 => format!("the receiver forbids the request; check {}", names.headers()),
+        7 => format!("the receiver forbids the request; check {}{DROPS}", names.headers()),
+        // It waits only if the server says for how long.
+        8 => "the receiver has no room for this at present, or takes no request of this size; what it refuses for good \
+              is dropped and counted"
+            .to_owned(),
         12 => format!(
-            "the receiver has no OTLP service for traces, or does not take gzip; check {}",
+            "the receiver has no OTLP service for traces, or does not take gzip; check {}{DROPS}",
             names.of(Setting::Endpoint)
         ),
-        16 => format!("the receiver wants credentials, or does not know these; check {}", names.headers()),
-        1 | 4 | 8 | 10 | 11 | 14 | 15 => "the receiver is not available at present; runs wait".to_owned(),
-        _ => "the receiver refuses the request".to_owned(),
+        16 => format!("the receiver wants credentials, or does not know these; check {}{DROPS}", names.headers()),
+        1 | 4 | 10 | 11 | 14 | 15 => "the receiver is not available at present; runs wait".to_owned(),
+        _ => format!("the receiver refuses the request; its log may say why{DROPS}"),
     }
 }
 
@@ -468,6 +488,16 @@ mod tests {
         for kind in all() {
             let text = kind.text(&Names::default());
             assert!(text.len() > 20 && !text.contains('\n') && !text.contains("  "), "{kind}: {text}");
+        }
+    }
+
+    #[test]
+    fn every_sentence_says_what_becomes_of_the_runs() {
+        let kinds = (300..600).map(FailureKind::Http).chain((1..=17).map(FailureKind::Grpc));
+        for kind in all().into_iter().chain(kinds) {
+            let text = kind.text(&Names::default());
+            let says = ["runs wait", "nothing is sent until it can", "is dropped and counted"];
+            assert_eq!(says.iter().filter(|says| text.contains(**says)).count(), 1, "{kind}: {text}");
         }
     }
 }

@@ -102,6 +102,8 @@ impl Settings {
             gzip: setting("COMPRESSION") == Some("gzip"),
             timeout: setting("TIMEOUT")
                 .and_then(|milliseconds| milliseconds.parse::<u32>().ok())
+                // Elsewhere 0 means without a limit, which an uploader never is.
+                .filter(|milliseconds| *milliseconds > 0)
                 .map_or(TIMEOUT, |milliseconds| Duration::from_millis(milliseconds.into())),
             certificate: path("CERTIFICATE", Setting::Certificate)?,
             client,

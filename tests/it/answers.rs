@@ -162,6 +162,17 @@ fn http_statuses_are_retried_dropped_or_obeyed_as_otlp_says() {
 }
 
 #[test]
+fn a_flush_that_was_refused_does_not_say_that_something_waits() {
+    let receiver = Receiver::builder().answers([Answer::status(401)]).start().expect("a receiver");
+    let person = waiting(&receiver.http_endpoint(), HTTP);
+    let flush = person.frob(["telemetry", "flush"]);
+    assert_eq!((person.count("pending"), person.dropped("refused")), (0, 1));
+    assert_eq!(flush.status.code(), Some(3));
+    let told = String::from_utf8(flush.stdout).expect("text");
+    assert_eq!(told, "Nothing waits, but not all was delivered; `frob telemetry status` tells why.\n");
+}
+
+#[test]
 fn grpc_statuses_are_retried_dropped_or_obeyed_as_otlp_says() {
     let soon = Duration::from_secs(120);
     for (code, kind) in

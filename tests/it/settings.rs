@@ -323,3 +323,13 @@ fn a_machine_without_root_certificates_says_so() {
         "{told}"
     );
 }
+
+#[test]
+fn a_timeout_of_nothing_is_none_and_does_not_hold_up_the_runs() {
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint()).with("OTEL_EXPORTER_OTLP_TIMEOUT", "0");
+    person.frob(["build"]);
+    receiver.wait_for(1, PATIENCE).expect("a trace arrives");
+    let warning = "warning: OTEL_EXPORTER_OTLP_TIMEOUT is no number of milliseconds above 0; 10000 is used";
+    assert!(person.status().contains(warning), "{}", person.status());
+}
