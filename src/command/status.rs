@@ -135,6 +135,7 @@ impl Telemetry {
             Found::None | Found::Unusable(_) => None,
         };
         warnings.extend(current.and_then(|destination| unusable_settings(destination, &names)));
+        warnings.extend(current.and_then(passed_proxy));
         let current = current.map(Destination::folder);
         if let Some(variable) = Environment::process().without_network() {
             warnings.push(format!(
@@ -362,6 +363,26 @@ fn unusable_settings(destination: &Destination, names: &Names) -> Option<String>
 
 #[cfg(not(any(feature = "http", feature = "grpc")))]
 fn unusable_settings(_: &Destination, _: &Names) -> Option<String> {
+    None
+}
+
+/// gRPC knows no proxy: whoever set one must not believe that it is used.
+#[cfg(all(feature = "http", feature = "grpc"))]
+fn passed_proxy(destination: &Destination) -> Option<String> {
+    use crate::upload::{proxy, settings::Protocol};
+
+    let settings = Settings::of(destination).ok().filter(|settings| settings.protocol == Protocol::Grpc)?;
+    let endpoint = settings.endpoint.parse().ok()?;
+    proxy::for_endpoint(&endpoint, &|name| std::env::var(name).ok())?;
+    Some(
+        "gRPC goes straight to the collector, past the proxy that the environment names; to go through it, use the \
+         protocol http/protobuf"
+            .to_owned(),
+    )
+}
+
+#[cfg(not(all(feature = "http", feature = "grpc")))]
+fn passed_proxy(_: &Destination) -> Option<String> {
     None
 }
 

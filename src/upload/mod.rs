@@ -14,7 +14,7 @@ pub(crate) mod grpc;
 #[cfg(feature = "http")]
 pub(crate) mod http;
 #[cfg(feature = "http")]
-mod proxy;
+pub(crate) mod proxy;
 #[cfg(feature = "http")]
 mod response;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]

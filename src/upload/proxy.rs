@@ -113,7 +113,7 @@ pub(crate) fn status_in(reason: &str) -> Option<u16> {
 /// The variable of the endpoint's scheme comes before the one for all, and lower case before upper case; an empty
 /// one is unset. `HTTP_PROXY` in upper case is not followed in a CGI program, where it is a header that the client
 /// sent (CVE-2016-5385). Nothing on this machine's loopback is ever reached through a proxy.
-fn for_endpoint(endpoint: &Uri, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+pub(crate) fn for_endpoint(endpoint: &Uri, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let set =
         |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     let either = |lower: &str| set(lower).or_else(|| set(&lower.to_ascii_uppercase()));

@@ -145,8 +145,8 @@ fn a_file_that_would_keep_a_reader_waiting_starts_no_second_uploader() {
         }
         // One that waited for the file would live for 60 s.
         eventually("they have ended", || person.uploaders().is_empty());
+        eventually("it says why", || person.status().contains("last failure: settings "));
         assert_eq!(person.count("pending"), 30);
-        assert!(person.status().contains("last failure: settings "), "{}", person.status());
     }
 }
 
@@ -332,4 +332,15 @@ fn a_timeout_of_nothing_is_none_and_does_not_hold_up_the_runs() {
     receiver.wait_for(1, PATIENCE).expect("a trace arrives");
     let warning = "warning: OTEL_EXPORTER_OTLP_TIMEOUT is no number of milliseconds above 0; 10000 is used";
     assert!(person.status().contains(warning), "{}", person.status());
+}
+
+#[test]
+fn a_proxy_that_grpc_does_not_use_is_named() {
+    let person = Person::sending_to("http://collector.example:4317").with("http_proxy", "http://127.0.0.1:9");
+    let passes =
+        |person: &Person| person.status().contains("gRPC goes straight to the collector, past the proxy");
+    assert!(!passes(&person), "{}", person.status());
+    let person = person.with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    assert!(passes(&person), "{}", person.status());
+    assert!(!passes(&person.with("no_proxy", "collector.example")));
 }
