@@ -36,7 +36,7 @@ const DECISIONS: [Row; 6] = [
 ];
 
 #[rustfmt::skip]
-const FAILURES: [Row; 46] = [
+const FAILURES: [Row; 48] = [
     ("the endpoint is dead, refuses or never answers", "the command costs the same; the run waits, and arrives later",
         &["delivery::what_waits_for_a_dead_endpoint_arrives_when_it_comes_up"]),
     ("no endpoint is named", "nothing is recorded; `localhost:4318` is never assumed",
@@ -103,6 +103,11 @@ const FAILURES: [Row; 46] = [
           "uploader::a_grpc_server_that_is_exhausted_by_the_rate_drops_nothing"]),
     ("the uploader panics", "everything waits, and `status` shows `panic`",
         &["library uploading::a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown"]),
+    ("`main` is asynchronous (`#[tokio::main]`)", "the uploader delivers as ever, on a thread of its own",
+        &["uploader::a_tool_whose_main_is_asynchronous_delivers"]),
+    ("the server answers in each way that OTLP and HTTP allow, and fails in every way", "each run is delivered, or counted as refused",
+        &["soak answers",
+          "answers::a_partial_success_claims_no_more_than_was_sent"]),
     ("a captive portal answers 200", "nothing counts as delivered",
         &["answers::what_is_no_otlp_answer_is_no_success_and_no_refusal"]),
     ("the server never answers or sends a byte a second, or the name service hangs", "the uploader ends within its life of 60 s",

@@ -1,11 +1,12 @@
 //! What takes longer than a test may: a build that aborts at a panic, every crash point, ten thousand runs at once, and
 //! limits under load.
 //!
-//! `cargo build --examples && cargo run --example soak [panic-abort|crash-points|concurrency|limits]...`, all of them
+//! `cargo build --examples && cargo run --example soak [panic-abort|crash-points|limits|answers|concurrency]...`, all of them
 //! without an argument; `--list` names them. Each prints its figures; the first violated rule ends it with exit code 1 and the command that
 //! shows it again.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that a person runs")]
 
+mod answers; // each freedom of OTLP and each failure, one after the other
 mod concurrency; // a hundred processes at once, ten uploaders racing, a server that fails at random
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod crash_points; // stopped or refused at every system call in turn
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
         ("crash-points-of-the-uploader", crash_points::of_the_uploader),
         ("limits", limits::while_backing_off),
+        ("answers", answers::in_every_way),
         ("concurrency", concurrency::with_a_server_that_is_well),
         ("concurrency-with-faults", concurrency::with_a_server_that_fails_at_random),
     ];
