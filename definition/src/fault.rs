@@ -13,7 +13,8 @@ use std::fmt;
 /// assert_eq!((fault.line(), fault.column()), (2, 2));
 /// assert_eq!(
 ///     fault.to_string(),
-///     "line 2: `maker` is no key of the file; the keys are format, publisher, span, data_point"
+///     "line 2: `maker` is no key of the file; the keys are format, telemetry_command, publisher, span, \
+///      data_point"
 /// );
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
