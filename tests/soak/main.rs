@@ -61,6 +61,11 @@ fn main() -> ExitCode {
         parts.iter().for_each(|(name, _)| println!("{name}"));
         return ExitCode::SUCCESS;
     }
+    let is_part = |wanted: &&String| parts.iter().any(|(name, _)| name.starts_with(wanted.as_str()));
+    if let Some(unknown) = wanted.iter().find(|wanted| !is_part(wanted)) {
+        eprintln!("{unknown} is no part of the soak; `--list` names them");
+        return ExitCode::from(2);
+    }
     let is_wanted =
         |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.starts_with(wanted.as_str()));
     for (name, part) in parts.iter().filter(|(name, _)| is_wanted(name)) {
