@@ -141,10 +141,9 @@ pub(crate) struct Start {
     pub(crate) program: CString,
     pub(crate) arguments: Vec<CString>,
     pub(crate) environment: Vec<CString>,
-    /// Nothing here: the uploader leaves the folder itself, and the system tells its end.
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "here the uploader leaves the directory itself")]
     pub(crate) keeps_folder: bool,
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "here the system reports the uploader's end")]
     pub(crate) is_awaited: bool,
 }
 

@@ -368,8 +368,8 @@ pub(crate) fn runs_with(process: i32, argument: &str) -> bool {
     process > 1 && unsafe { libc::kill(process, 0) } == 0
 }
 
-/// Programs that this process started, and when if nobody waits for them, that have not been asked after since they ended: as long as nobody does,
-/// each is an entry of the kernel's table. A process of one command ends with it; one of many asks at the next.
+/// The programs that this process started and has not reaped yet, each with its start time if nobody waits for it. A
+/// process that runs many commands reaps at the next one; with a process of one command they end up with init.
 static STARTED: Mutex<Vec<(i32, Option<Instant>)>> = Mutex::new(Vec::new());
 
 /// Asks after those that have ended. Says whether one runs that was started within this time.
