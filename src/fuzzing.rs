@@ -46,8 +46,3 @@ pub fn trace_context(text: &str) {
     assert_eq!(&text[3..52], format!("{}-{}", hexadecimal::text(&trace_id), hexadecimal::text(&span_id)));
     assert!(trace_id != [0; 16] && span_id != [0; 8]);
 }
-
-/// A request to the receiver, as protobuf or as JSON.
-pub fn receiver(bytes: &[u8], is_json: bool) {
-    crate::receiver::read(bytes, is_json);
-}

@@ -48,7 +48,6 @@
 //! | `spool` | recording to disk; implied by every transport. Without it the same API does nothing |
 //! | `clap` | the `telemetry` subcommand, or the flag `--telemetry` ([`command`]) |
 //! | `sdk` | the OpenTelemetry SDK's traits |
-//! | `receiver` | an OTLP receiver for tests |
 //!
 //! # Where things are
 //!
@@ -78,7 +77,7 @@ mod destination;
 pub mod env;
 #[cfg(feature = "spool")]
 mod error;
-#[cfg(all(fuzzing, feature = "clap", feature = "receiver"))]
+#[cfg(all(fuzzing, feature = "clap"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod hexadecimal;
@@ -92,8 +91,6 @@ mod open_span;
 mod platform;
 #[cfg(feature = "spool")]
 mod policy;
-#[cfg(feature = "receiver")]
-pub mod receiver;
 mod run;
 #[cfg(feature = "sdk")]
 pub mod sdk;

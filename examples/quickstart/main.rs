@@ -14,7 +14,7 @@ mod tool;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
-use tool_telemetry::receiver::{Receiver, Span, Status, Trace};
+use tool_telemetry_receiver::{Receiver, Span, Status, Trace};
 
 use person::Person;
 use relay::Relay;

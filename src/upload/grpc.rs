@@ -294,5 +294,5 @@ struct Delay {
     nanos: i32,
 }
 
-#[cfg(all(test, feature = "receiver"))]
+#[cfg(test)]
 mod tests;

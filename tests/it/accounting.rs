@@ -1,6 +1,6 @@
 //! recorded = delivered + pending + dropped, where the test counts what it started itself.
 
-use tool_telemetry::receiver::{Answer, Receiver};
+use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::person::{NOBODY, Person};
 

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, Write as _};
 use std::net::TcpListener;
 use std::time::{Duration, SystemTime};
 
-use tool_telemetry::receiver::{Answer, Receiver};
+use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::person::{NOBODY, PATIENCE, Person, eventually};
 

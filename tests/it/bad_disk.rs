@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use tool_telemetry::receiver::{Answer, Receiver};
+use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::person::{Person, eventually};
 

@@ -2,7 +2,7 @@
 //! files. The decision itself has its table in `src/consent/decide.rs`.
 
 use serde_json::Value;
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 use crate::person::{NOBODY, Person, SOMEBODY_ELSE, example, is_root};
 

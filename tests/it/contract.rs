@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span, Status};
 use prost::Message as _;
 use serde_json::json;
-use tool_telemetry::receiver::{Answer, Receiver};
+use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::otlp::*;
 
@@ -22,7 +22,7 @@ const REGENERATE: &str = "TOOL_TELEMETRY_REGENERATE";
 #[test]
 fn generated_code_is_what_the_proto_files_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let committed = root.join("src/receiver/generated");
+    let committed = root.join("crates/receiver/src/generated");
     let made = tempfile::tempdir().unwrap();
     let definitions = protox::compile(PROTO_FILES, [root.join("proto")]).unwrap();
     tonic_prost_build::configure()
@@ -43,7 +43,7 @@ fn generated_code_is_what_the_proto_files_say() {
         let old = std::fs::read_to_string(committed.join(&name)).unwrap_or_default().replace("\r\n", "\n");
         assert!(
             old == code,
-            "src/receiver/generated/{name} is not what proto/ says; run the test with {REGENERATE}=1 and commit"
+            "crates/receiver/src/generated/{name} is not what proto/ says; run the test with {REGENERATE}=1 and commit"
         );
         names.push(name);
     }
@@ -54,7 +54,7 @@ fn generated_code_is_what_the_proto_files_say() {
         .filter(|name| name != "mod.rs")
         .collect();
     files.sort();
-    assert_eq!(files, names, "src/receiver/generated holds files that no definition makes");
+    assert_eq!(files, names, "crates/receiver/src/generated holds files that no definition makes");
 }
 
 /// What is outside in a request, over HTTP in protobuf; the request is accepted all the same.

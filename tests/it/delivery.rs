@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tool_telemetry::receiver::{Encoding, Receiver, Transport};
+use tool_telemetry_receiver::{Encoding, Receiver, Transport};
 
 use crate::person::{NOBODY, PATIENCE, Person, eventually, example, only_tree};
 

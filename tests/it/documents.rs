@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 use crate::choices::on_machine;
 use crate::person::{NOBODY, PATIENCE, Person, eventually, example, is_root};
 
 /// A row that is known: its first two cells, word for word, and the tests that perform it. "soak …" is a part of
-/// `tests/soak`, "companion …" a test of the companion program, "library …" a unit test; the gate runs all of them.
+/// `tests/soak`, "cli …" a test of the program `tool-telemetry`, "library …" a unit test; the gate runs all of them.
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
 /// A table: the document, its first line, and its rows. Where it has a third column, that names the same tests, or
@@ -21,7 +21,7 @@ const TABLES: [(&str, &str, &[Row]); 2] =
 const DECISIONS: [Row; 6] = [
     ("off, for one tool", "`<tool> telemetry off`, or its variable; `tool-telemetry off <tool>` for any tool",
         &["documents::off_for_one_tool_is_off_for_that_one",
-          "companion person::off_stops_it_and_deletes_what_waits"]),
+          "cli person::off_stops_it_and_deletes_what_waits"]),
     ("off, for all tools", "`DO_NOT_TRACK=1`",
         &["documents::off_for_all_tools_is_off_for_each"]),
     ("off, for a whole machine", "`telemetry = \"off\"` in `/etc/tool-telemetry/policy.toml` ([all its keys](docs/policy.md))",
@@ -195,7 +195,7 @@ fn names_of_tests() -> Vec<String> {
     let mut names: Vec<String> =
         tests.filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
     names.extend(list(&example("soak"), &["--list"]).lines().map(|part| format!("soak {part}")));
-    names.extend(tests_in("companion/tests/it").iter().map(|test| format!("companion {test}")));
+    names.extend(tests_in("crates/cli/tests/it").iter().map(|test| format!("cli {test}")));
     names.extend(tests_in("src").iter().map(|test| format!("library {test}")));
     names
 }

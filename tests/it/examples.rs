@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 use crate::person::{PATIENCE, Person, example, only_tree};
 use crate::wire::Wire;

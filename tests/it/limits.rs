@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 use crate::person::{NOBODY, Person};
 

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tool_telemetry::receiver::{Answer, Receiver};
+use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::person::{PATIENCE, Person, eventually};
 

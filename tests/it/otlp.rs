@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 use tonic::codec::CompressionEncoding;
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 /// Long enough for a loaded machine; no test waits for it unless it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

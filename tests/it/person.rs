@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 /// Long enough for a loaded machine; nothing waits for it when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 use crate::person::{NOBODY, PATIENCE, Person, example, only_tree};
 use crate::wire::Wire;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tool_telemetry::command::check_policy;
-use tool_telemetry::receiver::{Receiver, Request};
+use tool_telemetry_receiver::{Receiver, Request};
 
 use crate::choices::on_machine;
 use crate::person::{Person, is_root};

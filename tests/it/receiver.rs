@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use prost::Message as _;
 use tonic::codec::CompressionEncoding;
-use tool_telemetry::receiver::{self, Answer, Encoding, Receiver, SpanKind, Transport, Value};
+use tool_telemetry_receiver::{self, Answer, Encoding, Receiver, SpanKind, Transport, Value};
 
 use crate::otlp::*;
 
@@ -81,7 +81,10 @@ fn accessors_tell_all_that_was_sent() {
     assert_eq!((root.span_id(), root.parent_span_id()), ("0101010101010101", None));
     assert_eq!((root.start_unix_nano(), root.end_unix_nano()), (100, 110));
     assert_eq!(root.duration(), Duration::from_nanos(10));
-    assert_eq!((root.kind(), root.status(), root.flags()), (SpanKind::Internal, receiver::Status::Error, 0));
+    assert_eq!(
+        (root.kind(), root.status(), root.flags()),
+        (SpanKind::Internal, tool_telemetry_receiver::Status::Error, 0)
+    );
     assert_eq!(root.attribute("process.exit.code"), Some(&Value::Int(1)));
     assert_eq!(root.resource_attributes(), [("service.name".to_owned(), Value::from("dotnet"))]);
     assert_eq!((root.scope_name(), root.scope_version()), ("a-scope", "0.1"));
@@ -246,7 +249,7 @@ fn what_is_not_otlp_is_refused_with_the_status_that_says_so() {
 #[test]
 fn gzip_bombs_are_stopped_over_either_transport() {
     // A file of gzip can have many members. Whoever reads on after one byte too many would find that it is broken.
-    let mut packed = gzip(&[0; 1 << 20]).repeat(receiver::MAX_BODY >> 20);
+    let mut packed = gzip(&[0; 1 << 20]).repeat(tool_telemetry_receiver::MAX_BODY >> 20);
     packed.extend(gzip(&[0]));
     packed.extend(b"not gzip");
     assert!(packed.len() < 1_000_000);
@@ -254,7 +257,7 @@ fn gzip_bombs_are_stopped_over_either_transport() {
     let headers = [("content-type", PROTOBUF), ("content-encoding", "gzip")];
     assert_eq!(post(&receiver, "/v1/traces", &headers, &packed).unwrap().status, 413);
 
-    let name = "x".repeat(receiver::MAX_BODY);
+    let name = "x".repeat(tool_telemetry_receiver::MAX_BODY);
     let error = send_grpc(&receiver, vec![span(1, &name, 1)], Some(CompressionEncoding::Gzip), PATIENCE);
     assert_ne!(error.unwrap_err().code(), tonic::Code::Ok);
     assert_eq!((receiver.spans().len(), receiver.requests().len()), (0, 2));
@@ -264,7 +267,7 @@ fn gzip_bombs_are_stopped_over_either_transport() {
 fn a_body_over_the_limit_is_refused_without_being_read() {
     let receiver = Receiver::start().unwrap();
     let mut stream = connect(&receiver);
-    let length = receiver::MAX_BODY + 1;
+    let length = tool_telemetry_receiver::MAX_BODY + 1;
     write!(
         stream,
         "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: {length}\r\n\r\n"

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 use crate::person::{NOBODY, PATIENCE, Person, eventually, is_root, only_tree};
 

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
 use rustls::pki_types::PrivateKeyDer;
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 use crate::person::{PATIENCE, Person, eventually, is_root};
 

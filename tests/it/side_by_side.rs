@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use tool_telemetry::receiver::{Answer, Receiver, Value};
+use tool_telemetry_receiver::{Answer, Receiver, Value};
 
 use crate::person::{PATIENCE, Person, copy_program, eventually, example, shim};
 

@@ -1,7 +1,7 @@
 //! Spans where people do not expect them: on other threads, with a parent of their own choice or none, recorded twice,
 //! never closed.
 
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 use crate::person::{Person, only_tree};
 

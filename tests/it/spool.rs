@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 use crate::person::{Person, eventually};
 use crate::wire::Wire;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use tool_telemetry::receiver::{Answer, Receiver};
+use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::person::{NOBODY, PATIENCE, Person, copy_program, eventually, example, is_root, shim};
 

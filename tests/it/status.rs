@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tool_telemetry::receiver::{Answer, Receiver};
+use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::person::{NOBODY, PATIENCE, Person, eventually};
 

@@ -1,6 +1,6 @@
 //! A run is reported however its process ends, and the tool ends as it would without telemetry.
 
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 use crate::person::{Person, only_tree};
 

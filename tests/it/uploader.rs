@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use tool_telemetry::receiver::{Answer, Receiver, Request, Value};
+use tool_telemetry_receiver::{Answer, Receiver, Request, Value};
 
 use crate::person::{PATIENCE, Person, eventually, example, is_root};
 

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tool_telemetry::receiver::Receiver;
+use tool_telemetry_receiver::Receiver;
 
 use crate::Report;
 use crate::person::{Person, only_tree};

@@ -1,4 +1,4 @@
-//! The tools: each a package of the workspace `benches/tools`, and built by itself.
+//! The tools: each a package of the workspace `crates/benches/tools`, and built by itself.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -77,7 +77,7 @@ fn workspace() -> &'static Path {
 
 /// Where the tools are built: not where this program is, whose build may be waiting for a lock.
 pub fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools")
 }
 
 impl Tool {

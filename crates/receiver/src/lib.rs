@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use tool_telemetry::receiver::Receiver;
+//! use tool_telemetry_receiver::Receiver;
 //!
 //! let receiver = Receiver::start()?;
 //! # let send = |endpoint: String| -> std::io::Result<()> {
@@ -85,7 +85,7 @@ pub const MAX_BODY: usize = 64 << 20;
 /// A server that is down first:
 ///
 /// ```
-/// use tool_telemetry::receiver::{Answer, Receiver};
+/// use tool_telemetry_receiver::{Answer, Receiver};
 ///
 /// let receiver = Receiver::builder().answers([Answer::status(503), Answer::Reset]).start()?;
 /// assert!(receiver.http_endpoint().starts_with("http://127.0.0.1:"));
@@ -136,7 +136,7 @@ impl Receiver {
     /// # Examples
     ///
     /// ```
-    /// use tool_telemetry::receiver::{Answer, Receiver};
+    /// use tool_telemetry_receiver::{Answer, Receiver};
     ///
     /// let receiver = Receiver::start()?;
     /// // ... a first request is accepted ...
@@ -235,7 +235,7 @@ impl Receiver {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tool_telemetry::receiver::Receiver;
+    /// use tool_telemetry_receiver::Receiver;
     ///
     /// let receiver = Receiver::start()?;
     /// receiver.wait_until(|receiver| receiver.requests().is_empty(), Duration::from_secs(10))?;
@@ -278,7 +278,7 @@ impl Receiver {
 /// A backend that refuses one run for ever, and accepts all others:
 ///
 /// ```
-/// use tool_telemetry::receiver::{Answer, Receiver};
+/// use tool_telemetry_receiver::{Answer, Receiver};
 ///
 /// let receiver = Receiver::builder()
 ///     .answer_with(|request| match request.spans().iter().any(|span| span.name() == "poison") {
@@ -370,7 +370,8 @@ impl Builder {
 
 /// Reads and checks a request, for `fuzz/`: spans that are accepted make a line that is accepted too.
 #[cfg(fuzzing)]
-pub(crate) fn read(bytes: &[u8], is_json: bool) {
+#[doc(hidden)]
+pub fn read(bytes: &[u8], is_json: bool) {
     let read = if is_json { http::read_json } else { http::read_protobuf };
     let Ok(content) = read(bytes) else { return };
     let line = json::line(&content.spans);
@@ -479,7 +480,7 @@ impl Request {
     /// # Examples
     ///
     /// ```no_run
-    /// # let receiver = tool_telemetry::receiver::Receiver::start()?;
+    /// # let receiver = tool_telemetry_receiver::Receiver::start()?;
     /// for request in receiver.requests() {
     ///     assert_eq!(request.header("authorization"), None);
     /// }

@@ -21,7 +21,7 @@ fn document(file: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn the_examples_documents_are_in_step_with_its_data_points() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/dotnet");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/dotnet");
     let definition = fs::read_to_string(folder.join("telemetry.toml")).expect("the example's data points");
     for (what, name) in [("privacy", "PRIVACY.md"), ("licence", "DATA.md")] {
         let made = document(&definition, &[&[what][..], &EXAMPLE].concat());
@@ -29,7 +29,7 @@ fn the_examples_documents_are_in_step_with_its_data_points() {
         assert!(
             made == committed,
             "examples/dotnet/{name} is not what its telemetry.toml says; make it anew:\n    cargo run -p \
-             tool-telemetry-companion -- document examples/dotnet/telemetry.toml {what} {} > examples/dotnet/{name}",
+             tool-telemetry-cli -- document examples/dotnet/telemetry.toml {what} {} > examples/dotnet/{name}",
             EXAMPLE.join(" ")
         );
     }
@@ -124,7 +124,7 @@ fn documents_name_the_command_that_the_file_names_and_else_none_of_the_tools() {
             for code in &named {
                 let is_there = typed.is_some_and(|typed| code.starts_with(&format!("{typed} ")));
                 let is_ours = ["tool-telemetry off frob", "tool-telemetry status frob"].contains(code);
-                let others = ["build step", "cargo install tool-telemetry-companion"].contains(code);
+                let others = ["build step", "cargo install tool-telemetry-cli"].contains(code);
                 assert!(is_there || others || (typed.is_none() && is_ours), "{typed:?}: {code}\n{text}");
             }
             assert_eq!(text.contains("FROB_TELEMETRY=off"), arguments[0] == "privacy" || typed.is_none());

@@ -9,10 +9,10 @@
 use std::error::Error;
 use std::time::Instant;
 
-use tool_telemetry::receiver::Receiver;
 use tool_telemetry_benches::program::{self, Program};
 use tool_telemetry_benches::spool::Home;
 use tool_telemetry_benches::tools::{self, TOOLS};
+use tool_telemetry_receiver::Receiver;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let runs: usize = std::env::args().nth(1).map_or(Ok(10_000), |runs| runs.parse())?;

@@ -16,7 +16,7 @@ use super::Request;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tool_telemetry::receiver::{Answer, Receiver};
+/// use tool_telemetry_receiver::{Answer, Receiver};
 ///
 /// // Busy twice, then as it should be.
 /// let receiver = Receiver::builder()
