@@ -29,6 +29,10 @@ pub const HOME: &str = "HOME";
 /// The person's local application data on Windows.
 pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
 
+/// The uploader's only argument. The word alone reaches the tool's own parser, and a test binary takes it for a name
+/// filter that matches nothing, so a test suite never runs itself again.
+pub(crate) const UPLOADER_ARGUMENT: &str = "__upload-telemetry";
+
 /// Set by us for the uploader alone: the name of the destination's folder that it is to deliver.
 pub const UPLOADER: &str = "TOOL_TELEMETRY_UPLOADER";
 /// Set by us for the uploader alone: `detached`; `awaited` when a command waits a moment for the delivery, as in CI; or
@@ -188,18 +192,18 @@ impl<'a> Environment<'a> {
 
     /// Whether a variable says yes: any value but `0`, `false`, `no` and `off`, in any case. Who writes `yes` or
     /// `TRUE ` meant it.
-    pub(crate) fn says_yes(self, name: &str) -> bool {
+    pub(crate) fn is_truthy(self, name: &str) -> bool {
         self.text(name).is_some_and(|value| !is_no(&value))
     }
 
     /// Whether this is a build machine.
     pub(crate) fn is_ci(self) -> bool {
-        CI.iter().any(|name| self.says_yes(name))
+        CI.iter().any(|name| self.is_truthy(name))
     }
 
     /// The variable by which a sandbox says that there is no network.
     pub(crate) fn without_network(self) -> Option<&'static str> {
-        NO_NETWORK.into_iter().find(|name| self.says_yes(name))
+        NO_NETWORK.into_iter().find(|name| self.is_truthy(name))
     }
 
     /// Whether the tool's code is loaded with something of the person's.

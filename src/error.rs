@@ -4,9 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::consent::Reason;
-use crate::telemetry::Builder;
-
 /// Why something that the person asked for could not be done. Recording never gives one: it never fails a tool.
 #[derive(Debug)]
 pub struct Error {
@@ -45,11 +42,10 @@ impl Error {
         Self { kind: Kind::NoHome }
     }
 
-    pub(crate) fn off(reason: &Reason, builder: &Builder) -> Self {
-        Self { kind: Kind::Off { reason: reason.to_string(), remedy: reason.remedy(builder) } }
+    pub(crate) fn off(reason: String, remedy: String) -> Self {
+        Self { kind: Kind::Off { reason, remedy } }
     }
 
-    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
     pub(crate) fn no_program(tool: &'static str, waiting: u64) -> Self {
         Self { kind: Kind::NoProgram { tool, waiting } }
     }

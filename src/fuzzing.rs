@@ -2,12 +2,12 @@
 //!
 //! Each function panics when what it reads breaks a promise.
 
-use crate::data_points::{DataPoints, Value};
-use crate::hexadecimal;
-use crate::span::{LineWriter, Span, Subject, Tool};
+use crate::model::data_points::{DataPoints, Value};
+use crate::model::hex;
+use crate::model::span::{LineWriter, Span, Subject, Tool};
 use crate::spool::read::read_run;
 
-static DATA_POINTS: DataPoints = crate::data_points!("tests/tool/telemetry.toml");
+static DATA_POINTS: DataPoints = crate::model::data_points!("tests/tool/telemetry.toml");
 
 /// A run file: whatever stands in it, what comes out is admitted, and is read again as it was written.
 pub fn run_file(bytes: &[u8]) {
@@ -42,7 +42,7 @@ fn is_admitted(span: &Span) -> bool {
 
 /// A `traceparent`: what is accepted is written as it stands.
 pub fn trace_context(text: &str) {
-    let Some((trace_id, span_id)) = crate::context::parse(text) else { return };
-    assert_eq!(&text[3..52], format!("{}-{}", hexadecimal::text(&trace_id), hexadecimal::text(&span_id)));
+    let Some((trace_id, span_id)) = crate::record::trace_context::parse(text) else { return };
+    assert_eq!(&text[3..52], format!("{}-{}", hex::text(&trace_id), hex::text(&span_id)));
     assert!(trace_id != [0; 16] && span_id != [0; 8]);
 }

@@ -45,7 +45,6 @@
 //! | `http` (default) | delivery over HTTP and HTTPS, as protobuf |
 //! | `http-json` | the same as JSON |
 //! | `grpc` | delivery over gRPC |
-//! | `spool` | recording to disk; implied by every transport. Without it the same API does nothing |
 //! | `clap` | the `telemetry` subcommand, or the flag `--telemetry` ([`command`]) |
 //! | `sdk` | the OpenTelemetry SDK's traits |
 //!
@@ -56,69 +55,37 @@
 //! tells the rest.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Without a transport nothing is sent, and without `spool` nothing is recorded: what would do it is never called.
-#![cfg_attr(not(any(feature = "http", feature = "grpc")), allow(dead_code))]
 
 // The code made by `data_points!` names this crate from outside, also in our own tests.
 #[allow(unused_extern_crates)]
 extern crate self as tool_telemetry;
 
-mod allowlist;
-mod call_sites;
-#[cfg(feature = "spool")]
-mod choice;
-#[cfg(feature = "spool")]
 pub mod command;
 mod consent;
-#[cfg(feature = "spool")]
-mod context;
-mod data_points;
-mod destination;
 pub mod env;
-#[cfg(feature = "spool")]
 mod error;
 #[cfg(all(fuzzing, feature = "clap"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod hexadecimal;
-#[cfg(feature = "spool")]
-mod ids;
-mod layer;
-#[cfg(feature = "spool")]
-mod notice;
-mod open_span;
-#[cfg(feature = "spool")]
+mod model;
 mod platform;
-#[cfg(feature = "spool")]
-mod policy;
-mod run;
+mod record;
 #[cfg(feature = "sdk")]
 pub mod sdk;
-#[cfg(feature = "spool")]
-mod sight;
-mod span;
-#[cfg(feature = "spool")]
 mod spool;
-mod subscriber;
-#[cfg(feature = "spool")]
-mod survey;
 mod telemetry;
-#[cfg(feature = "spool")]
-mod tree;
-#[cfg(feature = "spool")]
+#[cfg(all(test, feature = "http", feature = "grpc"))]
+mod testing;
 mod upload;
-mod visitor;
 
 pub use consent::{Decision, Reason};
-pub use data_points::{Audience, DataPoints, MAX_DATA_POINTS, MAX_SPANS, OTHER, Publisher, Version};
-pub use destination::ChosenBy;
-#[cfg(feature = "spool")]
 pub use error::Error;
-pub use layer::TelemetryLayer;
-#[cfg(feature = "spool")]
-pub use spool::{counters::Outcome, discard::Deleted, limits::Limits};
-pub use subscriber::TelemetrySubscriber;
-pub use telemetry::{Builder, Command, CommandResult, FieldValue, InCi, Telemetry};
+pub use model::chosen_by::ChosenBy;
+pub use model::data_points::{Audience, DataPoints, MAX_DATA_POINTS, MAX_SPANS, OTHER, Publisher, Version};
+pub use model::settings::{CiPolicy, Limits};
+pub use record::layer::TelemetryLayer;
+pub use spool::{counters::Outcome, discard::Deleted};
+pub use telemetry::{Builder, CommandGuard, CommandResult, FieldValue, Telemetry};
 /// ```
 /// use tool_telemetry::{DataPoints, data_points};
 ///
@@ -136,10 +103,10 @@ pub use telemetry::{Builder, Command, CommandResult, FieldValue, InCi, Telemetry
 /// The format is described in [`tool-telemetry-definition`](https://docs.rs/tool-telemetry-definition).
 pub use tool_telemetry_macros::data_points;
 
-/// What the code made by [`data_points!`](crate::data_points!) names; nothing for people.
+/// What the code made by [`data_points!`](crate::model::data_points!) names; nothing for people.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::data_points::{ApprovedSpan, DataPoint, Kind};
-    pub use crate::telemetry::is_tool_name;
+    pub use crate::model::data_points::{ApprovedSpan, DataPoint, Kind};
+    pub use crate::model::settings::is_tool_name;
     pub use tracing::Level;
 }

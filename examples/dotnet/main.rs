@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let telemetry = Telemetry::builder("dotnet", arguments::VERSION)
         .data_points(&DATA_POINTS)
         .opt_out_var("DOTNET_CLI_TELEMETRY_OPTOUT")
-        .silence_var("DOTNET_NOLOGO")
+        .suppress_notice_var("DOTNET_NOLOGO")
         .start();
 
     // The filter belongs to the log's layer alone: as a layer of its own it would hide spans from telemetry too.

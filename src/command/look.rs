@@ -10,11 +10,11 @@ use super::outside;
 use super::show::{Reader, ShownState, for_each_file, read_file};
 use super::status::DestinationStatus;
 use crate::consent::Decision;
-use crate::data_points::{DataPoints, Version};
+use crate::consent::preflight::Survey;
 use crate::env::Environment;
+use crate::model::data_points::{DataPoints, Version};
 use crate::platform;
 use crate::spool::dir::SpoolDir;
-use crate::survey::Survey;
 use crate::telemetry::Telemetry;
 
 /// A look at a tool's telemetry from outside. Reads only.
@@ -135,8 +135,11 @@ impl Look {
     }
 
     /// Where the files are, also where a variable opted out and the survey did not look.
-    fn places(&self) -> Option<crate::survey::Places> {
-        self.survey.places.clone().or_else(|| crate::survey::Places::find(self.tool, Environment::process()))
+    fn places(&self) -> Option<crate::consent::preflight::Places> {
+        self.survey
+            .places
+            .clone()
+            .or_else(|| crate::consent::preflight::Places::find(self.tool, Environment::process()))
     }
 }
 

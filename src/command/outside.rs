@@ -7,15 +7,17 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::{FlushProgress, Flushed, wait_for};
-use crate::data_points::DataPoints;
-use crate::destination::{ChosenBy, Destination, Found, Named};
+use crate::consent::destination::{Destination, Found, Named};
+use crate::consent::policy::PolicyRead;
+use crate::consent::preflight::{Places, Survey};
 use crate::env::{Environment, Wish};
 use crate::error::Error;
-use crate::policy::PolicyRead;
+use crate::model::chosen_by::ChosenBy;
+use crate::model::data_points::DataPoints;
+use crate::model::settings::{CiPolicy, Settings};
 use crate::spool::census::Census;
 use crate::spool::dir::SpoolDir;
-use crate::survey::{Places, Survey};
-use crate::telemetry::{Builder, InCi, Telemetry};
+use crate::telemetry::Telemetry;
 use crate::upload::detach::{self, Purpose};
 
 /// The telemetry of another tool. Records nothing.
@@ -24,12 +26,15 @@ pub(super) fn telemetry(
     data_points: Option<&'static DataPoints>,
     opt_out_vars: &[&'static str],
 ) -> Telemetry {
-    let mut builder: Builder = Telemetry::builder(tool, "0").in_ci(InCi::AlsoMaker);
-    builder.is_from_outside = true;
-    builder.data_points = data_points;
-    builder.opt_out_vars = opt_out_vars.to_vec();
-    let decision = Survey::take(&builder, Environment::process()).verdict(&builder, Environment::process());
-    let mut telemetry = Telemetry::off(builder, decision.reason.clone());
+    let settings = Settings {
+        is_from_outside: true,
+        data_points,
+        opt_out_vars: opt_out_vars.to_vec(),
+        ci_policy: CiPolicy::IncludeMaker,
+        ..Settings::new(tool, "0")
+    };
+    let decision = Survey::take(&settings, Environment::process()).verdict(&settings, Environment::process());
+    let mut telemetry = Telemetry::off(settings, decision.reason.clone());
     telemetry.set_decision(decision);
     telemetry
 }
@@ -42,14 +47,14 @@ pub(super) fn has_left_something(places: &Places, tool: &str) -> bool {
 
 /// Starts the tool as its own uploader, for each destination where something waits.
 pub(super) fn flush(
-    builder: &Builder,
+    settings: &Settings,
     survey: &Survey,
     places: &Places,
     tell: &mut dyn FnMut(FlushProgress),
 ) -> Result<Flushed, Error> {
-    let waiting: Vec<(String, SpoolDir, u64)> = SpoolDir::destinations(&places.state_home, builder.name)
+    let waiting: Vec<(String, SpoolDir, u64)> = SpoolDir::destinations(&places.state_home, settings.name)
         .into_iter()
-        .map(|folder| (SpoolDir::new(&places.state_home, builder.name, &folder), folder))
+        .map(|folder| (SpoolDir::new(&places.state_home, settings.name, &folder), folder))
         .filter(|(spool, _)| spool.check().is_ok())
         .filter_map(|(spool, folder)| Census::take(&spool).ok().map(|census| (folder, spool, census.pending)))
         .filter(|(_, _, pending)| *pending > 0)
@@ -57,8 +62,8 @@ pub(super) fn flush(
     if waiting.is_empty() {
         return Ok(Flushed::NothingLeft);
     }
-    let Some(program) = find_program(builder.name, std::env::var_os("PATH").as_deref()) else {
-        return Err(Error::no_program(builder.name, waiting.iter().map(|(_, _, pending)| pending).sum()));
+    let Some(program) = find_program(settings.name, std::env::var_os("PATH").as_deref()) else {
+        return Err(Error::no_program(settings.name, waiting.iter().map(|(_, _, pending)| pending).sum()));
     };
     let operator = operators(survey);
     let mut flushed = Flushed::NothingLeft;

@@ -4,21 +4,21 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::allowlist::Allowlist;
-use crate::data_points::DataPoints;
-use crate::destination::ChosenBy;
+use crate::consent::policy::Policy;
+use crate::consent::preflight::Places;
 use crate::env::Environment;
-use crate::hexadecimal;
+use crate::model::allowlist::Allowlist;
+use crate::model::chosen_by::ChosenBy;
+use crate::model::data_points::DataPoints;
+use crate::model::hex;
+use crate::model::span::{Ending, LineWriter, Tool};
+use crate::model::tree;
 use crate::platform;
-use crate::policy::Policy;
-use crate::span::{Ending, LineWriter, Tool};
 use crate::spool::dir::{RunState, SpoolDir};
 use crate::spool::limits;
 use crate::spool::read::{RecordedRun, read_run};
 use crate::spool::run_file::{LARGEST_RUN, is_alive};
-use crate::survey::Places;
 use crate::telemetry::Telemetry;
-use crate::tree;
 
 /// A run as `telemetry show` tells it.
 #[derive(Debug)]
@@ -57,16 +57,16 @@ impl Telemetry {
     /// `telemetry show`: the runs that wait, and the last that were sent, oldest first. Reads only, and changes
     /// nothing: the run of a command that asks goes on, and is among them.
     pub fn runs(&self) -> Vec<ShownRun> {
-        let builder = self.settings();
+        let settings = self.settings();
         let (Some(places), Some(data_points)) =
-            (Places::find(builder.name, Environment::process()), builder.data_points)
+            (Places::find(settings.name, Environment::process()), settings.data_points)
         else {
             return Vec::new();
         };
-        let policy = Policy::read(&platform::policy_file(), builder.name);
-        let reader = Reader { tool: builder.name, data_points, narrowed_to: policy.narrowed_to() };
+        let policy = Policy::read(&platform::policy_file(), settings.name);
+        let reader = Reader { tool: settings.name, data_points, narrowed_to: policy.narrowed_to() };
         let mut shown = Vec::new();
-        for_each_file(&places, builder.name, |destination, state, path| {
+        for_each_file(&places, settings.name, |destination, state, path| {
             shown.extend(reader.read(path, destination, state));
         });
         shown
@@ -132,7 +132,7 @@ impl ShownRun {
 
     /// The id under which the receiver knows the run: 32 hexadecimal digits.
     pub fn trace_id(&self) -> String {
-        self.run.spans.first().map_or_else(String::new, |run| hexadecimal::text(&run.trace_id))
+        self.run.spans.first().map_or_else(String::new, |run| hex::text(&run.trace_id))
     }
 
     /// The OTLP as it is sent: JSON Lines, one span a line.

@@ -4,19 +4,21 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use crate::choice::ChoiceRead;
+use crate::consent::choice::ChoiceRead;
+use crate::consent::destination::{Destination, Found};
+use crate::consent::policy::PolicyRead;
+use crate::consent::preflight::{Places, Survey};
 use crate::consent::{Decision, Reason};
-use crate::destination::{ChosenBy, Destination, Found};
 use crate::env::{self, Environment, Wish};
+use crate::model::chosen_by::ChosenBy;
+use crate::model::clock::unix_seconds;
 use crate::platform;
-use crate::policy::PolicyRead;
-use crate::spool::backoff::{Backoff, seconds};
+use crate::spool::backoff::Backoff;
 use crate::spool::census::Census;
 use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
 use crate::spool::lock::starts_of;
 use crate::spool::run_file::being_written;
-use crate::survey::{Places, Survey};
 use crate::telemetry::Telemetry;
 use crate::upload::failure::{FailureKind, Names};
 #[cfg(any(feature = "http", feature = "grpc"))]
@@ -98,15 +100,15 @@ impl Telemetry {
     /// `telemetry status`. Reads only, and changes nothing: the run of a command that asks goes on, and is among those
     /// that wait.
     pub fn status(&self) -> Status {
-        let builder = self.settings();
-        let survey = Survey::take(builder, Environment::process());
-        let decision = survey.verdict(builder, Environment::process());
+        let settings = self.settings();
+        let survey = Survey::take(settings, Environment::process());
+        let decision = survey.verdict(settings, Environment::process());
         let (destination, mut warnings) = match &survey.found {
             Found::Destination(found) => (Some((found.origin(), found.chosen_by)), found.warnings.clone()),
             Found::None => (None, Vec::new()),
             Found::Unusable(why) => (None, vec![why.clone()]),
         };
-        let (tool, policy_file) = (builder.name, platform::policy_file());
+        let (tool, policy_file) = (settings.name, platform::policy_file());
         warnings.extend(misspelt_variables(tool, &survey, Environment::process()));
         if let PolicyRead::NotUnderstood(fault) = &survey.policy {
             let (file, what) = (policy_file.display(), fault.message());
@@ -120,7 +122,7 @@ impl Telemetry {
         // A person who opted out by a variable, where no file is looked at, asks what lies there all the same.
         let places = survey.places.clone().or_else(|| Places::find(tool, Environment::process()));
         if let (ChoiceRead::Unreadable, Some(places)) = (&survey.choice, &places) {
-            let until = match (builder.typed("on"), builder.typed("off")) {
+            let until = match (settings.typed("on"), settings.typed("off")) {
                 (Some(on), Some(off)) => format!("`{on}` or `{off}` writes it anew"),
                 _ => "somebody deletes it".to_owned(),
             };
@@ -145,8 +147,8 @@ impl Telemetry {
         }
         let mut destinations = Vec::new();
         if let Some(places) = &places {
-            for folder in SpoolDir::destinations(&places.state_home, builder.name) {
-                let spool = SpoolDir::new(&places.state_home, builder.name, &folder);
+            for folder in SpoolDir::destinations(&places.state_home, settings.name) {
+                let spool = SpoolDir::new(&places.state_home, settings.name, &folder);
                 let is_current = current.as_ref() == Some(&folder);
                 match DestinationStatus::of(&spool, folder) {
                     Ok(mut status) => {
@@ -166,7 +168,7 @@ impl Telemetry {
                 }
             }
             // The directories above are those of every destination.
-            let spool = SpoolDir::new(&places.state_home, builder.name, "any");
+            let spool = SpoolDir::new(&places.state_home, settings.name, "any");
             if let Err(error) = spool.check()
                 && error.kind() != std::io::ErrorKind::NotFound
             {
@@ -182,7 +184,7 @@ impl Telemetry {
             policy_file,
             choice_file,
             destinations,
-            is_from_outside: builder.is_from_outside,
+            is_from_outside: settings.is_from_outside,
         }
     }
 }
@@ -333,7 +335,7 @@ impl DestinationStatus {
                 .map(|wait| wait.as_secs()),
             unreported_starts: starts.unreported,
             start_trouble: starts.explain(),
-            counting_since: counters.restarted.or(is_damaged.then(|| seconds(now))),
+            counting_since: counters.restarted.or(is_damaged.then(|| unix_seconds(now))),
         })
     }
 
@@ -410,7 +412,7 @@ impl fmt::Display for Status {
             )?,
             None => writeln!(f, "runs go nowhere")?,
         }
-        let now = seconds(SystemTime::now());
+        let now = unix_seconds(SystemTime::now());
         for destination in &self.destinations {
             writeln!(f, "{}:", destination.name)?;
             match destination.being_written {

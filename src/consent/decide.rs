@@ -1,7 +1,7 @@
 //! The decision: a pure function of what was found out.
 
 use super::{Decision, Reason};
-use crate::choice::ChoiceRead;
+use crate::consent::choice::ChoiceRead;
 
 /// What decides, in this order. Each part can turn telemetry off; none turns on what one before it turned off.
 #[derive(Debug, Clone)]
@@ -53,8 +53,8 @@ pub(crate) fn decide(facts: &Facts) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choice::{Choice, Notice};
-    use crate::data_points::Version;
+    use crate::consent::choice::{Choice, Notice};
+    use crate::model::data_points::Version;
 
     const ON: ChoiceRead = said(true);
     const OFF: ChoiceRead = said(false);

@@ -206,7 +206,6 @@ impl Child {
 
 pub(crate) fn go_on_from_memory(_marker: &str) {}
 
-#[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
 pub(crate) fn is_waited_for(_starter: Option<u32>) -> bool {
     false
 }

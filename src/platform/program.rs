@@ -231,7 +231,6 @@ fn loaded_length(_program: &std::fs::File) -> Option<u64> {
 
 /// Whether somebody waits for the end of this process, which `starter` started: a tracer, or a process that adopts
 /// orphans and is no init. `systemd --user` adopts the orphans of a session, and waits for none.
-#[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
 pub(crate) fn is_waited_for(starter: Option<u32>) -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
     let number =

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use opentelemetry::trace::SpanId as SdkSpanId;
 use opentelemetry_sdk::trace::SpanData;
 
-use crate::span::{Span, SpanId, TraceId};
+use crate::model::span::{Span, SpanId, TraceId};
 
 /// A span of the SDK: its trace and its own id.
 pub(super) type Key = (TraceId, SpanId);
@@ -141,7 +141,7 @@ impl Ancestry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::span::Subject;
+    use crate::model::span::Subject;
 
     const TRACE: TraceId = [1; 16];
 

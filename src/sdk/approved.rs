@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use opentelemetry::Value as SdkValue;
 use opentelemetry_sdk::trace::SpanData;
 
-use crate::allowlist::Allowlist;
-use crate::data_points::{DataPoint, Value};
+use crate::model::allowlist::Allowlist;
+use crate::model::data_points::{DataPoint, Value};
 
 /// Attributes that name where a span comes from, the surest first: tracing-opentelemetry's own, then the semantic
 /// conventions' of today and of old.

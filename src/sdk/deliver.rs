@@ -9,7 +9,6 @@ use std::time::Duration;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use crate::telemetry::Builder;
 use crate::upload::answer::Deliver;
 use crate::upload::answer::{Answer, Batch, DELIVERED, FailureKind, retry};
 use crate::upload::sdk_data;
@@ -36,39 +35,15 @@ impl fmt::Debug for ExporterFactory {
     }
 }
 
-impl Builder {
-    /// Has the uploader deliver through this exporter what goes to the maker's [`endpoint`](Builder::endpoint),
-    /// instead of OTLP. The endpoint must be named all the same: it is what the person is told.
-    ///
-    /// The exporter is made in the uploader, once, from nothing but what the program itself knows: the uploader has
-    /// neither the person's `OTEL_*` variables nor their folder, and its output goes nowhere. It works on a thread
-    /// of its own without an asynchronous runtime; one that needs a runtime brings it along.
-    ///
-    /// An exporter can only say yes or no. `Ok`, from the export and from the flush that follows it, means that the
-    /// runs are delivered. Anything else (an error, a panic, no answer within ten seconds, an exporter that cannot be
-    /// made) means that they are tried again later, with growing waits, until they are too old.
-    ///
-    /// An operator's destination gets OTLP, as ever.
-    ///
-    /// ```
-    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
-    /// use tool_telemetry::Telemetry;
-    ///
-    /// let description = Telemetry::builder("frob", "1.0.0")
-    ///     .data_points(&DATA_POINTS)
-    ///     .endpoint("https://spans.example.com/in")
-    ///     .deliver_to(|| Ok(opentelemetry_stdout::SpanExporter::default()));
-    /// ```
-    pub fn deliver_to<E: SpanExporter + 'static>(
-        mut self,
+impl ExporterFactory {
+    pub(crate) fn new<E: SpanExporter + 'static>(
         exporter: impl Fn() -> Result<E, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
     ) -> Self {
-        self.exporter = Some(ExporterFactory(Arc::new(move |work, answers| {
+        Self(Arc::new(move |work, answers| {
             if let Ok(exporter) = exporter() {
                 serve(exporter, &work, &answers);
             }
-        })));
-        self
+        }))
     }
 }
 

@@ -10,11 +10,11 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 use super::ancestry::{Above, Ancestry, Key, Place};
 use super::approved;
-use crate::allowlist::Allowlist;
-use crate::data_points::{Audience, DataPoints, Version};
-use crate::destination::ChosenBy;
-use crate::ids::Ids;
-use crate::span::{Parent, Span, Subject, Tool};
+use crate::model::allowlist::Allowlist;
+use crate::model::chosen_by::ChosenBy;
+use crate::model::data_points::{Audience, DataPoints, Version};
+use crate::model::ids::Ids;
+use crate::model::span::{Parent, Span, Subject, Tool};
 use crate::upload::answer::Batch;
 use crate::upload::sdk_data;
 

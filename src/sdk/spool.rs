@@ -8,8 +8,8 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 use super::ancestry::{Above, Ancestry, Place};
 use super::approved;
-use crate::run::{RunId, Runs};
-use crate::span::{Parent, Span, Subject};
+use crate::model::span::{Parent, Span, Subject};
+use crate::record::{RunId, Runs};
 
 /// Puts approved spans into the runs of this process. Made by
 /// [`Telemetry::span_exporter`](crate::Telemetry::span_exporter).

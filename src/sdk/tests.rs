@@ -16,17 +16,17 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData, SpanExpor
 use tempfile::TempDir;
 
 use super::{AllowlistExporter, SpoolExporter, ToExporter};
-use crate::allowlist::Allowlist;
-use crate::data_points::{Audience, Value};
-use crate::destination::ChosenBy;
-use crate::run::{Ended, RunId, Runs};
-use crate::span;
+use crate::model::allowlist::Allowlist;
+use crate::model::chosen_by::ChosenBy;
+use crate::model::data_points::{Audience, Value};
+use crate::model::span;
+use crate::record::{Ended, RunId, Runs};
 use crate::spool::dir::SpoolDir;
 use crate::spool::read::{RecordedRun, read_run};
 use crate::telemetry::Telemetry;
+use crate::testing::{self, DATA_POINTS, TOOL};
 use crate::upload::answer::Deliver as _;
 use crate::upload::answer::{Answer, DELIVERED, FailureKind, retry};
-use crate::upload::testing::{self, DATA_POINTS, TOOL};
 
 const TARGET: &str = "weave::resolve";
 

@@ -1,10 +1,11 @@
 //! When to try again, and with how much: a time and a size on disk that every process obeys.
 
+use crate::model::clock::unix_seconds;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::choice::replace_file;
+use crate::consent::choice::replace_file;
 use crate::platform;
 
 /// The first wait after a failure that gave no time of its own.
@@ -51,7 +52,7 @@ impl Backoff {
             }
         };
         // Rounded up: never earlier than asked.
-        let until = seconds(now + wait) + 1;
+        let until = unix_seconds(now + wait) + 1;
         let most_spans = before.and_then(|before| before.most_spans);
         Self { until, failures, asked: asked.is_some(), most_spans }
     }
@@ -123,11 +124,6 @@ impl Backoff {
     pub(crate) fn clear(path: &Path) {
         let _ = std::fs::remove_file(path);
     }
-}
-
-/// Whole seconds since the Unix epoch; 0 before it.
-pub(crate) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |duration| duration.as_secs())
 }
 
 #[cfg(test)]

@@ -8,12 +8,11 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::time::SystemTime;
 
-use super::backoff::seconds;
 use super::dir::{RunName, SpoolDir};
-use crate::choice::{is_foreign, is_missing, replace_file};
-use crate::hexadecimal::checksum;
+use crate::consent::choice::{is_foreign, is_missing, replace_file};
+use crate::model::clock::unix_seconds;
+use crate::model::hex::checksum;
 use crate::platform;
-use crate::upload::failure::LONGEST_NAME;
 
 /// How many delivered runs are kept for `telemetry show`.
 pub(crate) const KEPT: usize = 20;
@@ -266,13 +265,13 @@ impl Counters {
             CountersFile::Read(counters) => (**counters).clone(),
             // Missing because it was put aside, and then this process's predecessor was killed?
             CountersFile::Missing if spool.damaged_counters().exists() => {
-                Self { restarted: Some(seconds(SystemTime::now())), ..Self::default() }
+                Self { restarted: Some(unix_seconds(SystemTime::now())), ..Self::default() }
             }
             CountersFile::Missing => Self::default(),
             CountersFile::Damaged => {
                 // What was counted is not known any more. It is kept for whoever can read it, and `status` says so.
                 std::fs::rename(spool.counters(), spool.damaged_counters())?;
-                Self { restarted: Some(seconds(SystemTime::now())), ..Self::default() }
+                Self { restarted: Some(unix_seconds(SystemTime::now())), ..Self::default() }
             }
         };
         let (counted, new): (Vec<_>, Vec<_>) =
@@ -349,7 +348,7 @@ fn put_away(spool: &SpoolDir, waiting: Vec<Waiting>) -> io::Result<()> {
 /// Remembers a delivery.
 pub(crate) fn note_delivery(now: SystemTime, left_out: u64) -> impl FnOnce(&mut Counters) {
     move |counters| {
-        counters.last_delivery = Some(seconds(now));
+        counters.last_delivery = Some(unix_seconds(now));
         counters.last_failure = None;
         counters.left_out = counters.left_out.saturating_add(left_out);
     }
@@ -359,12 +358,15 @@ pub(crate) fn note_delivery(now: SystemTime, left_out: u64) -> impl FnOnce(&mut 
 pub(crate) fn note_failure(now: SystemTime, kind: String) -> impl FnOnce(&mut Counters) {
     // A name that would not be read again would make the whole file a damaged one.
     let kind = if is_kind(&kind) { kind } else { "unknown".to_owned() };
-    move |counters| counters.last_failure = Some((kind, seconds(now)))
+    move |counters| counters.last_failure = Some((kind, unix_seconds(now)))
 }
+
+/// The longest name of a kind of failure.
+pub(crate) const LONGEST_FAILURE_NAME: usize = 48;
 
 /// What may name a kind of failure: a few words, and never a server's text.
 fn is_kind(text: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&text.len())
+    (1..=LONGEST_FAILURE_NAME).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" _-".contains(&byte))
 }
 

@@ -74,13 +74,11 @@ impl SpoolDir {
     }
 
     /// A run that is written anew, before it takes the old one's place.
-    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
     pub(crate) fn rewritten(&self, random: u64) -> PathBuf {
         self.root.join(format!("rewritten.{random:016x}.tmp"))
     }
 
     /// Somebody waits for the lock.
-    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
     pub(crate) fn waiter(&self) -> PathBuf {
         self.root.join("waiter")
     }

@@ -8,7 +8,7 @@ use super::counters::{Counters, Outcome};
 use super::dir::{RunName, RunState, SpoolDir};
 use super::limits;
 use super::lock::UploaderLock;
-use crate::choice::{is_missing, replace_file};
+use crate::consent::choice::{is_missing, replace_file};
 use crate::platform;
 
 /// What was deleted.
@@ -138,8 +138,8 @@ impl Broom {
             let file = std::fs::symlink_metadata(&path).ok().filter(|metadata| metadata.is_file());
             if let Some(metadata) = file.filter(|_| is_newer) {
                 // A newer version counted it as recorded; it has a name of this version's in the books.
-                let random =
-                    u128::from(crate::ids::random_number()) << 64 | u128::from(crate::ids::random_number());
+                let random = u128::from(crate::model::ids::random_number()) << 64
+                    | u128::from(crate::model::ids::random_number());
                 self.put_away(spool, &path, RunName::new(random), metadata.len(), true);
             }
         }

@@ -8,31 +8,8 @@ use super::counters::{KEPT, Outcome};
 use super::dir::{RunName, RunState, SpoolDir};
 use super::discard::empty;
 use super::run_file::claim_dead;
-use crate::choice::is_missing;
-
-/// The limits of one spool. One run alone grows to 1 MiB, about 2,300 spans with one or two data points each; the spans
-/// beyond that are counted.
-///
-/// ```
-/// let mut limits = tool_telemetry::Limits::default();
-/// limits.runs = 100;
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Bytes of all waiting runs together. Default 10 MiB.
-    pub bytes: u64,
-    /// Waiting runs. Default 1,000.
-    pub runs: usize,
-    /// How long a run may wait. Default 28 days.
-    pub age: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { bytes: 10 << 20, runs: 1_000, age: Duration::from_secs(28 * 24 * 60 * 60) }
-    }
-}
+use crate::consent::choice::is_missing;
+use crate::model::settings::Limits;
 
 /// How long delivered runs are kept for `telemetry show`.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);

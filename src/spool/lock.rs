@@ -78,13 +78,11 @@ impl UploaderLock {
     }
 
     /// An uploader begins: should it never end, this is seen.
-    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
     pub(crate) fn begin(&self) {
         Line::Begun.note(&self.file);
     }
 
     /// The uploader ends in order: every start has reported.
-    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
     pub(crate) fn end(&self) {
         let _ = self.file.set_len(0);
     }
@@ -189,7 +187,7 @@ impl Lease {
         }
         // The next try creates it. Somebody else may have done so since we looked: that one is put back.
         let Ok(old) = std::fs::symlink_metadata(&path) else { return Ok(None) };
-        let aside = path.with_extension(format!("{:016x}.tmp", crate::ids::random_number()));
+        let aside = path.with_extension(format!("{:016x}.tmp", crate::model::ids::random_number()));
         std::fs::rename(&path, &aside)?;
         let taken = std::fs::symlink_metadata(&aside)?;
         if platform::file_identity(&taken) != platform::file_identity(&old) {

@@ -23,7 +23,6 @@ pub(crate) mod dir;
 pub(crate) mod discard;
 pub(crate) mod limits;
 pub(crate) mod lock;
-#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 pub(crate) mod read;
 pub(crate) mod run_file;
 pub(crate) mod starts;

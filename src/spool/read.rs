@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
-use crate::allowlist::Allowlist;
-use crate::data_points::{DataPoints, Kind, Value, Version};
-use crate::hexadecimal;
-use crate::span::{self, Ending, Parent, Span, SpanId, Subject};
+use crate::model::allowlist::Allowlist;
+use crate::model::data_points::{DataPoints, Kind, Value, Version};
+use crate::model::hex;
+use crate::model::span::{self, Ending, Parent, Span, SpanId, Subject};
 
 /// A run as it was recorded.
 #[derive(Debug, Clone, PartialEq)]
@@ -278,7 +278,7 @@ fn number(json: &Json) -> Option<u64> {
 
 /// Never all zero.
 fn id_bytes<const LENGTH: usize>(json: &Json) -> Option<[u8; LENGTH]> {
-    hexadecimal::parse(json.as_str()?).filter(|id| *id != [0; LENGTH])
+    hex::parse(json.as_str()?).filter(|id| *id != [0; LENGTH])
 }
 
 #[cfg(all(test, feature = "http", feature = "grpc"))]
@@ -287,10 +287,10 @@ mod tests {
     use proptest::sample::Index;
 
     use super::*;
-    use crate::data_points::{ApprovedSpan, Audience};
-    use crate::destination::ChosenBy;
-    use crate::span::{LineWriter, Tool};
-    use crate::upload::testing::{DATA_POINTS, TOOL, spans};
+    use crate::model::chosen_by::ChosenBy;
+    use crate::model::data_points::{ApprovedSpan, Audience};
+    use crate::model::span::{LineWriter, Tool};
+    use crate::testing::{DATA_POINTS, TOOL, spans};
 
     /// A run with spans of every kind below it, as its process writes it: its own line first, and once more at the end.
     fn written() -> (Vec<Span>, String) {
@@ -380,7 +380,7 @@ mod tests {
             Json::String(text) => {
                 let rest = text.strip_prefix("net").unwrap_or(text);
                 let rest = rest.strip_suffix("-windows").unwrap_or(rest);
-                let is_version = crate::data_points::Version::parse(rest).is_some();
+                let is_version = crate::model::data_points::Version::parse(rest).is_some();
                 assert!(TEXTS.contains(&&**text) || text == "run" || text == version || is_version, "{text}");
             }
             Json::Null | Json::Bool(_) | Json::Number(_) => {}

@@ -11,7 +11,7 @@ use super::counters::Outcome;
 use super::dir::{RunName, RunState, SpoolDir};
 use super::limits;
 use super::lock::{Lock, try_lock};
-use crate::choice::is_missing;
+use crate::consent::choice::is_missing;
 use crate::platform::{self, FileIdentity};
 
 /// A run file grows to 1 MiB; what comes after is counted, not written.

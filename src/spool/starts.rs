@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::time::{Duration, SystemTime};
 
+use crate::env::UPLOADER_ARGUMENT;
 use crate::platform;
-use crate::upload::detach::ARGUMENT;
 
 /// So many uploaders in a row that never reported are no accident: the next command waits for its own.
 pub(crate) const TOO_MANY: u32 = 2;
@@ -79,7 +79,8 @@ impl Starts {
         let lines: Vec<Line> = text.lines().filter_map(Line::parse).collect();
         // As far ahead is as old as as far back: the clock has jumped.
         let age = SystemTime::now().duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
-        let mut starts = Self::of(&lines, |process| age < LIFE && platform::runs_with(process, ARGUMENT));
+        let mut starts =
+            Self::of(&lines, |process| age < LIFE && platform::runs_with(process, UPLOADER_ARGUMENT));
         starts.is_on_its_way &= age < ON_ITS_WAY;
         Ok(starts)
     }

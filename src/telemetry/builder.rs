@@ -2,22 +2,12 @@
 
 use std::time::Duration;
 
-use super::own_command::OwnCommand;
 use crate::consent::{Decision, Reason};
-use crate::data_points::Version;
-#[cfg(feature = "spool")]
-use crate::spool::limits::Limits;
+use crate::model::own_command::OwnCommand;
+use crate::model::settings::{CiPolicy, Limits, Settings};
+#[cfg(feature = "sdk")]
+use crate::sdk::ExporterFactory;
 use crate::{DataPoints, Telemetry};
-
-/// What goes to the maker from CI.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InCi {
-    /// Nothing, unless `telemetry on` was said there.
-    OperatorOnly,
-    /// Runs, as from everywhere.
-    AlsoMaker,
-}
 
 /// Describes a tool's telemetry. Each method returns the changed description; [`Builder::start`] comes last.
 ///
@@ -28,64 +18,32 @@ pub enum InCi {
 /// | [`endpoint`](Builder::endpoint) | none: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and without it nothing is recorded |
 /// | `deliver_to` (feature `sdk`) | OTLP |
 /// | [`telemetry_command`](Builder::telemetry_command) | none: no text names one |
-/// | [`silence_var`](Builder::silence_var) | none |
+/// | [`suppress_notice_var`](Builder::suppress_notice_var) | none |
 /// | [`opt_in`](Builder::opt_in) | off: telemetry is on after the notice was shown |
-/// | [`in_ci`](Builder::in_ci) | nothing goes to the maker |
-/// | [`wait_in_ci`](Builder::wait_in_ci) | 300 ms |
+/// | [`ci_policy`](Builder::ci_policy) | nothing goes to the maker |
+/// | [`ci_wait`](Builder::ci_wait) | 300 ms |
 /// | [`limits`](Builder::limits) | 10 MiB, 1,000 runs, 28 days |
 #[derive(Debug, Clone)]
 #[must_use = "describes telemetry; nothing happens before `.start()`"]
 pub struct Builder {
-    pub(crate) name: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) data_points: Option<&'static DataPoints>,
-    pub(crate) own_command: Option<OwnCommand>,
-    pub(crate) opt_out_vars: Vec<&'static str>,
-    pub(crate) silence_vars: Vec<&'static str>,
-    pub(crate) endpoint: Option<&'static str>,
-    pub(crate) opt_in: bool,
-    pub(crate) in_ci: InCi,
-    pub(crate) wait_in_ci: Duration,
-    /// Described by the companion program, which knows little of the tool: neither its endpoint nor its version, nor
-    /// whether it asks first.
-    #[cfg(feature = "spool")]
-    pub(crate) is_from_outside: bool,
-    #[cfg(feature = "spool")]
-    pub(crate) limits: Limits,
-    #[cfg(feature = "spool")]
-    pub(crate) uploader_life: Duration,
-    /// What reaches the maker's endpoint, if it is not OTLP.
+    pub(crate) settings: Settings,
+    /// Delivers to the author's endpoint in place of OTLP.
     #[cfg(feature = "sdk")]
-    pub(crate) exporter: Option<crate::sdk::ExporterFactory>,
+    pub(crate) exporter: Option<ExporterFactory>,
 }
 
 impl Builder {
     pub(crate) fn new(name: &'static str, version: &'static str) -> Self {
         Self {
-            name,
-            version: Version::beginning_of(version).unwrap_or(version),
-            data_points: None,
-            own_command: None,
-            opt_out_vars: Vec::new(),
-            silence_vars: Vec::new(),
-            endpoint: None,
-            opt_in: false,
-            in_ci: InCi::OperatorOnly,
-            wait_in_ci: Duration::from_millis(300),
-            #[cfg(feature = "spool")]
-            is_from_outside: false,
-            #[cfg(feature = "spool")]
-            limits: Limits::default(),
-            #[cfg(feature = "spool")]
-            uploader_life: super::uploading::LIFE,
+            settings: Settings::new(name, version),
             #[cfg(feature = "sdk")]
             exporter: None,
         }
     }
 
-    /// The approved data points, made by [`data_points!`](crate::data_points!).
+    /// The approved data points, made by [`data_points!`](crate::model::data_points!).
     pub fn data_points(mut self, data_points: &'static DataPoints) -> Self {
-        self.data_points = Some(data_points);
+        self.settings.data_points = Some(data_points);
         self
     }
 
@@ -99,21 +57,21 @@ impl Builder {
     /// first argument `telemetry` means nothing. For such a tool `tool-telemetry off just`, of the companion program,
     /// does the same.
     pub fn telemetry_command(mut self, typed: &'static str) -> Self {
-        self.own_command = Some(OwnCommand(typed));
+        self.settings.own_command = Some(OwnCommand(typed));
         self
     }
 
     /// A variable that opts out with any value but empty, `0`, `false`, `no` and `off`. May be called more than
     /// once.
     pub fn opt_out_var(mut self, name: &'static str) -> Self {
-        self.opt_out_vars.push(name);
+        self.settings.opt_out_vars.push(name);
         self
     }
 
     /// A variable that silences the first-run notice, such as `DOTNET_NOLOGO`. Telemetry stays off until the
     /// notice was shown.
-    pub fn silence_var(mut self, name: &'static str) -> Self {
-        self.silence_vars.push(name);
+    pub fn suppress_notice_var(mut self, name: &'static str) -> Self {
+        self.settings.suppress_notice_vars.push(name);
         self
     }
 
@@ -121,41 +79,39 @@ impl Builder {
     /// `https://telemetry.example.com/v1/traces`. Only https, except on loopback. The data points must then name
     /// a publisher.
     pub fn endpoint(mut self, address: &'static str) -> Self {
-        self.endpoint = Some(address);
+        self.settings.endpoint = Some(address);
         self
     }
 
     /// Nothing is recorded before the person says `telemetry on`.
     pub fn opt_in(mut self) -> Self {
-        self.opt_in = true;
+        self.settings.opt_in = true;
         self
     }
 
     /// Whether runs in CI go to the maker. An operator's destination gets them in any case.
-    pub fn in_ci(mut self, in_ci: InCi) -> Self {
-        self.in_ci = in_ci;
+    pub fn ci_policy(mut self, ci_policy: CiPolicy) -> Self {
+        self.settings.ci_policy = ci_policy;
         self
     }
 
     /// How long a command in CI, or one that is process 1 of its container, waits for the delivery of its run:
     /// what is detached there is ended with the job.
-    pub fn wait_in_ci(mut self, wait: Duration) -> Self {
-        self.wait_in_ci = wait;
+    pub fn ci_wait(mut self, wait: Duration) -> Self {
+        self.settings.ci_wait = wait;
         self
     }
 
     /// How much may wait for delivery, and for how long.
-    #[cfg(feature = "spool")]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.settings.limits = limits;
         self
     }
 
     /// An uploader's whole life: for this crate's own tests, which cannot wait for a minute.
-    #[cfg(feature = "spool")]
     #[doc(hidden)]
     pub fn uploader_life(mut self, life: Duration) -> Self {
-        self.uploader_life = life;
+        self.settings.uploader_life = life;
         self
     }
 
@@ -173,70 +129,39 @@ impl Builder {
     /// assert!(Telemetry::builder("My Tool", "1.0.0").data_points(&DATA_POINTS).check().is_err());
     /// ```
     pub fn check(&self) -> Result<(), String> {
-        if !is_tool_name(self.name) {
-            return Err(format!(
-                "the tool's name {:?} must be lower case letters, digits, `-`, `_` and `.`: it names a folder and a \
-                 variable",
-                self.name
-            ));
-        }
-        if Version::parse(self.version).is_none() {
-            return Err(format!(
-                "the tool's version {:?} must begin with one to three numbers of at most five digits, as `1.2.3` does",
-                self.version
-            ));
-        }
-        if let Some(own_command) = self.own_command.filter(|command| !command.is_valid()) {
-            return Err(format!(
-                "the telemetry command {:?} must be what people type, such as `frob telemetry` or `frob --telemetry`: \
-                 two or more words of letters, digits, `-`, `_` and `.`",
-                own_command.0
-            ));
-        }
-        let in_file = self.data_points.and_then(DataPoints::telemetry_command);
-        if let (Some(OwnCommand(named)), Some(in_file)) = (self.own_command, in_file)
-            && named != in_file
-        {
-            return Err(format!(
-                "the telemetry command is {named:?} here and {in_file:?} in telemetry.toml, from which the tool's \
-                 documents are made: name it in one place"
-            ));
-        }
-        let Some(data_points) = self.data_points else {
-            return Err("no data points are approved: call `.data_points(&DATA_POINTS)`".to_owned());
-        };
-        if self.endpoint.is_some() && data_points.publisher().is_none() {
-            return Err("the maker has an endpoint but the data points name no [publisher]".to_owned());
-        }
-        #[cfg(feature = "sdk")]
-        if self.exporter.is_some() && self.endpoint.is_none() {
-            return Err(
-                "an exporter is to deliver, but nobody says where to: call `.endpoint(address)`".to_owned()
-            );
-        }
-        Ok(())
+        self.settings.check()
     }
 
-    /// The tool's own command about its telemetry, as people type it. Nothing if it has none.
-    pub(crate) fn own_command(&self) -> Option<OwnCommand> {
-        self.own_command.or_else(|| self.data_points?.telemetry_command().map(OwnCommand))
-    }
-
-    /// What a person types to say `on`, `off`, `show` or another word to the tool's telemetry. Nothing if the tool has
-    /// no command for that: then a text names what is always right, a variable or a file. The companion program names
-    /// itself, since whoever reads its texts has it; a reader of the tool's own texts may not.
-    #[cfg(feature = "spool")]
-    pub(crate) fn typed(&self, word: &str) -> Option<String> {
-        if self.is_from_outside {
-            return Some(format!("tool-telemetry {word} {}", self.name));
-        }
-        self.own_command().map(|OwnCommand(typed)| format!("{typed} {word}"))
-    }
-
-    /// Whether this process was started for the tool's own command about its telemetry.
-    #[cfg(feature = "spool")]
-    pub(crate) fn is_about_telemetry(&self) -> bool {
-        self.own_command().is_some_and(|command| command.is_called(std::env::args_os()))
+    /// Has the uploader deliver through this exporter what goes to the maker's [`endpoint`](Builder::endpoint),
+    /// instead of OTLP. The endpoint must be named all the same: it is what the person is told.
+    ///
+    /// The exporter is made in the uploader, once, from nothing but what the program itself knows: the uploader has
+    /// neither the person's `OTEL_*` variables nor their folder, and its output goes nowhere. It works on a thread
+    /// of its own without an asynchronous runtime; one that needs a runtime brings it along.
+    ///
+    /// An exporter can only say yes or no. `Ok`, from the export and from the flush that follows it, means that the
+    /// runs are delivered. Anything else (an error, a panic, no answer within ten seconds, an exporter that cannot be
+    /// made) means that they are tried again later, with growing waits, until they are too old.
+    ///
+    /// An operator's destination gets OTLP, as ever.
+    ///
+    /// ```
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// use tool_telemetry::Telemetry;
+    ///
+    /// let description = Telemetry::builder("frob", "1.0.0")
+    ///     .data_points(&DATA_POINTS)
+    ///     .endpoint("https://spans.example.com/in")
+    ///     .deliver_to(|| Ok(opentelemetry_stdout::SpanExporter::default()));
+    /// ```
+    #[cfg(feature = "sdk")]
+    pub fn deliver_to<E: opentelemetry_sdk::trace::SpanExporter + 'static>(
+        mut self,
+        exporter: impl Fn() -> Result<E, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.has_exporter = true;
+        self.exporter = Some(ExporterFactory::new(exporter));
+        self
     }
 
     /// Starts telemetry. Must be the first statement of `main`: the uploader is this same program, and is
@@ -246,62 +171,20 @@ impl Builder {
     /// first call in a process counts.
     pub fn start(self) -> Telemetry {
         if let Err(what) = self.check() {
-            return Telemetry::off(self, Reason::SetUp(what));
+            return Telemetry::off(self.settings, Reason::SetUp(what));
         }
-        #[cfg(feature = "spool")]
-        return super::recording::start(self);
-        #[cfg(not(feature = "spool"))]
-        Telemetry::off(self, Reason::NotCompiled)
+        super::recording::start(self)
     }
 }
 
 impl Telemetry {
-    pub(crate) fn off(builder: Builder, reason: Reason) -> Self {
+    pub(crate) fn off(settings: Settings, reason: Reason) -> Self {
         Self {
-            builder,
+            settings,
             decision: Decision { on: false, reason },
-            #[cfg(feature = "spool")]
             recording: None,
-            #[cfg(feature = "spool")]
             notice: None,
-            #[cfg(feature = "spool")]
             is_notice_shown: std::sync::Once::new(),
         }
-    }
-}
-
-/// Whether a text may be a tool's name, which names a folder and a variable.
-pub fn is_tool_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 64
-        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    static NAMED: DataPoints = DataPoints {
-        publisher: None,
-        telemetry_command: Some("frob telemetry"),
-        spans: &[],
-        data_points: &[],
-        on_run: &[],
-    };
-
-    #[test]
-    fn the_documents_and_the_tool_name_the_same_command() {
-        let tool = Builder::new("frob", "1.0.0").data_points(&NAMED);
-        assert_eq!(tool.own_command(), Some(OwnCommand("frob telemetry")), "the file is enough");
-        assert!(tool.clone().telemetry_command("frob telemetry").check().is_ok());
-        let other = tool.telemetry_command("frob --telemetry").check().expect_err("two names");
-        assert!(
-            other.contains("\"frob --telemetry\" here and \"frob telemetry\" in telemetry.toml"),
-            "{other}"
-        );
-        assert!(Builder::new("frob", "1.0.0").telemetry_command("telemetry").check().is_err());
     }
 }

@@ -2,20 +2,17 @@
 
 mod builder;
 mod command_result;
-mod own_command;
-#[cfg(feature = "spool")]
+mod preview;
 mod recording;
-#[cfg(feature = "spool")]
-mod uploading;
 
-pub use builder::{Builder, InCi, is_tool_name};
+pub use builder::Builder;
 pub use command_result::CommandResult;
 
 use std::process::ExitCode;
 
 use crate::consent::Decision;
-use crate::layer::TelemetryLayer;
-use crate::subscriber::TelemetrySubscriber;
+use crate::model::settings::Settings;
+use crate::record::layer::TelemetryLayer;
 
 /// Telemetry of one tool: made once, as the first statement of `main`.
 ///
@@ -38,13 +35,10 @@ use crate::subscriber::TelemetrySubscriber;
 /// ```
 #[derive(Debug)]
 pub struct Telemetry {
-    builder: Builder,
+    settings: Settings,
     decision: Decision,
-    #[cfg(feature = "spool")]
     recording: Option<&'static recording::Recording>,
-    #[cfg(feature = "spool")]
-    notice: Option<crate::notice::Due>,
-    #[cfg(feature = "spool")]
+    notice: Option<crate::consent::notice::Due>,
     is_notice_shown: std::sync::Once,
 }
 
@@ -71,31 +65,7 @@ impl Telemetry {
     /// tracing_subscriber::registry().with(telemetry.layer()).init();
     /// ```
     pub fn layer<S>(&self) -> TelemetryLayer<S> {
-        #[cfg(feature = "spool")]
-        return TelemetryLayer::new(self.recording.map(|recording| &recording.runs));
-        #[cfg(not(feature = "spool"))]
-        TelemetryLayer::new(None)
-    }
-
-    /// The subscriber for a tool that has no other layer: it records what [`layer`](Self::layer) on a `Registry` does,
-    /// and saves the registry: 12 µs at each start, a quarter of a span's time in a batch, and four fifths of the time of
-    /// one that is not approved (`docs/figures.md`).
-    ///
-    /// It prints nothing and takes no event. A tool that also logs with `tracing` puts [`layer`](Self::layer) beside
-    /// the log's own instead.
-    ///
-    /// ```no_run
-    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
-    /// use tracing_subscriber::prelude::*;
-    ///
-    /// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
-    /// telemetry.subscriber().init();
-    /// ```
-    pub fn subscriber(&self) -> TelemetrySubscriber {
-        #[cfg(feature = "spool")]
-        return TelemetrySubscriber::new(self.recording.map(|recording| &recording.runs));
-        #[cfg(not(feature = "spool"))]
-        TelemetrySubscriber::new(None)
+        TelemetryLayer::new(self.recording.map(|recording| &recording.runs))
     }
 
     /// Runs a command of the tool's and records it: its name (a data point of the kind `command`), how long it
@@ -140,24 +110,16 @@ impl Telemetry {
     /// command.end(build().await)
     /// # }
     /// ```
-    pub fn begin(&self, name: &str) -> Command<'_> {
+    pub fn begin(&self, name: &str) -> CommandGuard<'_> {
         self.begin_one(name, false)
     }
 
-    fn begin_one(&self, name: &str, is_closure: bool) -> Command<'_> {
-        #[cfg(feature = "spool")]
-        {
-            if let Some(due) = &self.notice {
-                self.is_notice_shown.call_once(|| crate::notice::show(&self.builder, due));
-            }
-            let run = self.recording.and_then(|recording| recording.begin(name, is_closure));
-            Command { telemetry: self, run }
+    fn begin_one(&self, name: &str, is_closure: bool) -> CommandGuard<'_> {
+        if let Some(due) = &self.notice {
+            self.is_notice_shown.call_once(|| crate::consent::notice::show(&self.settings, due));
         }
-        #[cfg(not(feature = "spool"))]
-        {
-            let _ = (name, is_closure);
-            Command { telemetry: self }
-        }
+        let run = self.recording.and_then(|recording| recording.begin(name, is_closure));
+        CommandGuard { telemetry: self, run }
     }
 
     /// Drops the current run: nothing of it is sent, and `telemetry status` counts it as `discarded`. For a command that
@@ -175,7 +137,6 @@ impl Telemetry {
     /// });
     /// ```
     pub fn discard(&self) {
-        #[cfg(feature = "spool")]
         if let Some(recording) = self.recording {
             recording.runs.discard();
         }
@@ -204,7 +165,6 @@ impl Telemetry {
     pub fn exec(&self, program: &mut std::process::Command) -> std::io::Error {
         use std::os::unix::process::CommandExt as _;
 
-        #[cfg(feature = "spool")]
         if let Some(recording) = self.recording {
             program.envs(recording.child_environment());
             return recording.sealed_during(|| program.exec());
@@ -221,7 +181,6 @@ impl Telemetry {
     /// telemetry.record("frob.color", "auto");
     /// ```
     pub fn record(&self, key: &str, value: impl Into<FieldValue>) {
-        #[cfg(feature = "spool")]
         if let Some(recording) = self.recording {
             let value = value.into();
             recording.runs.record(key, |data_point| match &value.0 {
@@ -230,8 +189,6 @@ impl Telemetry {
                 Field::Text(text) => data_point.admit_text(text),
             });
         }
-        #[cfg(not(feature = "spool"))]
-        let _ = (key, value);
     }
 
     /// The spool as an exporter, for a program that builds an `SdkTracerProvider` already: it stands in place of
@@ -271,11 +228,7 @@ impl Telemetry {
     /// let child = std::process::Command::new("cargo").arg("build").envs(telemetry.child_environment()).status();
     /// ```
     pub fn child_environment(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
-        #[cfg(feature = "spool")]
-        let variables = self.recording.map(|recording| recording.child_environment()).unwrap_or_default();
-        #[cfg(not(feature = "spool"))]
-        let variables = Vec::new();
-        variables.into_iter()
+        self.recording.map(|recording| recording.child_environment()).unwrap_or_default().into_iter()
     }
 
     /// Whether telemetry is on in this process, and what decided it.
@@ -283,19 +236,16 @@ impl Telemetry {
         &self.decision
     }
 
-    #[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
     pub(crate) fn set_decision(&mut self, decision: Decision) {
         self.decision = decision;
     }
 
-    #[cfg(feature = "spool")]
-    pub(crate) fn settings(&self) -> &Builder {
-        &self.builder
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// This process does what the person asked of telemetry: if it ends without a command it is no run, whatever its
     /// exit code is.
-    #[cfg(feature = "spool")]
     pub(crate) fn need_command(&self) {
         if let Some(recording) = self.recording {
             recording.runs.need_command();
@@ -303,7 +253,6 @@ impl Telemetry {
     }
 
     /// Nothing is kept of what this process is writing. Gives the bytes of each run.
-    #[cfg(feature = "spool")]
     pub(crate) fn give_up_all(&self, outcome: crate::Outcome) -> Vec<u64> {
         self.recording.map(|recording| recording.give_up_all(outcome)).unwrap_or_default()
     }
@@ -311,31 +260,25 @@ impl Telemetry {
 
 /// A command that was begun by [`Telemetry::begin`].
 ///
-/// Dropped without [`Command::end`], as by a panic, it is left to the end of the process: there the exit code is
+/// Dropped without [`CommandGuard::end`], as by a panic, it is left to the end of the process: there the exit code is
 /// known where the platform tells it. If the process goes on with another command, or other commands are open, the run
 /// ends here: with exit code 101 after a panic, else as one that was cut off.
 #[derive(Debug)]
 #[must_use = "tell how the command ended with `.end(result)`"]
-pub struct Command<'a> {
-    #[cfg_attr(not(feature = "spool"), expect(dead_code))]
+pub struct CommandGuard<'a> {
     telemetry: &'a Telemetry,
-    #[cfg(feature = "spool")]
-    run: Option<crate::run::RunId>,
+    run: Option<crate::record::RunId>,
 }
 
-impl Command<'_> {
+impl CommandGuard<'_> {
     /// Records the exit code, seals the run and gives the exit code for `main` to return.
     pub fn end<R: CommandResult>(self, result: R) -> ExitCode {
         let code = result.exit_code();
-        #[cfg(feature = "spool")]
-        {
-            let mut command = self;
-            command.finish(code);
-        }
+        let mut command = self;
+        command.finish(code);
         ExitCode::from(code)
     }
 
-    #[cfg(feature = "spool")]
     fn finish(&mut self, code: u8) {
         if let (Some(recording), Some(run)) = (self.telemetry.recording, self.run.take()) {
             recording.end(run, i64::from(code));
@@ -343,8 +286,7 @@ impl Command<'_> {
     }
 }
 
-#[cfg(feature = "spool")]
-impl Drop for Command<'_> {
+impl Drop for CommandGuard<'_> {
     fn drop(&mut self) {
         // Where an exit hook tells the real code it has the last word, since the panic may be caught further out.
         if std::thread::panicking() && !crate::platform::HAS_EXIT_HOOK {
@@ -358,10 +300,9 @@ impl Drop for Command<'_> {
 
 /// A value for [`Telemetry::record`]: a flag, a whole number or a text, all subject to the allowlist.
 #[derive(Debug)]
-pub struct FieldValue(#[cfg_attr(not(feature = "spool"), expect(dead_code))] Field);
+pub struct FieldValue(Field);
 
 #[derive(Debug)]
-#[cfg_attr(not(feature = "spool"), expect(dead_code))]
 enum Field {
     Bool(bool),
     Integer(i64),

@@ -9,22 +9,27 @@ use std::time::{Duration, Instant};
 use once_cell::sync::OnceCell;
 
 use super::{Builder, Telemetry};
-use crate::allowlist::Allowlist;
-use crate::choice::{Choice, ChoiceRead};
+use crate::consent::choice::{Choice, ChoiceRead};
+use crate::consent::destination::{Destination, Found};
+use crate::consent::notice;
+use crate::consent::preflight::Survey;
 use crate::consent::{Decision, Reason};
-use crate::context;
-use crate::data_points::Version;
-use crate::destination::{ChosenBy, Destination, Found};
 use crate::env::Environment;
-use crate::notice;
+use crate::model::allowlist::Allowlist;
+use crate::model::chosen_by::ChosenBy;
+use crate::model::data_points::Version;
+use crate::model::settings::Settings;
+use crate::model::span::{Ending, Tool};
 use crate::platform;
-use crate::run::{Ended, RunId, Runs, Sealed};
-use crate::sight::Sight;
-use crate::span::{Ending, Tool};
+use crate::record::trace_context;
+use crate::record::{Ended, RunId, Runs, Sealed};
 use crate::spool::counters::Outcome;
 use crate::spool::dir::SpoolDir;
-use crate::survey::Survey;
-use crate::upload::detach::Role;
+use crate::telemetry::preview::Sight;
+#[cfg(feature = "sdk")]
+use crate::upload::answer::Deliver;
+use crate::upload::detach::{Purpose, Role};
+use crate::upload::{process, schedule};
 
 /// A process has one recording. Its start can fail, and then a later one may succeed.
 static RECORDING: OnceCell<Recording> = OnceCell::new();
@@ -33,7 +38,7 @@ static RECORDING: OnceCell<Recording> = OnceCell::new();
 #[derive(Debug)]
 pub(crate) struct Recording {
     pub(crate) runs: Runs,
-    builder: Builder,
+    settings: Settings,
     decision: Decision,
     /// Nothing if runs are only shown.
     kept: Option<Kept>,
@@ -65,14 +70,14 @@ pub(super) fn start(builder: Builder) -> Telemetry {
     let environment = Environment::process();
     match Role::of(environment, &mut std::env::args_os()) {
         Role::Tool => {}
-        Role::Uploader(purpose) => super::uploading::run(&builder, purpose),
-        Role::Inert => return Telemetry::off(builder, Reason::Uploader),
+        Role::Uploader(purpose) => become_uploader(&builder, purpose),
+        Role::Inert => return Telemetry::off(builder.settings, Reason::Uploader),
     }
-    let survey = Survey::take(&builder, environment);
-    let mut telemetry = Telemetry::off(builder, Reason::Default);
-    telemetry.decision = survey.verdict(&telemetry.builder, environment);
+    let survey = Survey::take(&builder.settings, environment);
+    let mut telemetry = Telemetry::off(builder.settings, Reason::Default);
+    telemetry.decision = survey.verdict(&telemetry.settings, environment);
     if survey.decision.on {
-        telemetry.notice = notice::due(&telemetry.builder, &survey, environment);
+        telemetry.notice = notice::due(&telemetry.settings, &survey, environment);
     }
     let sight = Sight::asked_for(survey.wish);
     if sight.is_some() {
@@ -94,7 +99,7 @@ pub(super) fn start(builder: Builder) -> Telemetry {
         Ok(recording) if is_first => {
             // `<tool> telemetry` ends in its argument parser when it is misspelt or asks for help, and is not to be
             // recorded then either.
-            if !telemetry.builder.is_about_telemetry() {
+            if !telemetry.settings.is_telemetry_command() {
                 platform::at_exit(end_at_exit);
             }
             telemetry.recording = Some(recording);
@@ -105,6 +110,15 @@ pub(super) fn start(builder: Builder) -> Telemetry {
         }
     }
     telemetry
+}
+
+fn become_uploader(builder: &Builder, purpose: Purpose) -> ! {
+    #[cfg(feature = "sdk")]
+    if let Some(factory) = &builder.exporter {
+        let open_exporter = || Box::new(crate::sdk::ToExporter::open(factory)) as Box<dyn Deliver>;
+        process::run(&builder.settings, Some(&open_exporter), purpose);
+    }
+    process::run(&builder.settings, None, purpose)
 }
 
 /// Called while the process exits, with its exit code: for `std::process::exit`, a panic, and every tool that
@@ -124,7 +138,7 @@ impl Recording {
         sight: Option<Sight>,
         environment: Environment<'_>,
     ) -> Option<Self> {
-        let builder = &telemetry.builder;
+        let settings = &telemetry.settings;
         let told = survey.notice;
         let announcement = if survey.is_ci { telemetry.notice.take() } else { None };
         let must_wait = survey.is_ci || std::process::id() == 1;
@@ -149,22 +163,22 @@ impl Recording {
             };
         let kept = match (is_kept, &destination, survey.places) {
             (true, Some(destination), Some(places)) => Some(Kept {
-                spool: SpoolDir::new(&places.state_home, builder.name, &destination.folder()),
+                spool: SpoolDir::new(&places.state_home, settings.name, &destination.folder()),
                 choice_file: places.choice_file,
             }),
             (true, ..) => return None,
             (false, ..) => None,
         };
-        let version = Version::parse(builder.version);
+        let version = Version::parse(settings.version);
         let told = told.as_ref().filter(|_| kept.is_some());
         let allowlist =
-            Allowlist::new(builder.data_points?, chosen_by, version.as_ref(), told, narrowed_to.as_deref());
-        let tool = Tool { name: builder.name, version: builder.version };
-        let parent = destination.as_ref().and_then(|found| context::parent(environment, found));
+            Allowlist::new(settings.data_points?, chosen_by, version.as_ref(), told, narrowed_to.as_deref());
+        let tool = Tool { name: settings.name, version: settings.version };
+        let parent = destination.as_ref().and_then(|found| trace_context::parent(environment, found));
         let spool = kept.as_ref().map(|kept| kept.spool.clone());
         Some(Self {
             runs: Runs::new(allowlist, tool, spool, parent, sight.is_some()),
-            builder: builder.clone(),
+            settings: settings.clone(),
             decision: telemetry.decision.clone(),
             kept,
             destination,
@@ -180,16 +194,16 @@ impl Recording {
     /// What puts a child of this process into the run's trace. Nothing for a run that is only shown.
     pub(crate) fn child_environment(&self) -> Vec<(&'static str, String)> {
         let (Some(_), Some(destination)) = (&self.kept, &self.destination) else { return Vec::new() };
-        let Some((trace_id, span_id)) = self.runs.context(crate::open_span::entered()) else {
+        let Some((trace_id, span_id)) = self.runs.context(crate::record::open_span::entered()) else {
             return Vec::new();
         };
-        context::for_child(Environment::process(), destination, trace_id, span_id)
+        trace_context::for_child(Environment::process(), destination, trace_id, span_id)
     }
 
     /// A command begins. `is_closure` says that it is one, and ends in this thread.
     pub(crate) fn begin(&self, command: &str, is_closure: bool) -> Option<RunId> {
         if let Some(due) = &self.announcement {
-            self.is_announced.get_or_init(|| notice::announce(&self.builder, due));
+            self.is_announced.get_or_init(|| notice::announce(&self.settings, due));
         }
         platform::reap(Duration::ZERO);
         let may_record = self.may_record();
@@ -199,7 +213,7 @@ impl Recording {
         }
         // A tool whose every run is killed never comes to an end that looks at the limits.
         if let Some(kept) = self.kept.as_ref().filter(|_| begun.is_one_in_64) {
-            super::uploading::enforce_limits(&self.builder, &kept.spool);
+            schedule::enforce_limits(&self.settings, &kept.spool);
         }
         Some(begun.run)
     }
@@ -218,12 +232,12 @@ impl Recording {
         if !is_next && self.found_out.elapsed() < SOON {
             return true;
         }
-        let now = Survey::take(&self.builder, Environment::process());
+        let now = Survey::take(&self.settings, Environment::process());
         let folder = match &now.found {
             Found::Destination(destination) => Some(destination.folder()),
             Found::None | Found::Unusable(_) => None,
         };
-        now.verdict(&self.builder, Environment::process()).on
+        now.verdict(&self.settings, Environment::process()).on
             && folder == self.destination.as_ref().map(Destination::folder)
     }
 
@@ -279,16 +293,16 @@ impl Recording {
     fn after(&self, ended: Ended) {
         let is_kept = ended.sealed.is_some();
         if let Some(sealed) = ended.sealed {
-            self.deliver(sealed, self.must_wait.then_some(self.builder.wait_in_ci));
+            self.deliver(sealed, self.must_wait.then_some(self.settings.ci_wait));
         }
         if let (Some(sight), Some(spans)) = (self.sight, ended.shown) {
-            sight.show(&self.builder, &self.decision, self.destination.as_ref(), &spans, is_kept);
+            sight.show(&self.settings, &self.decision, self.destination.as_ref(), &spans, is_kept);
         }
     }
 
     fn deliver(&self, sealed: Sealed, wait: Option<Duration>) {
         if let (Some(kept), Some(destination)) = (&self.kept, &self.destination) {
-            super::uploading::after_seal(&self.builder, &kept.spool, destination, sealed, wait);
+            schedule::schedule_upload(&self.settings, &kept.spool, destination, sealed, wait);
         }
     }
 }

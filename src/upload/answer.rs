@@ -4,8 +4,8 @@ use std::time::Duration;
 #[cfg(any(feature = "http", feature = "grpc"))]
 use std::time::SystemTime;
 
-use crate::data_points::DataPoints;
-use crate::span::{Span, Tool};
+use crate::model::data_points::DataPoints;
+use crate::model::span::{Span, Tool};
 pub(crate) use crate::upload::failure::FailureKind;
 
 /// The spans of some runs of one version of the tool: one request.

@@ -3,13 +3,10 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 
-use crate::destination::{ChosenBy, Destination};
+use crate::consent::destination::Destination;
 use crate::env::{self, Environment};
+use crate::model::chosen_by::ChosenBy;
 use crate::platform;
-
-/// The uploader's only argument. The word alone reaches the tool's own parser, and a test binary takes it for a
-/// name filter that matches nothing, so a test suite never runs itself again.
-pub(crate) const ARGUMENT: &str = "__upload-telemetry";
 
 /// What an uploader is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +48,7 @@ impl Role {
             return Role::Tool;
         }
         let word = arguments.nth(1);
-        if word.as_deref() != Some(OsStr::new(ARGUMENT)) || arguments.next().is_some() {
+        if word.as_deref() != Some(OsStr::new(env::UPLOADER_ARGUMENT)) || arguments.next().is_some() {
             return Role::Inert;
         }
         match environment.text(env::UPLOADER_PURPOSE).as_deref() {
@@ -80,7 +77,6 @@ pub(crate) fn start(
 
 /// Starts another tool as its uploader, by its path and the name that it is called by, for a destination's folder.
 /// `operator` has the settings of a destination that the tool's maker did not choose.
-#[cfg(any(feature = "http", feature = "grpc", feature = "sdk", feature = "clap"))]
 pub(crate) fn start_program(
     (program, name): (&OsStr, &OsStr),
     environment: Environment<'_>,
@@ -140,7 +136,7 @@ fn spawn(
         Some(arguments) => arguments,
         None => vec![text(name)?],
     };
-    arguments.push(text(OsStr::new(ARGUMENT))?);
+    arguments.push(text(OsStr::new(env::UPLOADER_ARGUMENT))?);
     platform::start_detached(&platform::Start {
         program: program.path,
         arguments,

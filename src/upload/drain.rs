@@ -10,15 +10,16 @@ use std::time::{Duration, Instant, SystemTime};
 use super::answer::{Answer, Batch, Deliver};
 use super::detach::Purpose;
 use super::failure::FailureKind;
-use crate::allowlist::Allowlist;
-use crate::choice::{is_foreign, is_missing};
-use crate::data_points::Version;
+use crate::consent::choice::{is_foreign, is_missing};
+use crate::model::allowlist::Allowlist;
+use crate::model::data_points::Version;
+use crate::model::settings::Limits;
+use crate::model::span::{Ending, LineWriter, Span, Tool};
 use crate::platform;
-use crate::span::{Ending, LineWriter, Span, Tool};
 use crate::spool::backoff::Backoff;
 use crate::spool::counters::{Counters, Outcome, note_delivery, note_failure};
 use crate::spool::dir::{RunName, RunState, SpoolDir};
-use crate::spool::limits::{self, Entry, Limits};
+use crate::spool::limits::{self, Entry};
 use crate::spool::lock::UploaderLock;
 use crate::spool::read::{RecordedRun, read_run, spans_in};
 use crate::spool::run_file::{LARGEST_RUN, claim_dead};
@@ -70,7 +71,8 @@ static IS_AT_WORK: AtomicBool = AtomicBool::new(false);
 pub(crate) fn note_panic(spool: &SpoolDir) {
     let now = SystemTime::now();
     let before = Backoff::read(&spool.backoff());
-    let _ = Backoff::after_failure(before, None, now, crate::ids::random_number()).write(&spool.backoff());
+    let _ =
+        Backoff::after_failure(before, None, now, crate::model::ids::random_number()).write(&spool.backoff());
     // Counters are for who holds the lock.
     let is_at_work = IS_AT_WORK.load(Ordering::Relaxed);
     let lock = if is_at_work { None } else { UploaderLock::try_take(&spool.lock()).ok().flatten() };
@@ -434,7 +436,7 @@ impl Uploader<'_> {
     fn rewrite(&self, path: &Path, run: &RecordedRun) -> io::Result<()> {
         let tool = Tool { name: self.tool, version: &run.version };
         let text = LineWriter::new(self.allowlist.data_points, tool).text(&run.spans);
-        let temporary = self.spool.rewritten(crate::ids::random_number());
+        let temporary = self.spool.rewritten(crate::model::ids::random_number());
         platform::create_private(&temporary)
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .and_then(|()| std::fs::rename(&temporary, path))
@@ -609,7 +611,7 @@ impl Uploader<'_> {
         let before = Backoff::read(&self.spool.backoff())
             .map(|read| read.with_most_spans(most_spans.or(read.most_spans)))
             .or(before);
-        let backoff = Backoff::after_failure(before, asked, now, crate::ids::random_number());
+        let backoff = Backoff::after_failure(before, asked, now, crate::model::ids::random_number());
         let written = backoff.write(&self.spool.backoff());
         let _ = Counters::fold(self.spool, note_failure(now, kind.to_string()));
         match written {

@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::destination::{ChosenBy, Found};
+use crate::consent::destination::Found;
+use crate::consent::policy::PolicyRead;
+use crate::consent::preflight::Survey;
 use crate::env::{self, Environment};
-use crate::policy::PolicyRead;
-use crate::survey::Survey;
+use crate::model::chosen_by::ChosenBy;
 
 /// What went wrong the last time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,9 +129,6 @@ named! {
         NotBuilt = "not_built",
     }
 }
-
-/// Longer than the name of any kind. A file of counters that holds a longer one is damaged.
-pub(crate) const LONGEST_NAME: usize = 48;
 
 impl std::fmt::Display for FailureKind {
     /// The stable name.
@@ -476,7 +474,7 @@ mod tests {
         for kind in all() {
             let name = kind.to_string();
             assert_eq!(FailureKind::parse(&name), Some(kind));
-            assert!(name.len() <= LONGEST_NAME, "{name}");
+            assert!(name.len() <= crate::spool::counters::LONGEST_FAILURE_NAME, "{name}");
         }
         for name in ["", "tls x", "settings", "settings headers", "http x", "connection x", "lost at sea"] {
             assert_eq!(FailureKind::parse(name), None, "{name}");

@@ -4,7 +4,6 @@ pub(crate) mod answer;
 #[cfg(feature = "http")]
 mod body;
 pub(crate) mod detach;
-#[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
 pub(crate) mod drain;
 pub(crate) mod failure;
 #[cfg(feature = "http")]
@@ -13,16 +12,16 @@ mod forward;
 pub(crate) mod grpc;
 #[cfg(feature = "http")]
 pub(crate) mod http;
+pub(crate) mod process;
 #[cfg(feature = "http")]
 pub(crate) mod proxy;
 #[cfg(feature = "http")]
 mod response;
+pub(crate) mod schedule;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
 pub(crate) mod sdk_data;
 #[cfg(any(feature = "http", feature = "grpc"))]
 pub(crate) mod settings;
-#[cfg(all(test, feature = "http", feature = "grpc"))]
-pub(crate) mod testing;
 #[cfg(any(feature = "http", feature = "grpc"))]
 pub(crate) mod tls;
 #[cfg(any(feature = "http", feature = "grpc"))]

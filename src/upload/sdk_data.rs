@@ -1,6 +1,6 @@
 //! `Span` records as the OpenTelemetry SDK's `SpanData`, for any `SpanExporter`.
 //!
-//! What is exported is what the line on disk says ([`LineWriter`](crate::span::LineWriter)): same attributes, same
+//! What is exported is what the line on disk says ([`LineWriter`](crate::model::span::LineWriter)): same attributes, same
 //! order, same flags. The resource is built from nothing, since the SDK's default one reads free text from
 //! `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`.
 
@@ -12,8 +12,8 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use crate::data_points::{DataPoints, Value};
-use crate::span::{self, Ending, Span, Subject, Tool};
+use crate::model::data_points::{DataPoints, Value};
+use crate::model::span::{self, Ending, Span, Subject, Tool};
 use crate::upload::answer::Batch;
 
 /// The resource of every span of this tool: [`span::resource`], and nothing that the environment says.
@@ -101,8 +101,8 @@ mod tests {
     use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 
     use super::*;
-    use crate::span::LineWriter;
-    use crate::upload::testing;
+    use crate::model::span::LineWriter;
+    use crate::testing;
 
     /// The SDK keeps a resource's attributes in a hash map, so their order is no one's.
     fn sorted(mut data: TracesData) -> TracesData {

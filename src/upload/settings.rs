@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::percent_decode_str;
 
-use crate::destination::Destination;
+use crate::consent::destination::Destination;
 use crate::platform;
 use crate::upload::failure::{FailureKind, Setting, SettingFault};
 

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::destination::Destination;
+use crate::consent::destination::Destination;
 use crate::upload::answer::{self, Answer, Batch, Deliver};
 use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
 #[cfg(feature = "grpc")]
@@ -126,7 +126,7 @@ pub(crate) fn user_agent() -> String {
 
 /// Our name. Over gRPC there is no other exporter; tonic adds its own name.
 pub(crate) fn own_user_agent() -> String {
-    use crate::span::{SCOPE_NAME, SCOPE_VERSION};
+    use crate::model::span::{SCOPE_NAME, SCOPE_VERSION};
     format!("{SCOPE_NAME}/{SCOPE_VERSION}")
 }
 
@@ -139,8 +139,8 @@ impl Deliver for Transport {
 #[cfg(all(test, feature = "http", feature = "grpc"))]
 mod tests {
     use super::*;
-    use crate::span::SDK_VERSION;
-    use crate::upload::testing;
+    use crate::model::span::SDK_VERSION;
+    use crate::testing;
 
     #[test]
     fn the_versions_named_are_those_that_are_built() {

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             return telemetry.command("secret-command", || leave_secrets(&telemetry, None));
         }
         "subscriber" => {
-            telemetry.subscriber().init();
+            tracing_subscriber::registry().with(telemetry.layer()).init();
             return telemetry.command("secret-command", || leave_secrets(&telemetry, None));
         }
         "sdk" => {

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tool_telemetry::command::TelemetryCommand;
-use tool_telemetry::{Builder, DataPoints, InCi, Limits, Telemetry};
+use tool_telemetry::{Builder, CiPolicy, DataPoints, Limits, Telemetry};
 use tracing_subscriber::prelude::*;
 
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/tool/telemetry.toml");
@@ -71,7 +71,7 @@ fn run() -> ExitCode {
         return telemetry.command("run", || print!("{}", stacks::run(name, ours)));
     }
     if written(&source, "FROB_SUBSCRIBER").is_some() {
-        telemetry.subscriber().init();
+        tracing_subscriber::registry().with(telemetry.layer()).init();
     } else {
         tracing_subscriber::registry().with(telemetry.layer()).init();
     }
@@ -140,7 +140,7 @@ fn describe(source: &str) -> Builder {
     let mut builder = Telemetry::builder("frob", Box::leak(version.into_boxed_str()))
         .data_points(&DATA_POINTS)
         .opt_out_var("FROB_TELEMETRY_OPTOUT")
-        .silence_var("FROB_NOLOGO");
+        .suppress_notice_var("FROB_NOLOGO");
     let typed = typed(source);
     if typed != "none" {
         builder = builder.telemetry_command(Box::leak(typed.into_boxed_str()));
@@ -152,10 +152,10 @@ fn describe(source: &str) -> Builder {
         builder = builder.opt_in();
     }
     if variable("FROB_MAKER_IN_CI").is_some() {
-        builder = builder.in_ci(InCi::AlsoMaker);
+        builder = builder.ci_policy(CiPolicy::IncludeMaker);
     }
     if let Some(wait) = number("FROB_WAIT_IN_CI_MS") {
-        builder = builder.wait_in_ci(Duration::from_millis(wait));
+        builder = builder.ci_wait(Duration::from_millis(wait));
     }
     let mut limits = Limits::default();
     limits.runs = number("FROB_LIMIT_RUNS").map_or(limits.runs, |runs| runs as usize);

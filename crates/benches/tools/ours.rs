@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         telemetry.limits(limits)
     };
     let telemetry = telemetry.start();
-    telemetry.subscriber().init();
+    tracing_subscriber::registry().with(telemetry.layer()).init();
     started.tell();
     telemetry.command("build", || {
         // With its name and its exit code the root span has 7 attributes.

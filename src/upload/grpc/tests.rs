@@ -17,10 +17,10 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 
 use super::*;
+use crate::testing::{self, Authority};
 use crate::upload::answer::DELIVERED;
 use crate::upload::failure::TlsFailure;
 use crate::upload::settings::ClientIdentity;
-use crate::upload::testing::{self, Authority};
 use crate::upload::transport::Transport;
 
 const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;

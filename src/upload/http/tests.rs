@@ -7,9 +7,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 
 use super::*;
-use crate::span;
+use crate::model::span;
+use crate::testing::{self, Authority, Request, answer};
 use crate::upload::answer::DELIVERED;
-use crate::upload::testing::{self, Authority, Request, answer};
 
 fn settings(address: SocketAddr) -> Settings {
     testing::settings(format!("http://{address}/v1/traces"), Protocol::HttpProtobuf)

@@ -6,9 +6,9 @@ use rustls::ALL_VERSIONS;
 use tempfile::TempDir;
 
 use super::*;
+use crate::testing::{self, Authority};
 use crate::upload::answer::{self, Answer, DELIVERED};
 use crate::upload::settings::Protocol;
-use crate::upload::testing::{self, Authority};
 use crate::upload::transport::Transport;
 
 /// A folder with PEM files.

@@ -1,0 +1,216 @@
+//! Everything that decides whether this process collects, found out once: variables first, since a person who
+//! opted out by one must not cost a single system call; then the files.
+
+use std::path::PathBuf;
+
+use crate::DataPoints;
+use crate::consent::choice::{Choice, ChoiceRead, leads_nowhere};
+use crate::consent::destination::{Destination, Found, Named};
+use crate::consent::policy::{Policy, PolicyRead};
+use crate::consent::{self, Decision, Facts, PolicySays, Reason};
+use crate::env::{self, Environment, Wish};
+use crate::model::chosen_by::ChosenBy;
+use crate::model::data_points::Version;
+use crate::model::settings::{CiPolicy, Settings};
+use crate::platform;
+
+/// What was found out.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    pub(crate) decision: Decision,
+    /// What `<TOOL>_TELEMETRY` asks for.
+    pub(crate) wish: Wish,
+    pub(crate) is_ci: bool,
+    pub(crate) policy: PolicyRead,
+    pub(crate) choice: ChoiceRead,
+    /// The version whose notice this person saw for the destination.
+    pub(crate) notice: Option<Version>,
+    /// Nothing if a variable decided, or there is no home folder.
+    pub(crate) places: Option<Places>,
+    pub(crate) found: Found,
+}
+
+/// Where this person's files are.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub(crate) state_home: PathBuf,
+    pub(crate) choice_file: PathBuf,
+}
+
+/// Turned off for every tool built in an environment with `TOOL_TELEMETRY_BUILD=off`: for packagers.
+const BUILT_OFF: bool = match option_env!("TOOL_TELEMETRY_BUILD") {
+    Some(value) => is_built_off(value),
+    None => false,
+};
+
+/// A value that is not understood stops the build, where a packager sees it. Each tool's person would have to find it out
+/// otherwise.
+const fn is_built_off(value: &str) -> bool {
+    let value = value.as_bytes();
+    if value.eq_ignore_ascii_case(b"off") {
+        return true;
+    }
+    assert!(
+        value.is_empty() || value.eq_ignore_ascii_case(b"on"),
+        "TOOL_TELEMETRY_BUILD has a value that is not understood. Set it to `off` for a build without telemetry, or to `on`."
+    );
+    false
+}
+
+impl Survey {
+    pub(crate) fn take(settings: &Settings, environment: Environment<'_>) -> Self {
+        let tool_variable = env::tool_variable(settings.name);
+        let wish = Wish::read(environment, &tool_variable);
+        let mut survey = Self {
+            decision: Decision { on: false, reason: Reason::Build },
+            wish,
+            is_ci: false,
+            policy: PolicyRead::Nothing,
+            choice: ChoiceRead::Missing,
+            notice: None,
+            places: None,
+            found: Found::None,
+        };
+        let mut facts = Facts {
+            // How the companion was built says nothing of the tool.
+            built_off: BUILT_OFF && !settings.is_from_outside,
+            variable: opt_out_variable(settings, environment, &tool_variable, wish),
+            policy: PolicySays::Nothing,
+            choice: ChoiceRead::Missing,
+            opt_in: settings.opt_in,
+        };
+        if facts.built_off || facts.variable.is_some() {
+            survey.decision = consent::decide(&facts);
+            return survey;
+        }
+        survey.is_ci = environment.is_ci();
+        survey.policy = Policy::read(&platform::policy_file(), settings.name);
+        let mut named = Named {
+            maker: settings.endpoint,
+            publisher: settings.data_points.and_then(DataPoints::publisher).map(|publisher| publisher.name),
+            policy: None,
+        };
+        match &survey.policy {
+            PolicyRead::Nothing => {}
+            PolicyRead::Policy(policy) => {
+                if policy.off {
+                    facts.policy = PolicySays::Off;
+                }
+                named.policy = policy.endpoint.clone().map(|endpoint| (endpoint, policy.settings.clone()));
+            }
+            PolicyRead::NotUnderstood(_) => facts.policy = PolicySays::Unreadable,
+        }
+        survey.found = if settings.is_from_outside && named.policy.is_none() {
+            // Whether a tool follows the variables depends on whether its author named an endpoint.
+            Found::None
+        } else {
+            Destination::find(environment, wish, &named)
+        };
+        survey.places = Places::find(settings.name, environment);
+        let Some(places) = &survey.places else {
+            survey.decision = Decision { on: false, reason: Reason::NoHome };
+            return survey;
+        };
+        facts.choice = Choice::read(&places.choice_file);
+        survey.decision = consent::decide(&facts);
+        if survey.decision.on && facts.choice == ChoiceRead::Missing && leads_nowhere(&places.choice_file) {
+            facts.choice = ChoiceRead::Unreadable;
+            survey.decision = consent::decide(&facts);
+        }
+        survey.choice = facts.choice;
+        survey.notice = match (&survey.choice, &survey.found) {
+            // Which receiver the tool has is not known there.
+            (ChoiceRead::Read(choice), _) if settings.is_from_outside => choice.newest_notice(),
+            (ChoiceRead::Read(choice), Found::Destination(destination)) => choice.notice_for(destination),
+            _ => None,
+        };
+        if survey.decision.on {
+            match survey.found {
+                Found::Destination(ref destination)
+                    if survey.is_ci
+                        && destination.chosen_by == ChosenBy::Maker
+                        && settings.ci_policy == CiPolicy::OperatorOnly
+                        && !survey.is_makers_chosen() =>
+                {
+                    survey.decision = Decision { on: false, reason: Reason::Ci };
+                }
+                Found::Destination(_) => {}
+                // The tool may well know.
+                Found::None if settings.is_from_outside => {}
+                Found::None => survey.decision = Decision { on: false, reason: Reason::NoDestination },
+                Found::Unusable(_) => {
+                    survey.decision = Decision { on: false, reason: Reason::BadDestination }
+                }
+            }
+        }
+        survey
+    }
+
+    /// Whether the person's `on` is about this maker: one who agreed with another, whose tool was forked or sold since,
+    /// did not choose this one.
+    fn is_makers_chosen(&self) -> bool {
+        self.decision.reason == Reason::Person
+            && (self.notice.is_some() || self.choice().newest_notice().is_none())
+    }
+
+    /// Whether a command that begins now is recorded, and why: what every text tells. An uploader asks for the
+    /// decision alone, since the run that it sends was recorded after its notice.
+    pub(crate) fn verdict(&self, settings: &Settings, environment: Environment<'_>) -> Decision {
+        // In CI a line in the log is the notice, printed when the command begins.
+        let is_told = || self.is_ci && !settings.is_notice_suppressed(environment);
+        if self.decision.on && self.notice.is_none() && !is_told() {
+            return Decision { on: false, reason: Reason::NoticeNotShown };
+        }
+        self.decision.clone()
+    }
+
+    /// The person's choice, as far as it could be read.
+    pub(crate) fn choice(&self) -> Choice {
+        match &self.choice {
+            ChoiceRead::Read(choice) => choice.clone(),
+            ChoiceRead::Missing | ChoiceRead::Unreadable => Choice::default(),
+        }
+    }
+}
+
+impl Places {
+    /// Nothing where there is no home folder, or it is somebody else's: `sudo` may keep the caller's, and no
+    /// file of root's is to be left there.
+    pub(crate) fn find(tool: &str, environment: Environment<'_>) -> Option<Self> {
+        if platform::has_foreign_rights() {
+            return None;
+        }
+        let state_home = platform::state_home(environment)?;
+        let config_home = platform::config_home(environment)?;
+        if let Some(home) = environment.absolute_path(env::HOME) {
+            std::fs::metadata(home).ok().filter(|home| home.is_dir() && platform::is_own(home))?;
+        }
+        Some(Self { state_home, choice_file: config_home.join(tool).join("telemetry.toml") })
+    }
+}
+
+/// The first variable that opts out.
+fn opt_out_variable(
+    settings: &Settings,
+    environment: Environment<'_>,
+    tool_variable: &str,
+    wish: Wish,
+) -> Option<String> {
+    let by_author = settings.opt_out_vars.iter().copied().find(|name| environment.is_truthy(name));
+    if let Some(name) = by_author {
+        return Some(name.to_owned());
+    }
+    if matches!(wish, Wish::Off | Wish::NotUnderstood) {
+        return Some(tool_variable.to_owned());
+    }
+    if environment.is_truthy(env::DO_NOT_TRACK) {
+        return Some(env::DO_NOT_TRACK.to_owned());
+    }
+    if environment.setting(env::OTEL_SDK_DISABLED).is_some_and(|value| value == "true") {
+        return Some(env::OTEL_SDK_DISABLED.to_owned());
+    }
+    let exporters = environment.setting(env::OTEL_TRACES_EXPORTER)?;
+    let is_off =
+        exporters.split(',').map(str::trim).any(|exporter| exporter == "none" || env::is_no(exporter));
+    is_off.then(|| env::OTEL_TRACES_EXPORTER.to_owned())
+}

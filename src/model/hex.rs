@@ -1,0 +1,80 @@
+//! Ids as digits: lower case, two for each byte, as OTLP/JSON and the trace context have them.
+
+/// The two digits of each byte.
+static DIGITS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 0xf]];
+        byte += 1;
+    }
+    pairs
+};
+
+/// Writes the digits of as many bytes as there is room for.
+pub(crate) fn render(bytes: &[u8], digits: &mut [u8]) {
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&DIGITS[usize::from(*byte)]);
+    }
+}
+
+/// Appends the digits; of a trace id's length at most.
+pub(crate) fn push<const LENGTH: usize>(bytes: &[u8; LENGTH], out: &mut Vec<u8>) {
+    let mut digits = [0; 32];
+    let digits = &mut digits[..2 * LENGTH];
+    render(bytes, digits);
+    out.extend_from_slice(digits);
+}
+
+/// The digits as a text.
+pub(crate) fn text<const LENGTH: usize>(bytes: &[u8; LENGTH]) -> String {
+    let mut digits = Vec::with_capacity(2 * LENGTH);
+    push(bytes, &mut digits);
+    digits.into_iter().map(char::from).collect()
+}
+
+/// FNV-1a, 64 bits: against a bad disk, a torn write and a stray editor, not against somebody who means it.
+pub(crate) fn checksum(text: &str) -> String {
+    let sum = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{sum:016x}")
+}
+
+/// The bytes of a text that is nothing but their digits.
+pub(crate) fn parse<const LENGTH: usize>(text: &str) -> Option<[u8; LENGTH]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * LENGTH {
+        return None;
+    }
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; LENGTH];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_lower_case_and_come_back() {
+        let bytes = [0x00, 0x9f, 0xa0, 0xff];
+        assert_eq!(text(&bytes), "009fa0ff");
+        assert_eq!(parse("009fa0ff"), Some(bytes));
+    }
+
+    #[test]
+    fn anything_else_is_no_number() {
+        for text in ["009FA0FF", "009fa0f", "009fa0ff0", "009fa0fg", "+09fa0ff", "009fa0é"] {
+            assert_eq!(parse::<4>(text), None, "{text}");
+        }
+    }
+}

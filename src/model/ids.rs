@@ -1,0 +1,57 @@
+//! Random ids: of traces, spans and run files.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::model::span::{SpanId, TraceId};
+
+/// Ids of one process. std's keyed hash of a counter: 128 random bits from the system, asked for once, and no
+/// crate for it.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    keys: RandomState,
+    count: AtomicU64,
+}
+
+impl Ids {
+    pub(crate) fn new() -> Self {
+        Self { keys: RandomState::new(), count: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.keys.hash_one(self.count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Never all zero, as the trace context specification demands.
+    pub(crate) fn span_id(&self) -> SpanId {
+        self.number().max(1).to_be_bytes()
+    }
+
+    /// Never all zero.
+    pub(crate) fn trace_id(&self) -> TraceId {
+        (u128::from(self.number()) << 64 | u128::from(self.number().max(1))).to_be_bytes()
+    }
+
+    /// An id that stands for one of somebody else's: the same each time in this process, and it cannot be led back.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn span_id_for(&self, foreign: &(TraceId, SpanId)) -> SpanId {
+        self.keys.hash_one(foreign).max(1).to_be_bytes()
+    }
+
+    /// The same for a trace.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn trace_id_for(&self, foreign: &TraceId) -> TraceId {
+        let half = |number: u8| u128::from(self.keys.hash_one((foreign, number)));
+        (half(0) << 64 | half(1).max(1)).to_be_bytes()
+    }
+
+    /// The name of a run file: neither a process id nor a time.
+    pub(crate) fn file_name(&self) -> u128 {
+        u128::from(self.number()) << 64 | u128::from(self.number())
+    }
+}
+
+/// One random number, for what happens rarely: a temporary name, jitter.
+pub(crate) fn random_number() -> u64 {
+    RandomState::new().hash_one(0)
+}

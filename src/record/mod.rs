@@ -1,0 +1,15 @@
+//! Recording: approved spans from `tracing` into the run file of a command.
+
+pub(crate) mod call_sites;
+mod fork;
+pub(crate) mod layer;
+pub(crate) mod open_span;
+mod place;
+mod run;
+mod runs;
+pub(crate) mod trace_context;
+mod visitor;
+
+pub(crate) use place::{Place, RunId};
+pub(crate) use run::{Ended, Sealed};
+pub(crate) use runs::*;

@@ -1,0 +1,43 @@
+//! Where a span hangs: in which run, and under which span of it.
+
+use std::num::NonZeroU64;
+
+use crate::model::span::SpanId;
+
+/// Names a run in its process: the id of its root span. A trace id would not do, since all runs of a process whose
+/// starter is followed are in one trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RunId(NonZeroU64);
+
+impl RunId {
+    /// The run with this root span, whose id is never 0.
+    pub(crate) fn of_root(root: SpanId) -> Self {
+        Self(NonZeroU64::new(u64::from_be_bytes(root)).unwrap_or(NonZeroU64::MIN))
+    }
+
+    pub(crate) fn root(self) -> SpanId {
+        self.0.get().to_be_bytes()
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.0.get()
+    }
+
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
+    }
+}
+
+/// A run, and a span of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) run: RunId,
+    pub(crate) span: SpanId,
+}
+
+impl Place {
+    /// Directly under the run.
+    pub(crate) fn under(run: RunId) -> Self {
+        Self { run, span: run.root() }
+    }
+}

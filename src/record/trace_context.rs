@@ -1,0 +1,211 @@
+//! The trace that this process belongs to, from its starter's environment and into its children's.
+
+use crate::consent::destination::Destination;
+use crate::env::{self, Environment};
+use crate::model::chosen_by::ChosenBy;
+use crate::model::hex;
+use crate::model::span::{SpanId, TraceId};
+use crate::platform;
+
+/// The run or span that started this process. A foreign trace id is followed only to a destination that an
+/// operator chose; to the maker only a run that went to the same maker is, since any other trace id would tell more
+/// than was approved. `TRACESTATE` is never read.
+pub(crate) fn parent(environment: Environment<'_>, destination: &Destination) -> Option<(TraceId, SpanId)> {
+    match destination.chosen_by {
+        ChosenBy::Operator => parse(&environment.text(env::TRACEPARENT)?),
+        ChosenBy::Maker => {
+            let starter = Starter::parse(&environment.text(env::PARENT)?)?;
+            starter.is_followed_to(destination).then_some(starter.parent)
+        }
+    }
+}
+
+/// What a child of this process gets in its environment. One variable and not both: a trace id that may have come
+/// from somebody else's `TRACEPARENT` must not reach a maker through a child of ours.
+pub(crate) fn for_child(
+    environment: Environment<'_>,
+    destination: &Destination,
+    trace_id: TraceId,
+    span_id: SpanId,
+) -> Vec<(&'static str, String)> {
+    let parent = format!("00-{}-{}-01", hex::text(&trace_id), hex::text(&span_id));
+    match destination.chosen_by {
+        ChosenBy::Maker => {
+            vec![(env::PARENT, format!("{parent};{};{}", std::process::id(), destination.folder()))]
+        }
+        ChosenBy::Operator if environment.raw(env::TRACESTATE).is_some() => {
+            vec![(env::TRACEPARENT, parent), (env::TRACESTATE, String::new())]
+        }
+        ChosenBy::Operator => vec![(env::TRACEPARENT, parent)],
+    }
+}
+
+/// What [`env::PARENT`] says: a `traceparent`, the process that set it, and the receiver of its run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Starter {
+    parent: (TraceId, SpanId),
+    process: u32,
+    receiver: String,
+}
+
+impl Starter {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ';');
+        let parent = parse(parts.next()?)?;
+        let process = parts.next()?.parse().ok()?;
+        Some(Self { parent, process, receiver: parts.next()?.to_owned() })
+    }
+
+    /// Only that process's own children follow it, and what it replaced itself with. A shell hands its environment on
+    /// for days, and all runs of that time would have one trace id. Only the same receiver gets the id: two that
+    /// compare theirs would otherwise learn that the runs are one person's.
+    fn is_followed_to(&self, destination: &Destination) -> bool {
+        let processes = [Some(std::process::id()), platform::parent_process()];
+        processes.contains(&Some(self.process)) && self.receiver == destination.folder()
+    }
+}
+
+/// Reads a `traceparent` (W3C Trace Context, "traceparent Header Field Values"); nothing if it is malformed.
+pub(crate) fn parse(text: &str) -> Option<(TraceId, SpanId)> {
+    let mut parts = text.split('-');
+    let version = hex::parse::<1>(parts.next()?)?;
+    let trace_id = hex::parse::<16>(parts.next()?)?;
+    let span_id = hex::parse::<8>(parts.next()?)?;
+    hex::parse::<1>(parts.next()?)?;
+    // Version 0 has exactly four parts; a later one may have more; 255 is forbidden.
+    let well_formed = version != [255] && (version != [0] || parts.next().is_none());
+    (well_formed && trace_id != [0; 16] && span_id != [0; 8]).then_some((trace_id, span_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::consent::destination::{Found, Named};
+    use crate::env::Wish;
+
+    const FOREIGN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const OURS: &str = "00-0000000000000000000000000000000a-000000000000000b-01";
+
+    fn look_up(name: &str) -> Option<std::ffi::OsString> {
+        match name {
+            env::TRACEPARENT => Some(FOREIGN.into()),
+            env::TRACESTATE => Some("vendor=anna".into()),
+            _ => None,
+        }
+    }
+
+    fn id<const LENGTH: usize>(last: u8) -> [u8; LENGTH] {
+        let mut id = [0; LENGTH];
+        id[LENGTH - 1] = last;
+        id
+    }
+
+    fn destination(chosen_by: ChosenBy, address: &'static str) -> Destination {
+        let by = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| address.into());
+        let named = match chosen_by {
+            ChosenBy::Maker => Named { maker: Some(address), ..Named::default() },
+            ChosenBy::Operator => Named::default(),
+        };
+        match Destination::find(Environment::new(&by), Wish::None, &named) {
+            Found::Destination(destination) => destination,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn maker() -> Destination {
+        destination(ChosenBy::Maker, "https://maker.example")
+    }
+
+    fn operator() -> Destination {
+        destination(ChosenBy::Operator, "https://collector.example")
+    }
+
+    /// The parent that a child of this process finds, if this process's run went to `from` and the child's goes to `to`.
+    fn parent_of_child(from: &Destination, to: &Destination) -> Option<(TraceId, SpanId)> {
+        let given = for_child(Environment::new(&|_| None), from, id(0xa), id(0xb));
+        let look_up = |name: &str| {
+            given.iter().find(|(given, _)| *given == name).map(|(_, value)| OsString::from(value))
+        };
+        parent(Environment::new(&look_up), to)
+    }
+
+    #[test]
+    fn a_foreign_parent_is_followed_to_an_operator_only() {
+        let environment = Environment::new(&look_up);
+        assert_eq!(parent(environment, &operator()), parse(FOREIGN));
+        assert_eq!(parent(environment, &maker()), None);
+    }
+
+    #[test]
+    fn a_child_gets_one_variable_and_no_trace_state() {
+        let environment = Environment::new(&look_up);
+        let names = |destination: &Destination| -> Vec<&str> {
+            for_child(environment, destination, id(0xa), id(0xb)).iter().map(|(name, _)| *name).collect()
+        };
+        assert_eq!(names(&maker()), [env::PARENT]);
+        assert_eq!(
+            for_child(environment, &operator(), id(0xa), id(0xb)),
+            [(env::TRACEPARENT, OURS.to_owned()), (env::TRACESTATE, String::new())]
+        );
+        let nothing = Environment::new(&|_| None);
+        assert_eq!(for_child(nothing, &operator(), id(0xa), id(0xb)), [(env::TRACEPARENT, OURS.to_owned())]);
+    }
+
+    #[test]
+    fn without_a_run_a_child_gets_nothing() {
+        let telemetry = crate::Telemetry::builder("no such name", "1.0.0").start();
+        assert_eq!(telemetry.child_environment().count(), 0);
+    }
+
+    #[test]
+    fn a_trace_stays_with_its_receiver() {
+        let another = destination(ChosenBy::Maker, "https://another.example");
+        let ours = Some((id(0xa), id(0xb)));
+        assert_eq!(parent_of_child(&maker(), &maker()), ours);
+        assert_eq!(parent_of_child(&operator(), &operator()), ours);
+        assert_eq!(parent_of_child(&maker(), &another), None);
+        assert_eq!(parent_of_child(&maker(), &operator()), None);
+        assert_eq!(parent_of_child(&operator(), &maker()), None);
+    }
+
+    #[test]
+    fn another_processes_children_do_not_follow_it() {
+        let own = std::process::id();
+        for (process, follows) in
+            [(own, true), (std::os::unix::process::parent_id(), true), (1_000_000_007, false)]
+        {
+            let text = format!("{OURS};{process};{}", maker().folder());
+            let look_up = |name: &str| (name == env::PARENT).then(|| OsString::from(&text));
+            assert_eq!(parent(Environment::new(&look_up), &maker()).is_some(), follows, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_parent_that_names_no_process_or_receiver_is_ignored() {
+        for rest in ["", ";", ";1", ";one;x", ";-1;x", ";1,x"] {
+            assert_eq!(Starter::parse(&format!("{OURS}{rest}")), None, "{rest}");
+        }
+    }
+
+    #[test]
+    fn malformed_parents_are_ignored() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(parse(good).is_some());
+        assert!(parse("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more").is_some());
+        for text in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0é",
+        ] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+}

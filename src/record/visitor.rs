@@ -1,0 +1,110 @@
+//! Many `record_*` one-liners into one funnel, and the allowlist is asked only there.
+
+use std::fmt::{self, Write as _};
+
+use tracing::field::{Field, Visit};
+
+use crate::model::data_points::{DataPoint, DataPoints, Value};
+use crate::record::call_sites::CallSite;
+
+/// Takes the approved fields of a span; the others are never looked at, nor formatted.
+pub(crate) struct Visitor<'a> {
+    data_points: &'static DataPoints,
+    call_site: &'a CallSite,
+    values: &'a mut Vec<(u8, Value)>,
+}
+
+impl<'a> Visitor<'a> {
+    pub(crate) fn new(
+        data_points: &'static DataPoints,
+        call_site: &'a CallSite,
+        values: &'a mut Vec<(u8, Value)>,
+    ) -> Self {
+        Self { data_points, call_site, values }
+    }
+
+    /// Records the value of a field, if the field is approved and the value is admitted.
+    fn record(&mut self, field: &Field, admit: impl FnOnce(&DataPoint) -> Option<Value>) {
+        let Some(position) = self.call_site.data_point(field) else { return };
+        let admitted = admit(&self.data_points.data_points[usize::from(position)]);
+        let Some(value) = admitted else { return };
+        match self.values.iter_mut().find(|(old, _)| *old == position) {
+            Some((_, old)) => *old = value,
+            None => self.values.push((position, value)),
+        }
+    }
+}
+
+impl Visit for Visitor<'_> {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.record(field, |data_point| data_point.admit_bool(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.record(field, |data_point| data_point.admit_integer(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.record(field, |data_point| data_point.admit_integer(value.try_into().ok()?));
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.record(field, |data_point| data_point.admit_integer(value.try_into().ok()?));
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.record(field, |data_point| data_point.admit_integer(value.try_into().ok()?));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record(field, |data_point| data_point.admit_text(value));
+    }
+
+    /// Fields with `%` and `?`. Formatted only if the key is approved, and no further than a value can be long.
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record(field, |data_point| {
+            let mut text = ShortText::default();
+            // An error means that it is too long, and then it is in no closed list.
+            let _ = write!(text, "{value:?}");
+            data_point.admit_text(text.as_str())
+        });
+    }
+
+    /// No kind has fractions.
+    fn record_f64(&mut self, _field: &Field, _value: f64) {}
+
+    /// Errors are free text.
+    fn record_error(&mut self, _field: &Field, _value: &(dyn std::error::Error + 'static)) {}
+}
+
+/// Longer than any member of a closed list.
+const LONGEST: usize = 64;
+
+/// Text on the stack that stops the formatting when it is full.
+struct ShortText {
+    bytes: [u8; LONGEST + 1],
+    length: usize,
+}
+
+impl Default for ShortText {
+    fn default() -> Self {
+        Self { bytes: [0; LONGEST + 1], length: 0 }
+    }
+}
+
+impl ShortText {
+    /// One byte more than the longest is kept, so that a longer text equals nothing.
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or("")
+    }
+}
+
+impl fmt::Write for ShortText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.len() - self.length;
+        let taken = text.len().min(room);
+        self.bytes[self.length..self.length + taken].copy_from_slice(&text.as_bytes()[..taken]);
+        self.length += taken;
+        if taken < text.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,69 @@
+//! Looking at a run without sending it: `<TOOL>_TELEMETRY=log` and `<TOOL>_TELEMETRY=trace`.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use crate::consent::Decision;
+use crate::consent::destination::Destination;
+use crate::env::Wish;
+use crate::model::hex;
+use crate::model::settings::Settings;
+use crate::model::span::{LineWriter, Span, Tool};
+use crate::model::tree;
+
+/// How the person asked to see the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// `log`: the OTLP that would be sent.
+    Otlp,
+    /// `trace`: a tree.
+    Tree,
+}
+
+impl Sight {
+    pub(crate) fn asked_for(wish: Wish) -> Option<Self> {
+        match wish {
+            Wish::Log => Some(Sight::Otlp),
+            Wish::Trace => Some(Sight::Tree),
+            Wish::None | Wish::Off | Wish::NotUnderstood | Wish::Otlp => None,
+        }
+    }
+
+    /// Prints the run on stderr, in one write. May run while the process exits. `is_kept` says that the run waits
+    /// for delivery: a trace id that never arrives anywhere would be looked for in vain.
+    pub(crate) fn show(
+        self,
+        settings: &Settings,
+        decision: &Decision,
+        destination: Option<&Destination>,
+        spans: &[Span],
+        is_kept: bool,
+    ) {
+        let Some(data_points) = settings.data_points else {
+            return;
+        };
+        let name = settings.name;
+        let mut text = String::new();
+        match self {
+            Sight::Otlp if decision.on => {
+                let origin = destination.map(Destination::origin).unwrap_or_default();
+                let _ = writeln!(text, "{name} telemetry: this would be sent to {origin}:");
+                let lines =
+                    LineWriter::new(data_points, Tool { name: settings.name, version: settings.version });
+                text.push_str(&lines.text(spans));
+            }
+            Sight::Otlp => {
+                let _ = writeln!(text, "{name} telemetry: nothing would be sent: {}", decision.reason);
+            }
+            Sight::Tree => {
+                text.push_str(&tree::render(spans, data_points, name, false));
+                if let (true, Some(destination), Some(run)) = (is_kept, destination, spans.first()) {
+                    let id = hex::text(&run.trace_id);
+                    let _ = writeln!(text, "trace {id} goes to {}", destination.origin());
+                }
+            }
+        }
+        // A closed stderr is the person's choice.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+}

@@ -1,0 +1,197 @@
+//! The uploader's process, from its start to its exit.
+
+use super::answer::Deliver;
+use super::detach::Purpose;
+use crate::consent::destination::Destination;
+use crate::env::Environment;
+use crate::model::chosen_by::ChosenBy;
+use crate::model::settings::Settings;
+use crate::platform;
+use crate::spool::dir::SpoolDir;
+
+/// An uploader's exit code when runs are still pending.
+pub(crate) const STILL_PENDING: i32 = 3;
+
+/// Opens the author's own exporter, if there is one.
+pub(crate) type OpenExporter<'a> = Option<&'a (dyn Fn() -> Box<dyn Deliver> + Sync)>;
+
+/// This process is an uploader: works, and exits.
+pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, purpose: Purpose) -> ! {
+    let environment = Environment::process();
+    platform::ignore_terminal();
+    // Nobody waits for the others for long.
+    if purpose == Purpose::Detached && environment.raw(crate::env::UPLOADER_COPIED).is_none() {
+        platform::go_on_from_memory(crate::env::UPLOADER_COPIED);
+    }
+    platform::name_process(settings.name);
+    // On a thread of its own, so that nothing that this process waits for can make it immortal.
+    let life = settings.uploader_life;
+    let is_awaited = environment.raw(crate::env::UPLOADER_TELLS).is_some();
+    std::thread::spawn(move || {
+        std::thread::sleep(life);
+        if is_awaited {
+            platform::tell_end(STILL_PENDING);
+        }
+        platform::exit_now(STILL_PENDING);
+    });
+    // Already done by the start where the platform can: keep no folder busy.
+    let _ = std::env::set_current_dir("/");
+    // On a thread of its own, whatever the tool's `main` has set up on this one: in an asynchronous runtime, as below
+    // `#[tokio::main]`, no other may be started.
+    let code = std::thread::scope(|scope| {
+        let work = || upload(settings, open_exporter, Environment::process(), purpose);
+        match std::thread::Builder::new().spawn_scoped(scope, work) {
+            Ok(thread) => thread.join().unwrap_or(STILL_PENDING),
+            // No more threads for this user.
+            Err(_) => upload(settings, open_exporter, Environment::process(), purpose),
+        }
+    });
+    if is_awaited {
+        platform::tell_end(code);
+    }
+    // The runtime's threads are alive, and what the program has registered for its exit may rely on a `main` that ran.
+    platform::exit_now(code)
+}
+
+/// Has a panic of this thread noted before the process ends, in a build that aborts at panics too. An author's own
+/// exporter has a thread of its own, whose panic is an answer.
+fn note_panics(spool: &SpoolDir) {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
+    let (spool, uploader) = (spool.clone(), std::thread::current().id());
+    std::panic::set_hook(Box::new(move |_| {
+        if std::thread::current().id() == uploader {
+            if !HAS_PANICKED.swap(true, Ordering::Relaxed) {
+                crate::upload::drain::note_panic(&spool);
+            }
+            if std::env::var_os(crate::env::UPLOADER_TELLS).is_some() {
+                platform::tell_end(STILL_PENDING);
+            }
+            platform::exit_now(STILL_PENDING);
+        }
+    }));
+}
+
+fn upload(
+    settings: &Settings,
+    open_exporter: OpenExporter<'_>,
+    environment: Environment<'_>,
+    purpose: Purpose,
+) -> i32 {
+    use crate::consent::destination::Found;
+    use crate::consent::preflight::Survey;
+    use crate::model::allowlist::Allowlist;
+    use crate::upload::drain::{End, Uploader};
+
+    let survey = Survey::take(settings, environment);
+    let (Found::Destination(destination), Some(places), Some(data_points)) =
+        (&survey.found, &survey.places, settings.data_points)
+    else {
+        return STILL_PENDING;
+    };
+    // Started for a destination that is another one by now: a run goes only where it was to go.
+    if environment.text(crate::env::UPLOADER).as_deref() != Some(&destination.folder()) {
+        return STILL_PENDING;
+    }
+    let spool = SpoolDir::new(&places.state_home, settings.name, &destination.folder());
+    match spool.check() {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return 0,
+        Err(_) => return STILL_PENDING,
+    }
+    note_panics(&spool);
+    // A policy that changed meanwhile is the next uploader's to apply.
+    let may_send = || {
+        let now = Survey::take(settings, Environment::process());
+        now.decision.on
+            && now.found == survey.found
+            && now.policy.narrowed_to() == survey.policy.narrowed_to()
+    };
+    let uploader = Uploader {
+        spool: &spool,
+        allowlist: Allowlist::for_sending(data_points, destination.chosen_by, survey.policy.narrowed_to()),
+        tool: settings.name,
+        version: settings.version,
+        limits: settings.limits,
+        purpose,
+        awaited_for: settings.ci_wait,
+        starter: environment.text(crate::env::UPLOADER_STARTER).and_then(|process| process.parse().ok()),
+        may_send: &may_send,
+    };
+    // The way is opened with the first batch: what people named may be slow to read, and then the lock says that one is
+    // at work, or each command would start one more.
+    let mut way = Unopened { open: || open_transport(open_exporter, destination), way: None };
+    match uploader.work(&mut way, settings.uploader_life) {
+        End::NothingLeft => 0,
+        End::StillPending => STILL_PENDING,
+    }
+}
+
+/// A way that is opened when something is to be sent.
+struct Unopened<F> {
+    open: F,
+    way: Option<Box<dyn Deliver>>,
+}
+
+impl<F: Fn() -> Option<Box<dyn Deliver>>> super::answer::Deliver for Unopened<F> {
+    fn deliver(&mut self, batch: &super::answer::Batch<'_>) -> super::answer::Answer {
+        use crate::upload::failure::{FailureKind, Setting, SettingFault};
+
+        if self.way.is_none() {
+            self.way = (self.open)();
+        }
+        match &mut self.way {
+            Some(way) => way.deliver(batch),
+            None => {
+                let kind = FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt);
+                super::answer::retry(kind)
+            }
+        }
+    }
+}
+
+/// Opens the transport to the destination. The author's own exporter serves only the author's own endpoint.
+fn open_transport(open_exporter: OpenExporter<'_>, destination: &Destination) -> Option<Box<dyn Deliver>> {
+    if let (ChosenBy::Maker, Some(open_exporter)) = (destination.chosen_by, open_exporter) {
+        return Some(open_exporter());
+    }
+    #[cfg(any(feature = "http", feature = "grpc"))]
+    return Some(Box::new(super::transport::Transport::to(destination)));
+    #[cfg(not(any(feature = "http", feature = "grpc")))]
+    None
+}
+
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use std::path::Path;
+
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::spool::backoff::Backoff;
+    use crate::spool::counters::Counters;
+
+    /// The hook is the process's, so this is another one.
+    #[test]
+    fn a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown() {
+        const FOLDER: &str = "TOOL_TELEMETRY_TEST_FOLDER";
+        let spool = |home: &Path| SpoolDir::new(home, "weave", "maker");
+        if let Some(home) = std::env::var_os(FOLDER) {
+            note_panics(&spool(Path::new(&home)));
+            panic!("a fault of ours");
+        }
+        let home = tempfile::tempdir().expect("a folder");
+        let spool = spool(home.path());
+        spool.create().expect("folders");
+        let name = "upload::process::tests::a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown";
+        let this = std::env::current_exe().expect("this test's program");
+        let child =
+            std::process::Command::new(this).args(["--exact", name]).env(FOLDER, home.path()).output();
+        assert_eq!(child.expect("another process").status.code(), Some(STILL_PENDING));
+        assert!(Backoff::read(&spool.backoff()).is_some_and(|it| it.remaining(SystemTime::now()).is_some()));
+        let (counters, _) = Counters::look(&spool).expect("counters");
+        assert_eq!(counters.last_failure.expect("a failure").0, "panic");
+    }
+}

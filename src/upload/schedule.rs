@@ -1,0 +1,161 @@
+//! When a command starts an uploader, and how long it waits for it.
+
+use std::time::{Duration, SystemTime};
+
+use super::detach::{self, Purpose};
+use crate::consent::destination::Destination;
+use crate::env::Environment;
+use crate::model::chosen_by::ChosenBy;
+use crate::model::settings::Settings;
+use crate::platform::{self, ChildEnd};
+use crate::record::Sealed;
+use crate::spool::backoff::Backoff;
+use crate::spool::counters::Counters;
+use crate::spool::dir::SpoolDir;
+use crate::spool::limits;
+use crate::spool::lock::{Probe, Uploader, UploaderLock};
+use crate::spool::starts::{Line, TOO_MANY};
+
+/// A run of more bytes than this is checked against the limits at once, also while nothing can be sent.
+const LARGE_RUN: u64 = 64 << 10;
+
+/// An uploader that was started takes its lock within this time, and looks for runs after that.
+const STARTING: Duration = Duration::from_millis(100);
+
+/// Looks, in the order of cost, whether an uploader is to be started: may we send now, and is none at work?
+///
+/// With `wait` the command waits that long for the delivery.
+pub(crate) fn schedule_upload(
+    settings: &Settings,
+    spool: &SpoolDir,
+    destination: &Destination,
+    sealed: Sealed,
+    wait: Option<Duration>,
+) {
+    let environment = Environment::process();
+    let backs_off =
+        Backoff::read(&spool.backoff()).is_some_and(|backoff| backoff.remaining(SystemTime::now()).is_some());
+    if backs_off || environment.without_network().is_some() {
+        if sealed.is_one_in_64 || sealed.bytes > LARGE_RUN {
+            enforce_limits(settings, spool);
+        }
+        return;
+    }
+    if !can_deliver(settings, destination) {
+        return;
+    }
+    let start = Start { spool, destination, environment };
+    if let Some(wait) = wait {
+        start.and_wait(wait);
+        return;
+    }
+    // Commands of one process may follow each other faster than an uploader takes its lock.
+    if platform::reap(STARTING) {
+        return;
+    }
+    let Ok(probe) = Probe::open(&spool.lock()) else { return };
+    if probe.uploader == Uploader::AtWork {
+        // It enforces the limits, unless it is frozen.
+        if sealed.is_one_in_64 || sealed.bytes > LARGE_RUN {
+            enforce_limits(settings, spool);
+        }
+        return;
+    }
+    // What is detached may be ended with whoever started this command. A container alone is no reason to wait: only
+    // uploaders that never reported are, or that nobody can know yet.
+    let starts = probe.starts();
+    if starts.is_on_its_way {
+        return;
+    }
+    let never_report = starts.unreported >= TOO_MANY;
+    if never_report || (sealed.is_first && platform::may_end_with_others()) {
+        // Where it found nothing to take the lock for, those before it are no riddle any more either.
+        if start.and_wait(settings.ci_wait) {
+            probe.clear();
+        }
+    } else {
+        start.and_leave(&probe);
+    }
+}
+
+/// The start of an uploader for one destination.
+struct Start<'a> {
+    spool: &'a SpoolDir,
+    destination: &'a Destination,
+    environment: Environment<'a>,
+}
+
+impl Start<'_> {
+    fn and_leave(&self, probe: &Probe) {
+        match detach::start(self.environment, self.destination, Purpose::Detached) {
+            Ok(uploader) => probe.note(Line::Started(uploader.process())),
+            Err(error) => self.failed(Line::of_error(&error)),
+        }
+    }
+
+    /// Says whether the uploader reported its end in time.
+    fn and_wait(&self, wait: Duration) -> bool {
+        let mut uploader = match detach::start(self.environment, self.destination, Purpose::Awaited) {
+            Ok(uploader) => uploader,
+            Err(error) => {
+                self.failed(Line::of_error(&error));
+                return false;
+            }
+        };
+        match uploader.wait(wait) {
+            Ok(None) => {}
+            Ok(Some(ChildEnd::Code(_))) => return true,
+            Ok(Some(ChildEnd::Untold)) => {
+                self.failed(Line::Started(uploader.process()));
+                return false;
+            }
+            Err(_) => return false,
+        }
+        // A wait of zero cannot be in vain.
+        if wait.is_zero() {
+            return false;
+        }
+        let backoff = self.spool.backoff();
+        let before = Backoff::read(&backoff);
+        let after = Backoff::after_no_answer(before, SystemTime::now(), crate::model::ids::random_number());
+        let _ = after.write(&backoff);
+        // It may have cleared the file a moment before it was written.
+        let has_delivered = matches!(uploader.wait(Duration::ZERO), Ok(Some(ChildEnd::Code(0))));
+        if has_delivered {
+            Backoff::clear(&backoff);
+        }
+        has_delivered
+    }
+
+    /// There is no uploader, and the next command would find none either.
+    fn failed(&self, line: Line) {
+        if let Ok(probe) = Probe::open(&self.spool.lock()) {
+            probe.note(line);
+        }
+        let backoff = self.spool.backoff();
+        let before = Backoff::read(&backoff);
+        let after =
+            Backoff::after_failure(before, None, SystemTime::now(), crate::model::ids::random_number());
+        let _ = after.write(&backoff);
+    }
+}
+
+/// Whether this build can deliver to the destination.
+fn can_deliver(settings: &Settings, destination: &Destination) -> bool {
+    super::CAN_DELIVER || (settings.has_exporter && destination.chosen_by == ChosenBy::Maker)
+}
+
+/// While nothing can be sent nobody holds the lock for long, and the limits must hold all the same.
+pub(crate) fn enforce_limits(settings: &Settings, spool: &SpoolDir) {
+    match UploaderLock::try_take(&spool.lock()) {
+        Ok(Some(_lock)) => {
+            limits::enforce_in_passing(spool, &settings.limits, SystemTime::now());
+            let _ = Counters::fold(spool, |_| {});
+        }
+        // Stopped, or in a container that is paused.
+        Ok(None) if UploaderLock::is_older(&spool.lock(), 2 * settings.uploader_life) => {
+            limits::enforce_against_frozen(spool, &settings.limits, SystemTime::now());
+        }
+        Ok(None) | Err(_) => {}
+    }
+}
