@@ -14,7 +14,7 @@ static DATA_POINTS: DataPoints = tool_telemetry::data_points!("examples/telemetr
 
 fn main() -> ExitCode {
     let telemetry = Telemetry::builder("greet", env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS).start();
-    tracing_subscriber::registry().with(telemetry.layer()).init(); // there is no other layer
+    tracing_subscriber::registry().with(telemetry.layer()).init();
     match std::env::args().nth(1).as_deref() {
         Some("relay") => telemetry.command("relay", || relay(&telemetry)),
         _ => telemetry.command("hello", || println!("Hello!")),

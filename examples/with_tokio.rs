@@ -16,7 +16,7 @@ static DATA_POINTS: DataPoints = tool_telemetry::data_points!("examples/telemetr
 // Not `#[tokio::main]`: the uploader is this program too, and needs no runtime.
 fn main() -> ExitCode {
     let telemetry = Telemetry::builder("greet", env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS).start();
-    tracing_subscriber::registry().with(telemetry.layer()).init(); // there is no other layer
+    tracing_subscriber::registry().with(telemetry.layer()).init();
     let people: Vec<String> = std::env::args().skip(1).collect();
     let command = telemetry.begin("hello");
     let result = match tokio::runtime::Runtime::new() {

@@ -253,7 +253,7 @@ pub fn tool_variable(tool: &str) -> String {
 
 /// What `<TOOL>_TELEMETRY` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Wish {
+pub(crate) enum ModeOverride {
     /// Unset, or `1`, `true`, `yes`, `on`: nothing that is not so without it.
     #[default]
     None,
@@ -269,19 +269,19 @@ pub(crate) enum Wish {
     Otlp,
 }
 
-impl Wish {
+impl ModeOverride {
     /// The values that `<TOOL>_TELEMETRY` has.
     pub(crate) const WORDS: &str = "off (or 0, false, no), on (or 1, true, yes), log, trace and otlp";
 
     pub(crate) fn read(environment: Environment<'_>, variable: &str) -> Self {
         match environment.text(variable) {
-            None => Wish::None,
-            Some(value) if is_yes(&value) => Wish::None,
-            Some(value) if is_no(&value) => Wish::Off,
-            Some(value) if value.eq_ignore_ascii_case("log") => Wish::Log,
-            Some(value) if value.eq_ignore_ascii_case("trace") => Wish::Trace,
-            Some(value) if value.eq_ignore_ascii_case("otlp") => Wish::Otlp,
-            Some(_) => Wish::NotUnderstood,
+            None => ModeOverride::None,
+            Some(value) if is_yes(&value) => ModeOverride::None,
+            Some(value) if is_no(&value) => ModeOverride::Off,
+            Some(value) if value.eq_ignore_ascii_case("log") => ModeOverride::Log,
+            Some(value) if value.eq_ignore_ascii_case("trace") => ModeOverride::Trace,
+            Some(value) if value.eq_ignore_ascii_case("otlp") => ModeOverride::Otlp,
+            Some(_) => ModeOverride::NotUnderstood,
         }
     }
 }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 /// Why something that the person asked for could not be done. Recording never gives one: it never fails a tool.
 #[derive(Debug)]
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
 }
 
 /// Files that one message names.
 const MOST_NAMED: usize = 20;
 
 #[derive(Debug)]
-enum Kind {
+enum ErrorKind {
     /// Something could not be read or written.
     File { what: &'static str, path: PathBuf, source: io::Error },
     /// Not everything that is kept of runs could be deleted.
@@ -31,44 +31,44 @@ enum Kind {
 
 impl Error {
     pub(crate) fn file(what: &'static str, path: &Path, source: io::Error) -> Self {
-        Self { kind: Kind::File { what, path: path.to_owned(), source } }
+        Self { kind: ErrorKind::File { what, path: path.to_owned(), source } }
     }
 
     pub(crate) fn remains(but: &'static str, remains: Vec<(PathBuf, io::Error)>) -> Self {
-        Self { kind: Kind::Remains { but, remains } }
+        Self { kind: ErrorKind::Remains { but, remains } }
     }
 
     pub(crate) fn no_home() -> Self {
-        Self { kind: Kind::NoHome }
+        Self { kind: ErrorKind::NoHome }
     }
 
     pub(crate) fn off(reason: String, remedy: String) -> Self {
-        Self { kind: Kind::Off { reason, remedy } }
+        Self { kind: ErrorKind::Off { reason, remedy } }
     }
 
     pub(crate) fn no_program(tool: &'static str, waiting: u64) -> Self {
-        Self { kind: Kind::NoProgram { tool, waiting } }
+        Self { kind: ErrorKind::NoProgram { tool, waiting } }
     }
 
     pub(crate) fn uploader(source: io::Error) -> Self {
-        Self { kind: Kind::Uploader(source) }
+        Self { kind: ErrorKind::Uploader(source) }
     }
 
     /// Whether it failed because telemetry is off.
     pub fn is_off(&self) -> bool {
-        matches!(self.kind, Kind::Off { .. })
+        matches!(self.kind, ErrorKind::Off { .. })
     }
 
     /// Whether it failed because a file could not be read or written.
     pub fn is_file(&self) -> bool {
-        matches!(self.kind, Kind::File { .. } | Kind::Remains { .. })
+        matches!(self.kind, ErrorKind::File { .. } | ErrorKind::Remains { .. })
     }
 
     /// The file or folder that it concerns.
     pub fn path(&self) -> Option<&Path> {
         match &self.kind {
-            Kind::File { path, .. } => Some(path),
-            Kind::Remains { remains, .. } => remains.first().map(|(path, _)| path.as_path()),
+            ErrorKind::File { path, .. } => Some(path),
+            ErrorKind::Remains { remains, .. } => remains.first().map(|(path, _)| path.as_path()),
             _ => None,
         }
     }
@@ -77,10 +77,10 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::File { what, path, source } => {
+            ErrorKind::File { what, path, source } => {
                 write!(f, "cannot {what} {}: {source}; check who owns it and whether the disk is full", path.display())
             }
-            Kind::Remains { but, remains } => {
+            ErrorKind::Remains { but, remains } => {
                 write!(f, "{but}{} could not be deleted:", remains.len())?;
                 for (position, (path, source)) in remains.iter().take(MOST_NAMED).enumerate() {
                     let comma = if position > 0 { "," } else { "" };
@@ -89,18 +89,18 @@ impl fmt::Display for Error {
                 let more = if remains.len() > MOST_NAMED { " and more" } else { "" };
                 write!(f, "{more}; delete what is named here, or make it writable and try again")
             }
-            Kind::NoHome => f.write_str(
+            ErrorKind::NoHome => f.write_str(
                 "there is no home folder that belongs to this user; set HOME, or XDG_STATE_HOME and XDG_CONFIG_HOME",
             ),
-            Kind::Off { reason, remedy } => {
+            ErrorKind::Off { reason, remedy } => {
                 write!(f, "nothing was sent, since telemetry is off: {reason}; {remedy}")
             }
-            Kind::NoProgram { tool, waiting } => write!(
+            ErrorKind::NoProgram { tool, waiting } => write!(
                 f,
                 "nothing was sent, and pending are {waiting}: only the tool sends its runs, and no program {tool} is in \
                  PATH; add its folder to PATH"
             ),
-            Kind::Uploader(source) => write!(f, "cannot start the uploader: {source}; try again, and what waits is kept until then"),
+            ErrorKind::Uploader(source) => write!(f, "cannot start the uploader: {source}; try again, and what waits is kept until then"),
         }
     }
 }
@@ -108,9 +108,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
-            Kind::File { source, .. } | Kind::Uploader(source) => Some(source),
-            Kind::Remains { remains, .. } => remains.first().map(|(_, source)| source as _),
-            Kind::NoHome | Kind::Off { .. } | Kind::NoProgram { .. } => None,
+            ErrorKind::File { source, .. } | ErrorKind::Uploader(source) => Some(source),
+            ErrorKind::Remains { remains, .. } => remains.first().map(|(_, source)| source as _),
+            ErrorKind::NoHome | ErrorKind::Off { .. } | ErrorKind::NoProgram { .. } => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, Support
 use crate::model::data_points::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Value, Version};
 use crate::model::span::{Ending, Parent, Span, Subject, Tool};
 use crate::upload::answer::Batch;
-use crate::upload::settings::{Protocol, Settings};
+use crate::upload::otlp_settings::{OtlpSettings, Protocol};
 
 const fn data_point(key: &'static str, kind: Kind) -> DataPoint {
     DataPoint {
@@ -88,9 +88,9 @@ pub(crate) fn batch(spans: &[Span]) -> Batch<'_> {
     Batch { data_points: &DATA_POINTS, tool: TOOL, spans }
 }
 
-/// Settings that fail a hanging test soon.
-pub(crate) fn settings(endpoint: impl Into<String>, protocol: Protocol) -> Settings {
-    Settings {
+/// OtlpSettings that fail a hanging test soon.
+pub(crate) fn settings(endpoint: impl Into<String>, protocol: Protocol) -> OtlpSettings {
+    OtlpSettings {
         endpoint: endpoint.into(),
         protocol,
         headers: Vec::new(),

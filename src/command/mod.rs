@@ -4,7 +4,7 @@
 
 #[cfg(feature = "clap")]
 mod flag;
-mod look;
+mod inspect;
 mod outside;
 mod show;
 mod status;
@@ -17,7 +17,7 @@ pub use crate::consent::policy::{PolicyCheck, PolicyFault, check as check_policy
 #[cfg(feature = "clap")]
 pub use flag::TelemetryFlag;
 #[doc(hidden)]
-pub use look::{Look, SeenRun};
+pub use inspect::{InspectedRun, SpoolInspector};
 pub use show::{ShownRun, ShownState};
 pub use status::{DestinationStatus, Failure, Status};
 #[cfg(feature = "clap")]
@@ -29,16 +29,16 @@ use crate::consent::Reason;
 use crate::consent::choice::{Choice, ChoiceRead, Unlocked};
 use crate::consent::destination::Found;
 use crate::consent::notice::notice_version;
-use crate::consent::preflight::{Places, Survey};
+use crate::consent::preflight::{Preflight, UserPaths};
 use crate::env::Environment;
 use crate::error::Error;
 use crate::model::settings::Settings;
 use crate::platform::{Child, ChildEnd};
-use crate::spool::census::Census;
 use crate::spool::counters::Outcome;
-use crate::spool::dir::SpoolDir;
-use crate::spool::discard::{Deleted, Remains, discard_all};
+use crate::spool::directory::SpoolDirectory;
+use crate::spool::discard::{DeletedRuns, Remains, discard_all};
 use crate::spool::lock::Probe;
+use crate::spool::snapshot::SpoolSnapshot;
 use crate::spool::starts::Line;
 use crate::telemetry::Telemetry;
 use crate::upload::detach::{self, Purpose};
@@ -82,7 +82,7 @@ impl Telemetry {
     ///
     /// The choice could not be written, or there is no home folder to write it to.
     pub fn turn_on(&self) -> Result<(), Error> {
-        self.need_command();
+        self.require_command();
         self.choose(true).map(|_| ())
     }
 
@@ -93,15 +93,15 @@ impl Telemetry {
     ///
     /// The choice could not be written, also after what was deleted had made room; or something could not be deleted.
     /// The error names it. Each is tried, whatever became of the other.
-    pub fn turn_off(&self) -> Result<Deleted, Error> {
-        self.need_command();
-        let places = self.places()?;
+    pub fn turn_off(&self) -> Result<DeletedRuns, Error> {
+        self.require_command();
+        let paths = self.paths()?;
         // Before the deletion, so that nothing new comes; once more after it, since it gives a full disk room.
         let chosen = self.choose(false);
-        let (deleted, remains) = self.discard_all(&places, Outcome::OptedOut);
+        let (deleted, remains) = self.discard_spools(&paths, Outcome::OptedOut);
         if chosen.is_err() {
-            Choice::force_off(&places.choice_file, self.settings().name)
-                .map_err(|error| Error::file("write", &places.choice_file, error))?;
+            Choice::force_off(&paths.choice_file, self.settings().name)
+                .map_err(|error| Error::file("write", &paths.choice_file, error))?;
         }
         match remains.is_empty() {
             true => Ok(deleted),
@@ -114,10 +114,10 @@ impl Telemetry {
     /// # Errors
     ///
     /// There is no home folder of this user's, or something could not be deleted; the error names it.
-    pub fn purge(&self) -> Result<Deleted, Error> {
-        self.need_command();
-        let places = self.places()?;
-        match self.discard_all(&places, Outcome::Purged) {
+    pub fn purge(&self) -> Result<DeletedRuns, Error> {
+        self.require_command();
+        let paths = self.paths()?;
+        match self.discard_spools(&paths, Outcome::Purged) {
             (deleted, remains) if remains.is_empty() => Ok(deleted),
             (_, remains) => Err(Error::remains("", remains)),
         }
@@ -140,20 +140,20 @@ impl Telemetry {
     ///
     /// As [`flush`](Self::flush).
     pub fn flush_telling(&self, tell: &mut dyn FnMut(FlushProgress)) -> Result<Flushed, Error> {
-        self.need_command();
+        self.require_command();
         let environment = Environment::process();
-        let survey = Survey::take(self.settings(), environment);
-        if !survey.decision.on {
-            return Err(off(&survey.decision.reason, self.settings()));
+        let preflight = Preflight::run(self.settings(), environment);
+        if !preflight.decision.on {
+            return Err(off(&preflight.decision.reason, self.settings()));
         }
         if self.settings().is_from_outside {
-            let places = survey.places.as_ref().ok_or_else(Error::no_home)?;
-            return outside::flush(self.settings(), &survey, places, tell);
+            let paths = preflight.paths.as_ref().ok_or_else(Error::no_home)?;
+            return outside::flush(self.settings(), &preflight, paths, tell);
         }
-        let (Found::Destination(destination), Some(places)) = (&survey.found, &survey.places) else {
+        let (Found::Destination(destination), Some(paths)) = (&preflight.found, &preflight.paths) else {
             return Err(off(&Reason::NoDestination, self.settings()));
         };
-        let spool = SpoolDir::new(&places.state_home, self.settings().name, &destination.folder());
+        let spool = SpoolDirectory::new(&paths.state_home, self.settings().name, &destination.folder());
         match spool.check() {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Flushed::NothingLeft),
@@ -163,20 +163,20 @@ impl Telemetry {
         Ok(wait_for(uploader, &spool, tell))
     }
 
-    fn places(&self) -> Result<Places, Error> {
-        Places::find(self.settings().name, Environment::process()).ok_or_else(Error::no_home)
+    fn paths(&self) -> Result<UserPaths, Error> {
+        UserPaths::find(self.settings().name, Environment::process()).ok_or_else(Error::no_home)
     }
 
-    fn choose(&self, on: bool) -> Result<Places, Error> {
-        let places = self.places()?;
-        let agreed = Survey::take(self.settings(), Environment::process()).found;
+    fn choose(&self, on: bool) -> Result<UserPaths, Error> {
+        let paths = self.paths()?;
+        let agreed = Preflight::run(self.settings(), Environment::process()).found;
         // Who is not the tool cannot tell what it collects: the person has seen what they had seen.
         let version = match self.settings().is_from_outside {
             true => None,
             false => self.settings().data_points.and_then(notice_version),
         };
         // A choice replaces whatever the file said, also when it could not be read.
-        Choice::change(&places.choice_file, self.settings().name, Unlocked::GoOn, |read| {
+        Choice::change(&paths.choice_file, self.settings().name, Unlocked::GoOn, |read| {
             let notices = match read {
                 ChoiceRead::Read(before) if on => before.notices,
                 _ => Vec::new(),
@@ -189,14 +189,14 @@ impl Telemetry {
                 _ => choice,
             })
         })
-        .map_err(|error| Error::file("write", &places.choice_file, error))?;
-        Ok(places)
+        .map_err(|error| Error::file("write", &paths.choice_file, error))?;
+        Ok(paths)
     }
 
-    fn discard_all(&self, places: &Places, outcome: Outcome) -> (Deleted, Remains) {
+    fn discard_spools(&self, paths: &UserPaths, outcome: Outcome) -> (DeletedRuns, Remains) {
         // Our own first: the others' descriptors we do not have.
-        let own = self.give_up_all(outcome);
-        let (mut deleted, remains) = discard_all(&places.state_home, self.settings().name, outcome);
+        let own = self.discard_all(outcome);
+        let (mut deleted, remains) = discard_all(&paths.state_home, self.settings().name, outcome);
         deleted.pending += own.len() as u64;
         deleted.bytes += own.iter().sum::<u64>();
         (deleted, remains)
@@ -204,8 +204,8 @@ impl Telemetry {
 }
 
 /// Waits for an uploader that was started for one spool.
-fn wait_for(mut uploader: Child, spool: &SpoolDir, tell: &mut dyn FnMut(FlushProgress)) -> Flushed {
-    let waiting = || Census::take(spool).map(|census| census.pending);
+fn wait_for(mut uploader: Child, spool: &SpoolDirectory, tell: &mut dyn FnMut(FlushProgress)) -> Flushed {
+    let waiting = || SpoolSnapshot::read(spool).map(|snapshot| snapshot.pending);
     let mut most = waiting().unwrap_or(0);
     let started = Instant::now();
     let mut next = TELL_AFTER;

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use super::{FlushProgress, Flushed, wait_for};
 use crate::consent::destination::{Destination, Found, Named};
 use crate::consent::policy::PolicyRead;
-use crate::consent::preflight::{Places, Survey};
-use crate::env::{Environment, Wish};
+use crate::consent::preflight::{Preflight, UserPaths};
+use crate::env::{Environment, ModeOverride};
 use crate::error::Error;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::DataPoints;
 use crate::model::settings::{CiPolicy, Settings};
-use crate::spool::census::Census;
-use crate::spool::dir::SpoolDir;
+use crate::spool::directory::SpoolDirectory;
+use crate::spool::snapshot::SpoolSnapshot;
 use crate::telemetry::Telemetry;
 use crate::upload::detach::{self, Purpose};
 
@@ -33,39 +33,43 @@ pub(super) fn telemetry(
         ci_policy: CiPolicy::IncludeMaker,
         ..Settings::new(tool, "0")
     };
-    let decision = Survey::take(&settings, Environment::process()).verdict(&settings, Environment::process());
+    let decision =
+        Preflight::run(&settings, Environment::process()).verdict(&settings, Environment::process());
     let mut telemetry = Telemetry::off(settings, decision.reason.clone());
     telemetry.set_decision(decision);
     telemetry
 }
 
 /// Whether a tool of this name ever left anything here.
-pub(super) fn has_left_something(places: &Places, tool: &str) -> bool {
+pub(super) fn has_left_something(paths: &UserPaths, tool: &str) -> bool {
     let exists = |path: &Path| std::fs::symlink_metadata(path).is_ok();
-    exists(&places.choice_file) || exists(&places.state_home.join(tool).join("telemetry"))
+    exists(&paths.choice_file) || exists(&paths.state_home.join(tool).join("telemetry"))
 }
 
 /// Starts the tool as its own uploader, for each destination where something waits.
 pub(super) fn flush(
     settings: &Settings,
-    survey: &Survey,
-    places: &Places,
+    preflight: &Preflight,
+    paths: &UserPaths,
     tell: &mut dyn FnMut(FlushProgress),
 ) -> Result<Flushed, Error> {
-    let waiting: Vec<(String, SpoolDir, u64)> = SpoolDir::destinations(&places.state_home, settings.name)
-        .into_iter()
-        .map(|folder| (SpoolDir::new(&places.state_home, settings.name, &folder), folder))
-        .filter(|(spool, _)| spool.check().is_ok())
-        .filter_map(|(spool, folder)| Census::take(&spool).ok().map(|census| (folder, spool, census.pending)))
-        .filter(|(_, _, pending)| *pending > 0)
-        .collect();
+    let waiting: Vec<(String, SpoolDirectory, u64)> =
+        SpoolDirectory::destinations(&paths.state_home, settings.name)
+            .into_iter()
+            .map(|folder| (SpoolDirectory::new(&paths.state_home, settings.name, &folder), folder))
+            .filter(|(spool, _)| spool.check().is_ok())
+            .filter_map(|(spool, folder)| {
+                SpoolSnapshot::read(&spool).ok().map(|snapshot| (folder, spool, snapshot.pending))
+            })
+            .filter(|(_, _, pending)| *pending > 0)
+            .collect();
     if waiting.is_empty() {
         return Ok(Flushed::NothingLeft);
     }
     let Some(program) = find_program(settings.name, std::env::var_os("PATH").as_deref()) else {
         return Err(Error::no_program(settings.name, waiting.iter().map(|(_, _, pending)| pending).sum()));
     };
-    let operator = operators(survey);
+    let operator = operators(preflight);
     let mut flushed = Flushed::NothingLeft;
     for (folder, spool, _) in &waiting {
         let settings = operator.as_ref().filter(|operator| operator.is_in(folder));
@@ -85,7 +89,7 @@ pub(super) fn flush(
         .map_err(Error::uploader)?;
         let _ = wait_for(uploader, spool, tell);
         // Asked of the disk: another program of that name ends as it likes.
-        if Census::take(spool).is_ok_and(|census| census.pending > 0) {
+        if SpoolSnapshot::read(spool).is_ok_and(|snapshot| snapshot.pending > 0) {
             flushed = Flushed::StillPending;
         }
     }
@@ -93,15 +97,15 @@ pub(super) fn flush(
 }
 
 /// The destination that the policy or the variables name, which the tool follows or not.
-fn operators(survey: &Survey) -> Option<Destination> {
-    let policy = match &survey.policy {
+fn operators(preflight: &Preflight) -> Option<Destination> {
+    let policy = match &preflight.policy {
         PolicyRead::Policy(policy) => {
             policy.endpoint.clone().map(|endpoint| (endpoint, policy.settings.clone()))
         }
         _ => None,
     };
     let named = Named { maker: None, publisher: None, policy };
-    match Destination::find(Environment::process(), Wish::Otlp, &named) {
+    match Destination::find(Environment::process(), ModeOverride::Otlp, &named) {
         Found::Destination(destination) => Some(destination),
         Found::None | Found::Unusable(_) => None,
     }

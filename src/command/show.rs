@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::consent::policy::Policy;
-use crate::consent::preflight::Places;
+use crate::consent::preflight::UserPaths;
 use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
@@ -14,7 +14,7 @@ use crate::model::hex;
 use crate::model::span::{Ending, LineWriter, Tool};
 use crate::model::tree;
 use crate::platform;
-use crate::spool::dir::{RunState, SpoolDir};
+use crate::spool::directory::{RunState, SpoolDirectory};
 use crate::spool::limits;
 use crate::spool::read::{RecordedRun, read_run};
 use crate::spool::run_file::{LARGEST_RUN, is_alive};
@@ -58,15 +58,15 @@ impl Telemetry {
     /// nothing: the run of a command that asks goes on, and is among them.
     pub fn runs(&self) -> Vec<ShownRun> {
         let settings = self.settings();
-        let (Some(places), Some(data_points)) =
-            (Places::find(settings.name, Environment::process()), settings.data_points)
+        let (Some(paths), Some(data_points)) =
+            (UserPaths::find(settings.name, Environment::process()), settings.data_points)
         else {
             return Vec::new();
         };
         let policy = Policy::read(&platform::policy_file(), settings.name);
         let reader = Reader { tool: settings.name, data_points, narrowed_to: policy.narrowed_to() };
         let mut shown = Vec::new();
-        for_each_file(&places, settings.name, |destination, state, path| {
+        for_each_file(&paths, settings.name, |destination, state, path| {
             shown.extend(reader.read(path, destination, state));
         });
         shown
@@ -75,9 +75,9 @@ impl Telemetry {
 
 /// Calls `tell` with each run's destination, state and file: of each destination the sent runs and then the waiting
 /// ones, oldest first.
-pub(super) fn for_each_file(places: &Places, tool: &str, mut tell: impl FnMut(&str, ShownState, &Path)) {
-    for destination in SpoolDir::destinations(&places.state_home, tool) {
-        let spool = SpoolDir::new(&places.state_home, tool, &destination);
+pub(super) fn for_each_file(paths: &UserPaths, tool: &str, mut tell: impl FnMut(&str, ShownState, &Path)) {
+    for destination in SpoolDirectory::destinations(&paths.state_home, tool) {
+        let spool = SpoolDirectory::new(&paths.state_home, tool, &destination);
         if spool.check().is_err() {
             continue;
         }

@@ -7,22 +7,22 @@ use std::time::SystemTime;
 use crate::consent::choice::ChoiceRead;
 use crate::consent::destination::{Destination, Found};
 use crate::consent::policy::PolicyRead;
-use crate::consent::preflight::{Places, Survey};
+use crate::consent::preflight::{Preflight, UserPaths};
 use crate::consent::{Decision, Reason};
-use crate::env::{self, Environment, Wish};
+use crate::env::{self, Environment, ModeOverride};
 use crate::model::chosen_by::ChosenBy;
 use crate::model::clock::unix_seconds;
 use crate::platform;
 use crate::spool::backoff::Backoff;
-use crate::spool::census::Census;
 use crate::spool::counters::Outcome;
-use crate::spool::dir::SpoolDir;
+use crate::spool::directory::SpoolDirectory;
 use crate::spool::lock::starts_of;
 use crate::spool::run_file::being_written;
+use crate::spool::snapshot::SpoolSnapshot;
 use crate::telemetry::Telemetry;
 use crate::upload::failure::{FailureKind, Names};
 #[cfg(any(feature = "http", feature = "grpc"))]
-use crate::upload::{settings::Settings, tls};
+use crate::upload::{otlp_settings::OtlpSettings, tls};
 
 /// What `telemetry status` tells.
 #[derive(Debug, Clone)]
@@ -101,16 +101,16 @@ impl Telemetry {
     /// that wait.
     pub fn status(&self) -> Status {
         let settings = self.settings();
-        let survey = Survey::take(settings, Environment::process());
-        let decision = survey.verdict(settings, Environment::process());
-        let (destination, mut warnings) = match &survey.found {
+        let preflight = Preflight::run(settings, Environment::process());
+        let decision = preflight.verdict(settings, Environment::process());
+        let (destination, mut warnings) = match &preflight.found {
             Found::Destination(found) => (Some((found.origin(), found.chosen_by)), found.warnings.clone()),
             Found::None => (None, Vec::new()),
             Found::Unusable(why) => (None, vec![why.clone()]),
         };
         let (tool, policy_file) = (settings.name, platform::policy_file());
-        warnings.extend(misspelt_variables(tool, &survey, Environment::process()));
-        if let PolicyRead::NotUnderstood(fault) = &survey.policy {
+        warnings.extend(misspelt_variables(tool, &preflight, Environment::process()));
+        if let PolicyRead::NotUnderstood(fault) = &preflight.policy {
             let (file, what) = (policy_file.display(), fault.message());
             warnings.push(match fault.line() {
                 0 => format!("{file} cannot be used: {what}. Telemetry stays off until that is put right"),
@@ -120,19 +120,19 @@ impl Telemetry {
             });
         }
         // A person who opted out by a variable, where no file is looked at, asks what lies there all the same.
-        let places = survey.places.clone().or_else(|| Places::find(tool, Environment::process()));
-        if let (ChoiceRead::Unreadable, Some(places)) = (&survey.choice, &places) {
+        let paths = preflight.paths.clone().or_else(|| UserPaths::find(tool, Environment::process()));
+        if let (ChoiceRead::Unreadable, Some(paths)) = (&preflight.choice, &paths) {
             let until = match (settings.typed("on"), settings.typed("off")) {
                 (Some(on), Some(off)) => format!("`{on}` or `{off}` writes it anew"),
                 _ => "somebody deletes it".to_owned(),
             };
             warnings.push(format!(
                 "{} cannot be read, or is not as it was written: telemetry stays off until {until}",
-                places.choice_file.display()
+                paths.choice_file.display()
             ));
         }
-        let names = Names::in_force(&survey, Environment::process(), &policy_file);
-        let current = match &survey.found {
+        let names = Names::in_force(&preflight, Environment::process(), &policy_file);
+        let current = match &preflight.found {
             Found::Destination(destination) => Some(destination),
             Found::None | Found::Unusable(_) => None,
         };
@@ -146,9 +146,9 @@ impl Telemetry {
             ));
         }
         let mut destinations = Vec::new();
-        if let Some(places) = &places {
-            for folder in SpoolDir::destinations(&places.state_home, settings.name) {
-                let spool = SpoolDir::new(&places.state_home, settings.name, &folder);
+        if let Some(paths) = &paths {
+            for folder in SpoolDirectory::destinations(&paths.state_home, settings.name) {
+                let spool = SpoolDirectory::new(&paths.state_home, settings.name, &folder);
                 let is_current = current.as_ref() == Some(&folder);
                 match DestinationStatus::of(&spool, folder) {
                     Ok(mut status) => {
@@ -168,14 +168,14 @@ impl Telemetry {
                 }
             }
             // The directories above are those of every destination.
-            let spool = SpoolDir::new(&places.state_home, settings.name, "any");
+            let spool = SpoolDirectory::new(&paths.state_home, settings.name, "any");
             if let Err(error) = spool.check()
                 && error.kind() != std::io::ErrorKind::NotFound
             {
                 warnings.push(format!("{}: {error}; nothing is recorded", spool.root().display()));
             }
         }
-        let choice_file = places.map(|places| places.choice_file);
+        let choice_file = paths.map(|paths| paths.choice_file);
         Status {
             tool: tool.to_owned(),
             decision,
@@ -190,13 +190,13 @@ impl Telemetry {
 }
 
 /// Variables with a value that means nothing to us. The value is not repeated.
-fn misspelt_variables(tool: &str, survey: &Survey, environment: Environment<'_>) -> Vec<String> {
+fn misspelt_variables(tool: &str, preflight: &Preflight, environment: Environment<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
-    if survey.wish == Wish::NotUnderstood {
+    if preflight.mode_override == ModeOverride::NotUnderstood {
         let variable = env::tool_variable(tool);
         warnings.push(format!(
             "{variable} has a value that is not understood, and that means off; the values are {}",
-            Wish::WORDS
+            ModeOverride::WORDS
         ));
     }
     let disabled = environment.setting(env::OTEL_SDK_DISABLED);
@@ -306,8 +306,8 @@ impl Status {
 }
 
 impl DestinationStatus {
-    pub(super) fn of(spool: &SpoolDir, folder: String) -> std::io::Result<Self> {
-        let Census { pending, newer, counters, is_damaged } = Census::take(spool)?;
+    pub(super) fn of(spool: &SpoolDirectory, folder: String) -> std::io::Result<Self> {
+        let SpoolSnapshot { pending, newer, counters, is_damaged } = SpoolSnapshot::read(spool)?;
         let now = SystemTime::now();
         let starts = starts_of(&spool.lock());
         Ok(Self {
@@ -352,7 +352,7 @@ impl DestinationStatus {
 /// What is wrong with the settings of a destination, before anything was sent with them.
 #[cfg(any(feature = "http", feature = "grpc"))]
 fn unusable_settings(destination: &Destination, names: &Names) -> Option<String> {
-    let checked = Settings::of(destination).and_then(|settings| match destination.endpoint.is_https() {
+    let checked = OtlpSettings::of(destination).and_then(|settings| match destination.endpoint.is_https() {
         true => tls::check(&settings),
         false => Ok(0),
     });
@@ -371,9 +371,10 @@ fn unusable_settings(_: &Destination, _: &Names) -> Option<String> {
 /// gRPC knows no proxy: whoever set one must not believe that it is used.
 #[cfg(all(feature = "http", feature = "grpc"))]
 fn passed_proxy(destination: &Destination) -> Option<String> {
-    use crate::upload::{proxy, settings::Protocol};
+    use crate::upload::{otlp_settings::Protocol, proxy};
 
-    let settings = Settings::of(destination).ok().filter(|settings| settings.protocol == Protocol::Grpc)?;
+    let settings =
+        OtlpSettings::of(destination).ok().filter(|settings| settings.protocol == Protocol::Grpc)?;
     let endpoint = settings.endpoint.parse().ok()?;
     proxy::for_endpoint(&endpoint, &|name| std::env::var(name).ok())?;
     Some(

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::{DestinationStatus, FlushProgress, Flushed};
 use crate::consent::Decision;
 use crate::error::Error;
-use crate::spool::discard::Deleted;
+use crate::spool::discard::DeletedRuns;
 use crate::telemetry::Telemetry;
 
 /// `<tool> telemetry …`.
@@ -66,7 +66,7 @@ pub enum TelemetryCommand {
 impl TelemetryCommand {
     /// Does it, tells about it, and gives the exit code. Outside of [`Telemetry::command`] this is no run.
     pub fn run(&self, telemetry: &Telemetry) -> ExitCode {
-        telemetry.need_command();
+        telemetry.require_command();
         // Not `print!`: it panics where a reader such as `head` has seen enough.
         match self.answer(telemetry) {
             Ok((text, code)) => {
@@ -186,6 +186,6 @@ fn bar(progress: FlushProgress) -> String {
     format!("{bar:LINE$}")
 }
 
-fn told(deleted: Deleted) -> String {
+fn told(deleted: DeletedRuns) -> String {
     format!("Deleted {} waiting and {} kept runs, {} bytes.", deleted.pending, deleted.kept, deleted.bytes)
 }

@@ -1,6 +1,6 @@
 //! Where a run goes: fixed when it starts, and one set of settings that never mixes two sources.
 
-use crate::env::{self, Environment, Wish};
+use crate::env::{self, Environment, ModeOverride};
 use crate::model::chosen_by::ChosenBy;
 
 /// The destination of this process's run.
@@ -114,16 +114,17 @@ impl Destination {
 
     /// Finds the destination: the policy's; else, unless the author named one of his own, the variables'; else
     /// the maker's. `localhost:4318` is never assumed.
-    pub(crate) fn find(environment: Environment<'_>, wish: Wish, named: &Named) -> Found {
-        let mut found = Self::look_up(environment, wish, named);
+    pub(crate) fn find(environment: Environment<'_>, mode_override: ModeOverride, named: &Named) -> Found {
+        let mut found = Self::look_up(environment, mode_override, named);
         if let Found::Destination(destination) = &mut found {
             let is_operators = destination.chosen_by == ChosenBy::Operator;
-            destination.is_set_for_us = is_operators && (named.policy.is_some() || wish == Wish::Otlp);
+            destination.is_set_for_us =
+                is_operators && (named.policy.is_some() || mode_override == ModeOverride::Otlp);
         }
         found
     }
 
-    fn look_up(environment: Environment<'_>, wish: Wish, named: &Named) -> Found {
+    fn look_up(environment: Environment<'_>, mode_override: ModeOverride, named: &Named) -> Found {
         if let Some((address, settings)) = &named.policy {
             let key = |setting: &str| format!("{} in the policy file", setting.to_ascii_lowercase());
             return Self::operator(named.publisher, address, settings.clone(), true, &key);
@@ -132,8 +133,9 @@ impl Destination {
             Some(_) => &[env::UPLOADER_OTLP],
             None => &[env::OTEL_EXPORTER_OTLP_TRACES, env::OTEL_EXPORTER_OTLP],
         };
-        let follows_variables =
-            named.maker.is_none() || wish == Wish::Otlp || environment.raw(env::UPLOADER).is_some();
+        let follows_variables = named.maker.is_none()
+            || mode_override == ModeOverride::Otlp
+            || environment.raw(env::UPLOADER).is_some();
         if follows_variables && let Some((variable, address)) = environment.otlp(variables, "ENDPOINT") {
             let settings = env::OTLP_SETTINGS
                 .into_iter()
@@ -340,19 +342,23 @@ mod tests {
 
     use super::*;
 
-    fn find(variables: &[(&str, &str)], wish: Wish, maker: Option<&'static str>) -> Found {
+    fn find(variables: &[(&str, &str)], mode_override: ModeOverride, maker: Option<&'static str>) -> Found {
         let look_up = |name: &str| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
         };
         Destination::find(
             Environment::new(&look_up),
-            wish,
+            mode_override,
             &Named { maker, publisher: Some("Example & Sons, Ltd."), policy: None },
         )
     }
 
-    fn found(variables: &[(&str, &str)], wish: Wish, maker: Option<&'static str>) -> Destination {
-        match find(variables, wish, maker) {
+    fn found(
+        variables: &[(&str, &str)],
+        mode_override: ModeOverride,
+        maker: Option<&'static str>,
+    ) -> Destination {
+        match find(variables, mode_override, maker) {
             Found::Destination(destination) => destination,
             other => panic!("{other:?}"),
         }
@@ -378,8 +384,8 @@ mod tests {
 
     #[test]
     fn nothing_is_ever_assumed() {
-        assert_eq!(find(&[], Wish::None, None), Found::None);
-        assert_eq!(find(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], Wish::None, None), Found::None);
+        assert_eq!(find(&[], ModeOverride::None, None), Found::None);
+        assert_eq!(find(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], ModeOverride::None, None), Found::None);
     }
 
     #[test]
@@ -392,7 +398,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4318", "http://c:4318/"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c/in", "http://c/in"),
         ] {
-            assert_eq!(found(&[(variable, value)], Wish::None, None).endpoint.address, address);
+            assert_eq!(found(&[(variable, value)], ModeOverride::None, None).endpoint.address, address);
         }
     }
 
@@ -402,11 +408,11 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://service:4318"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x"),
         ];
-        let maker = found(&variables, Wish::None, Some("https://maker.example/v1/traces"));
+        let maker = found(&variables, ModeOverride::None, Some("https://maker.example/v1/traces"));
         assert_eq!(maker.chosen_by, ChosenBy::Maker);
         assert_eq!(maker.folder(), "maker+example-sons-ltd+https-maker.example-443");
         assert!(maker.settings.is_empty());
-        let operator = found(&variables, Wish::Otlp, Some("https://maker.example/v1/traces"));
+        let operator = found(&variables, ModeOverride::Otlp, Some("https://maker.example/v1/traces"));
         assert_eq!(operator.folder(), "operator+example-sons-ltd+http-service-4318");
         assert_eq!(operator.settings, [("HEADERS", "authorization=Bearer%20x".to_owned())]);
     }
@@ -420,7 +426,8 @@ mod tests {
             ("http://[::1]:4318/v1/traces", true),
             ("http://localhost.evil.example", false),
         ] {
-            let is_destination = matches!(find(&[], Wish::None, Some(address)), Found::Destination(_));
+            let is_destination =
+                matches!(find(&[], ModeOverride::None, Some(address)), Found::Destination(_));
             assert_eq!(is_destination, usable, "{address}");
         }
     }
@@ -429,7 +436,7 @@ mod tests {
     fn on_disk_a_destination_has_no_user_path_or_query() {
         let destination = found(
             &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://anna:secret@Collector.example/tenant?key=1")],
-            Wish::None,
+            ModeOverride::None,
             None,
         );
         assert_eq!(destination.folder(), "operator+example-sons-ltd+https-collector.example-443");
@@ -440,7 +447,8 @@ mod tests {
     fn a_long_host_has_a_directory_of_its_own_with_a_name_that_every_file_system_takes() {
         let host = |last: &str| format!("{}{last}", "abcdefghi.".repeat(24));
         let folder = |host: &str| {
-            found(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://{host}"))], Wish::None, None).folder()
+            found(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://{host}"))], ModeOverride::None, None)
+                .folder()
         };
         let (one, other) = (folder(&host("x.example")), folder(&host("y.example")));
         assert!(one.contains("+https-abcdefghi.abcdefghi.") && one.len() <= LONGEST_DIRECTORY_NAME, "{one}");
@@ -454,7 +462,7 @@ mod tests {
         for host in [&long[..254], &"a".repeat(64)] {
             let address = format!("https://{host}");
             let Found::Unusable(why) =
-                find(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &address)], Wish::None, None)
+                find(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &address)], ModeOverride::None, None)
             else {
                 panic!("{host}");
             };
@@ -463,7 +471,11 @@ mod tests {
                 "{why}"
             );
         }
-        found(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://{}", &long[..253]))], Wish::None, None);
+        found(
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://{}", &long[..253]))],
+            ModeOverride::None,
+            None,
+        );
     }
 
     #[test]
@@ -475,7 +487,7 @@ mod tests {
                 ("OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem"),
                 ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/etc/key.pem"),
             ],
-            Wish::None,
+            ModeOverride::None,
             None,
         );
         let path = |path: &std::path::Path| path.to_str().expect("text").to_owned();
@@ -498,7 +510,10 @@ mod tests {
         ] {
             let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", address)];
             assert!(
-                matches!(find(&variables, Wish::Otlp, Some("https://maker.example")), Found::Unusable(_)),
+                matches!(
+                    find(&variables, ModeOverride::Otlp, Some("https://maker.example")),
+                    Found::Unusable(_)
+                ),
                 "{address}"
             );
         }
@@ -512,7 +527,7 @@ mod tests {
                 ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
                 ("OTEL_EXPORTER_OTLP_INSECURE", insecure),
             ];
-            assert_eq!(found(&variables, Wish::None, None).origin(), origin);
+            assert_eq!(found(&variables, ModeOverride::None, None).origin(), origin);
         }
     }
 }

@@ -87,9 +87,9 @@ impl Reason {
         let command = |word| settings.typed(word).map(|typed| format!("`{typed}`"));
         // Where the tool has no command for it, what is always right: a file.
         let choice_file = || {
-            let places =
-                crate::consent::preflight::Places::find(settings.name, crate::env::Environment::process());
-            places.map_or_else(String::new, |places| places.choice_file.display().to_string())
+            let paths =
+                crate::consent::preflight::UserPaths::find(settings.name, crate::env::Environment::process());
+            paths.map_or_else(String::new, |paths| paths.choice_file.display().to_string())
         };
         let policy_file = || crate::platform::policy_file().display().to_string();
         match self {
@@ -156,6 +156,7 @@ impl fmt::Display for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::own_command::OwnCommand;
     use crate::model::settings::Settings;
 
     const REASONS: [Reason; 14] = [
@@ -180,7 +181,7 @@ mod tests {
         for typed in [None, Some("frob telemetry"), Some("cargo frob telemetry"), Some("frob --telemetry")] {
             let mut tool = Settings::new("frob", "1.0.0");
             if let Some(typed) = typed {
-                tool = tool.telemetry_command(typed);
+                tool.own_command = Some(OwnCommand(typed));
             }
             for reason in REASONS {
                 let remedy = reason.remedy(&tool);

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::consent::choice::{Choice, ChoiceRead, Unlocked};
 use crate::consent::destination::{Destination, Found};
-use crate::consent::preflight::{Places, Survey};
+use crate::consent::preflight::{Preflight, UserPaths};
 use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
@@ -21,7 +21,7 @@ pub(crate) struct Due {
     /// What the last notice told of; nothing for a first one.
     seen: Option<Version>,
     choice: Choice,
-    places: Places,
+    paths: UserPaths,
     destination: Destination,
 }
 
@@ -35,21 +35,21 @@ const LINES: usize = 12;
 const PRINT_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whether a notice is due; a variable that silences it keeps telemetry off until it was shown.
-pub(crate) fn due(settings: &Settings, survey: &Survey, environment: Environment<'_>) -> Option<Due> {
-    let (Found::Destination(destination), Some(places)) = (&survey.found, &survey.places) else {
+pub(crate) fn due(settings: &Settings, preflight: &Preflight, environment: Environment<'_>) -> Option<Due> {
+    let (Found::Destination(destination), Some(paths)) = (&preflight.found, &preflight.paths) else {
         return None;
     };
-    let choice = survey.choice();
+    let choice = preflight.choice();
     let collected = collected(settings, settings.data_points?, destination);
-    let is_seen = match (survey.notice, collected.newest()) {
+    let is_seen = match (preflight.notice, collected.newest()) {
         (Some(seen), Some(newest)) => !seen.is_before(&newest),
         (Some(_), None) => true,
         (None, _) => false,
     };
     (!is_seen && !settings.is_notice_suppressed(environment)).then(|| Due {
-        seen: survey.notice,
+        seen: preflight.notice,
         choice,
-        places: places.clone(),
+        paths: paths.clone(),
         destination: destination.clone(),
     })
 }
@@ -71,7 +71,7 @@ pub(crate) fn show(settings: &Settings, due: &Due) {
     if !counts && is_recent(due.choice.printed) {
         return;
     }
-    let file = &due.places.choice_file;
+    let file = &due.paths.choice_file;
     // Remembered first: where that fails every command would print it, and nothing would ever be recorded.
     let remembered = Choice::change(file, settings.name, Unlocked::GiveUp, |read| {
         let choice = still_undecided(read).filter(|choice| counts || !is_recent(choice.printed))?;
@@ -100,7 +100,7 @@ pub(crate) fn show(settings: &Settings, due: &Due) {
 
 /// Prints the one line that is the notice in the log of a build machine. Says whether the run may be kept.
 pub(crate) fn announce(settings: &Settings, due: &Due) -> bool {
-    let (name, file) = (settings.name, &due.places.choice_file);
+    let (name, file) = (settings.name, &due.paths.choice_file);
     if still_undecided(Choice::read(file)).is_none() {
         return false;
     }
@@ -269,8 +269,9 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
+    use crate::model::own_command::OwnCommand;
     use crate::consent::destination::Named;
-    use crate::env::Wish;
+    use crate::env::ModeOverride;
     use crate::model::data_points::{Audience, DataPoint, Kind, Publisher};
 
     const PRIVACY: &str = "https://www.example.com/legal/privacy/en/products/command-line-tools/frobnication/\
@@ -314,7 +315,8 @@ mod tests {
         let unset = |_: &str| None::<OsString>;
         let named =
             Named { maker: Some("https://telemetry.frobnication.example.org/v1/traces"), ..Named::default() };
-        let Found::Destination(destination) = Destination::find(Environment::new(&unset), Wish::None, &named)
+        let Found::Destination(destination) =
+            Destination::find(Environment::new(&unset), ModeOverride::None, &named)
         else {
             panic!("there is a maker");
         };
@@ -387,7 +389,7 @@ mod tests {
             let all = Box::leak(Box::new(data_points(until)));
             let destination = Destination::find(
                 Environment::new(&|_| None),
-                Wish::None,
+                ModeOverride::None,
                 &Named { maker: Some("https://telemetry.example.org"), ..Named::default() },
             );
             let Found::Destination(destination) = destination else { panic!("there is a maker") };

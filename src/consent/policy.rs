@@ -16,7 +16,7 @@ use crate::consent::choice::leads_nowhere;
 use crate::consent::destination;
 use crate::platform;
 
-use reader::{Entry, Reader, Value, lines_with_control_characters};
+use reader::{TomlEntry, TomlReader, TomlValue, lines_with_control_characters};
 
 /// What the policy says about one tool.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -245,7 +245,7 @@ impl<'a> File<'a> {
             .map(|line| PolicyFault::of_file(line, "there is a control character; remove it"));
         let mut file = Self { tables: Vec::new(), faults: forbidden.collect() };
         let mut table = Table::default();
-        for (line, entry) in Reader::new(text) {
+        for (line, entry) in TomlReader::new(text) {
             match entry {
                 Err(what) => {
                     file.faults.push(PolicyFault::of_file(line, what));
@@ -254,12 +254,12 @@ impl<'a> File<'a> {
                         file.end(std::mem::take(&mut table));
                     }
                 }
-                Ok(Entry::Tool(name)) => {
+                Ok(TomlEntry::Tool(name)) => {
                     file.end(table);
                     table = Table { tool: Some(name), line, ..Table::default() };
                     file.check_name(name, line);
                 }
-                Ok(Entry::Setting(key, value)) => {
+                Ok(TomlEntry::Setting(key, value)) => {
                     if table.keys.contains(&key) {
                         // No TOML: any of the two may be the one that was meant.
                         file.faults.push(PolicyFault::of_file(line, "the key stands twice in its table"));
@@ -324,17 +324,17 @@ impl<'a> File<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn set(&mut self, line: usize, key: &'a str, value: Value<'a>) -> Result<(), Cow<'static, str>> {
+    fn set(&mut self, line: usize, key: &'a str, value: TomlValue<'a>) -> Result<(), Cow<'static, str>> {
         let of_endpoint = OF_ENDPOINT.into_iter().find(|(known, _)| *known == key);
         match (key, of_endpoint, value) {
-            ("telemetry", _, Value::Text("off")) => self.off = true,
+            ("telemetry", _, TomlValue::Text("off")) => self.off = true,
             ("telemetry", ..) => {
                 return Err("`telemetry` can only be \"off\"; leave the line out where it may be on".into());
             }
-            ("data_points", _, Value::List(keys)) => self.data_points = Some(keys),
+            ("data_points", _, TomlValue::List(keys)) => self.data_points = Some(keys),
             ("data_points", ..) => return Err("`data_points` must be a list of texts in quotes".into()),
-            ("endpoint", _, Value::Text(address)) => self.endpoint = Some((line, address)),
-            (_, Some((_, name)), Value::Text(value)) => {
+            ("endpoint", _, TomlValue::Text(address)) => self.endpoint = Some((line, address)),
+            (_, Some((_, name)), TomlValue::Text(value)) => {
                 check_setting(key, value)?;
                 self.settings.push((line, name, value));
             }

@@ -8,7 +8,7 @@ use crate::consent::choice::{Choice, ChoiceRead, leads_nowhere};
 use crate::consent::destination::{Destination, Found, Named};
 use crate::consent::policy::{Policy, PolicyRead};
 use crate::consent::{self, Decision, Facts, PolicySays, Reason};
-use crate::env::{self, Environment, Wish};
+use crate::env::{self, Environment, ModeOverride};
 use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::Version;
 use crate::model::settings::{CiPolicy, Settings};
@@ -16,23 +16,23 @@ use crate::platform;
 
 /// What was found out.
 #[derive(Debug)]
-pub(crate) struct Survey {
+pub(crate) struct Preflight {
     pub(crate) decision: Decision,
     /// What `<TOOL>_TELEMETRY` asks for.
-    pub(crate) wish: Wish,
+    pub(crate) mode_override: ModeOverride,
     pub(crate) is_ci: bool,
     pub(crate) policy: PolicyRead,
     pub(crate) choice: ChoiceRead,
     /// The version whose notice this person saw for the destination.
     pub(crate) notice: Option<Version>,
     /// Nothing if a variable decided, or there is no home folder.
-    pub(crate) places: Option<Places>,
+    pub(crate) paths: Option<UserPaths>,
     pub(crate) found: Found,
 }
 
 /// Where this person's files are.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub(crate) struct UserPaths {
     pub(crate) state_home: PathBuf,
     pub(crate) choice_file: PathBuf,
 }
@@ -57,40 +57,40 @@ const fn is_built_off(value: &str) -> bool {
     false
 }
 
-impl Survey {
-    pub(crate) fn take(settings: &Settings, environment: Environment<'_>) -> Self {
+impl Preflight {
+    pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Self {
         let tool_variable = env::tool_variable(settings.name);
-        let wish = Wish::read(environment, &tool_variable);
-        let mut survey = Self {
+        let mode_override = ModeOverride::read(environment, &tool_variable);
+        let mut preflight = Self {
             decision: Decision { on: false, reason: Reason::Build },
-            wish,
+            mode_override,
             is_ci: false,
             policy: PolicyRead::Nothing,
             choice: ChoiceRead::Missing,
             notice: None,
-            places: None,
+            paths: None,
             found: Found::None,
         };
         let mut facts = Facts {
             // How the companion was built says nothing of the tool.
             built_off: BUILT_OFF && !settings.is_from_outside,
-            variable: opt_out_variable(settings, environment, &tool_variable, wish),
+            variable: opt_out_variable(settings, environment, &tool_variable, mode_override),
             policy: PolicySays::Nothing,
             choice: ChoiceRead::Missing,
             opt_in: settings.opt_in,
         };
         if facts.built_off || facts.variable.is_some() {
-            survey.decision = consent::decide(&facts);
-            return survey;
+            preflight.decision = consent::decide(&facts);
+            return preflight;
         }
-        survey.is_ci = environment.is_ci();
-        survey.policy = Policy::read(&platform::policy_file(), settings.name);
+        preflight.is_ci = environment.is_ci();
+        preflight.policy = Policy::read(&platform::policy_file(), settings.name);
         let mut named = Named {
             maker: settings.endpoint,
             publisher: settings.data_points.and_then(DataPoints::publisher).map(|publisher| publisher.name),
             policy: None,
         };
-        match &survey.policy {
+        match &preflight.policy {
             PolicyRead::Nothing => {}
             PolicyRead::Policy(policy) => {
                 if policy.off {
@@ -100,50 +100,50 @@ impl Survey {
             }
             PolicyRead::NotUnderstood(_) => facts.policy = PolicySays::Unreadable,
         }
-        survey.found = if settings.is_from_outside && named.policy.is_none() {
+        preflight.found = if settings.is_from_outside && named.policy.is_none() {
             // Whether a tool follows the variables depends on whether its author named an endpoint.
             Found::None
         } else {
-            Destination::find(environment, wish, &named)
+            Destination::find(environment, mode_override, &named)
         };
-        survey.places = Places::find(settings.name, environment);
-        let Some(places) = &survey.places else {
-            survey.decision = Decision { on: false, reason: Reason::NoHome };
-            return survey;
+        preflight.paths = UserPaths::find(settings.name, environment);
+        let Some(paths) = &preflight.paths else {
+            preflight.decision = Decision { on: false, reason: Reason::NoHome };
+            return preflight;
         };
-        facts.choice = Choice::read(&places.choice_file);
-        survey.decision = consent::decide(&facts);
-        if survey.decision.on && facts.choice == ChoiceRead::Missing && leads_nowhere(&places.choice_file) {
+        facts.choice = Choice::read(&paths.choice_file);
+        preflight.decision = consent::decide(&facts);
+        if preflight.decision.on && facts.choice == ChoiceRead::Missing && leads_nowhere(&paths.choice_file) {
             facts.choice = ChoiceRead::Unreadable;
-            survey.decision = consent::decide(&facts);
+            preflight.decision = consent::decide(&facts);
         }
-        survey.choice = facts.choice;
-        survey.notice = match (&survey.choice, &survey.found) {
+        preflight.choice = facts.choice;
+        preflight.notice = match (&preflight.choice, &preflight.found) {
             // Which receiver the tool has is not known there.
             (ChoiceRead::Read(choice), _) if settings.is_from_outside => choice.newest_notice(),
             (ChoiceRead::Read(choice), Found::Destination(destination)) => choice.notice_for(destination),
             _ => None,
         };
-        if survey.decision.on {
-            match survey.found {
+        if preflight.decision.on {
+            match preflight.found {
                 Found::Destination(ref destination)
-                    if survey.is_ci
+                    if preflight.is_ci
                         && destination.chosen_by == ChosenBy::Maker
                         && settings.ci_policy == CiPolicy::OperatorOnly
-                        && !survey.is_makers_chosen() =>
+                        && !preflight.is_makers_chosen() =>
                 {
-                    survey.decision = Decision { on: false, reason: Reason::Ci };
+                    preflight.decision = Decision { on: false, reason: Reason::Ci };
                 }
                 Found::Destination(_) => {}
                 // The tool may well know.
                 Found::None if settings.is_from_outside => {}
-                Found::None => survey.decision = Decision { on: false, reason: Reason::NoDestination },
+                Found::None => preflight.decision = Decision { on: false, reason: Reason::NoDestination },
                 Found::Unusable(_) => {
-                    survey.decision = Decision { on: false, reason: Reason::BadDestination }
+                    preflight.decision = Decision { on: false, reason: Reason::BadDestination }
                 }
             }
         }
-        survey
+        preflight
     }
 
     /// Whether the person's `on` is about this maker: one who agreed with another, whose tool was forked or sold since,
@@ -173,11 +173,11 @@ impl Survey {
     }
 }
 
-impl Places {
+impl UserPaths {
     /// Nothing where there is no home folder, or it is somebody else's: `sudo` may keep the caller's, and no
     /// file of root's is to be left there.
     pub(crate) fn find(tool: &str, environment: Environment<'_>) -> Option<Self> {
-        if platform::has_foreign_rights() {
+        if platform::has_elevated_rights() {
             return None;
         }
         let state_home = platform::state_home(environment)?;
@@ -194,13 +194,13 @@ fn opt_out_variable(
     settings: &Settings,
     environment: Environment<'_>,
     tool_variable: &str,
-    wish: Wish,
+    mode_override: ModeOverride,
 ) -> Option<String> {
     let by_author = settings.opt_out_vars.iter().copied().find(|name| environment.is_truthy(name));
     if let Some(name) = by_author {
         return Some(name.to_owned());
     }
-    if matches!(wish, Wish::Off | Wish::NotUnderstood) {
+    if matches!(mode_override, ModeOverride::Off | ModeOverride::NotUnderstood) {
         return Some(tool_variable.to_owned());
     }
     if environment.is_truthy(env::DO_NOT_TRACK) {

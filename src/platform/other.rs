@@ -28,7 +28,7 @@ pub(crate) fn terminal_columns() -> Option<usize> {
     None
 }
 
-pub(crate) fn has_foreign_rights() -> bool {
+pub(crate) fn has_elevated_rights() -> bool {
     false
 }
 
@@ -94,6 +94,7 @@ pub(crate) fn runs_with(_process: i32, _argument: &str) -> bool {
     true
 }
 
+#[cfg_attr(not(any(feature = "http", feature = "grpc")), allow(dead_code))]
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }

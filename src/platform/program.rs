@@ -36,7 +36,7 @@ pub(crate) fn own_program(is_loaded_with: bool) -> io::Result<Program> {
     };
     let is_kernels = match (identity(&path), identity(c"/proc/self/exe")) {
         (Some(mapped), Some(kernels)) => mapped == kernels,
-        // Deleted meanwhile.
+        // DeletedRuns meanwhile.
         _ => has_loader,
     };
     if is_kernels {

@@ -48,7 +48,7 @@ pub(crate) fn terminal_columns() -> Option<usize> {
 }
 
 /// Whether the process has rights that its starter has not (set-user-id and the like): `AT_SECURE`.
-pub(crate) fn has_foreign_rights() -> bool {
+pub(crate) fn has_elevated_rights() -> bool {
     #[cfg(target_os = "linux")]
     {
         // SAFETY: getauxval reads a value that the kernel gave at the start of the process; no pointers.
@@ -192,6 +192,7 @@ fn open_own_with(options: &mut OpenOptions, path: &Path) -> io::Result<(File, Me
 
 /// Opens a regular file that somebody named, whoever wrote it. Waits for no FIFO; anything else but a file is
 /// [`io::ErrorKind::InvalidInput`].
+#[cfg_attr(not(any(feature = "http", feature = "grpc")), allow(dead_code))]
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }

@@ -8,7 +8,7 @@
 //!   which would do the same to their "always".
 //! - *Does the layer filter for itself?* Yes, so that our silence is not taken for interest. Who stands on the other
 //!   side of us must find what it would find without us, so the question is answered exactly as often as it is about
-//!   our own place: see [`Place`]. `fmt().finish()` panics when a layer registers a filter, so the subscriber's type
+//!   our own place: see [`LayerPosition`]. `fmt().finish()` panics when a layer registers a filter, so the subscriber's type
 //!   is looked at first.
 //! - *Up to which level?* As far as approved spans go; `OFF` when nothing is recorded, which the others' levels win
 //!   over. Where our place is not known, in a tree of layers or behind a reload, nothing: that costs a little and
@@ -27,7 +27,7 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::record::call_sites::CallSites;
 use crate::record::open_span::{OpenSpan, values};
-use crate::record::{Place as RunPlace, Runs};
+use crate::record::{ParentSpan, Runs};
 
 /// Records approved spans. Made by [`Telemetry::layer`](crate::Telemetry::layer); without effect when nothing is
 /// recorded.
@@ -36,7 +36,7 @@ pub struct TelemetryLayer<S> {
     filtered: Filtered<Recorder, Approved, S>,
     /// Whether the subscriber below supports filters of single layers, and ours is registered there.
     registered: bool,
-    place: Place,
+    place: LayerPosition,
 }
 
 /// Where the layer stands, as far as `tracing-subscriber`'s questions tell.
@@ -46,7 +46,7 @@ pub struct TelemetryLayer<S> {
 /// registry, which the next layer no longer sees. Elsewhere it answers yes once, for itself. After that it is asked
 /// by layers further out, which must not find it.
 #[derive(Debug, Default)]
-struct Place {
+struct LayerPosition {
     /// How often to say yes; 0 before the layer was put on a subscriber.
     yeses: u32,
     asked: AtomicU32,
@@ -54,7 +54,7 @@ struct Place {
     in_tree: AtomicBool,
 }
 
-impl Place {
+impl LayerPosition {
     fn put_on<S: 'static>(&mut self) {
         self.yeses = if TypeId::of::<S>() == TypeId::of::<Registry>() { 2 } else { 1 };
     }
@@ -80,7 +80,7 @@ impl<S> std::fmt::Debug for TelemetryLayer<S> {
 impl<S> TelemetryLayer<S> {
     pub(crate) fn new(recording: Option<&'static Runs>) -> Self {
         let filtered = Filtered::new(Recorder::new(recording), Approved { recording });
-        Self { recording, filtered, registered: false, place: Place::default() }
+        Self { recording, filtered, registered: false, place: LayerPosition::default() }
     }
 
     fn approves(&self, metadata: &Metadata<'_>) -> bool {
@@ -273,7 +273,10 @@ where
 
 impl Recorder {
     /// The nearest ancestor that is recorded; the spans between do not exist for us.
-    fn nearest_approved<'a, S>(&self, span: &tracing_subscriber::registry::SpanRef<'a, S>) -> Option<RunPlace>
+    fn nearest_approved<'a, S>(
+        &self,
+        span: &tracing_subscriber::registry::SpanRef<'a, S>,
+    ) -> Option<ParentSpan>
     where
         S: Subscriber + LookupSpan<'a>,
     {

@@ -4,12 +4,12 @@ pub(crate) mod call_sites;
 mod fork;
 pub(crate) mod layer;
 pub(crate) mod open_span;
-mod place;
+mod parent_span;
 mod run;
 mod runs;
 pub(crate) mod trace_context;
 mod visitor;
 
-pub(crate) use place::{Place, RunId};
-pub(crate) use run::{Ended, Sealed};
+pub(crate) use parent_span::{ParentSpan, RunId};
+pub(crate) use run::{EndedRun, SealedRun};
 pub(crate) use runs::*;

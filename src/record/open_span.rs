@@ -6,7 +6,7 @@ use crate::model::data_points::Value;
 use crate::model::span::{Parent, Span, Subject};
 use crate::record::call_sites::CallSite;
 use crate::record::visitor::Visitor;
-use crate::record::{Place, RunId, Runs};
+use crate::record::{ParentSpan, RunId, Runs};
 
 /// An approved span that is open.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl OpenSpan {
         runs: &Runs,
         call_site: &'static CallSite,
         attributes: &Attributes<'_>,
-        above: Option<Place>,
+        above: Option<ParentSpan>,
     ) -> Option<Self> {
         let place = runs.place(above)?;
         let data_points = runs.allowlist.data_points;
@@ -44,8 +44,8 @@ impl OpenSpan {
     }
 
     /// Where what is opened below it hangs.
-    pub(crate) fn place(&self) -> Place {
-        Place { run: self.run, span: self.span.span_id }
+    pub(crate) fn place(&self) -> ParentSpan {
+        ParentSpan { run: self.run, span: self.span.span_id }
     }
 
     pub(crate) fn call_site(&self) -> &'static CallSite {
@@ -67,7 +67,7 @@ impl OpenSpan {
 
 /// The nearest approved span that is entered in this thread. Nothing where spans are kept neither by our own subscriber
 /// nor by `tracing-subscriber`'s registry.
-pub(crate) fn entered() -> Option<Place> {
+pub(crate) fn entered() -> Option<ParentSpan> {
     use tracing_subscriber::Registry;
     use tracing_subscriber::registry::LookupSpan as _;
 

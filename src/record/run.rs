@@ -10,7 +10,7 @@ use super::RunId;
 use crate::model::data_points::Value;
 use crate::model::span::{self, Ending, LineWriter, Span};
 use crate::spool::counters::Outcome;
-use crate::spool::dir::{RunName, SpoolDir};
+use crate::spool::directory::{RunName, SpoolDirectory};
 use crate::spool::run_file::{LARGEST_RUN, ROOM_FOR_THE_END, RunFile, WriteFault};
 
 /// Spans that are written one by one; from then on they are written in batches.
@@ -55,35 +55,35 @@ enum Stage {
     Open(RunFile),
     /// There is none and will be none: the run is only shown.
     Unwritten,
-    /// Sealed, given up, or not to be recorded.
+    /// SealedRun, given up, or not to be recorded.
     Over,
 }
 
 /// What the beginning of a command left to do.
 #[derive(Debug)]
-pub(crate) struct Begun {
+pub(crate) struct BegunRun {
     pub(crate) run: RunId,
     /// One in 64 runs, chosen by chance, looks at the limits of the spool.
-    pub(crate) is_one_in_64: bool,
+    pub(crate) should_check_limits: bool,
     /// The run of a command that was left without being ended.
-    pub(crate) left: Option<Ended>,
+    pub(crate) left: Option<EndedRun>,
 }
 
 /// What the end of a run left to do.
 #[derive(Debug, Default)]
-pub(crate) struct Ended {
-    pub(crate) sealed: Option<Sealed>,
+pub(crate) struct EndedRun {
+    pub(crate) sealed: Option<SealedRun>,
     /// For a person who asked to see them; the run's own span first.
     pub(crate) shown: Option<Vec<Span>>,
 }
 
 /// A run that lies complete in the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sealed {
+pub(crate) struct SealedRun {
     /// Bytes that the run added to the spool.
     pub(crate) bytes: u64,
     /// One in 64 of the runs that end without having begun, chosen by chance.
-    pub(crate) is_one_in_64: bool,
+    pub(crate) should_check_limits: bool,
     /// The spool was made for it.
     pub(crate) is_first: bool,
 }
@@ -124,7 +124,7 @@ impl Run {
     }
 
     /// From here on the run is on disk. What was told before comes behind the run's own line.
-    pub(super) fn open(&mut self, spool: Option<&SpoolDir>, name: RunName) {
+    pub(super) fn open(&mut self, spool: Option<&SpoolDirectory>, name: RunName) {
         if !matches!(self.stage, Stage::Before) {
             return;
         }
@@ -191,33 +191,37 @@ impl Run {
     }
 
     /// Seals the run, if it may be kept, and says what is left to do.
-    pub(super) fn seal(mut self, may_keep: impl FnOnce() -> bool) -> Ended {
+    pub(super) fn seal(mut self, may_keep: impl FnOnce() -> bool) -> EndedRun {
         let root = self.root;
         let shown = self.shown.take().map(|spans| {
             let mut spans: Vec<Span> = [root].into_iter().chain(spans).collect();
             span::adopt_orphans(&mut spans);
             spans
         });
-        let Stage::Open(file) = self.stage else { return Ended { sealed: None, shown } };
+        let Stage::Open(file) = self.stage else { return EndedRun { sealed: None, shown } };
         if !may_keep() {
             file.give_up(Outcome::OptedOut);
-            return Ended { sealed: None, shown };
+            return EndedRun { sealed: None, shown };
         }
         let (bytes, is_first) = (file.written(), file.is_first());
-        let sealed = file.seal(self.dropped_spans).then_some(Sealed { bytes, is_one_in_64: false, is_first });
-        Ended { sealed, shown }
+        let sealed = file.seal(self.dropped_spans).then_some(SealedRun {
+            bytes,
+            should_check_limits: false,
+            is_first,
+        });
+        EndedRun { sealed, shown }
     }
 
     /// Whether there is something to seal, and it may be kept.
     #[cfg(unix)]
-    pub(super) fn may_be_sealed(&mut self, may_keep: impl FnOnce() -> bool) -> Option<Sealed> {
+    pub(super) fn may_be_sealed(&mut self, may_keep: impl FnOnce() -> bool) -> Option<SealedRun> {
         let Stage::Open(file) = &self.stage else { return None };
         let (bytes, is_first) = (file.written(), file.is_first());
         if !may_keep() {
             self.give_up(Outcome::OptedOut);
             return None;
         }
-        Some(Sealed { bytes, is_one_in_64: false, is_first })
+        Some(SealedRun { bytes, should_check_limits: false, is_first })
     }
 
     /// Seals the run so that it can be taken back.

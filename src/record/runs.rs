@@ -8,15 +8,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::run::{Begun, Ended, Run};
-use super::{Place, RunId, fork};
+use super::run::{BegunRun, EndedRun, Run};
+use super::{ParentSpan, RunId, fork};
 use crate::model::allowlist::Allowlist;
 use crate::model::data_points::{Kind, Value};
 use crate::model::ids::Ids;
 use crate::model::span::{Ending, LineWriter, Parent, Span, SpanId, Subject, Tool, TraceId};
 use crate::record::open_span;
 use crate::spool::counters::Outcome;
-use crate::spool::dir::{RunName, SpoolDir};
+use crate::spool::directory::{RunName, SpoolDirectory};
 use crate::spool::run_file::{self, MOST_OPEN};
 
 /// How long an exiting process waits for a thread that is writing a span.
@@ -32,7 +32,7 @@ pub(crate) struct Runs {
     /// The run or span that started this process.
     parent: Option<(TraceId, SpanId)>,
     /// Nothing if the runs are only shown and never written.
-    spool: Option<SpoolDir>,
+    spool: Option<SpoolDirectory>,
     is_shown: bool,
     /// The number of the run that began last and is open, or of the first one before it begins; 0 if there is none.
     latest: AtomicU64,
@@ -94,7 +94,7 @@ impl Recording {
     ///
     /// In a closure's thread all belongs to the closure's command. Else it follows the span above, on whichever thread;
     /// without one it belongs to the command that its thread began last, or else to the one that was begun last of all.
-    fn current(&mut self, above: Option<Place>) -> Option<&mut Run> {
+    fn current(&mut self, above: Option<ParentSpan>) -> Option<&mut Run> {
         if self.open.len() < 2 {
             return self.open.last_mut();
         }
@@ -110,7 +110,7 @@ impl Runs {
     pub(crate) fn new(
         allowlist: Allowlist,
         tool: Tool<'static>,
-        spool: Option<SpoolDir>,
+        spool: Option<SpoolDirectory>,
         parent: Option<(TraceId, SpanId)>,
         is_shown: bool,
     ) -> Self {
@@ -159,6 +159,12 @@ impl Runs {
         self.ids.span_id_for(foreign)
     }
 
+    /// Whether this is a child that was forked from the process of these runs.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn is_forked_child(&self) -> bool {
+        fork::is_child()
+    }
+
     /// Nanoseconds since the Unix epoch.
     pub(crate) fn now(&self) -> u64 {
         self.clock.now()
@@ -179,27 +185,27 @@ impl Runs {
 
     /// Where a span hangs that is opened now, with this approved span above it. Nothing if it belongs to no run: no
     /// command is open.
-    pub(crate) fn place(&self, above: Option<Place>) -> Option<Place> {
+    pub(crate) fn place(&self, above: Option<ParentSpan>) -> Option<ParentSpan> {
         if self.are_several.load(Ordering::Relaxed) {
             return self.place_among_several(above);
         }
         let run = RunId::from_number(self.latest.load(Ordering::Relaxed))?;
         // What is above may be left from a run that is over.
-        Some(above.filter(|above| above.run == run).unwrap_or(Place::under(run)))
+        Some(above.filter(|above| above.run == run).unwrap_or(ParentSpan::under(run)))
     }
 
     #[cold]
-    fn place_among_several(&self, above: Option<Place>) -> Option<Place> {
+    fn place_among_several(&self, above: Option<ParentSpan>) -> Option<ParentSpan> {
         if fork::is_child() {
             return None;
         }
         let run = self.lock().current(above)?.id;
-        above.filter(|above| above.run == run).or(Some(Place::under(run)))
+        above.filter(|above| above.run == run).or(Some(ParentSpan::under(run)))
     }
 
     /// The approved span that is entered in this thread, where it matters. To be asked for without the runs' lock:
     /// spans have locks of their own.
-    fn entered_among_several(&self) -> Option<Place> {
+    fn entered_among_several(&self) -> Option<ParentSpan> {
         if self.are_several.load(Ordering::Relaxed) { open_span::entered() } else { None }
     }
 
@@ -211,7 +217,7 @@ impl Runs {
         is_closure: bool,
         may_record: bool,
         may_keep: impl Fn() -> bool,
-    ) -> Option<Begun> {
+    ) -> Option<BegunRun> {
         if fork::is_child() {
             return None;
         }
@@ -245,7 +251,7 @@ impl Runs {
         }
         recording.open.push(run);
         self.note_latest(recording);
-        Some(Begun { run: id, is_one_in_64: may_record && self.is_one_in_64(), left })
+        Some(BegunRun { run: id, should_check_limits: may_record && self.should_check_limits(), left })
     }
 
     /// The data point that the command's name is.
@@ -269,7 +275,7 @@ impl Runs {
         }
     }
 
-    fn is_one_in_64(&self) -> bool {
+    fn should_check_limits(&self) -> bool {
         self.ids.number().is_multiple_of(64)
     }
 
@@ -330,7 +336,7 @@ impl Runs {
 
     /// The trace and the span under which a child process hangs: this span if its run is open, or else the current
     /// run; before the first command its run.
-    pub(crate) fn context(&self, entered: Option<Place>) -> Option<(TraceId, SpanId)> {
+    pub(crate) fn context(&self, entered: Option<ParentSpan>) -> Option<(TraceId, SpanId)> {
         if fork::is_child() {
             return None;
         }
@@ -357,14 +363,14 @@ impl Runs {
     }
 
     /// From here on a process that ends without a command is no run, whatever its exit code is.
-    pub(crate) fn need_command(&self) {
+    pub(crate) fn require_command(&self) {
         if !fork::is_child() {
             self.lock().needs_command = true;
         }
     }
 
     /// Nothing of any run that this process is writing is kept. Gives the bytes of each that had a file.
-    pub(crate) fn give_up_all(&self, outcome: Outcome) -> Vec<u64> {
+    pub(crate) fn discard_all(&self, outcome: Outcome) -> Vec<u64> {
         if fork::is_child() {
             return Vec::new();
         }
@@ -378,13 +384,13 @@ impl Runs {
     /// The command ended with this exit code: writes its run's last line and seals it. Only the first end counts.
     ///
     /// `may_keep` is asked once more whether the run may be kept.
-    pub(crate) fn end(&self, run: RunId, exit_code: i64, may_keep: impl Fn() -> bool) -> Ended {
+    pub(crate) fn end(&self, run: RunId, exit_code: i64, may_keep: impl Fn() -> bool) -> EndedRun {
         if fork::is_child() {
-            return Ended::default();
+            return EndedRun::default();
         }
         let mut recording = self.lock();
         let Some(position) = recording.open.iter().rposition(|open| open.id == run) else {
-            return Ended::default();
+            return EndedRun::default();
         };
         let run = recording.open.remove(position);
         self.note_latest(&recording);
@@ -394,20 +400,20 @@ impl Runs {
     /// Nobody is left who will tell how the command ended.
     ///
     /// The last one that is open is left to the end of the process, where the exit code is known. So is what another
-    /// command finds when it begins; see [`Begun::left`].
-    pub(crate) fn leave(&self, run: RunId, ending: Ending, may_keep: impl Fn() -> bool) -> Ended {
+    /// command finds when it begins; see [`BegunRun::left`].
+    pub(crate) fn leave(&self, run: RunId, ending: Ending, may_keep: impl Fn() -> bool) -> EndedRun {
         if fork::is_child() {
-            return Ended::default();
+            return EndedRun::default();
         }
         let mut recording = self.lock();
         let is_only = recording.open.len() == 1;
         let Some(position) = recording.open.iter().rposition(|open| open.id == run) else {
-            return Ended::default();
+            return EndedRun::default();
         };
         if is_only {
             let run = &mut recording.open[position];
             (run.left, run.thread) = (Some(ending), None);
-            return Ended::default();
+            return EndedRun::default();
         }
         let run = recording.open.remove(position);
         self.note_latest(&recording);
@@ -424,7 +430,7 @@ impl Runs {
         exit_code: i64,
         may_record: impl FnOnce() -> bool,
         may_keep: impl Fn() -> bool,
-    ) -> Vec<Ended> {
+    ) -> Vec<EndedRun> {
         if fork::is_child() {
             return Vec::new();
         }
@@ -445,7 +451,7 @@ impl Runs {
                 self.open(&mut run, 0);
                 let mut ended = self.seal(run, Ending::Exited(exit_code), may_keep);
                 if let Some(sealed) = &mut ended.sealed {
-                    sealed.is_one_in_64 = self.is_one_in_64();
+                    sealed.should_check_limits = self.should_check_limits();
                 }
                 return vec![ended];
             }
@@ -458,7 +464,7 @@ impl Runs {
     /// Before another program takes this one's place: writes the end of all runs that are open. How that program will
     /// end is not known.
     #[cfg(unix)]
-    pub(crate) fn end_for_now(&self, may_keep: impl Fn() -> bool) -> Vec<super::Sealed> {
+    pub(crate) fn end_for_now(&self, may_keep: impl Fn() -> bool) -> Vec<super::SealedRun> {
         if fork::is_child() {
             return Vec::new();
         }
@@ -486,9 +492,9 @@ impl Runs {
         }
     }
 
-    fn seal(&self, mut run: Run, ending: Ending, may_keep: impl Fn() -> bool) -> Ended {
+    fn seal(&self, mut run: Run, ending: Ending, may_keep: impl Fn() -> bool) -> EndedRun {
         if run.is_over() {
-            return Ended::default();
+            return EndedRun::default();
         }
         let exit_code = self.allowlist.data_points.exit_code();
         let is_told = exit_code.is_some_and(|position| self.allowlist.has(position));

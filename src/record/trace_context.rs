@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::consent::destination::{Found, Named};
-    use crate::env::Wish;
+    use crate::env::ModeOverride;
 
     const FOREIGN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     const OURS: &str = "00-0000000000000000000000000000000a-000000000000000b-01";
@@ -108,7 +108,7 @@ mod tests {
             ChosenBy::Maker => Named { maker: Some(address), ..Named::default() },
             ChosenBy::Operator => Named::default(),
         };
-        match Destination::find(Environment::new(&by), Wish::None, &named) {
+        match Destination::find(Environment::new(&by), ModeOverride::None, &named) {
             Found::Destination(destination) => destination,
             other => panic!("{other:?}"),
         }

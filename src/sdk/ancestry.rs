@@ -11,7 +11,7 @@ use crate::model::span::{Span, SpanId, TraceId};
 /// A span of the SDK: its trace and its own id.
 pub(super) type Key = (TraceId, SpanId);
 
-/// Ended spans that are remembered, and spans that wait for one above to end. Each is as much as the SDK's own
+/// EndedSpan spans that are remembered, and spans that wait for one above to end. Each is as much as the SDK's own
 /// batch processor queues (`OTEL_BSP_MAX_QUEUE_SIZE`), and takes some hundred bytes.
 const MOST_ENDED: usize = 2048;
 const MOST_WAITING: usize = 2048;
@@ -39,7 +39,7 @@ impl Above {
 
 /// Where a span belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Placement {
     /// Nothing that may still come changes it.
     Known(Above),
     /// Below this span, if it turns out to be approved when it ends.
@@ -47,7 +47,7 @@ pub(super) enum Place {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Ended {
+enum EndedSpan {
     Approved,
     Unapproved(Above),
 }
@@ -56,7 +56,7 @@ enum Ended {
 /// it has.
 #[derive(Debug, Default)]
 pub(super) struct Ancestry {
-    ended: HashMap<Key, Ended>,
+    ended: HashMap<Key, EndedSpan>,
     /// The keys of `ended`, oldest first.
     order: VecDeque<Key>,
     /// By the span that each waits for.
@@ -68,18 +68,18 @@ pub(super) struct Ancestry {
 
 impl Ancestry {
     /// Where a span belongs that has this above it.
-    pub(super) fn place(&self, above: Above) -> Place {
+    pub(super) fn place(&self, above: Above) -> Placement {
         let mut above = above;
         // Ids that somebody made up may go round in a circle.
         for _ in 0..=self.ended.len() {
-            let Above::Span(key) = above else { return Place::Known(above) };
+            let Above::Span(key) = above else { return Placement::Known(above) };
             match self.ended.get(&key) {
-                Some(Ended::Approved) => return Place::Known(above),
-                Some(Ended::Unapproved(next)) => above = *next,
-                None => return Place::UntilItEnds(key),
+                Some(EndedSpan::Approved) => return Placement::Known(above),
+                Some(EndedSpan::Unapproved(next)) => above = *next,
+                None => return Placement::UntilItEnds(key),
             }
         }
-        Place::Known(Above::Nothing)
+        Placement::Known(Above::Nothing)
     }
 
     /// Keeps a span until the one above it ends; gives it back when too many wait.
@@ -95,7 +95,7 @@ impl Ancestry {
 
     /// A span ended. Gives the spans whose place is known by it.
     pub(super) fn ended(&mut self, key: Key, above: Above, approved: bool) -> Vec<(Span, Above)> {
-        let ended = if approved { Ended::Approved } else { Ended::Unapproved(above) };
+        let ended = if approved { EndedSpan::Approved } else { EndedSpan::Unapproved(above) };
         if self.ended.insert(key, ended).is_none() {
             self.order.push_back(key);
         }
@@ -106,11 +106,11 @@ impl Ancestry {
         }
         let Some(children) = self.waiting.remove(&key) else { return Vec::new() };
         match self.place(Above::Span(key)) {
-            Place::Known(place) => {
+            Placement::Known(place) => {
                 self.left(children.len());
                 children.into_iter().map(|span| (span, place)).collect()
             }
-            Place::UntilItEnds(next) => {
+            Placement::UntilItEnds(next) => {
                 self.waiting.entry(next).or_default().extend(children);
                 Vec::new()
             }
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_child_waits_until_an_approved_span_or_the_top_is_reached() {
         let mut ancestry = Ancestry::default();
-        assert_eq!(ancestry.place(below(8)), Place::UntilItEnds(key(8)));
+        assert_eq!(ancestry.place(below(8)), Placement::UntilItEnds(key(8)));
         assert!(ancestry.wait(key(8), span(9)).is_none());
         assert_eq!(end(&mut ancestry, 8, below(7), false), []);
         assert_eq!(end(&mut ancestry, 7, below(6), true), [(span(9).span_id, below(7))]);
@@ -190,9 +190,9 @@ mod tests {
     fn a_child_that_ends_after_its_parent_waits_for_nothing() {
         let mut ancestry = Ancestry::default();
         end(&mut ancestry, 2, below(1), false);
-        assert_eq!(ancestry.place(below(2)), Place::UntilItEnds(key(1)));
+        assert_eq!(ancestry.place(below(2)), Placement::UntilItEnds(key(1)));
         end(&mut ancestry, 1, Above::Nothing, true);
-        assert_eq!(ancestry.place(below(2)), Place::Known(below(1)));
+        assert_eq!(ancestry.place(below(2)), Placement::Known(below(1)));
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
         let mut ancestry = Ancestry::default();
         let other = ([2; 16], key(1).1);
         ancestry.ended(other, Above::Nothing, true);
-        assert_eq!(ancestry.place(below(1)), Place::UntilItEnds(key(1)));
+        assert_eq!(ancestry.place(below(1)), Placement::UntilItEnds(key(1)));
     }
 
     #[test]

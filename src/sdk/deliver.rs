@@ -9,8 +9,8 @@ use std::time::Duration;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use crate::upload::answer::Deliver;
-use crate::upload::answer::{Answer, Batch, DELIVERED, FailureKind, retry};
+use crate::upload::answer::Transport;
+use crate::upload::answer::{Batch, DELIVERED, DeliveryOutcome, FailureKind, retry};
 use crate::upload::sdk_data;
 
 /// For one batch, as long as OTLP's exporters take by default.
@@ -75,8 +75,8 @@ impl ToExporter {
     }
 }
 
-impl Deliver for ToExporter {
-    fn deliver(&mut self, batch: &Batch<'_>) -> Answer {
+impl Transport for ToExporter {
+    fn deliver(&mut self, batch: &Batch<'_>) -> DeliveryOutcome {
         let Some((work, answers)) = &self.channels else { return retry(FailureKind::Exporter) };
         let answer = match work.send((sdk_data::resource(batch.tool), sdk_data::spans(batch))) {
             Ok(()) => answers.recv_timeout(self.patience),

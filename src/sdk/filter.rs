@@ -8,7 +8,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use super::ancestry::{Above, Ancestry, Key, Place};
+use super::ancestry::{Above, Ancestry, Key, Placement};
 use super::approved;
 use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
@@ -114,11 +114,11 @@ impl<E: SpanExporter> AllowlistExporter<E> {
                 values: approved::values(&self.allowlist, subject, data),
             };
             match ancestry.place(above) {
-                Place::Known(above) => {
+                Placement::Known(above) => {
                     span.parent = self.parent(above);
                     out.push(span);
                 }
-                Place::UntilItEnds(above) => {
+                Placement::UntilItEnds(above) => {
                     span.parent = self.parent(Above::Span(above));
                     out.extend(ancestry.wait(above, span));
                 }

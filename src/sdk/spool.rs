@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use super::ancestry::{Above, Ancestry, Place};
+use super::ancestry::{Above, Ancestry, Placement};
 use super::approved;
 use crate::model::span::{Parent, Span, Subject};
 use crate::record::{RunId, Runs};
@@ -43,7 +43,7 @@ impl SpanExporter for SpoolExporter {
     fn export(&self, batch: Vec<SpanData>) -> impl Future<Output = OTelSdkResult> + Send {
         if let Some(runs) = self.runs
             && let Some(place) = runs.place(None)
-            && !runs.are_a_parents()
+            && !runs.is_forked_child()
         {
             let mut ancestries = self.ancestries.lock().unwrap_or_else(PoisonError::into_inner);
             ancestries.retain(|(run, _)| runs.started(*run).is_some());
@@ -69,8 +69,8 @@ fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
     if let Some(subject) = subject {
         let place = ancestry.place(above);
         let parent = match place {
-            Place::Known(above) => parent(runs, run, above),
-            Place::UntilItEnds(above) => parent(runs, run, Above::Span(above)),
+            Placement::Known(above) => parent(runs, run, above),
+            Placement::UntilItEnds(above) => parent(runs, run, Above::Span(above)),
         };
         let (start, end) = approved::times(data);
         let last = runs.now().max(first);
@@ -85,7 +85,7 @@ fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
             values: approved::values(&runs.allowlist, subject, data),
         };
         if runs.span_closed(run, &mut span)
-            && let Place::UntilItEnds(above) = place
+            && let Placement::UntilItEnds(above) = place
         {
             // Given back, it stays where it is written.
             let _ = ancestry.wait(above, span);

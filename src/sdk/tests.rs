@@ -20,13 +20,13 @@ use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::{Audience, Value};
 use crate::model::span;
-use crate::record::{Ended, RunId, Runs};
-use crate::spool::dir::SpoolDir;
+use crate::record::{EndedRun, RunId, Runs};
+use crate::spool::directory::SpoolDirectory;
 use crate::spool::read::{RecordedRun, read_run};
 use crate::telemetry::Telemetry;
 use crate::testing::{self, DATA_POINTS, TOOL};
-use crate::upload::answer::Deliver as _;
-use crate::upload::answer::{Answer, DELIVERED, FailureKind, retry};
+use crate::upload::answer::Transport as _;
+use crate::upload::answer::{DELIVERED, DeliveryOutcome, FailureKind, retry};
 
 const TARGET: &str = "weave::resolve";
 
@@ -62,7 +62,7 @@ struct Recording {
 impl Recording {
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let spool = SpoolDir::new(folder.path(), "weave", "maker");
+        let spool = SpoolDirectory::new(folder.path(), "weave", "maker");
         let allowlist = Allowlist::new(&DATA_POINTS, ChosenBy::Maker, None, None, None);
         let runs: &'static Runs = Box::leak(Box::new(Runs::new(allowlist, TOOL, Some(spool), None, true)));
         let run = runs.begin("build", false, true, || true).expect("this is no forked child").run;
@@ -72,7 +72,7 @@ impl Recording {
         Self { folder, runs, run, provider, tracer }
     }
 
-    fn end(&self) -> Ended {
+    fn end(&self) -> EndedRun {
         self.runs.end(self.run, 0, || true)
     }
 
@@ -383,7 +383,7 @@ impl SpanExporter for Told {
 fn answers(
     patience: Duration,
     make: impl Fn() -> Result<Told, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
-) -> [Answer; 2] {
+) -> [DeliveryOutcome; 2] {
     let builder = Telemetry::builder("weave", "1.4.0").deliver_to(make);
     let mut way = ToExporter::open(builder.exporter.as_ref().expect("an exporter"));
     way.patience = patience;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::time::SystemTime;
 
-use super::dir::{RunName, SpoolDir};
+use super::directory::{RunName, SpoolDirectory};
 use crate::consent::choice::{is_foreign, is_missing, replace_file};
 use crate::model::clock::unix_seconds;
 use crate::model::hex::checksum;
@@ -147,7 +147,7 @@ impl Counters {
     ///
     /// A fold may put outcomes away between a look at the file and one at the folder. It writes the file before
     /// that, so a file that is the same before and after goes with the folder that was seen in between.
-    pub(crate) fn look(spool: &SpoolDir) -> io::Result<(Self, bool)> {
+    pub(crate) fn look(spool: &SpoolDirectory) -> io::Result<(Self, bool)> {
         let mut before = Self::read(spool)?;
         for _ in 0..LOOKS {
             let waiting = outcomes_waiting(spool)?;
@@ -166,7 +166,7 @@ impl Counters {
         Err(io::Error::new(io::ErrorKind::WouldBlock, "the counters changed at every look"))
     }
 
-    fn read(spool: &SpoolDir) -> io::Result<CountersFile> {
+    fn read(spool: &SpoolDirectory) -> io::Result<CountersFile> {
         let (mut file, metadata) = match platform::open_own(&spool.counters(), false, false) {
             Ok(opened) => opened,
             Err(error) if is_missing(&error) => return Ok(CountersFile::Missing),
@@ -258,7 +258,7 @@ impl Counters {
     /// Counts all outcomes and puts their files away. Only for the holder of the uploader's lock.
     ///
     /// `note` adds what else is to be remembered in the same step.
-    pub(crate) fn fold(spool: &SpoolDir, note: impl FnOnce(&mut Self)) -> io::Result<()> {
+    pub(crate) fn fold(spool: &SpoolDirectory, note: impl FnOnce(&mut Self)) -> io::Result<()> {
         let found = Self::read(spool)?;
         let waiting = outcomes_waiting(spool)?;
         let before = match &found {
@@ -311,7 +311,7 @@ impl Counters {
 
 /// Keeps the newest delivered runs for `telemetry show`, and deletes the others. All of them are tried; the first
 /// fault is told.
-fn put_away(spool: &SpoolDir, waiting: Vec<Waiting>) -> io::Result<()> {
+fn put_away(spool: &SpoolDirectory, waiting: Vec<Waiting>) -> io::Result<()> {
     let mut result = Ok(());
     let mut attempt = |attempted: io::Result<()>| match attempted {
         Err(error) if error.kind() != io::ErrorKind::NotFound => result = Err(error),
@@ -377,7 +377,7 @@ struct Waiting {
 }
 
 /// The outcomes in their folder, counted already or not.
-fn outcomes_waiting(spool: &SpoolDir) -> io::Result<Vec<Waiting>> {
+fn outcomes_waiting(spool: &SpoolDirectory) -> io::Result<Vec<Waiting>> {
     let entries = match std::fs::read_dir(spool.outcomes()) {
         Ok(entries) => entries,
         Err(error) if is_missing(&error) => return Ok(Vec::new()),
@@ -399,18 +399,18 @@ mod tests {
 
     use super::*;
 
-    fn spool() -> (tempfile::TempDir, SpoolDir) {
+    fn spool() -> (tempfile::TempDir, SpoolDirectory) {
         let folder = tempfile::tempdir().unwrap();
-        let spool = SpoolDir::new(folder.path(), "tool", "maker");
+        let spool = SpoolDirectory::new(folder.path(), "tool", "maker");
         spool.create().unwrap();
         (folder, spool)
     }
 
-    fn look(spool: &SpoolDir) -> Counters {
+    fn look(spool: &SpoolDirectory) -> Counters {
         Counters::look(spool).unwrap().0
     }
 
-    fn put(spool: &SpoolDir, random: u128, outcome: Outcome) {
+    fn put(spool: &SpoolDirectory, random: u128, outcome: Outcome) {
         std::fs::write(spool.outcomes().join(outcome.file_name(RunName::new(random))), "").unwrap();
     }
 

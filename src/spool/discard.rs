@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::counters::{Counters, Outcome};
-use super::dir::{RunName, RunState, SpoolDir};
+use super::directory::{RunName, RunState, SpoolDirectory};
 use super::limits;
 use super::lock::UploaderLock;
 use crate::consent::choice::{is_missing, replace_file};
@@ -14,7 +14,7 @@ use crate::platform;
 /// What was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Deleted {
+pub struct DeletedRuns {
     /// Runs that were waiting, those that were being written included.
     pub pending: u64,
     /// Delivered runs that were kept for `telemetry show`.
@@ -39,8 +39,8 @@ pub(crate) type Remains = Vec<(PathBuf, io::Error)>;
 /// so whatever lies in it goes, however it is called. No link is followed, nothing is opened that could wait.
 ///
 /// A process that is still writing a run goes on writing into a file without a name.
-pub(crate) fn discard_all(state_home: &Path, tool: &str, outcome: Outcome) -> (Deleted, Remains) {
-    let mut broom = Broom { outcome, deleted: Deleted::default(), remains: Remains::new() };
+pub(crate) fn discard_all(state_home: &Path, tool: &str, outcome: Outcome) -> (DeletedRuns, Remains) {
+    let mut broom = Broom { outcome, deleted: DeletedRuns::default(), remains: Remains::new() };
     let tool = state_home.join(tool);
     let telemetry = tool.join("telemetry");
     for folder in [&tool, &telemetry] {
@@ -54,7 +54,7 @@ pub(crate) fn discard_all(state_home: &Path, tool: &str, outcome: Outcome) -> (D
     if broom.remains.is_empty() {
         for (path, is_folder) in broom.entries(&telemetry) {
             if is_folder {
-                broom.destination(&SpoolDir::at(tool.clone(), path));
+                broom.destination(&SpoolDirectory::at(tool.clone(), path));
             } else {
                 let _ = broom.remove(&path);
             }
@@ -69,7 +69,7 @@ fn not_followed() -> io::Error {
 
 struct Broom {
     outcome: Outcome,
-    deleted: Deleted,
+    deleted: DeletedRuns,
     remains: Remains,
 }
 
@@ -103,7 +103,7 @@ impl Broom {
         found
     }
 
-    fn destination(&mut self, spool: &SpoolDir) {
+    fn destination(&mut self, spool: &SpoolDirectory) {
         for pass in 0..PASSES {
             let before = self.deleted;
             self.put_away_runs(spool);
@@ -116,7 +116,7 @@ impl Broom {
     }
 
     /// Counts the runs by a rename of each, as every other outcome, and empties them.
-    fn put_away_runs(&mut self, spool: &SpoolDir) {
+    fn put_away_runs(&mut self, spool: &SpoolDirectory) {
         if !std::fs::symlink_metadata(spool.runs()).is_ok_and(|metadata| metadata.is_dir()) {
             return;
         }
@@ -145,7 +145,7 @@ impl Broom {
         }
     }
 
-    fn put_away(&mut self, spool: &SpoolDir, path: &Path, name: RunName, bytes: u64, is_written: bool) {
+    fn put_away(&mut self, spool: &SpoolDirectory, path: &Path, name: RunName, bytes: u64, is_written: bool) {
         let told = spool.outcomes().join(self.outcome.file_name(name));
         // Where it cannot be counted the person's word goes first.
         let result = std::fs::rename(path, &told).or_else(|error| {
@@ -162,7 +162,7 @@ impl Broom {
         }
     }
 
-    fn clear_root(&mut self, spool: &SpoolDir) {
+    fn clear_root(&mut self, spool: &SpoolDirectory) {
         let [runs, outcomes, sent] = [spool.runs(), spool.outcomes(), spool.sent()];
         for (path, is_folder) in self.entries(spool.root()) {
             let is_ours = [&runs, &outcomes, &sent].contains(&&path);
@@ -268,7 +268,7 @@ pub(super) fn empty(path: &Path, is_written: bool) -> io::Result<()> {
 }
 
 /// Counts the outcomes, and deletes them, unless an uploader is at work, which will.
-fn fold(spool: &SpoolDir) {
+fn fold(spool: &SpoolDirectory) {
     let asked = Instant::now();
     loop {
         match UploaderLock::try_take(&spool.lock()) {

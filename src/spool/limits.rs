@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::counters::{KEPT, Outcome};
-use super::dir::{RunName, RunState, SpoolDir};
+use super::directory::{RunName, RunState, SpoolDirectory};
 use super::discard::empty;
 use super::run_file::claim_dead;
 use crate::consent::choice::is_missing;
@@ -99,7 +99,7 @@ fn list_at_most(folder: &Path, most: usize) -> Listing {
 
 /// Drops, oldest first, what is over the limits; returns what still waits. A run that is being written belongs to
 /// its process and stays. Only for the holder of the uploader's lock.
-pub(crate) fn enforce(spool: &SpoolDir, limits: &Limits, now: SystemTime) -> Listing {
+pub(crate) fn enforce(spool: &SpoolDirectory, limits: &Limits, now: SystemTime) -> Listing {
     let listing = drop_over(spool, limits, now, list(&spool.runs()));
     sweep(spool, now);
     listing
@@ -107,14 +107,14 @@ pub(crate) fn enforce(spool: &SpoolDir, limits: &Limits, now: SystemTime) -> Lis
 
 /// The same by a command that holds the lock, while no uploader works: what it costs depends on the limits, and not
 /// on what else somebody put into the folder.
-pub(crate) fn enforce_in_passing(spool: &SpoolDir, limits: &Limits, now: SystemTime) {
+pub(crate) fn enforce_in_passing(spool: &SpoolDirectory, limits: &Limits, now: SystemTime) {
     let most = limits.runs.saturating_mul(2).saturating_add(STRANGERS);
     drop_over(spool, limits, now, list_at_most(&spool.runs(), most));
 }
 
 /// The same by a command, while an uploader that is frozen holds the lock. Outcomes are only told, and folded when it
 /// goes on or ends; what they hold is given back at once.
-pub(crate) fn enforce_against_frozen(spool: &SpoolDir, limits: &Limits, now: SystemTime) {
+pub(crate) fn enforce_against_frozen(spool: &SpoolDirectory, limits: &Limits, now: SystemTime) {
     let most = limits.runs.saturating_mul(2).saturating_add(STRANGERS);
     let before = list_at_most(&spool.runs(), most);
     let left = drop_over(spool, limits, now, Listing { runs: before.runs.clone(), ..Listing::default() });
@@ -126,7 +126,7 @@ pub(crate) fn enforce_against_frozen(spool: &SpoolDir, limits: &Limits, now: Sys
     }
 }
 
-fn drop_over(spool: &SpoolDir, limits: &Limits, now: SystemTime, mut listing: Listing) -> Listing {
+fn drop_over(spool: &SpoolDirectory, limits: &Limits, now: SystemTime, mut listing: Listing) -> Listing {
     let mut bytes: u64 = listing.runs.iter().map(|entry| entry.bytes).sum();
     let mut runs = listing.runs.iter().filter(|entry| entry.is_run()).count();
     listing.runs.retain(|entry| {
@@ -164,7 +164,7 @@ fn is_older(time: SystemTime, now: SystemTime, age: Duration) -> bool {
 }
 
 /// Tells a run's outcome by a rename, unless its process lives.
-fn settle(spool: &SpoolDir, entry: &Entry, outcome: Outcome) -> bool {
+fn settle(spool: &SpoolDirectory, entry: &Entry, outcome: Outcome) -> bool {
     let path = spool.runs().join(entry.file_name());
     // Held until the file is put away. A tool whose every run is killed seals none, and is limited like the others.
     let _dead = match entry.state {
@@ -182,7 +182,7 @@ fn settle(spool: &SpoolDir, entry: &Entry, outcome: Outcome) -> bool {
 }
 
 /// Deletes what is kept longer than promised, and temporary files that a killed process left.
-fn sweep(spool: &SpoolDir, now: SystemTime) {
+fn sweep(spool: &SpoolDirectory, now: SystemTime) {
     let kept = list(&spool.sent()).runs;
     let over = kept.len().saturating_sub(KEPT);
     for (position, entry) in kept.iter().enumerate() {
@@ -215,14 +215,14 @@ mod tests {
     use crate::spool::counters::Counters;
     use crate::spool::run_file::RunFile;
 
-    fn spool() -> (tempfile::TempDir, SpoolDir) {
+    fn spool() -> (tempfile::TempDir, SpoolDirectory) {
         let folder = tempfile::tempdir().unwrap();
-        let spool = SpoolDir::new(folder.path(), "tool", "maker");
+        let spool = SpoolDirectory::new(folder.path(), "tool", "maker");
         spool.create().unwrap();
         (folder, spool)
     }
 
-    fn put(spool: &SpoolDir, name: String, content: &str, age: Duration) {
+    fn put(spool: &SpoolDirectory, name: String, content: &str, age: Duration) {
         let path = spool.runs().join(name);
         std::fs::write(&path, content).unwrap();
         let file = std::fs::File::options().append(true).open(path).unwrap();

@@ -17,12 +17,12 @@
 //! Each step is a rename, so a kill between two steps neither counts a run twice nor loses it.
 
 pub(crate) mod backoff;
-pub(crate) mod census;
 pub(crate) mod counters;
-pub(crate) mod dir;
+pub(crate) mod directory;
 pub(crate) mod discard;
 pub(crate) mod limits;
 pub(crate) mod lock;
 pub(crate) mod read;
 pub(crate) mod run_file;
+pub(crate) mod snapshot;
 pub(crate) mod starts;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::counters::Outcome;
-use super::dir::{RunName, RunState, SpoolDir};
+use super::directory::{RunName, RunState, SpoolDirectory};
 use super::limits;
 use super::lock::{Lock, try_lock};
 use crate::consent::choice::is_missing;
@@ -34,7 +34,7 @@ pub(crate) struct RunFile {
     identity: FileIdentity,
     /// The process that created the file; a forked child has another.
     process: u32,
-    spool: SpoolDir,
+    spool: SpoolDirectory,
     name: RunName,
     path: PathBuf,
     written: u64,
@@ -71,7 +71,7 @@ extern "C" fn close_in_child() {
 
 impl RunFile {
     /// Creates the file and locks it, before the first byte. Creates the folders when they are missing.
-    pub(crate) fn create(spool: &SpoolDir, name: RunName) -> io::Result<Self> {
+    pub(crate) fn create(spool: &SpoolDirectory, name: RunName) -> io::Result<Self> {
         // A write beyond the process's limit on file sizes ends it with SIGXFSZ (`ulimit -f`): none is begun.
         if platform::largest_file() < LARGEST_RUN {
             return Err(io::ErrorKind::FileTooLarge.into());
@@ -229,7 +229,7 @@ pub(crate) fn is_alive(path: &Path) -> bool {
 }
 
 /// How many runs of a spool are being written by processes that live: they are pending, and no uploader may take them.
-pub(crate) fn being_written(spool: &SpoolDir) -> u64 {
+pub(crate) fn being_written(spool: &SpoolDirectory) -> u64 {
     let runs = limits::list(&spool.runs()).runs;
     let open = runs.iter().filter(|entry| entry.state == RunState::Open && entry.is_run());
     open.filter(|entry| is_alive(&spool.runs().join(entry.file_name()))).count() as u64
@@ -309,7 +309,7 @@ fn close_in_children(file: &File) -> Option<&'static AtomicI32> {
 }
 
 /// Counts a run that gets no file.
-pub(crate) fn count(spool: &SpoolDir, name: RunName, outcome: Outcome) {
+pub(crate) fn count(spool: &SpoolDirectory, name: RunName, outcome: Outcome) {
     let told = spool.outcomes().join(outcome.file_name(name));
     let _ = spool.check().and_then(|()| platform::create_private(&told));
 }
@@ -319,13 +319,13 @@ mod tests {
     use super::*;
     use crate::spool::counters::Counters;
 
-    fn spool() -> (tempfile::TempDir, SpoolDir) {
+    fn spool() -> (tempfile::TempDir, SpoolDirectory) {
         let folder = tempfile::tempdir().unwrap();
-        let spool = SpoolDir::new(folder.path(), "tool", "maker");
+        let spool = SpoolDirectory::new(folder.path(), "tool", "maker");
         (folder, spool)
     }
 
-    fn count(spool: &SpoolDir, outcome: Outcome) -> u64 {
+    fn count(spool: &SpoolDirectory, outcome: Outcome) -> u64 {
         Counters::look(spool).unwrap().0.of(outcome)
     }
 

@@ -246,15 +246,15 @@ impl Telemetry {
 
     /// This process does what the person asked of telemetry: if it ends without a command it is no run, whatever its
     /// exit code is.
-    pub(crate) fn need_command(&self) {
+    pub(crate) fn require_command(&self) {
         if let Some(recording) = self.recording {
-            recording.runs.need_command();
+            recording.runs.require_command();
         }
     }
 
     /// Nothing is kept of what this process is writing. Gives the bytes of each run.
-    pub(crate) fn give_up_all(&self, outcome: crate::Outcome) -> Vec<u64> {
-        self.recording.map(|recording| recording.give_up_all(outcome)).unwrap_or_default()
+    pub(crate) fn discard_all(&self, outcome: crate::Outcome) -> Vec<u64> {
+        self.recording.map(|recording| recording.discard_all(outcome)).unwrap_or_default()
     }
 }
 

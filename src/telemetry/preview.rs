@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use crate::consent::Decision;
 use crate::consent::destination::Destination;
-use crate::env::Wish;
+use crate::env::ModeOverride;
 use crate::model::hex;
 use crate::model::settings::Settings;
 use crate::model::span::{LineWriter, Span, Tool};
@@ -13,19 +13,19 @@ use crate::model::tree;
 
 /// How the person asked to see the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sight {
+pub(crate) enum Preview {
     /// `log`: the OTLP that would be sent.
     Otlp,
     /// `trace`: a tree.
     Tree,
 }
 
-impl Sight {
-    pub(crate) fn asked_for(wish: Wish) -> Option<Self> {
-        match wish {
-            Wish::Log => Some(Sight::Otlp),
-            Wish::Trace => Some(Sight::Tree),
-            Wish::None | Wish::Off | Wish::NotUnderstood | Wish::Otlp => None,
+impl Preview {
+    pub(crate) fn of(mode_override: ModeOverride) -> Option<Self> {
+        match mode_override {
+            ModeOverride::Log => Some(Preview::Otlp),
+            ModeOverride::Trace => Some(Preview::Tree),
+            ModeOverride::None | ModeOverride::Off | ModeOverride::NotUnderstood | ModeOverride::Otlp => None,
         }
     }
 
@@ -45,17 +45,17 @@ impl Sight {
         let name = settings.name;
         let mut text = String::new();
         match self {
-            Sight::Otlp if decision.on => {
+            Preview::Otlp if decision.on => {
                 let origin = destination.map(Destination::origin).unwrap_or_default();
                 let _ = writeln!(text, "{name} telemetry: this would be sent to {origin}:");
                 let lines =
                     LineWriter::new(data_points, Tool { name: settings.name, version: settings.version });
                 text.push_str(&lines.text(spans));
             }
-            Sight::Otlp => {
+            Preview::Otlp => {
                 let _ = writeln!(text, "{name} telemetry: nothing would be sent: {}", decision.reason);
             }
-            Sight::Tree => {
+            Preview::Tree => {
                 text.push_str(&tree::render(spans, data_points, name, false));
                 if let (true, Some(destination), Some(run)) = (is_kept, destination, spans.first()) {
                     let id = hex::text(&run.trace_id);

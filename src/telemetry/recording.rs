@@ -12,7 +12,7 @@ use super::{Builder, Telemetry};
 use crate::consent::choice::{Choice, ChoiceRead};
 use crate::consent::destination::{Destination, Found};
 use crate::consent::notice;
-use crate::consent::preflight::Survey;
+use crate::consent::preflight::Preflight;
 use crate::consent::{Decision, Reason};
 use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
@@ -22,12 +22,12 @@ use crate::model::settings::Settings;
 use crate::model::span::{Ending, Tool};
 use crate::platform;
 use crate::record::trace_context;
-use crate::record::{Ended, RunId, Runs, Sealed};
+use crate::record::{EndedRun, RunId, Runs, SealedRun};
 use crate::spool::counters::Outcome;
-use crate::spool::dir::SpoolDir;
-use crate::telemetry::preview::Sight;
+use crate::spool::directory::SpoolDirectory;
+use crate::telemetry::preview::Preview;
 #[cfg(feature = "sdk")]
-use crate::upload::answer::Deliver;
+use crate::upload::answer::Transport;
 use crate::upload::detach::{Purpose, Role};
 use crate::upload::{process, schedule};
 
@@ -43,7 +43,7 @@ pub(crate) struct Recording {
     /// Nothing if runs are only shown.
     kept: Option<Kept>,
     destination: Option<Destination>,
-    sight: Option<Sight>,
+    preview: Option<Preview>,
     /// Whether what is detached may be ended with this process: in CI, and in a container's first process.
     must_wait: bool,
     /// The notice of a log in CI, and whether it was printed: without it nothing is recorded.
@@ -61,7 +61,7 @@ const SOON: Duration = Duration::from_millis(500);
 /// Where runs are kept.
 #[derive(Debug)]
 struct Kept {
-    spool: SpoolDir,
+    spool: SpoolDirectory,
     choice_file: PathBuf,
 }
 
@@ -73,24 +73,24 @@ pub(super) fn start(builder: Builder) -> Telemetry {
         Role::Uploader(purpose) => become_uploader(&builder, purpose),
         Role::Inert => return Telemetry::off(builder.settings, Reason::Uploader),
     }
-    let survey = Survey::take(&builder.settings, environment);
+    let preflight = Preflight::run(&builder.settings, environment);
     let mut telemetry = Telemetry::off(builder.settings, Reason::Default);
-    telemetry.decision = survey.verdict(&telemetry.settings, environment);
-    if survey.decision.on {
-        telemetry.notice = notice::due(&telemetry.settings, &survey, environment);
+    telemetry.decision = preflight.verdict(&telemetry.settings, environment);
+    if preflight.decision.on {
+        telemetry.notice = notice::due(&telemetry.settings, &preflight, environment);
     }
-    let sight = Sight::asked_for(survey.wish);
-    if sight.is_some() {
+    let preview = Preview::of(preflight.mode_override);
+    if preview.is_some() {
         // The person is looking already.
         telemetry.notice = None;
     }
-    if !telemetry.decision.on && sight.is_none() {
+    if !telemetry.decision.on && preview.is_none() {
         return telemetry;
     }
     let mut is_first = false;
     let recording = RECORDING.get_or_try_init(|| {
         is_first = true;
-        Recording::new(&mut telemetry, survey, sight, environment).ok_or(())
+        Recording::new(&mut telemetry, preflight, preview, environment).ok_or(())
     });
     if recording.is_ok_and(|recording| recording.announcement.is_some()) {
         telemetry.notice = None;
@@ -115,7 +115,7 @@ pub(super) fn start(builder: Builder) -> Telemetry {
 fn become_uploader(builder: &Builder, purpose: Purpose) -> ! {
     #[cfg(feature = "sdk")]
     if let Some(factory) = &builder.exporter {
-        let open_exporter = || Box::new(crate::sdk::ToExporter::open(factory)) as Box<dyn Deliver>;
+        let open_exporter = || Box::new(crate::sdk::ToExporter::open(factory)) as Box<dyn Transport>;
         process::run(&builder.settings, Some(&open_exporter), purpose);
     }
     process::run(&builder.settings, None, purpose)
@@ -134,37 +134,37 @@ extern "C" fn end_at_exit(status: c_int, _argument: *mut c_void) {
 impl Recording {
     fn new(
         telemetry: &mut Telemetry,
-        survey: Survey,
-        sight: Option<Sight>,
+        preflight: Preflight,
+        preview: Option<Preview>,
         environment: Environment<'_>,
     ) -> Option<Self> {
         let settings = &telemetry.settings;
-        let told = survey.notice;
-        let announcement = if survey.is_ci { telemetry.notice.take() } else { None };
-        let must_wait = survey.is_ci || std::process::id() == 1;
-        let narrowed_to = survey.policy.narrowed_to().map(<[String]>::to_vec);
-        let destination = match survey.found {
+        let told = preflight.notice;
+        let announcement = if preflight.is_ci { telemetry.notice.take() } else { None };
+        let must_wait = preflight.is_ci || std::process::id() == 1;
+        let narrowed_to = preflight.policy.narrowed_to().map(<[String]>::to_vec);
+        let destination = match preflight.found {
             Found::Destination(destination) => Some(destination),
             Found::None | Found::Unusable(_) => None,
         };
         // Who looks at a run on their own terminal is an operator of it.
-        let chosen_by = match (&destination, sight) {
-            (_, Some(Sight::Tree)) => ChosenBy::Operator,
+        let chosen_by = match (&destination, preview) {
+            (_, Some(Preview::Tree)) => ChosenBy::Operator,
             (Some(destination), _) => destination.chosen_by,
             (None, _) => ChosenBy::Maker,
         };
         let is_kept = telemetry.decision.on
-            && match sight {
+            && match preview {
                 None => true,
-                Some(Sight::Otlp) => false,
-                Some(Sight::Tree) => {
+                Some(Preview::Otlp) => false,
+                Some(Preview::Tree) => {
                     destination.as_ref().is_some_and(|found| found.chosen_by == ChosenBy::Operator)
                 }
             };
-        let kept = match (is_kept, &destination, survey.places) {
-            (true, Some(destination), Some(places)) => Some(Kept {
-                spool: SpoolDir::new(&places.state_home, settings.name, &destination.folder()),
-                choice_file: places.choice_file,
+        let kept = match (is_kept, &destination, preflight.paths) {
+            (true, Some(destination), Some(paths)) => Some(Kept {
+                spool: SpoolDirectory::new(&paths.state_home, settings.name, &destination.folder()),
+                choice_file: paths.choice_file,
             }),
             (true, ..) => return None,
             (false, ..) => None,
@@ -177,12 +177,12 @@ impl Recording {
         let parent = destination.as_ref().and_then(|found| trace_context::parent(environment, found));
         let spool = kept.as_ref().map(|kept| kept.spool.clone());
         Some(Self {
-            runs: Runs::new(allowlist, tool, spool, parent, sight.is_some()),
+            runs: Runs::new(allowlist, tool, spool, parent, preview.is_some()),
             settings: settings.clone(),
             decision: telemetry.decision.clone(),
             kept,
             destination,
-            sight,
+            preview,
             must_wait,
             announcement,
             is_announced: OnceLock::new(),
@@ -212,7 +212,7 @@ impl Recording {
             self.after(left);
         }
         // A tool whose every run is killed never comes to an end that looks at the limits.
-        if let Some(kept) = self.kept.as_ref().filter(|_| begun.is_one_in_64) {
+        if let Some(kept) = self.kept.as_ref().filter(|_| begun.should_check_limits) {
             schedule::enforce_limits(&self.settings, &kept.spool);
         }
         Some(begun.run)
@@ -232,7 +232,7 @@ impl Recording {
         if !is_next && self.found_out.elapsed() < SOON {
             return true;
         }
-        let now = Survey::take(&self.settings, Environment::process());
+        let now = Preflight::run(&self.settings, Environment::process());
         let folder = match &now.found {
             Found::Destination(destination) => Some(destination.folder()),
             Found::None | Found::Unusable(_) => None,
@@ -271,9 +271,9 @@ impl Recording {
     }
 
     /// The person had everything deleted, what is being written included. Gives the bytes of each run.
-    pub(crate) fn give_up_all(&self, outcome: Outcome) -> Vec<u64> {
+    pub(crate) fn discard_all(&self, outcome: Outcome) -> Vec<u64> {
         self.may_have_changed.store(true, Ordering::Relaxed);
-        self.runs.give_up_all(outcome)
+        self.runs.discard_all(outcome)
     }
 
     /// Runs `exec`, which returns only if it fails, with all runs sealed.
@@ -290,17 +290,17 @@ impl Recording {
         failed
     }
 
-    fn after(&self, ended: Ended) {
+    fn after(&self, ended: EndedRun) {
         let is_kept = ended.sealed.is_some();
         if let Some(sealed) = ended.sealed {
             self.deliver(sealed, self.must_wait.then_some(self.settings.ci_wait));
         }
-        if let (Some(sight), Some(spans)) = (self.sight, ended.shown) {
-            sight.show(&self.settings, &self.decision, self.destination.as_ref(), &spans, is_kept);
+        if let (Some(preview), Some(spans)) = (self.preview, ended.shown) {
+            preview.show(&self.settings, &self.decision, self.destination.as_ref(), &spans, is_kept);
         }
     }
 
-    fn deliver(&self, sealed: Sealed, wait: Option<Duration>) {
+    fn deliver(&self, sealed: SealedRun, wait: Option<Duration>) {
         if let (Some(kept), Some(destination)) = (&self.kept, &self.destination) {
             schedule::schedule_upload(&self.settings, &kept.spool, destination, sealed, wait);
         }

@@ -17,14 +17,14 @@ pub(crate) struct Batch<'a> {
 }
 
 /// Sends one batch somewhere.
-pub(crate) trait Deliver {
+pub(crate) trait Transport {
     /// Bounded in time.
-    fn deliver(&mut self, batch: &Batch<'_>) -> Answer;
+    fn deliver(&mut self, batch: &Batch<'_>) -> DeliveryOutcome;
 }
 
 /// What became of a request, as far as the spool needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum DeliveryOutcome {
     /// All of it was accepted, or all but `rejected` spans, which must not be sent again (OTLP specification,
     /// "Partial Success"). A message without rejected spans is a warning.
     Delivered { rejected: u64, warned: bool },
@@ -35,28 +35,28 @@ pub(crate) enum Answer {
 }
 
 /// All of it was accepted, without a word.
-pub(crate) const DELIVERED: Answer = Answer::Delivered { rejected: 0, warned: false };
+pub(crate) const DELIVERED: DeliveryOutcome = DeliveryOutcome::Delivered { rejected: 0, warned: false };
 
 /// What an HTTP status decides by itself; nothing for a success, whose body decides.
-pub(crate) fn of_http_status(status: u16, after: Option<Duration>) -> Option<Answer> {
+pub(crate) fn of_http_status(status: u16, after: Option<Duration>) -> Option<DeliveryOutcome> {
     let kind = FailureKind::Http(status);
     match status {
         200..=299 => None,
-        413 => Some(Answer::Refused { kind: FailureKind::TooLarge }),
-        429 | 502 | 503 | 504 => Some(Answer::Retry { after, kind }),
+        413 => Some(DeliveryOutcome::Refused { kind: FailureKind::TooLarge }),
+        429 | 502 | 503 | 504 => Some(DeliveryOutcome::Retry { after, kind }),
         // "Proxy Authentication Required" (RFC 9110) and "Network Authentication Required" (RFC 6585) are never the
         // server's own: something on the way wants a login first.
-        407 | 511 => Some(Answer::Retry { after: None, kind: FailureKind::Proxy(Some(status)) }),
-        400..=599 => Some(Answer::Refused { kind }),
+        407 | 511 => Some(DeliveryOutcome::Retry { after: None, kind: FailureKind::Proxy(Some(status)) }),
+        400..=599 => Some(DeliveryOutcome::Refused { kind }),
         // A redirect is not followed, since credentials and spans are for one destination only; nor is it a
         // refusal, since a captive portal redirects too.
-        _ => Some(Answer::Retry { after: None, kind }),
+        _ => Some(DeliveryOutcome::Retry { after: None, kind }),
     }
 }
 
 /// What a gRPC status other than OK means; `delay` is the server's `RetryInfo` (OTLP specification, "Failures").
 #[cfg(feature = "grpc")]
-pub(crate) fn of_grpc_status(code: i32, delay: Option<Duration>) -> Answer {
+pub(crate) fn of_grpc_status(code: i32, delay: Option<Duration>) -> DeliveryOutcome {
     const CANCELLED: i32 = 1;
     const DEADLINE_EXCEEDED: i32 = 4;
     const RESOURCE_EXHAUSTED: i32 = 8;
@@ -68,23 +68,23 @@ pub(crate) fn of_grpc_status(code: i32, delay: Option<Duration>) -> Answer {
     let kind = FailureKind::Grpc(code);
     match code {
         CANCELLED | DEADLINE_EXCEEDED | ABORTED | OUT_OF_RANGE | UNAVAILABLE | DATA_LOSS => {
-            Answer::Retry { after: delay, kind }
+            DeliveryOutcome::Retry { after: delay, kind }
         }
-        RESOURCE_EXHAUSTED if delay.is_some() => Answer::Retry { after: delay, kind },
-        _ => Answer::Refused { kind },
+        RESOURCE_EXHAUSTED if delay.is_some() => DeliveryOutcome::Retry { after: delay, kind },
+        _ => DeliveryOutcome::Refused { kind },
     }
 }
 
 /// What a partial success says. The Collector sends an empty one with every success. A negative number says nothing;
 /// one that is larger than the request is the caller's to cap.
-pub(crate) fn of_partial_success(rejected: i64, has_message: bool) -> Answer {
+pub(crate) fn of_partial_success(rejected: i64, has_message: bool) -> DeliveryOutcome {
     let rejected = u64::try_from(rejected).unwrap_or(0);
-    Answer::Delivered { rejected, warned: rejected == 0 && has_message }
+    DeliveryOutcome::Delivered { rejected, warned: rejected == 0 && has_message }
 }
 
 /// Nothing is lost: what went wrong may be right the next time.
-pub(crate) fn retry(kind: FailureKind) -> Answer {
-    Answer::Retry { after: None, kind }
+pub(crate) fn retry(kind: FailureKind) -> DeliveryOutcome {
+    DeliveryOutcome::Retry { after: None, kind }
 }
 
 /// Reads `Retry-After`: seconds, or an HTTP date, of which one that has passed means at once. A date is a time by the
@@ -114,18 +114,21 @@ mod tests {
         }
         for status in [429, 502, 503, 504] {
             let kind = FailureKind::Http(status);
-            assert_eq!(of_http_status(status, after), Some(Answer::Retry { after, kind }));
+            assert_eq!(of_http_status(status, after), Some(DeliveryOutcome::Retry { after, kind }));
         }
         for status in [400, 401, 403, 404, 405, 408, 415, 422, 500, 501, 505, 599] {
             assert_eq!(
                 of_http_status(status, after),
-                Some(Answer::Refused { kind: FailureKind::Http(status) })
+                Some(DeliveryOutcome::Refused { kind: FailureKind::Http(status) })
             );
         }
         for status in [301, 302, 303, 307, 308] {
             assert_eq!(of_http_status(status, after), Some(retry(FailureKind::Http(status))));
         }
-        assert_eq!(of_http_status(413, after), Some(Answer::Refused { kind: FailureKind::TooLarge }));
+        assert_eq!(
+            of_http_status(413, after),
+            Some(DeliveryOutcome::Refused { kind: FailureKind::TooLarge })
+        );
         for status in [407, 511] {
             assert_eq!(of_http_status(status, after), Some(retry(FailureKind::Proxy(Some(status)))));
         }
@@ -138,26 +141,32 @@ mod tests {
             for code in [1, 4, 10, 11, 14, 15] {
                 assert_eq!(
                     of_grpc_status(code, after),
-                    Answer::Retry { after, kind: FailureKind::Grpc(code) }
+                    DeliveryOutcome::Retry { after, kind: FailureKind::Grpc(code) }
                 );
             }
             for code in [2, 3, 5, 6, 7, 9, 12, 13, 16, 99] {
-                assert_eq!(of_grpc_status(code, after), Answer::Refused { kind: FailureKind::Grpc(code) });
+                assert_eq!(
+                    of_grpc_status(code, after),
+                    DeliveryOutcome::Refused { kind: FailureKind::Grpc(code) }
+                );
             }
         }
         let kind = FailureKind::Grpc(8);
-        assert_eq!(of_grpc_status(8, None), Answer::Refused { kind });
+        assert_eq!(of_grpc_status(8, None), DeliveryOutcome::Refused { kind });
         let after = Some(Duration::ZERO);
-        assert_eq!(of_grpc_status(8, after), Answer::Retry { after, kind });
+        assert_eq!(of_grpc_status(8, after), DeliveryOutcome::Retry { after, kind });
     }
 
     #[test]
     fn a_partial_success_is_never_retried() {
         assert_eq!(of_partial_success(0, false), DELIVERED);
-        assert_eq!(of_partial_success(0, true), Answer::Delivered { rejected: 0, warned: true });
-        assert_eq!(of_partial_success(3, true), Answer::Delivered { rejected: 3, warned: false });
+        assert_eq!(of_partial_success(0, true), DeliveryOutcome::Delivered { rejected: 0, warned: true });
+        assert_eq!(of_partial_success(3, true), DeliveryOutcome::Delivered { rejected: 3, warned: false });
         assert_eq!(of_partial_success(-3, false), DELIVERED);
-        assert_eq!(of_partial_success(i64::MIN, true), Answer::Delivered { rejected: 0, warned: true });
+        assert_eq!(
+            of_partial_success(i64::MIN, true),
+            DeliveryOutcome::Delivered { rejected: 0, warned: true }
+        );
     }
 
     #[cfg(any(feature = "http", feature = "grpc"))]

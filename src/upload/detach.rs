@@ -112,8 +112,8 @@ fn spawn(
     if is_awaited {
         set(env::UPLOADER_TELLS.as_ref(), "3".as_ref())?;
     }
-    let places = [env::HOME, env::XDG_STATE_HOME, env::XDG_CONFIG_HOME, env::LOCALAPPDATA, "SYSTEMROOT"];
-    for name in places.into_iter().chain(env::NETWORK).chain(env::LOADER) {
+    let paths = [env::HOME, env::XDG_STATE_HOME, env::XDG_CONFIG_HOME, env::LOCALAPPDATA, "SYSTEMROOT"];
+    for name in paths.into_iter().chain(env::NETWORK).chain(env::LOADER) {
         if let Some(value) = environment.raw(name) {
             let is_path = [env::SSL_CERT_FILE, env::SSL_CERT_DIR].contains(&name);
             set(name.as_ref(), &if is_path { absolute(value) } else { value })?;

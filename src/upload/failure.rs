@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::consent::destination::Found;
 use crate::consent::policy::PolicyRead;
-use crate::consent::preflight::Survey;
+use crate::consent::preflight::Preflight;
 use crate::env::{self, Environment};
 use crate::model::chosen_by::ChosenBy;
 
@@ -382,15 +382,16 @@ pub(crate) struct Names {
 
 impl Names {
     /// The names of the settings in force for this process.
-    pub(crate) fn in_force(survey: &Survey, environment: Environment<'_>, policy_file: &Path) -> Self {
+    pub(crate) fn in_force(preflight: &Preflight, environment: Environment<'_>, policy_file: &Path) -> Self {
         let mut names = Self::default();
-        let Found::Destination(destination) = &survey.found else { return names };
+        let Found::Destination(destination) = &preflight.found else { return names };
         if destination.chosen_by == ChosenBy::Maker {
             names.settings.push((Setting::Endpoint, "the maker's endpoint".to_owned()));
             // The maker's gets none of OTLP's variables.
             names.settings.push((Setting::Certificate, env::SSL_CERT_FILE.to_owned()));
         } else {
-            let is_policy = matches!(&survey.policy, PolicyRead::Policy(policy) if policy.endpoint.is_some());
+            let is_policy =
+                matches!(&preflight.policy, PolicyRead::Policy(policy) if policy.endpoint.is_some());
             let variables = [env::OTEL_EXPORTER_OTLP_TRACES, env::OTEL_EXPORTER_OTLP];
             for setting in Setting::ALL {
                 let key = setting.name().to_ascii_uppercase();
@@ -417,6 +418,7 @@ impl Names {
     }
 
     /// Some certificates of a bundle cannot be used, and the others are.
+    #[cfg_attr(not(any(feature = "http", feature = "grpc")), allow(dead_code))]
     pub(crate) fn unusable_roots(&self, unusable: usize) -> String {
         let (certificates, are) = if unusable == 1 { ("certificate", "is") } else { ("certificates", "are") };
         format!(

@@ -27,9 +27,9 @@ use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
-use crate::upload::answer::{self, Answer, Batch};
+use crate::upload::answer::{self, Batch, DeliveryOutcome};
 use crate::upload::failure::{FailureKind, Setting, SettingFault};
-use crate::upload::settings::{Protocol, Settings};
+use crate::upload::otlp_settings::{OtlpSettings, Protocol};
 use crate::upload::transport::own_user_agent;
 use crate::upload::{sdk_data, tls};
 
@@ -47,7 +47,7 @@ pub(crate) struct GrpcTransport {
 
 impl GrpcTransport {
     /// Reads certificates; opens no connection.
-    pub(crate) fn open(settings: &Settings, max_request_bytes: usize) -> Result<Self, FailureKind> {
+    pub(crate) fn open(settings: &OtlpSettings, max_request_bytes: usize) -> Result<Self, FailureKind> {
         let no_address = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
         if settings.protocol != Protocol::Grpc {
             return Err(FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt));
@@ -84,7 +84,7 @@ impl GrpcTransport {
         Ok(Self { runtime: Some(runtime), client, head, metadata, timeout, max_request_bytes })
     }
 
-    pub(crate) fn send(&mut self, batch: &Batch<'_>) -> Answer {
+    pub(crate) fn send(&mut self, batch: &Batch<'_>) -> DeliveryOutcome {
         let Some(runtime) = &self.runtime else {
             return answer::retry(FailureKind::Connection);
         };
@@ -95,7 +95,7 @@ impl GrpcTransport {
             ),
         };
         if message.encoded_len() > self.max_request_bytes {
-            return Answer::Refused { kind: FailureKind::TooLarge };
+            return DeliveryOutcome::Refused { kind: FailureKind::TooLarge };
         }
         let mut request = Request::new(message);
         *request.metadata_mut() = self.metadata.clone();
@@ -137,7 +137,7 @@ fn metadata(headers: &[(String, String)]) -> Result<MetadataMap, FailureKind> {
     Ok(metadata)
 }
 
-fn of_response(response: &Response<ExportTraceServiceResponse>) -> Answer {
+fn of_response(response: &Response<ExportTraceServiceResponse>) -> DeliveryOutcome {
     match &response.get_ref().partial_success {
         Some(partial) => {
             answer::of_partial_success(partial.rejected_spans, !partial.error_message.is_empty())
@@ -147,7 +147,7 @@ fn of_response(response: &Response<ExportTraceServiceResponse>) -> Answer {
 }
 
 /// tonic makes a status of everything, also where no server sent one.
-fn of_failure(status: &Status, head: Option<&Head>) -> Answer {
+fn of_failure(status: &Status, head: Option<&Head>) -> DeliveryOutcome {
     let Some(head) = head else {
         return answer::retry(failure_kind(status));
     };

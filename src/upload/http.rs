@@ -16,10 +16,10 @@ use ureq::http::{HeaderName, HeaderValue, Uri, header};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, DefaultConnector};
 
-use crate::upload::answer::{self, Answer, Batch};
+use crate::upload::answer::{self, Batch, DeliveryOutcome};
 use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
+use crate::upload::otlp_settings::{OtlpSettings, Protocol};
 use crate::upload::proxy::Proxied;
-use crate::upload::settings::{Protocol, Settings};
 use crate::upload::transport::user_agent;
 use crate::upload::{body, proxy, response, sdk_data, tls};
 
@@ -43,7 +43,7 @@ pub(crate) struct HttpTransport {
 impl HttpTransport {
     /// Reads certificates and variables; opens no connection.
     pub(crate) fn open(
-        settings: &Settings,
+        settings: &OtlpSettings,
         max_request_bytes: usize,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, FailureKind> {
@@ -73,7 +73,7 @@ impl HttpTransport {
         self.client.proxied == Proxied::No
     }
 
-    pub(crate) fn send(&mut self, batch: &Batch<'_>, now: SystemTime) -> Answer {
+    pub(crate) fn send(&mut self, batch: &Batch<'_>, now: SystemTime) -> DeliveryOutcome {
         let tool = (batch.tool.name.to_owned(), batch.tool.version.to_owned());
         if self.tool.as_ref() != Some(&tool) {
             self.exporter.set_resource(&sdk_data::resource(batch.tool));
@@ -85,7 +85,7 @@ impl HttpTransport {
         // An exporter that did not come to the client found the request too large: it has no other reason.
         self.client
             .exchange(|exchange| exchange.answer.take())
-            .unwrap_or(Answer::Refused { kind: FailureKind::TooLarge })
+            .unwrap_or(DeliveryOutcome::Refused { kind: FailureKind::TooLarge })
     }
 }
 
@@ -93,7 +93,7 @@ impl HttpTransport {
 #[derive(Debug)]
 struct Exchange {
     now: SystemTime,
-    answer: Option<Answer>,
+    answer: Option<DeliveryOutcome>,
 }
 
 #[derive(Debug)]
@@ -110,7 +110,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(settings: &Settings, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, FailureKind> {
+    fn new(settings: &OtlpSettings, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, FailureKind> {
         let no_address = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
         let endpoint: Uri = settings.endpoint.parse().map_err(|_| no_address)?;
         endpoint.host().filter(|host| !host.is_empty()).ok_or(no_address)?;
@@ -170,7 +170,7 @@ impl Client {
 
     /// Sends the body, and nothing else of what the exporter made: it adds headers of the environment, which are
     /// somebody else's credentials.
-    fn post(&self, encoded: &[u8]) -> Answer {
+    fn post(&self, encoded: &[u8]) -> DeliveryOutcome {
         let (content_type, body) = match self.protocol {
             Protocol::HttpJson => ("application/json", body::compact_json(encoded)),
             _ => ("application/x-protobuf", encoded.into()),
@@ -192,7 +192,7 @@ impl Client {
         }
     }
 
-    fn judge(&self, mut response: ureq::http::Response<ureq::Body>) -> Answer {
+    fn judge(&self, mut response: ureq::http::Response<ureq::Body>) -> DeliveryOutcome {
         let status = response.status().as_u16();
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let now = self.exchange(|exchange| exchange.now);
@@ -202,7 +202,7 @@ impl Client {
         let content_type = text(header::CONTENT_TYPE);
         if self.proxied == Proxied::Forwarded && proxy::has_answered(&response) {
             let _ = response.body_mut().with_config().limit(MAX_FAILURE_BYTES).read_to_vec();
-            return Answer::Retry { after, kind: FailureKind::Proxy(Some(status)) };
+            return DeliveryOutcome::Retry { after, kind: FailureKind::Proxy(Some(status)) };
         }
         if let Some(answer) = answer::of_http_status(status, after) {
             let _ = response.body_mut().with_config().limit(MAX_FAILURE_BYTES).read_to_vec();
@@ -237,7 +237,7 @@ impl HttpClient for Client {
         request: opentelemetry_http::Request<Bytes>,
     ) -> Result<opentelemetry_http::Response<Bytes>, HttpError> {
         let answer = self.post(request.body());
-        let delivered = matches!(answer, Answer::Delivered { .. });
+        let delivered = matches!(answer, DeliveryOutcome::Delivered { .. });
         self.exchange(|exchange| exchange.answer = Some(answer));
         if delivered {
             Ok(opentelemetry_http::Response::new(Bytes::new()))
@@ -248,7 +248,7 @@ impl HttpClient for Client {
 }
 
 /// The headers that the settings give, and ours.
-fn headers(settings: &Settings) -> Result<Vec<(HeaderName, HeaderValue)>, FailureKind> {
+fn headers(settings: &OtlpSettings) -> Result<Vec<(HeaderName, HeaderValue)>, FailureKind> {
     let fault = |fault| FailureKind::Settings(Setting::Headers, fault);
     let bad_value = fault(SettingFault::BadValue);
     let mut headers =

@@ -1,19 +1,19 @@
 //! The uploader's process, from its start to its exit.
 
-use super::answer::Deliver;
+use super::answer::Transport;
 use super::detach::Purpose;
 use crate::consent::destination::Destination;
 use crate::env::Environment;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::settings::Settings;
 use crate::platform;
-use crate::spool::dir::SpoolDir;
+use crate::spool::directory::SpoolDirectory;
 
 /// An uploader's exit code when runs are still pending.
 pub(crate) const STILL_PENDING: i32 = 3;
 
 /// Opens the author's own exporter, if there is one.
-pub(crate) type OpenExporter<'a> = Option<&'a (dyn Fn() -> Box<dyn Deliver> + Sync)>;
+pub(crate) type OpenExporter<'a> = Option<&'a (dyn Fn() -> Box<dyn Transport> + Sync)>;
 
 /// This process is an uploader: works, and exits.
 pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, purpose: Purpose) -> ! {
@@ -55,7 +55,7 @@ pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, purpose:
 
 /// Has a panic of this thread noted before the process ends, in a build that aborts at panics too. An author's own
 /// exporter has a thread of its own, whose panic is an answer.
-fn note_panics(spool: &SpoolDir) {
+fn note_panics(spool: &SpoolDirectory) {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
@@ -63,7 +63,7 @@ fn note_panics(spool: &SpoolDir) {
     std::panic::set_hook(Box::new(move |_| {
         if std::thread::current().id() == uploader {
             if !HAS_PANICKED.swap(true, Ordering::Relaxed) {
-                crate::upload::drain::note_panic(&spool);
+                crate::upload::uploader::note_panic(&spool);
             }
             if std::env::var_os(crate::env::UPLOADER_TELLS).is_some() {
                 platform::tell_end(STILL_PENDING);
@@ -80,13 +80,13 @@ fn upload(
     purpose: Purpose,
 ) -> i32 {
     use crate::consent::destination::Found;
-    use crate::consent::preflight::Survey;
+    use crate::consent::preflight::Preflight;
     use crate::model::allowlist::Allowlist;
-    use crate::upload::drain::{End, Uploader};
+    use crate::upload::uploader::{End, Uploader};
 
-    let survey = Survey::take(settings, environment);
-    let (Found::Destination(destination), Some(places), Some(data_points)) =
-        (&survey.found, &survey.places, settings.data_points)
+    let preflight = Preflight::run(settings, environment);
+    let (Found::Destination(destination), Some(paths), Some(data_points)) =
+        (&preflight.found, &preflight.paths, settings.data_points)
     else {
         return STILL_PENDING;
     };
@@ -94,7 +94,7 @@ fn upload(
     if environment.text(crate::env::UPLOADER).as_deref() != Some(&destination.folder()) {
         return STILL_PENDING;
     }
-    let spool = SpoolDir::new(&places.state_home, settings.name, &destination.folder());
+    let spool = SpoolDirectory::new(&paths.state_home, settings.name, &destination.folder());
     match spool.check() {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return 0,
@@ -103,14 +103,14 @@ fn upload(
     note_panics(&spool);
     // A policy that changed meanwhile is the next uploader's to apply.
     let may_send = || {
-        let now = Survey::take(settings, Environment::process());
+        let now = Preflight::run(settings, Environment::process());
         now.decision.on
-            && now.found == survey.found
-            && now.policy.narrowed_to() == survey.policy.narrowed_to()
+            && now.found == preflight.found
+            && now.policy.narrowed_to() == preflight.policy.narrowed_to()
     };
     let uploader = Uploader {
         spool: &spool,
-        allowlist: Allowlist::for_sending(data_points, destination.chosen_by, survey.policy.narrowed_to()),
+        allowlist: Allowlist::for_sending(data_points, destination.chosen_by, preflight.policy.narrowed_to()),
         tool: settings.name,
         version: settings.version,
         limits: settings.limits,
@@ -131,11 +131,11 @@ fn upload(
 /// A way that is opened when something is to be sent.
 struct Unopened<F> {
     open: F,
-    way: Option<Box<dyn Deliver>>,
+    way: Option<Box<dyn Transport>>,
 }
 
-impl<F: Fn() -> Option<Box<dyn Deliver>>> super::answer::Deliver for Unopened<F> {
-    fn deliver(&mut self, batch: &super::answer::Batch<'_>) -> super::answer::Answer {
+impl<F: Fn() -> Option<Box<dyn Transport>>> super::answer::Transport for Unopened<F> {
+    fn deliver(&mut self, batch: &super::answer::Batch<'_>) -> super::answer::DeliveryOutcome {
         use crate::upload::failure::{FailureKind, Setting, SettingFault};
 
         if self.way.is_none() {
@@ -152,16 +152,15 @@ impl<F: Fn() -> Option<Box<dyn Deliver>>> super::answer::Deliver for Unopened<F>
 }
 
 /// Opens the transport to the destination. The author's own exporter serves only the author's own endpoint.
-fn open_transport(open_exporter: OpenExporter<'_>, destination: &Destination) -> Option<Box<dyn Deliver>> {
+fn open_transport(open_exporter: OpenExporter<'_>, destination: &Destination) -> Option<Box<dyn Transport>> {
     if let (ChosenBy::Maker, Some(open_exporter)) = (destination.chosen_by, open_exporter) {
         return Some(open_exporter());
     }
     #[cfg(any(feature = "http", feature = "grpc"))]
-    return Some(Box::new(super::transport::Transport::to(destination)));
+    return Some(Box::new(super::transport::OtlpTransport::to(destination)));
     #[cfg(not(any(feature = "http", feature = "grpc")))]
     None
 }
-
 
 #[cfg(all(test, feature = "http"))]
 mod tests {
@@ -177,7 +176,7 @@ mod tests {
     #[test]
     fn a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown() {
         const FOLDER: &str = "TOOL_TELEMETRY_TEST_FOLDER";
-        let spool = |home: &Path| SpoolDir::new(home, "weave", "maker");
+        let spool = |home: &Path| SpoolDirectory::new(home, "weave", "maker");
         if let Some(home) = std::env::var_os(FOLDER) {
             note_panics(&spool(Path::new(&home)));
             panic!("a fault of ours");

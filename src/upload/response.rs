@@ -10,13 +10,13 @@ use std::num::IntErrorKind;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
 
-use crate::upload::answer::{self, Answer, DELIVERED, FailureKind};
+use crate::upload::answer::{self, DELIVERED, DeliveryOutcome, FailureKind};
 
 /// What a successful status with this body means.
 ///
 /// Nothing at all, without a content type, is a success: no bytes are a complete protobuf answer, servers that store
 /// nothing of their own to say send it, and a portal always has something to show.
-pub(crate) fn of_success(content_type: Option<&str>, body: &[u8]) -> Answer {
+pub(crate) fn of_success(content_type: Option<&str>, body: &[u8]) -> DeliveryOutcome {
     let says = match content_type {
         None if body.is_empty() => return DELIVERED,
         None => json_partial_success(body),
@@ -194,10 +194,10 @@ mod tests {
 
     const PROTOBUF: Option<&str> = Some("application/x-protobuf");
     const JSON: Option<&str> = Some("application/json; charset=utf-8");
-    const NOT_OTLP: Answer = Answer::Retry { after: None, kind: FailureKind::NotOtlp };
+    const NOT_OTLP: DeliveryOutcome = DeliveryOutcome::Retry { after: None, kind: FailureKind::NotOtlp };
 
-    fn delivered(rejected: u64, warned: bool) -> Answer {
-        Answer::Delivered { rejected, warned }
+    fn delivered(rejected: u64, warned: bool) -> DeliveryOutcome {
+        DeliveryOutcome::Delivered { rejected, warned }
     }
 
     #[test]

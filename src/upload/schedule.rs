@@ -8,10 +8,10 @@ use crate::env::Environment;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::settings::Settings;
 use crate::platform::{self, ChildEnd};
-use crate::record::Sealed;
+use crate::record::SealedRun;
 use crate::spool::backoff::Backoff;
 use crate::spool::counters::Counters;
-use crate::spool::dir::SpoolDir;
+use crate::spool::directory::SpoolDirectory;
 use crate::spool::limits;
 use crate::spool::lock::{Probe, Uploader, UploaderLock};
 use crate::spool::starts::{Line, TOO_MANY};
@@ -27,16 +27,16 @@ const STARTING: Duration = Duration::from_millis(100);
 /// With `wait` the command waits that long for the delivery.
 pub(crate) fn schedule_upload(
     settings: &Settings,
-    spool: &SpoolDir,
+    spool: &SpoolDirectory,
     destination: &Destination,
-    sealed: Sealed,
+    sealed: SealedRun,
     wait: Option<Duration>,
 ) {
     let environment = Environment::process();
     let backs_off =
         Backoff::read(&spool.backoff()).is_some_and(|backoff| backoff.remaining(SystemTime::now()).is_some());
     if backs_off || environment.without_network().is_some() {
-        if sealed.is_one_in_64 || sealed.bytes > LARGE_RUN {
+        if sealed.should_check_limits || sealed.bytes > LARGE_RUN {
             enforce_limits(settings, spool);
         }
         return;
@@ -56,7 +56,7 @@ pub(crate) fn schedule_upload(
     let Ok(probe) = Probe::open(&spool.lock()) else { return };
     if probe.uploader == Uploader::AtWork {
         // It enforces the limits, unless it is frozen.
-        if sealed.is_one_in_64 || sealed.bytes > LARGE_RUN {
+        if sealed.should_check_limits || sealed.bytes > LARGE_RUN {
             enforce_limits(settings, spool);
         }
         return;
@@ -80,7 +80,7 @@ pub(crate) fn schedule_upload(
 
 /// The start of an uploader for one destination.
 struct Start<'a> {
-    spool: &'a SpoolDir,
+    spool: &'a SpoolDirectory,
     destination: &'a Destination,
     environment: Environment<'a>,
 }
@@ -146,7 +146,7 @@ fn can_deliver(settings: &Settings, destination: &Destination) -> bool {
 }
 
 /// While nothing can be sent nobody holds the lock for long, and the limits must hold all the same.
-pub(crate) fn enforce_limits(settings: &Settings, spool: &SpoolDir) {
+pub(crate) fn enforce_limits(settings: &Settings, spool: &SpoolDirectory) {
     match UploaderLock::try_take(&spool.lock()) {
         Ok(Some(_lock)) => {
             limits::enforce_in_passing(spool, &settings.limits, SystemTime::now());

@@ -16,7 +16,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection,
 use crate::consent::destination::Endpoint;
 use crate::env;
 use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
-use crate::upload::settings::{ClientIdentity, Settings, read_file};
+use crate::upload::otlp_settings::{ClientIdentity, OtlpSettings, read_file};
 
 /// Far more than a bundle of all public roots (0.3 MiB), so that a path to a device cannot fill the memory.
 const MAX_PEM_BYTES: u64 = 8 * 1024 * 1024;
@@ -26,7 +26,7 @@ const MAX_FILES: usize = 2_000;
 
 /// For HTTPS.
 #[cfg(feature = "http")]
-pub(crate) fn for_ureq(settings: &Settings) -> Result<ureq::tls::TlsConfig, FailureKind> {
+pub(crate) fn for_ureq(settings: &OtlpSettings) -> Result<ureq::tls::TlsConfig, FailureKind> {
     use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -52,7 +52,7 @@ pub(crate) fn for_ureq(settings: &Settings) -> Result<ureq::tls::TlsConfig, Fail
 
 /// For gRPC.
 #[cfg(feature = "grpc")]
-pub(crate) fn for_tonic(settings: &Settings) -> Result<tonic::transport::ClientTlsConfig, FailureKind> {
+pub(crate) fn for_tonic(settings: &OtlpSettings) -> Result<tonic::transport::ClientTlsConfig, FailureKind> {
     use tonic::transport::ClientTlsConfig;
 
     let mut config = ClientTlsConfig::new().trust_anchors(Roots::of(settings)?.store().roots);
@@ -64,7 +64,7 @@ pub(crate) fn for_tonic(settings: &Settings) -> Result<tonic::transport::ClientT
 }
 
 /// Whether the files of the settings can be used; how many of the roots cannot.
-pub(crate) fn check(settings: &Settings) -> Result<usize, FailureKind> {
+pub(crate) fn check(settings: &OtlpSettings) -> Result<usize, FailureKind> {
     let roots = Roots::of(settings)?;
     if let Some(client) = &settings.client {
         Identity::read(client, &rustls::crypto::ring::default_provider())?;
@@ -82,7 +82,7 @@ struct Roots {
 
 impl Roots {
     /// The settings' own; else those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; else the system's.
-    fn of(settings: &Settings) -> Result<Self, FailureKind> {
+    fn of(settings: &OtlpSettings) -> Result<Self, FailureKind> {
         if let Some(path) = &settings.certificate {
             let fault = |fault| FailureKind::Settings(Setting::Certificate, fault);
             let mut roots = Self::default();
@@ -225,7 +225,7 @@ pub(crate) fn failure(error: &rustls::Error) -> TlsFailure {
 ///
 /// With TLS 1.3 it says so after the handshake, while the request is already on its way, and the reset that follows
 /// can overtake what it said. So one more handshake is made, in which nothing is sent.
-pub(crate) fn asks_for_certificate(settings: &Settings) -> bool {
+pub(crate) fn asks_for_certificate(settings: &OtlpSettings) -> bool {
     #[derive(Debug, Default)]
     struct Asked(AtomicBool);
 

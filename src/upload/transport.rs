@@ -3,13 +3,13 @@
 use std::time::SystemTime;
 
 use crate::consent::destination::Destination;
-use crate::upload::answer::{self, Answer, Batch, Deliver};
+use crate::upload::answer::{self, Batch, DeliveryOutcome, Transport};
 use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
 #[cfg(feature = "grpc")]
 use crate::upload::grpc::GrpcTransport;
 #[cfg(feature = "http")]
 use crate::upload::http::HttpTransport;
-use crate::upload::settings::{Protocol, Settings};
+use crate::upload::otlp_settings::{OtlpSettings, Protocol};
 use crate::upload::tls;
 
 /// The version of the OTLP exporter that is named to servers; a test holds it against the lock file.
@@ -21,10 +21,10 @@ const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
 /// A destination that spans can be sent to, one request after the other.
 #[derive(Debug)]
-pub(crate) struct Transport {
+pub(crate) struct OtlpTransport {
     way: Way,
     /// Nothing if they could not be read.
-    settings: Option<Settings>,
+    settings: Option<OtlpSettings>,
 }
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ enum Way {
 }
 
 impl Way {
-    fn open(settings: &Settings) -> Result<Self, FailureKind> {
+    fn open(settings: &OtlpSettings) -> Result<Self, FailureKind> {
         match settings.protocol {
             #[cfg(feature = "http")]
             Protocol::HttpProtobuf | Protocol::HttpJson => {
@@ -64,16 +64,16 @@ impl Way {
     }
 }
 
-impl Transport {
+impl OtlpTransport {
     /// Prepares everything but the connection.
-    pub(crate) fn open(settings: &Settings) -> Self {
+    pub(crate) fn open(settings: &OtlpSettings) -> Self {
         let way = Way::open(settings).unwrap_or_else(Way::Unusable);
         Self { way, settings: Some(settings.clone()) }
     }
 
     /// Reads the settings of a destination, and prepares everything but the connection.
     pub(crate) fn to(destination: &Destination) -> Self {
-        match Settings::of(destination) {
+        match OtlpSettings::of(destination) {
             Ok(settings) => Self::open(&settings),
             Err(kind) => Self { way: Way::Unusable(kind), settings: None },
         }
@@ -81,7 +81,7 @@ impl Transport {
 
     /// Sends the batch as one request and waits for the answer, at most for the settings' timeout. `now` is what an
     /// HTTP date in `Retry-After` is read against.
-    pub(crate) fn send(&mut self, batch: &Batch<'_>, now: SystemTime) -> Answer {
+    pub(crate) fn send(&mut self, batch: &Batch<'_>, now: SystemTime) -> DeliveryOutcome {
         #[cfg(not(feature = "http"))]
         let _ = now;
         let answer = match &mut self.way {
@@ -92,7 +92,7 @@ impl Transport {
             Way::Unusable(kind) => answer::retry(*kind),
         };
         match (answer, &self.settings) {
-            (Answer::Retry { after: None, kind }, Some(settings)) => {
+            (DeliveryOutcome::Retry { after: None, kind }, Some(settings)) => {
                 answer::retry(self.explain(kind, settings))
             }
             (answer, _) => answer,
@@ -100,7 +100,7 @@ impl Transport {
     }
 
     /// What a failed connection has to do with client certificates.
-    fn explain(&self, kind: FailureKind, settings: &Settings) -> FailureKind {
+    fn explain(&self, kind: FailureKind, settings: &OtlpSettings) -> FailureKind {
         match kind {
             FailureKind::Connection | FailureKind::Tls(TlsFailure::Other | TlsFailure::ClientRefused)
                 if settings.client.is_none()
@@ -130,8 +130,8 @@ pub(crate) fn own_user_agent() -> String {
     format!("{SCOPE_NAME}/{SCOPE_VERSION}")
 }
 
-impl Deliver for Transport {
-    fn deliver(&mut self, batch: &Batch<'_>) -> Answer {
+impl Transport for OtlpTransport {
+    fn deliver(&mut self, batch: &Batch<'_>) -> DeliveryOutcome {
         self.send(batch, SystemTime::now())
     }
 }
@@ -158,7 +158,7 @@ mod tests {
     fn settings_that_cannot_be_used_lose_nothing() {
         let spans = testing::spans();
         for protocol in [Protocol::HttpProtobuf, Protocol::HttpJson, Protocol::Grpc] {
-            let mut transport = Transport::open(&testing::settings("not an address", protocol));
+            let mut transport = OtlpTransport::open(&testing::settings("not an address", protocol));
             let answer = transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
             let kind = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
             assert_eq!(answer, answer::retry(kind));

@@ -10,7 +10,7 @@ use crate::wire::Wire;
 
 const SECRET: &[u8] = b"secret-";
 /// Every way in.
-const WAYS: [&str; 3] = ["layer", "subscriber", "sdk"];
+const WAYS: [&str; 2] = ["layer", "sdk"];
 /// Of a trace of somebody else's, that this process was started in.
 const FOREIGN_TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const FOREIGN_SPAN: &str = "00f067aa0ba902b7";

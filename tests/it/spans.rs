@@ -18,13 +18,10 @@ frob process.executable.name=frob process.exit.code=0 frob.command=other
   inner frob.number=13
   inner frob.number=18
 ";
-    for with_own_subscriber in [false, true] {
-        let receiver = Receiver::start().expect("a receiver");
-        let person = Person::sending_to(&receiver.http_endpoint());
-        let person = if with_own_subscriber { person.with("FROB_SUBSCRIBER", "1") } else { person };
-        assert!(person.frob(["elsewhere", "--spans", "0"]).status.success());
-        assert!(person.flush());
-        assert_eq!(only_tree(&receiver), expected, "with our own subscriber: {with_own_subscriber}");
-        assert_eq!((receiver.doubles(), receiver.rejected()), (0, 0));
-    }
+    let receiver = Receiver::start().expect("a receiver");
+    let person = Person::sending_to(&receiver.http_endpoint());
+    assert!(person.frob(["elsewhere", "--spans", "0"]).status.success());
+    assert!(person.flush());
+    assert_eq!(only_tree(&receiver), expected);
+    assert_eq!((receiver.doubles(), receiver.rejected()), (0, 0));
 }

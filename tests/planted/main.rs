@@ -37,10 +37,6 @@ fn main() -> ExitCode {
             tracing_subscriber::registry().with(telemetry.layer()).init();
             return telemetry.command("secret-command", || leave_secrets(&telemetry, None));
         }
-        "subscriber" => {
-            tracing_subscriber::registry().with(telemetry.layer()).init();
-            return telemetry.command("secret-command", || leave_secrets(&telemetry, None));
-        }
         "sdk" => {
             let provider = pipeline(telemetry.span_exporter());
             return telemetry.command("secret-command", || leave_secrets(&telemetry, Some(&provider)));

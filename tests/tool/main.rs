@@ -70,11 +70,7 @@ fn run() -> ExitCode {
         let ours = (option("--telemetry").as_deref() != Some("none")).then_some(&telemetry);
         return telemetry.command("run", || print!("{}", stacks::run(name, ours)));
     }
-    if written(&source, "FROB_SUBSCRIBER").is_some() {
-        tracing_subscriber::registry().with(telemetry.layer()).init();
-    } else {
-        tracing_subscriber::registry().with(telemetry.layer()).init();
-    }
+    tracing_subscriber::registry().with(telemetry.layer()).init();
     if let Some(code) = several::run(&telemetry, command, &arguments[1..]) {
         return code;
     }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use tool_telemetry::command::{Look, TelemetryCommand};
+use tool_telemetry::command::{SpoolInspector, TelemetryCommand};
 
 use crate::Answer;
 use crate::arguments::{NOTHING_HERE, ShowArguments, ToolArguments};
@@ -79,9 +79,9 @@ pub(crate) enum Shown {
 pub(crate) fn look(
     arguments: &ToolArguments,
     data_points: Option<&'static tool_telemetry::DataPoints>,
-) -> Result<Look, Fault> {
+) -> Result<SpoolInspector, Fault> {
     let variables: Vec<&'static str> = arguments.opt_out_vars.iter().map(|name| text(name)).collect();
-    let look = Look::at(tool_name(&arguments.tool)?, data_points, &variables);
+    let look = SpoolInspector::open(tool_name(&arguments.tool)?, data_points, &variables);
     if !look.has_home() {
         return Err(Fault::usage(
             "there is no home folder that belongs to you, so there are no runs. Set HOME to yours, and run this as \

@@ -8,15 +8,15 @@
 
 /// One entry of the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Entry<'a> {
+pub(super) enum TomlEntry<'a> {
     /// The name in `[tool.NAME]`.
     Tool(&'a str),
-    Setting(&'a str, Value<'a>),
+    Setting(&'a str, TomlValue<'a>),
 }
 
 /// A setting's value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(super) enum TomlValue<'a> {
     Text(&'a str),
     List(Vec<&'a str>),
     /// `true`, `false` or a number: TOML, but no setting has one.
@@ -29,7 +29,7 @@ pub(super) type NotUnderstood = &'static str;
 /// Reads the entries one after the other, each with its line. After something that it does not understand it goes on
 /// with the next line, so that a check tells of more than the first.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(super) struct TomlReader<'a> {
     rest: &'a str,
     line: usize,
 }
@@ -39,7 +39,7 @@ pub(super) const OTHER_TABLE: NotUnderstood = "no other table than [tool.NAME] i
 
 const SPACE: [char; 2] = [' ', '\t'];
 
-impl<'a> Reader<'a> {
+impl<'a> TomlReader<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self { rest: text, line: 1 }
     }
@@ -81,12 +81,12 @@ impl<'a> Reader<'a> {
         while !self.rest.is_empty() && self.ends_line() {}
     }
 
-    fn entry(&mut self) -> Result<Entry<'a>, NotUnderstood> {
+    fn entry(&mut self) -> Result<TomlEntry<'a>, NotUnderstood> {
         let entry = if self.take("[") { self.table()? } else { self.setting()? };
         if self.ends_line() { Ok(entry) } else { Err("something follows that does not belong there") }
     }
 
-    fn table(&mut self) -> Result<Entry<'a>, NotUnderstood> {
+    fn table(&mut self) -> Result<TomlEntry<'a>, NotUnderstood> {
         self.skip_space();
         if self.key(OTHER_TABLE)? != "tool" {
             return Err(OTHER_TABLE);
@@ -98,10 +98,10 @@ impl<'a> Reader<'a> {
         self.skip_space();
         let name = self.key(OTHER_TABLE)?;
         self.skip_space();
-        if self.take("]") { Ok(Entry::Tool(name)) } else { Err(OTHER_TABLE) }
+        if self.take("]") { Ok(TomlEntry::Tool(name)) } else { Err(OTHER_TABLE) }
     }
 
-    fn setting(&mut self) -> Result<Entry<'a>, NotUnderstood> {
+    fn setting(&mut self) -> Result<TomlEntry<'a>, NotUnderstood> {
         if self.take("\u{feff}") {
             return Err("the file begins with a byte-order mark; save it as UTF-8 without one");
         }
@@ -116,15 +116,15 @@ impl<'a> Reader<'a> {
             return Err("`=` is missing after the key");
         }
         self.skip_space();
-        Ok(Entry::Setting(key, self.value()?))
+        Ok(TomlEntry::Setting(key, self.value()?))
     }
 
-    fn value(&mut self) -> Result<Value<'a>, NotUnderstood> {
+    fn value(&mut self) -> Result<TomlValue<'a>, NotUnderstood> {
         if self.rest.starts_with(['"', '\'']) {
-            return Ok(Value::Text(self.text()?));
+            return Ok(TomlValue::Text(self.text()?));
         }
         if self.take("[") {
-            return Ok(Value::List(self.list()?));
+            return Ok(TomlValue::List(self.list()?));
         }
         let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
             && (word == "0" || !word.starts_with('0'));
         if !word.is_empty() && (is_number || word == "true" || word == "false") {
             self.rest = rest;
-            return Ok(Value::Other);
+            return Ok(TomlValue::Other);
         }
         Err("the value is not understood; it must be in quotes, or a list of such in [ ]")
     }
@@ -189,8 +189,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl<'a> Iterator for Reader<'a> {
-    type Item = (usize, Result<Entry<'a>, NotUnderstood>);
+impl<'a> Iterator for TomlReader<'a> {
+    type Item = (usize, Result<TomlEntry<'a>, NotUnderstood>);
 
     fn next(&mut self) -> Option<Self::Item> {
         self.skip_empty_lines();

@@ -146,7 +146,7 @@ fn as_toml_reads_it(text: &str, tool: &str) -> Option<Policy> {
         for (name, table) in tools.get_ref().as_table()?.iter() {
             let name: &str = name.get_ref();
             let table: Vec<_> = table.get_ref().as_table()?.iter().collect();
-            if !crate::telemetry::is_tool_name(&name.to_ascii_lowercase()) {
+            if !crate::model::settings::is_tool_name(&name.to_ascii_lowercase()) {
                 return None;
             }
             match name == tool {
@@ -270,8 +270,8 @@ fn files() -> impl Strategy<Value = String> {
         |(lines, newline, damage)| {
             let mut text: String = lines.iter().flat_map(|line| [*line, newline]).collect();
             for (at, with, replaces) in damage {
-                let places: Vec<_> = text.char_indices().map(|(at, c)| (at, c.len_utf8())).collect();
-                let (at, length) = *at.get(&[places, vec![(text.len(), 0)]].concat());
+                let paths: Vec<_> = text.char_indices().map(|(at, c)| (at, c.len_utf8())).collect();
+                let (at, length) = *at.get(&[paths, vec![(text.len(), 0)]].concat());
                 text.replace_range(at..at + if replaces { length } else { 0 }, with);
             }
             text

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-static FROB: DataPoints = crate::model::data_points!("tests/data/telemetry.toml");
-static DOTNET: DataPoints = crate::model::data_points!("examples/dotnet/telemetry.toml");
+static FROB: DataPoints = crate::data_points!("tests/data/telemetry.toml");
+static DOTNET: DataPoints = crate::data_points!("examples/dotnet/telemetry.toml");
 
 /// Data points of each kind.
 fn all() -> impl Iterator<Item = &'static DataPoint> {

@@ -20,8 +20,8 @@ use super::*;
 use crate::testing::{self, Authority};
 use crate::upload::answer::DELIVERED;
 use crate::upload::failure::TlsFailure;
-use crate::upload::settings::ClientIdentity;
-use crate::upload::transport::Transport;
+use crate::upload::otlp_settings::ClientIdentity;
+use crate::upload::transport::OtlpTransport;
 
 const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
@@ -106,15 +106,15 @@ fn on_this_thread<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
-fn settings(address: SocketAddr) -> Settings {
+fn settings(address: SocketAddr) -> OtlpSettings {
     testing::settings(format!("http://{address}"), Protocol::Grpc)
 }
 
-fn open(settings: &Settings) -> GrpcTransport {
+fn open(settings: &OtlpSettings) -> GrpcTransport {
     GrpcTransport::open(settings, MAX_REQUEST_BYTES).expect("settings that can be used")
 }
 
-fn send(settings: &Settings) -> Answer {
+fn send(settings: &OtlpSettings) -> DeliveryOutcome {
     open(settings).send(&testing::batch(&testing::spans()))
 }
 
@@ -173,7 +173,7 @@ fn an_answer_in_gzip_is_read() {
         let receiver = Receiver::with([partial(2, &"long ".repeat(100))], None, compressing);
         let mut settings = settings(receiver.address);
         settings.gzip = gzip;
-        assert_eq!(send(&settings), Answer::Delivered { rejected: 2, warned: false });
+        assert_eq!(send(&settings), DeliveryOutcome::Delivered { rejected: 2, warned: false });
         let (metadata, _) = receiver.requests().remove(0);
         assert!(
             metadata.get("grpc-accept-encoding").is_some_and(|value| value == "gzip,identity"),
@@ -184,13 +184,13 @@ fn an_answer_in_gzip_is_read() {
 
 #[test]
 fn the_answer_is_the_receivers() {
-    let retry = |after, code| Answer::Retry { after, kind: FailureKind::Grpc(code) };
-    let refused = |code| Answer::Refused { kind: FailureKind::Grpc(code) };
+    let retry = |after, code| DeliveryOutcome::Retry { after, kind: FailureKind::Grpc(code) };
+    let refused = |code| DeliveryOutcome::Refused { kind: FailureKind::Grpc(code) };
     let script = [
         (ok(), DELIVERED),
         (partial(0, ""), DELIVERED),
-        (partial(2, "bad"), Answer::Delivered { rejected: 2, warned: false }),
-        (partial(0, "hmm"), Answer::Delivered { rejected: 0, warned: true }),
+        (partial(2, "bad"), DeliveryOutcome::Delivered { rejected: 2, warned: false }),
+        (partial(0, "hmm"), DeliveryOutcome::Delivered { rejected: 0, warned: true }),
         (Err(Status::unavailable("x")), retry(None, 14)),
         (with_delay(Code::Unavailable, 3, 500_000_000), retry(Some(Duration::from_millis(3500)), 14)),
         (with_delay(Code::ResourceExhausted, 0, 0), retry(Some(Duration::ZERO), 8)),
@@ -220,7 +220,7 @@ fn a_request_over_the_limit_is_not_sent() {
     let receiver = Receiver::start([ok()], None);
     let mut transport = GrpcTransport::open(&settings(receiver.address), 1000).expect("usable settings");
     let answer = transport.send(&testing::batch(&testing::spans()));
-    assert_eq!(answer, Answer::Refused { kind: FailureKind::TooLarge });
+    assert_eq!(answer, DeliveryOutcome::Refused { kind: FailureKind::TooLarge });
     assert!(receiver.requests().is_empty());
 }
 
@@ -298,7 +298,7 @@ fn what_is_not_grpc_has_received_nothing() {
         (200, "text/html", answer::retry(FailureKind::NotOtlp)),
         (503, "text/html", answer::retry(FailureKind::Http(503))),
         (302, "text/html", answer::retry(FailureKind::Http(302))),
-        (404, "text/html", Answer::Refused { kind: FailureKind::Http(404) }),
+        (404, "text/html", DeliveryOutcome::Refused { kind: FailureKind::Http(404) }),
     ] {
         let (address, stop, thread) = serve_http2(status, content_type);
         assert_eq!(send(&settings(address)), wanted, "{status}");
@@ -334,7 +334,8 @@ fn tls_trusts_the_given_root_only() {
     let mut anonymous = settings.clone();
     anonymous.client = None;
     let spans = testing::spans();
-    let answer = Transport::open(&anonymous).send(&testing::batch(&spans), std::time::SystemTime::UNIX_EPOCH);
+    let answer =
+        OtlpTransport::open(&anonymous).send(&testing::batch(&spans), std::time::SystemTime::UNIX_EPOCH);
     assert_eq!(answer, answer::retry(FailureKind::Tls(TlsFailure::ClientCertificate)));
 
     let mut misled = settings.clone();
@@ -345,7 +346,7 @@ fn tls_trusts_the_given_root_only() {
 
 #[test]
 fn settings_that_cannot_be_used_are_found_when_opening() {
-    let unusable = |change: &dyn Fn(&mut Settings)| {
+    let unusable = |change: &dyn Fn(&mut OtlpSettings)| {
         let mut settings = testing::settings("https://collector.invalid", Protocol::Grpc);
         change(&mut settings);
         assert!(GrpcTransport::open(&settings, MAX_REQUEST_BYTES).is_err(), "{settings:?}");

@@ -11,20 +11,20 @@ use crate::model::span;
 use crate::testing::{self, Authority, Request, answer};
 use crate::upload::answer::DELIVERED;
 
-fn settings(address: SocketAddr) -> Settings {
+fn settings(address: SocketAddr) -> OtlpSettings {
     testing::settings(format!("http://{address}/v1/traces"), Protocol::HttpProtobuf)
 }
 
-fn open(settings: &Settings) -> HttpTransport {
+fn open(settings: &OtlpSettings) -> HttpTransport {
     HttpTransport::open(settings, MAX_REQUEST_BYTES, &|_| None).expect("settings that can be used")
 }
 
-fn send(settings: &Settings) -> Answer {
+fn send(settings: &OtlpSettings) -> DeliveryOutcome {
     open(settings).send(&testing::batch(&testing::spans()), SystemTime::UNIX_EPOCH)
 }
 
 /// Sends once to a server that answers so, and gives the request too.
-fn exchange(answer: Vec<u8>, change: impl FnOnce(&mut Settings)) -> (Answer, Request) {
+fn exchange(answer: Vec<u8>, change: impl FnOnce(&mut OtlpSettings)) -> (DeliveryOutcome, Request) {
     let (address, server) = testing::serve(vec![answer]);
     let mut settings = settings(address);
     change(&mut settings);
@@ -32,7 +32,7 @@ fn exchange(answer: Vec<u8>, change: impl FnOnce(&mut Settings)) -> (Answer, Req
     (answer, server.join().expect("a server").remove(0))
 }
 
-fn answered(answer: Vec<u8>) -> Answer {
+fn answered(answer: Vec<u8>) -> DeliveryOutcome {
     exchange(answer, |_| ()).0
 }
 
@@ -115,7 +115,7 @@ fn posts_json_on_one_line() {
 
 #[test]
 fn the_answer_is_the_servers() {
-    let refused = |kind| Answer::Refused { kind };
+    let refused = |kind| DeliveryOutcome::Refused { kind };
     let html = "Content-Type: text/html\r\n";
     for (reply, wanted) in [
         (ok(), DELIVERED),
@@ -123,7 +123,7 @@ fn the_answer_is_the_servers() {
         (answer("204 No Content", "", b""), DELIVERED),
         (
             answer("200 OK", testing::PROTOBUF, b"\x0a\x02\x08\x02"),
-            Answer::Delivered { rejected: 2, warned: false },
+            DeliveryOutcome::Delivered { rejected: 2, warned: false },
         ),
         (answer("200 OK", html, b"<html>Log in</html>"), answer::retry(FailureKind::NotOtlp)),
         (answer("200 OK", html, b""), answer::retry(FailureKind::NotOtlp)),
@@ -186,7 +186,7 @@ fn each_freedom_of_a_server_is_a_success() {
         ("201", with_length("HTTP/1.1 201 Created\r\nContent-Type: application/x-protobuf\r\n", partial)),
         ("JSON", answer("200 OK", testing::JSON, br#"{"partialSuccess":{"rejectedSpans":"2"}}"#)),
     ] {
-        assert_eq!(answered(reply), Answer::Delivered { rejected: 2, warned: false }, "{what}");
+        assert_eq!(answered(reply), DeliveryOutcome::Delivered { rejected: 2, warned: false }, "{what}");
     }
     for (what, reply) in [
         ("empty", answer("200 OK", testing::PROTOBUF, b"")),
@@ -223,7 +223,7 @@ fn an_answer_before_the_request_is_read_is_read() {
     });
     let spans = vec![testing::spans(); 5_000].concat();
     let answer = open(&settings(address)).send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
-    assert_eq!(answer, Answer::Refused { kind: FailureKind::TooLarge });
+    assert_eq!(answer, DeliveryOutcome::Refused { kind: FailureKind::TooLarge });
     server.join().expect("a server");
 }
 
@@ -247,7 +247,7 @@ fn retry_after_is_read_against_the_given_time() {
         let headers = format!("Retry-After: {value}\r\n");
         assert_eq!(
             answered(answer("429 Too Many Requests", &headers, b"")),
-            Answer::Retry { after: Some(Duration::from_secs(90)), kind: FailureKind::Http(429) }
+            DeliveryOutcome::Retry { after: Some(Duration::from_secs(90)), kind: FailureKind::Http(429) }
         );
     }
 }
@@ -258,7 +258,7 @@ fn a_date_in_retry_after_is_read_by_the_servers_own_clock() {
     let headers = "Retry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
     let after = Some(Duration::from_secs(30));
     let kind = FailureKind::Http(503);
-    assert_eq!(answered(answer("503 Busy", headers, b"")), Answer::Retry { after, kind });
+    assert_eq!(answered(answer("503 Busy", headers, b"")), DeliveryOutcome::Retry { after, kind });
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn a_request_over_the_limit_is_not_sent() {
     let mut transport = HttpTransport::open(&settings, 1000, &|_| None).expect("usable settings");
     let spans = testing::spans();
     let answer = transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
-    assert_eq!(answer, Answer::Refused { kind: FailureKind::TooLarge });
+    assert_eq!(answer, DeliveryOutcome::Refused { kind: FailureKind::TooLarge });
     listener.set_nonblocking(true).expect("a socket option");
     assert!(listener.accept().is_err(), "it was sent");
 }
@@ -373,7 +373,10 @@ fn requests_share_a_connection_until_the_server_closes_it() {
         batch.tool.version = version;
         answers.push(transport.send(&batch, SystemTime::UNIX_EPOCH));
     }
-    assert_eq!(answers, [DELIVERED, Answer::Refused { kind: FailureKind::Http(400) }, DELIVERED, DELIVERED]);
+    assert_eq!(
+        answers,
+        [DELIVERED, DeliveryOutcome::Refused { kind: FailureKind::Http(400) }, DELIVERED, DELIVERED]
+    );
     drop(transport);
     let requests = server.join().expect("a server");
     let connections: Vec<_> = requests.iter().map(|request| request.connection).collect();
@@ -402,7 +405,12 @@ fn ipv6_literals_are_reached() {
 }
 
 /// The way through a proxy, which is `scheme://u:p@address`, to an endpoint.
-fn through(scheme: &str, proxy: SocketAddr, endpoint: &str, change: impl FnOnce(&mut Settings)) -> Answer {
+fn through(
+    scheme: &str,
+    proxy: SocketAddr,
+    endpoint: &str,
+    change: impl FnOnce(&mut OtlpSettings),
+) -> DeliveryOutcome {
     let mut settings = testing::settings(endpoint, Protocol::HttpProtobuf);
     settings.headers = vec![("x-key".into(), "secret".into())];
     change(&mut settings);
@@ -492,7 +500,7 @@ fn a_proxys_refusal_is_told_apart_from_the_receivers() {
     let page = |status: &str, headers: &str| testing::answer(status, headers, b"no");
     let html = "Content-Type: text/html; charset=utf-8\r\n";
     let proxys = |status| answer::retry(FailureKind::Proxy(status));
-    let refused = |status| Answer::Refused { kind: FailureKind::Http(status) };
+    let refused = |status| DeliveryOutcome::Refused { kind: FailureKind::Http(status) };
     for (secure, answered, wanted) in [
         (false, page("407 Proxy Authentication Required", ""), proxys(Some(407))),
         (false, page("403 Forbidden", html), proxys(Some(403))),
@@ -517,7 +525,7 @@ fn a_proxys_refusal_is_told_apart_from_the_receivers() {
 
 #[test]
 fn settings_that_cannot_be_used_are_found_when_opening() {
-    let unusable = |change: &dyn Fn(&mut Settings)| {
+    let unusable = |change: &dyn Fn(&mut OtlpSettings)| {
         let mut settings = testing::settings("https://collector.invalid/v1/traces", Protocol::HttpProtobuf);
         change(&mut settings);
         assert!(HttpTransport::open(&settings, MAX_REQUEST_BYTES, &|_| None).is_err(), "{settings:?}");

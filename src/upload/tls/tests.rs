@@ -7,9 +7,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::testing::{self, Authority};
-use crate::upload::answer::{self, Answer, DELIVERED};
-use crate::upload::settings::Protocol;
-use crate::upload::transport::Transport;
+use crate::upload::answer::{self, DELIVERED, DeliveryOutcome};
+use crate::upload::otlp_settings::Protocol;
+use crate::upload::transport::OtlpTransport;
 
 /// A folder with PEM files.
 struct Files(TempDir);
@@ -26,13 +26,13 @@ impl Files {
     }
 }
 
-fn settings(address: SocketAddr) -> Settings {
+fn settings(address: SocketAddr) -> OtlpSettings {
     testing::settings(format!("https://{address}/v1/traces"), Protocol::HttpProtobuf)
 }
 
-fn send(settings: &Settings) -> Answer {
+fn send(settings: &OtlpSettings) -> DeliveryOutcome {
     let spans = testing::spans();
-    Transport::open(settings).send(&testing::batch(&spans), SystemTime::UNIX_EPOCH)
+    OtlpTransport::open(settings).send(&testing::batch(&spans), SystemTime::UNIX_EPOCH)
 }
 
 fn ok() -> Vec<u8> {
@@ -51,7 +51,7 @@ fn a_given_root_is_trusted_with_either_version() {
     }
 }
 
-fn failed(failure: TlsFailure) -> Answer {
+fn failed(failure: TlsFailure) -> DeliveryOutcome {
     answer::retry(FailureKind::Tls(failure))
 }
 
@@ -191,7 +191,7 @@ fn a_missing_or_wrong_client_certificate_is_named_with_either_version() {
         settings.certificate = Some(root.clone());
         settings.client = Some(strangers.clone());
         match send(&settings) {
-            Answer::Retry { after: None, kind: FailureKind::Connection } => {}
+            DeliveryOutcome::Retry { after: None, kind: FailureKind::Connection } => {}
             other => assert_eq!(other, failed(TlsFailure::ClientRefused)),
         }
         assert!(server.join().expect("a server").is_none());
@@ -206,7 +206,7 @@ fn files_that_cannot_be_used_are_named() {
     let (certificate, key) = authority.issue("weave.invalid");
     let (_, other_key) = authority.issue("weave.invalid");
     let endpoint = ([127, 0, 0, 1], 1).into();
-    let is_unusable = |settings: &Settings, setting, fault| {
+    let is_unusable = |settings: &OtlpSettings, setting, fault| {
         let kind = FailureKind::Settings(setting, fault);
         assert_eq!(send(settings), answer::retry(kind));
         assert_eq!(check(settings), Err(kind));

@@ -35,7 +35,7 @@ const fn opted_out(name: &'static str, times: u32, run: fn(u32) -> u128) -> Case
     Case { name, times, opted_out: true, run }
 }
 
-pub(crate) const CASES: [Case; 39] = [
+pub(crate) const CASES: [Case; 34] = [
     case("span, no subscriber", MANY, |times| measure(times, approved)),
     case("span, Registry alone", MANY, |times| with(tracing_subscriber::registry(), times, approved)),
     case("span with 3 approved fields, written one by one", 200, |times| ours(times, 0, approved)),
@@ -49,15 +49,6 @@ pub(crate) const CASES: [Case; 39] = [
     case("span that is not approved, in an approved one", MANY, |times| on_open(times, true, |_| other())),
     case("event", MANY, |times| ours(times, 0, event)),
     case("event in an approved span", MANY, |times| on_open(times, true, |_| event())),
-    case("own subscriber: span with 3 approved fields", 200, |times| alone(times, 0, approved)),
-    case("own subscriber: the same, written in batches", IN_ONE_RUN, |times| {
-        alone(times, WRITTEN_AT_ONCE, approved)
-    }),
-    case("own subscriber: span that is not approved", MANY, |times| alone(times, 0, other)),
-    case("own subscriber: the same in an approved one", MANY, |times| {
-        on_open_with(|telemetry| telemetry.subscriber().init(), times, true, |_| other())
-    }),
-    case("own subscriber: event", MANY, |times| alone(times, 0, event)),
     opted_out("opted out: approved span", MANY, |times| ours(times, 0, approved)),
     opted_out("opted out: record of a field", MANY, |times| on_open(times, true, record_approved)),
     opted_out("opted out: event", MANY, |times| ours(times, 0, event)),
@@ -106,18 +97,6 @@ fn with(subscriber: impl Subscriber + Send + Sync, times: u32, what: impl FnMut(
 
 fn telemetry() -> Telemetry {
     Telemetry::builder("bench-tool", "1.0.0").data_points(&DATA_POINTS).start()
-}
-
-/// With our own subscriber; `before` spans are recorded first.
-fn alone(times: u32, before: u32, mut what: impl FnMut()) -> u128 {
-    let telemetry = telemetry();
-    telemetry.subscriber().init();
-    let mut taken = 0;
-    let _ = telemetry.command("build", || {
-        (0..before).for_each(|_| what());
-        taken = measure(times, &mut what);
-    });
-    taken
 }
 
 /// With our layer alone; `before` spans are recorded first.

@@ -5,13 +5,13 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use tool_telemetry::command::Look;
+use tool_telemetry::command::SpoolInspector;
 
 use crate::fault::Fault;
 
 /// Where the page of a tool goes if nobody says: never a folder that others can write to.
 pub(super) fn usual_path(tool: &str) -> Result<PathBuf, Fault> {
-    let state = Look::state_home().ok_or_else(|| {
+    let state = SpoolInspector::state_home().ok_or_else(|| {
         Fault::usage("there is no home folder. Say where the page goes with --output FILE.")
     })?;
     let folder = state.join("tool-telemetry").join("view");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tool_telemetry::command::{DestinationStatus, Look, ShownState};
+use tool_telemetry::command::{DestinationStatus, ShownState, SpoolInspector};
 use tool_telemetry_definition::{Audience, Definition, Kind, RUN, Version};
 
 use super::runs::{Ending, Run};
@@ -132,7 +132,7 @@ pub(super) fn render(
     tool: &str,
     opt_out_vars: &[String],
     definition: Option<&Definition>,
-    look: &Look,
+    look: &SpoolInspector,
 ) -> Result<String, Fault> {
     let zone = TimeZone::system();
     let own_command = definition.and_then(|definition| definition.telemetry_command.as_deref());

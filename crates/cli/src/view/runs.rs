@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value as Json;
-use tool_telemetry::command::{SeenRun, ShownState};
+use tool_telemetry::command::{InspectedRun, ShownState};
 
 /// Rows of one waterfall. More of them nobody reads, and a page with many such runs would not open.
 const MOST_ROWS: usize = 100;
@@ -84,7 +84,7 @@ const CUT_OFF: &str = "cut_off";
 
 impl Run {
     /// Nothing if no line can be read.
-    pub(crate) fn read(seen: SeenRun) -> Option<Self> {
+    pub(crate) fn read(seen: InspectedRun) -> Option<Self> {
         let mut left_out = seen.left_out;
         let mut version = String::new();
         let mut spans: Vec<Span> = Vec::new();

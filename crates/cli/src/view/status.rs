@@ -1,7 +1,7 @@
 //! Whether telemetry is on, and what decided it, as far as that is known without asking the tool.
 
 use tool_telemetry::Reason;
-use tool_telemetry::command::Look;
+use tool_telemetry::command::SpoolInspector;
 use tool_telemetry::env::tool_variable;
 
 /// The top of the page.
@@ -18,7 +18,12 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) fn of(tool: &str, own_command: Option<&str>, opt_out_vars: &[String], look: &Look) -> Self {
+    pub(super) fn of(
+        tool: &str,
+        own_command: Option<&str>,
+        opt_out_vars: &[String],
+        look: &SpoolInspector,
+    ) -> Self {
         let decision = look.decision();
         let choice_file = look.choice_file().map(|path| path.display().to_string()).unwrap_or_default();
         let why = match &decision.reason {

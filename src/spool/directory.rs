@@ -1,4 +1,4 @@
-//! Paths and names in the spool. Making a [`SpoolDir`] creates nothing.
+//! Paths and names in the spool. Making a [`SpoolDirectory`] creates nothing.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use crate::platform;
 
 /// The paths of one destination's spool.
 #[derive(Debug, Clone)]
-pub(crate) struct SpoolDir {
+pub(crate) struct SpoolDirectory {
     /// `<state>/<tool>`.
     tool: PathBuf,
     /// `<state>/<tool>/telemetry`.
@@ -17,7 +17,7 @@ pub(crate) struct SpoolDir {
     root: PathBuf,
 }
 
-impl SpoolDir {
+impl SpoolDirectory {
     pub(crate) fn new(state_home: &Path, tool: &str, destination: &str) -> Self {
         let tool = state_home.join(tool);
         let telemetry = tool.join("telemetry");

@@ -30,12 +30,12 @@ impl RunId {
 
 /// A run, and a span of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ParentSpan {
     pub(crate) run: RunId,
     pub(crate) span: SpanId,
 }
 
-impl Place {
+impl ParentSpan {
     /// Directly under the run.
     pub(crate) fn under(run: RunId) -> Self {
         Self { run, span: run.root() }

@@ -10,25 +10,25 @@ use super::outside;
 use super::show::{Reader, ShownState, for_each_file, read_file};
 use super::status::DestinationStatus;
 use crate::consent::Decision;
-use crate::consent::preflight::Survey;
+use crate::consent::preflight::Preflight;
 use crate::env::Environment;
 use crate::model::data_points::{DataPoints, Version};
 use crate::platform;
-use crate::spool::dir::SpoolDir;
+use crate::spool::directory::SpoolDirectory;
 use crate::telemetry::Telemetry;
 
 /// A look at a tool's telemetry from outside. Reads only.
 #[derive(Debug)]
-pub struct Look {
+pub struct SpoolInspector {
     tool: &'static str,
     data_points: Option<&'static DataPoints>,
     telemetry: Telemetry,
-    survey: Survey,
+    preflight: Preflight,
 }
 
 /// A run as it was found.
 #[derive(Debug)]
-pub struct SeenRun {
+pub struct InspectedRun {
     /// Its directory: who chose it, the publisher, and scheme, host and port, as in
     /// `maker+example-tools+https-telemetry.example.com-443`.
     pub destination: String,
@@ -43,16 +43,16 @@ pub struct SeenRun {
     pub left_out: u64,
 }
 
-impl Look {
+impl SpoolInspector {
     /// Looks at the tool of this name.
-    pub fn at(
+    pub fn open(
         tool: &'static str,
         data_points: Option<&'static DataPoints>,
         opt_out_vars: &[&'static str],
     ) -> Self {
         let telemetry = outside::telemetry(tool, data_points, opt_out_vars);
-        let survey = Survey::take(telemetry.settings(), Environment::process());
-        Self { tool, data_points, telemetry, survey }
+        let preflight = Preflight::run(telemetry.settings(), Environment::process());
+        Self { tool, data_points, telemetry, preflight }
     }
 
     /// The tool's telemetry, for what a person can ask of it.
@@ -62,7 +62,7 @@ impl Look {
 
     /// Whether telemetry is on and what decided it, as far as the variables, the policy and the person decide it.
     pub fn decision(&self) -> Decision {
-        self.survey.verdict(self.telemetry.settings(), Environment::process())
+        self.preflight.verdict(self.telemetry.settings(), Environment::process())
     }
 
     /// What whoever wants it on can do.
@@ -72,22 +72,22 @@ impl Look {
 
     /// Whether a tool of this name ever left anything here.
     pub fn has_left_something(&self) -> bool {
-        self.places().is_some_and(|places| outside::has_left_something(&places, self.tool))
+        self.paths().is_some_and(|paths| outside::has_left_something(&paths, self.tool))
     }
 
     /// Whether there is a home folder of this user's, and so a place for runs.
     pub fn has_home(&self) -> bool {
-        self.places().is_some()
+        self.paths().is_some()
     }
 
     /// The version whose notice this person saw; nothing if none was shown.
     pub fn notice(&self) -> Option<Version> {
-        self.survey.choice().newest_notice()
+        self.preflight.choice().newest_notice()
     }
 
     /// The file with the person's choice, which need not be there.
     pub fn choice_file(&self) -> Option<&Path> {
-        self.survey.places.as_ref().map(|places| places.choice_file.as_path())
+        self.preflight.paths.as_ref().map(|paths| paths.choice_file.as_path())
     }
 
     /// The folder in which tools keep state. Known also where a variable opted out.
@@ -97,12 +97,12 @@ impl Look {
 
     /// What lies at each destination and what became of it.
     pub fn destinations(&self) -> Vec<DestinationStatus> {
-        let Some(places) = self.places() else {
+        let Some(paths) = self.paths() else {
             return Vec::new();
         };
-        SpoolDir::destinations(&places.state_home, self.tool)
+        SpoolDirectory::destinations(&paths.state_home, self.tool)
             .into_iter()
-            .map(|folder| (SpoolDir::new(&places.state_home, self.tool, &folder), folder))
+            .map(|folder| (SpoolDirectory::new(&paths.state_home, self.tool, &folder), folder))
             .filter(|(spool, _)| spool.check().is_ok())
             // What cannot be read is `status`'s to tell.
             .filter_map(|(spool, folder)| DestinationStatus::of(&spool, folder).ok())
@@ -110,36 +110,36 @@ impl Look {
     }
 
     /// The runs that wait and the last that were sent.
-    pub fn runs(&self) -> Vec<SeenRun> {
+    pub fn runs(&self) -> Vec<InspectedRun> {
         let mut seen = Vec::new();
-        if let Some(places) = self.places() {
-            for_each_file(&places, self.tool, |destination, state, path| {
+        if let Some(paths) = self.paths() {
+            for_each_file(&paths, self.tool, |destination, state, path| {
                 seen.extend(self.run(destination, state, path));
             });
         }
         seen
     }
 
-    fn run(&self, destination: &str, state: ShownState, path: &Path) -> Option<SeenRun> {
+    fn run(&self, destination: &str, state: ShownState, path: &Path) -> Option<InspectedRun> {
         let moved = std::fs::symlink_metadata(path).ok().as_ref().and_then(moved);
         let (lines, left_out) = match self.data_points {
             Some(data_points) => {
-                let narrowed_to = self.survey.policy.narrowed_to();
+                let narrowed_to = self.preflight.policy.narrowed_to();
                 let run =
                     Reader { tool: self.tool, data_points, narrowed_to }.read(path, destination, state)?;
                 (run.otlp_json(), run.left_out())
             }
             None => (String::from_utf8_lossy(&read_file(path)?).into_owned(), 0),
         };
-        Some(SeenRun { destination: destination.to_owned(), state, moved, lines, left_out })
+        Some(InspectedRun { destination: destination.to_owned(), state, moved, lines, left_out })
     }
 
     /// Where the files are, also where a variable opted out and the survey did not look.
-    fn places(&self) -> Option<crate::consent::preflight::Places> {
-        self.survey
-            .places
+    fn paths(&self) -> Option<crate::consent::preflight::UserPaths> {
+        self.preflight
+            .paths
             .clone()
-            .or_else(|| crate::consent::preflight::Places::find(self.tool, Environment::process()))
+            .or_else(|| crate::consent::preflight::UserPaths::find(self.tool, Environment::process()))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::upload::failure::{FailureKind, Setting, SettingFault};
 
 /// The settings of one destination, all from one source.
 #[derive(Debug, Clone)]
-pub(crate) struct Settings {
+pub(crate) struct OtlpSettings {
     /// For HTTP the whole address of the traces signal; for gRPC scheme, host and port.
     pub(crate) endpoint: String,
     pub(crate) protocol: Protocol,
@@ -50,7 +50,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// More than any list of headers, and than what a server takes (8 KiB as a rule).
 const MAX_HEADERS_BYTES: u64 = 64 * 1024;
 
-impl Settings {
+impl OtlpSettings {
     /// What was set for a destination. A protocol, compression or timeout that means nothing is ignored, and the
     /// destination warns of it; what must not be left out, such as a header, is an error.
     pub(crate) fn of(destination: &Destination) -> Result<Self, FailureKind> {

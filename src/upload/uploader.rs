@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::answer::{Answer, Batch, Deliver};
+use super::answer::{Batch, DeliveryOutcome, Transport};
 use super::detach::Purpose;
 use super::failure::FailureKind;
 use crate::consent::choice::{is_foreign, is_missing};
@@ -18,7 +18,7 @@ use crate::model::span::{Ending, LineWriter, Span, Tool};
 use crate::platform;
 use crate::spool::backoff::Backoff;
 use crate::spool::counters::{Counters, Outcome, note_delivery, note_failure};
-use crate::spool::dir::{RunName, RunState, SpoolDir};
+use crate::spool::directory::{RunName, RunState, SpoolDirectory};
 use crate::spool::limits::{self, Entry};
 use crate::spool::lock::UploaderLock;
 use crate::spool::read::{RecordedRun, read_run, spans_in};
@@ -47,7 +47,7 @@ const WRITE_EVERY: Duration = Duration::from_millis(250);
 
 /// An uploader of one spool.
 pub(crate) struct Uploader<'a> {
-    pub(crate) spool: &'a SpoolDir,
+    pub(crate) spool: &'a SpoolDirectory,
     /// What may leave the machine now.
     pub(crate) allowlist: Allowlist,
     pub(crate) tool: &'a str,
@@ -68,7 +68,7 @@ static IS_AT_WORK: AtomicBool = AtomicBool::new(false);
 
 /// A panic of the uploader is a failure like any other: it backs off, and `status` shows it. Called where the process
 /// ends with it.
-pub(crate) fn note_panic(spool: &SpoolDir) {
+pub(crate) fn note_panic(spool: &SpoolDirectory) {
     let now = SystemTime::now();
     let before = Backoff::read(&spool.backoff());
     let _ =
@@ -125,7 +125,7 @@ type LeftBehind = HashSet<u128>;
 
 impl Uploader<'_> {
     /// Works until nothing is left, the way is closed for a time, or another uploader holds the lock for long.
-    pub(crate) fn work(&self, deliver: &mut dyn Deliver, life: Duration) -> End {
+    pub(crate) fn work(&self, deliver: &mut dyn Transport, life: Duration) -> End {
         let started = Instant::now();
         let mut left_behind = LeftBehind::new();
         loop {
@@ -209,7 +209,7 @@ impl Uploader<'_> {
 
     fn drain(
         &self,
-        deliver: &mut dyn Deliver,
+        deliver: &mut dyn Transport,
         lock: &UploaderLock,
         left_behind: &mut LeftBehind,
     ) -> Result<(), Stop> {
@@ -249,7 +249,7 @@ impl Uploader<'_> {
     /// Sends everything that lies there now; says whether there was anything.
     fn drain_once(
         &self,
-        deliver: &mut dyn Deliver,
+        deliver: &mut dyn Transport,
         lock: &UploaderLock,
         left_behind: &mut LeftBehind,
         learnt: &mut Learnt,
@@ -396,7 +396,7 @@ impl Uploader<'_> {
         });
         let mut run = match content {
             Ok(bytes) => read_run(&bytes, self.allowlist.data_points, self.tool),
-            // Deleted meanwhile, by `telemetry off`.
+            // DeletedRuns meanwhile, by `telemetry off`.
             Err(error) if is_missing(&error) => return Ok(None),
             Err(error) if is_foreign(&error) => None,
             Err(_) => {
@@ -445,7 +445,12 @@ impl Uploader<'_> {
 
     /// Sends a batch and tells the outcomes; gives the number of runs that were refused. A batch that is refused is
     /// halved until the offending run is alone, and none is set aside that was not refused alone.
-    fn send(&self, deliver: &mut dyn Deliver, batch: &[Loaded], learnt: &mut Learnt) -> Result<usize, Stop> {
+    fn send(
+        &self,
+        deliver: &mut dyn Transport,
+        batch: &[Loaded],
+        learnt: &mut Learnt,
+    ) -> Result<usize, Stop> {
         let Some(first) = batch.first() else { return Ok(0) };
         if !(self.may_send)() {
             return Err(Stop::Forbidden);
@@ -468,7 +473,7 @@ impl Uploader<'_> {
         let answer = deliver.deliver(&Batch { data_points: self.allowlist.data_points, tool, spans: &spans });
         let now = SystemTime::now();
         match answer {
-            Answer::Delivered { rejected, .. } => {
+            DeliveryOutcome::Delivered { rejected, .. } => {
                 // A server may claim more than it was sent.
                 let rejected = rejected.min(spans.len() as u64);
                 self.end_backoff(before, learnt, spans.len());
@@ -478,21 +483,21 @@ impl Uploader<'_> {
                 let _ = Counters::fold(self.spool, note_delivery(now, left_out));
                 Ok(0)
             }
-            Answer::Retry { after, kind } => {
+            DeliveryOutcome::Retry { after, kind } => {
                 let before = if kind.may_be_the_size() { Some(smaller(before, batch)) } else { before };
                 Err(self.back_off(before, after, kind, now))
             }
-            Answer::Refused { kind } if !kind.is_about_content() => {
+            DeliveryOutcome::Refused { kind } if !kind.is_about_content() => {
                 // Any other request would be refused as well: this one is dropped, as OTLP demands, and the rest
                 // waits.
                 self.settle(batch, Outcome::Refused, 0)?;
                 Err(self.back_off(before, None, kind, now))
             }
             // No more than was accepted before: it is not the size, but how much comes in a time.
-            Answer::Refused { kind } if kind.may_be_the_size() && spans.len() <= learnt.accepted => {
+            DeliveryOutcome::Refused { kind } if kind.may_be_the_size() && spans.len() <= learnt.accepted => {
                 Err(self.back_off(Some(smaller(before, batch)), None, kind, now))
             }
-            Answer::Refused { kind } => {
+            DeliveryOutcome::Refused { kind } => {
                 learnt.refusals += 1;
                 if batch.len() == 1 {
                     self.settle(batch, Outcome::Refused, 0)?;
@@ -523,7 +528,7 @@ impl Uploader<'_> {
 
     fn send_halves(
         &self,
-        deliver: &mut dyn Deliver,
+        deliver: &mut dyn Transport,
         batch: &[Loaded],
         learnt: &mut Learnt,
     ) -> Result<usize, Stop> {
@@ -585,7 +590,7 @@ impl Uploader<'_> {
                 return Err(error);
             }
             match std::fs::symlink_metadata(&from) {
-                // Deleted meanwhile, by `telemetry off`.
+                // DeletedRuns meanwhile, by `telemetry off`.
                 Err(error) if is_missing(&error) => Ok(()),
                 // It is the folder of the outcomes that is gone.
                 _ => self.spool.create().and_then(|()| std::fs::rename(&from, &to)),

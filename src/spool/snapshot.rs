@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 
 use super::counters::Counters;
-use super::dir::SpoolDir;
+use super::directory::SpoolDirectory;
 use super::limits::{self, Listing};
 
 /// How often a census begins again while outcomes are being told.
@@ -12,7 +12,7 @@ const TRIES: usize = 64;
 
 /// What a spool held.
 #[derive(Debug)]
-pub(crate) struct Census {
+pub(crate) struct SpoolSnapshot {
     /// Runs that wait, those that are being written included.
     pub(crate) pending: u64,
     /// Runs of a newer format.
@@ -22,7 +22,7 @@ pub(crate) struct Census {
     pub(crate) is_damaged: bool,
 }
 
-impl Census {
+impl SpoolSnapshot {
     /// Counts without changing anything, and exactly: a run leaves the folder of the runs once and never comes
     /// back, so if all that were there before the counters were read are there after it, none of them was in the
     /// counters.
@@ -30,7 +30,7 @@ impl Census {
     /// # Errors
     ///
     /// Something cannot be read, or the runs move faster than they can be counted.
-    pub(crate) fn take(spool: &SpoolDir) -> io::Result<Self> {
+    pub(crate) fn read(spool: &SpoolDirectory) -> io::Result<Self> {
         let mut before = runs(&limits::list(&spool.runs()))?;
         for _ in 0..TRIES {
             let (counters, is_damaged) = Counters::look(spool)?;
@@ -58,13 +58,13 @@ fn runs(listing: &Listing) -> io::Result<HashSet<u128>> {
 mod tests {
     use super::*;
     use crate::spool::counters::Outcome;
-    use crate::spool::dir::RunName;
+    use crate::spool::directory::RunName;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     #[test]
     fn a_census_is_exact_while_runs_are_recorded_sealed_delivered_and_folded() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = SpoolDir::new(folder.path(), "tool", "maker");
+        let spool = SpoolDirectory::new(folder.path(), "tool", "maker");
         spool.create().unwrap();
         let recorded = AtomicU64::new(0);
         let over = AtomicBool::new(false);
@@ -95,9 +95,9 @@ mod tests {
             });
             while !over.load(Ordering::SeqCst) {
                 let least = recorded.load(Ordering::SeqCst);
-                let census = Census::take(&spool).unwrap();
+                let snapshot = SpoolSnapshot::read(&spool).unwrap();
                 let most = recorded.load(Ordering::SeqCst) + 1;
-                let seen = census.pending + census.counters.of(Outcome::Delivered);
+                let seen = snapshot.pending + snapshot.counters.of(Outcome::Delivered);
                 assert!((least..=most).contains(&seen), "{seen} is not in {least}..={most}");
             }
         });
