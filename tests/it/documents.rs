@@ -102,7 +102,7 @@ const FAILURES: [Row; 48] = [
           "uploader::a_limit_of_size_that_is_told_as_a_400_drops_nothing",
           "uploader::a_grpc_server_that_is_exhausted_by_the_rate_drops_nothing"]),
     ("the uploader panics", "everything waits, and `status` shows `panic`",
-        &["library uploading::a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown"]),
+        &["library process::a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown"]),
     ("`main` is asynchronous (`#[tokio::main]`)", "the uploader delivers as ever, on a thread of its own",
         &["uploader::a_tool_whose_main_is_asynchronous_delivers"]),
     ("the server answers in each way that OTLP and HTTP allow, and fails in every way", "each run is delivered, or counted as refused",

@@ -170,7 +170,7 @@ fn a_packagers_build_is_off_for_good() {
     std::fs::create_dir_all(folder.join("src")).expect("a folder");
     let manifest = format!(
         "[package]\nname = \"packaged\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
-         tool-telemetry = {{ path = {source:?}, default-features = false, features = [\"spool\"] }}\n"
+         tool-telemetry = {{ path = {source:?}, default-features = false }}\n"
     );
     std::fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
     std::fs::write(folder.join("src/main.rs"), PACKAGED).expect("a program");
