@@ -84,7 +84,7 @@ pub use model::chosen_by::ChosenBy;
 pub use model::data_points::{Audience, DataPoints, MAX_DATA_POINTS, MAX_SPANS, OTHER, Publisher, Version};
 pub use model::settings::{CiPolicy, Limits};
 pub use record::layer::TelemetryLayer;
-pub use spool::{counters::Outcome, discard::DeletedRuns};
+pub use spool::{discard::DeletedRuns, outcome::Outcome};
 pub use telemetry::{Builder, CommandGuard, CommandResult, FieldValue, Telemetry};
 /// ```
 /// use tool_telemetry::{DataPoints, data_points};

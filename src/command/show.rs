@@ -15,9 +15,9 @@ use crate::model::span::{Ending, LineWriter, Tool};
 use crate::model::tree;
 use crate::platform;
 use crate::spool::directory::{RunState, SpoolDirectory};
-use crate::spool::limits;
+use crate::spool::listing::{is_alive, list};
 use crate::spool::read::{RecordedRun, read_run};
-use crate::spool::run_file::{LARGEST_RUN, is_alive};
+use crate::spool::run_file::LARGEST_RUN;
 use crate::telemetry::Telemetry;
 
 /// A run as `telemetry show` tells it.
@@ -82,7 +82,7 @@ pub(super) fn for_each_file(paths: &UserPaths, tool: &str, mut tell: impl FnMut(
             continue;
         }
         for (folder, is_sent) in [(spool.sent(), true), (spool.runs(), false)] {
-            for entry in limits::list(&folder).runs {
+            for entry in list(&folder).runs {
                 let (name, state) = match (entry.state, is_sent) {
                     (RunState::Open, _) => {
                         let is_alive = is_alive(&folder.join(entry.name.open()));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::consent::destination::Destination;
 use crate::model::data_points::Version;
-use crate::platform;
+use crate::platform::{self, is_missing, replace_file};
 
 /// The file's content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -224,49 +224,6 @@ impl Choice {
         }
         Ok(())
     }
-}
-
-/// Writes a private file beside `path` and renames it there, so that a reader sees the old or the new one.
-pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{:016x}.tmp", crate::model::ids::random_number()));
-    let temporary = path.with_file_name(name);
-    let written = platform::create_private(&temporary)
-        .and_then(|mut file| file.write_all(content))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
-}
-
-/// No such file, or no such folder because a part of the path is a file.
-pub(crate) fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// Whether a path at which nothing is found is, or goes through, a link that leads nowhere: what somebody put there may
-/// come back, as with a file system that is not mounted.
-pub(crate) fn leads_nowhere(path: &Path) -> bool {
-    for part in path.ancestors() {
-        match std::fs::read_link(part) {
-            Ok(_) => return !part.exists(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(_) => return false,
-        }
-    }
-    false
-}
-
-/// There is something under the name, and it is nothing that we could have put there: a link, a folder, a FIFO, or
-/// somebody else's file.
-pub(crate) fn is_foreign(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    let is_link = error.raw_os_error() == Some(libc::ELOOP);
-    #[cfg(not(unix))]
-    let is_link = false;
-    // Our own refusal has no code of the system's, whose own refusal may pass.
-    is_link || (error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none())
 }
 
 #[cfg(test)]

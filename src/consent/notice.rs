@@ -269,10 +269,10 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::model::own_command::OwnCommand;
     use crate::consent::destination::Named;
     use crate::env::ModeOverride;
     use crate::model::data_points::{Audience, DataPoint, Kind, Publisher};
+    use crate::model::own_command::OwnCommand;
 
     const PRIVACY: &str = "https://www.example.com/legal/privacy/en/products/command-line-tools/frobnication/\
                            what-is-collected-and-why-and-for-how-long/version-2/index.html?section=telemetry";

@@ -12,9 +12,8 @@ use std::fmt;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use crate::consent::choice::leads_nowhere;
 use crate::consent::destination;
-use crate::platform;
+use crate::platform::{self, has_broken_link};
 
 use reader::{TomlEntry, TomlReader, TomlValue, lines_with_control_characters};
 
@@ -184,14 +183,14 @@ pub fn check(path: &Path) -> PolicyCheck {
 fn text(path: &Path) -> Result<Option<String>, PolicyFault> {
     let fault = |what: String| PolicyFault::of_file(0, what);
     let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let folder = platform::folder_of(path);
+    let folder = platform::directory_of(path);
     // On most machines this is the only call: neither the file nor its folder is there.
     if std::fs::read_link(folder).is_err_and(|error| is_missing(&error)) {
         return Ok(None);
     }
     let file = match platform::open_settings(path) {
         Ok(file) => file,
-        Err(error) if is_missing(&error) && !leads_nowhere(path) => return Ok(None),
+        Err(error) if is_missing(&error) && !has_broken_link(path) => return Ok(None),
         Err(error) if is_missing(&error) => return Err(fault("it is a link that leads nowhere".to_owned())),
         Err(error) => return Err(fault(error.to_string())),
     };

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::DataPoints;
-use crate::consent::choice::{Choice, ChoiceRead, leads_nowhere};
+use crate::consent::choice::{Choice, ChoiceRead};
 use crate::consent::destination::{Destination, Found, Named};
 use crate::consent::policy::{Policy, PolicyRead};
 use crate::consent::{self, Decision, Facts, PolicySays, Reason};
@@ -12,7 +12,7 @@ use crate::env::{self, Environment, ModeOverride};
 use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::Version;
 use crate::model::settings::{CiPolicy, Settings};
-use crate::platform;
+use crate::platform::{self, has_broken_link};
 
 /// What was found out.
 #[derive(Debug)]
@@ -113,7 +113,8 @@ impl Preflight {
         };
         facts.choice = Choice::read(&paths.choice_file);
         preflight.decision = consent::decide(&facts);
-        if preflight.decision.on && facts.choice == ChoiceRead::Missing && leads_nowhere(&paths.choice_file) {
+        if preflight.decision.on && facts.choice == ChoiceRead::Missing && has_broken_link(&paths.choice_file)
+        {
             facts.choice = ChoiceRead::Unreadable;
             preflight.decision = consent::decide(&facts);
         }

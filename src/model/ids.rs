@@ -50,8 +50,3 @@ impl Ids {
         u128::from(self.number()) << 64 | u128::from(self.number())
     }
 }
-
-/// One random number, for what happens rarely: a temporary name, jitter.
-pub(crate) fn random_number() -> u64 {
-    RandomState::new().hash_one(0)
-}

@@ -110,10 +110,6 @@ pub(crate) fn open_settings(path: &Path) -> io::Result<File> {
     }
 }
 
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 pub(super) fn make_private_dirs(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(path)
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::directory_of;
 use crate::env::{self, Environment};
 
 /// Whether a program learns its exit code while it exits.
@@ -214,17 +215,12 @@ pub(crate) fn open_settings(path: &Path) -> io::Result<File> {
     if metadata.mode() & 0o002 != 0 {
         return refuse("anybody may write it; take that away with `chmod o-w`");
     }
-    let folder = std::fs::metadata(folder_of(path))?;
+    let folder = std::fs::metadata(directory_of(path))?;
     let is_sticky = folder.mode() & 0o1000 != 0;
     if !is_trusted(&folder) || (folder.mode() & 0o002 != 0 && !is_sticky) {
         return refuse("its directory is not root's alone; anybody could replace the file");
     }
     Ok(file)
-}
-
-/// The folder in which a file is.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Creates a directory, and the missing ones above it, with mode 0700.

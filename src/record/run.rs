@@ -9,8 +9,8 @@ use std::thread::ThreadId;
 use super::RunId;
 use crate::model::data_points::Value;
 use crate::model::span::{self, Ending, LineWriter, Span};
-use crate::spool::counters::Outcome;
 use crate::spool::directory::{RunName, SpoolDirectory};
+use crate::spool::outcome::Outcome;
 use crate::spool::run_file::{LARGEST_RUN, ROOM_FOR_THE_END, RunFile, WriteFault};
 
 /// Spans that are written one by one; from then on they are written in batches.

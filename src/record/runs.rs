@@ -15,8 +15,8 @@ use crate::model::data_points::{Kind, Value};
 use crate::model::ids::Ids;
 use crate::model::span::{Ending, LineWriter, Parent, Span, SpanId, Subject, Tool, TraceId};
 use crate::record::open_span;
-use crate::spool::counters::Outcome;
 use crate::spool::directory::{RunName, SpoolDirectory};
+use crate::spool::outcome::Outcome;
 use crate::spool::run_file::{self, MOST_OPEN};
 
 /// How long an exiting process waits for a thread that is writing a span.

@@ -1,12 +1,11 @@
 //! When to try again, and with how much: a time and a size on disk that every process obeys.
 
-use crate::model::clock::unix_seconds;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::consent::choice::replace_file;
-use crate::platform;
+use crate::model::clock::unix_seconds;
+use crate::platform::{self, replace_file};
 
 /// The first wait after a failure that gave no time of its own.
 pub(crate) const FIRST: Duration = Duration::from_secs(2);

@@ -4,12 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::counters::{Counters, Outcome};
+use super::counters::Counters;
 use super::directory::{RunName, RunState, SpoolDirectory};
-use super::limits;
+use super::listing::list;
 use super::lock::UploaderLock;
-use crate::consent::choice::{is_missing, replace_file};
-use crate::platform;
+use super::outcome::Outcome;
+use crate::platform::{self, empty_file, is_missing};
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -120,7 +120,7 @@ impl Broom {
         if !std::fs::symlink_metadata(spool.runs()).is_ok_and(|metadata| metadata.is_dir()) {
             return;
         }
-        for entry in limits::list(&spool.runs()).runs {
+        for entry in list(&spool.runs()).runs {
             if entry.is_run() {
                 let is_written = entry.state == RunState::Open;
                 self.put_away(
@@ -138,8 +138,8 @@ impl Broom {
             let file = std::fs::symlink_metadata(&path).ok().filter(|metadata| metadata.is_file());
             if let Some(metadata) = file.filter(|_| is_newer) {
                 // A newer version counted it as recorded; it has a name of this version's in the books.
-                let random = u128::from(crate::model::ids::random_number()) << 64
-                    | u128::from(crate::model::ids::random_number());
+                let random = u128::from(crate::platform::random_number()) << 64
+                    | u128::from(crate::platform::random_number());
                 self.put_away(spool, &path, RunName::new(random), metadata.len(), true);
             }
         }
@@ -153,7 +153,7 @@ impl Broom {
         });
         match result {
             Ok(()) => {
-                let _ = empty(&told, is_written);
+                let _ = empty_file(&told, is_written);
                 self.deleted.pending += 1;
                 self.deleted.bytes += bytes;
             }
@@ -189,7 +189,7 @@ impl Broom {
                 std::fs::symlink_metadata(&path).ok().filter(|file| file.is_file()).map(|file| file.len());
             match (is_outcome, length) {
                 (true, Some(0)) => {}
-                (true, Some(bytes)) => match empty(&path, false) {
+                (true, Some(bytes)) => match empty_file(&path, false) {
                     Ok(()) => self.deleted.bytes += bytes,
                     // The person's word goes before the count.
                     Err(_) => _ = self.remove(&path),
@@ -256,15 +256,6 @@ fn is_at_its_beginning(path: &Path) -> bool {
         metadata.is_file() && metadata.len() == 0 && age.is_some_and(|age| age < BEGINNING)
     };
     is_open && std::fs::symlink_metadata(path).is_ok_and(is_young)
-}
-
-/// Empties a file. One that has a second name, perhaps outside, or that a process still writes, is replaced instead.
-pub(super) fn empty(path: &Path, is_written: bool) -> io::Result<()> {
-    let (file, metadata) = platform::open_own(path, true, false)?;
-    if is_written || platform::has_other_names(&metadata) {
-        return replace_file(path, b"");
-    }
-    file.set_len(0)
 }
 
 /// Counts the outcomes, and deletes them, unless an uploader is at work, which will.

@@ -1,101 +1,20 @@
 //! How much may wait, and for how long. Enforced by whoever holds the uploader's lock, since listing a full
 //! spool takes longer than a command may.
 
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::counters::{KEPT, Outcome};
-use super::directory::{RunName, RunState, SpoolDirectory};
-use super::discard::empty;
+use super::counters::KEPT;
+use super::directory::{RunState, SpoolDirectory};
+use super::listing::{Listing, SpooledRun, list, list_at_most};
+use super::outcome::Outcome;
 use super::run_file::claim_dead;
-use crate::consent::choice::is_missing;
 use crate::model::settings::Limits;
+use crate::platform::{empty_file, is_missing};
 
 /// How long delivered runs are kept for `telemetry show`.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Files of others among which a command still finds all runs: listing them takes about 2 ms.
 const STRANGERS: usize = 8192;
-
-/// A run's file in the spool.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) name: RunName,
-    pub(crate) state: RunState,
-    pub(crate) bytes: u64,
-    pub(crate) modified: SystemTime,
-}
-
-impl Entry {
-    /// An empty file is nobody's run: its process is at its very beginning, or died there.
-    pub(crate) fn is_run(&self) -> bool {
-        self.bytes > 0 || self.state == RunState::Sealed
-    }
-
-    /// In the folder of the runs.
-    pub(crate) fn file_name(&self) -> String {
-        match self.state {
-            RunState::Open => self.name.open(),
-            RunState::Sealed => self.name.sealed(),
-        }
-    }
-}
-
-/// What a folder of the spool holds.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    /// Oldest first.
-    pub(crate) runs: Vec<Entry>,
-    /// Runs of a newer format, left alone.
-    pub(crate) newer: usize,
-    /// The folder could not be read to its end.
-    pub(crate) is_cut: bool,
-}
-
-/// Lists the runs of a folder. Anything else in it is left alone: links, FIFOs, other names.
-pub(crate) fn list(folder: &Path) -> Listing {
-    list_at_most(folder, usize::MAX)
-}
-
-/// Looks at no more than `most` entries, whatever they are.
-fn list_at_most(folder: &Path, most: usize) -> Listing {
-    let mut listing = Listing::default();
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => {
-            listing.is_cut = !is_missing(&error);
-            return listing;
-        }
-    };
-    for (looked_at, entry) in entries.enumerate() {
-        let Ok(entry) = entry else {
-            // What the system could not tell once it will not tell at the next turn either.
-            listing.is_cut = true;
-            break;
-        };
-        if looked_at == most {
-            listing.is_cut = true;
-            break;
-        }
-        let file_name = entry.file_name();
-        let Some(file_name) = file_name.to_str() else {
-            continue;
-        };
-        let Some((name, state)) = RunName::parse_run(file_name) else {
-            listing.newer += usize::from(RunName::is_newer_format(file_name));
-            continue;
-        };
-        // Of the entry itself, not of what a link points to.
-        let Ok(metadata) = entry.metadata() else { continue };
-        if !metadata.is_file() {
-            continue;
-        }
-        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        listing.runs.push(Entry { name, state, bytes: metadata.len(), modified });
-    }
-    // Names are unique, so the order is the same as of a stable sort, which is 12 KB more of the tool.
-    listing.runs.sort_unstable_by_key(|entry| (entry.modified, entry.name));
-    listing
-}
 
 /// Drops, oldest first, what is over the limits; returns what still waits. A run that is being written belongs to
 /// its process and stays. Only for the holder of the uploader's lock.
@@ -118,10 +37,10 @@ pub(crate) fn enforce_against_frozen(spool: &SpoolDirectory, limits: &Limits, no
     let most = limits.runs.saturating_mul(2).saturating_add(STRANGERS);
     let before = list_at_most(&spool.runs(), most);
     let left = drop_over(spool, limits, now, Listing { runs: before.runs.clone(), ..Listing::default() });
-    let is_left = |entry: &&Entry| left.runs.iter().any(|left| left.name == entry.name);
+    let is_left = |entry: &&SpooledRun| left.runs.iter().any(|left| left.name == entry.name);
     for gone in before.runs.iter().filter(|entry| !is_left(entry)) {
         for outcome in [Outcome::LimitAge, Outcome::LimitBytes, Outcome::LimitRuns] {
-            let _ = empty(&spool.outcomes().join(outcome.file_name(gone.name)), false);
+            let _ = empty_file(&spool.outcomes().join(outcome.file_name(gone.name)), false);
         }
     }
 }
@@ -164,7 +83,7 @@ fn is_older(time: SystemTime, now: SystemTime, age: Duration) -> bool {
 }
 
 /// Tells a run's outcome by a rename, unless its process lives.
-fn settle(spool: &SpoolDirectory, entry: &Entry, outcome: Outcome) -> bool {
+fn settle(spool: &SpoolDirectory, entry: &SpooledRun, outcome: Outcome) -> bool {
     let path = spool.runs().join(entry.file_name());
     // Held until the file is put away. A tool whose every run is killed seals none, and is limited like the others.
     let _dead = match entry.state {
@@ -213,6 +132,7 @@ fn sweep(spool: &SpoolDirectory, now: SystemTime) {
 mod tests {
     use super::*;
     use crate::spool::counters::Counters;
+    use crate::spool::directory::RunName;
     use crate::spool::run_file::RunFile;
 
     fn spool() -> (tempfile::TempDir, SpoolDirectory) {

@@ -187,7 +187,7 @@ impl Lease {
         }
         // The next try creates it. Somebody else may have done so since we looked: that one is put back.
         let Ok(old) = std::fs::symlink_metadata(&path) else { return Ok(None) };
-        let aside = path.with_extension(format!("{:016x}.tmp", crate::model::ids::random_number()));
+        let aside = path.with_extension(format!("{:016x}.tmp", crate::platform::random_number()));
         std::fs::rename(&path, &aside)?;
         let taken = std::fs::symlink_metadata(&aside)?;
         if platform::file_identity(&taken) != platform::file_identity(&old) {

@@ -15,13 +15,18 @@
 //! ```
 //!
 //! Each step is a rename, so a kill between two steps neither counts a run twice nor loses it.
+//!
+//! Files import only files that stand further left: `directory` < `outcome` < `starts` < `lock` < `run_file` <
+//! `listing` < `counters` < `snapshot` < `limits` < `discard`. `backoff` and `read` import none of them.
 
 pub(crate) mod backoff;
 pub(crate) mod counters;
 pub(crate) mod directory;
 pub(crate) mod discard;
 pub(crate) mod limits;
+pub(crate) mod listing;
 pub(crate) mod lock;
+pub(crate) mod outcome;
 pub(crate) mod read;
 pub(crate) mod run_file;
 pub(crate) mod snapshot;

@@ -7,12 +7,10 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::counters::Outcome;
-use super::directory::{RunName, RunState, SpoolDirectory};
-use super::limits;
+use super::directory::{RunName, SpoolDirectory};
 use super::lock::{Lock, try_lock};
-use crate::consent::choice::is_missing;
-use crate::platform::{self, FileIdentity};
+use super::outcome::Outcome;
+use crate::platform::{self, FileIdentity, is_missing};
 
 /// A run file grows to 1 MiB; what comes after is counted, not written.
 pub(crate) const LARGEST_RUN: u64 = 1 << 20;
@@ -216,25 +214,6 @@ impl RunFile {
     }
 }
 
-/// Whether the process that writes a run lives. Only for looking: an uploader that claims the file in the same
-/// microsecond takes the run for a living one, and leaves it to the next uploader.
-///
-/// What cannot be said counts as alive.
-pub(crate) fn is_alive(path: &Path) -> bool {
-    match claim_dead(path) {
-        Ok(Some(_)) => false,
-        Ok(None) => std::fs::symlink_metadata(path).is_ok(),
-        Err(_) => true,
-    }
-}
-
-/// How many runs of a spool are being written by processes that live: they are pending, and no uploader may take them.
-pub(crate) fn being_written(spool: &SpoolDirectory) -> u64 {
-    let runs = limits::list(&spool.runs()).runs;
-    let open = runs.iter().filter(|entry| entry.state == RunState::Open && entry.is_run());
-    open.filter(|entry| is_alive(&spool.runs().join(entry.file_name()))).count() as u64
-}
-
 /// Opens and locks the file of a run whose process died. Nothing if the process lives, or the file is not there any
 /// more.
 ///
@@ -317,7 +296,6 @@ pub(crate) fn count(spool: &SpoolDirectory, name: RunName, outcome: Outcome) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::counters::Counters;
 
     fn spool() -> (tempfile::TempDir, SpoolDirectory) {
         let folder = tempfile::tempdir().unwrap();
@@ -325,8 +303,12 @@ mod tests {
         (folder, spool)
     }
 
-    fn count(spool: &SpoolDirectory, outcome: Outcome) -> u64 {
-        Counters::look(spool).unwrap().0.of(outcome)
+    /// How many outcome files there are with this outcome.
+    fn count(spool: &SpoolDirectory, outcome: Outcome) -> usize {
+        let names = std::fs::read_dir(spool.outcomes()).unwrap().map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| Outcome::of_file(name.to_str().unwrap()).is_some_and(|(_, of)| of == outcome))
+            .count()
     }
 
     #[test]

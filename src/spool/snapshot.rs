@@ -5,7 +5,7 @@ use std::io;
 
 use super::counters::Counters;
 use super::directory::SpoolDirectory;
-use super::limits::{self, Listing};
+use super::listing::{Listing, list};
 
 /// How often a census begins again while outcomes are being told.
 const TRIES: usize = 64;
@@ -31,10 +31,10 @@ impl SpoolSnapshot {
     ///
     /// Something cannot be read, or the runs move faster than they can be counted.
     pub(crate) fn read(spool: &SpoolDirectory) -> io::Result<Self> {
-        let mut before = runs(&limits::list(&spool.runs()))?;
+        let mut before = runs(&list(&spool.runs()))?;
         for _ in 0..TRIES {
             let (counters, is_damaged) = Counters::look(spool)?;
-            let listing = limits::list(&spool.runs());
+            let listing = list(&spool.runs());
             let after = runs(&listing)?;
             if before.is_subset(&after) {
                 let (pending, newer) = (after.len() as u64, listing.newer as u64);
@@ -57,8 +57,8 @@ fn runs(listing: &Listing) -> io::Result<HashSet<u128>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::counters::Outcome;
     use crate::spool::directory::RunName;
+    use crate::spool::outcome::Outcome;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     #[test]
@@ -84,7 +84,7 @@ mod tests {
             });
             scope.spawn(|| {
                 while !over.load(Ordering::SeqCst) {
-                    for entry in limits::list(&spool.runs()).runs.iter().filter(|entry| entry.is_run()) {
+                    for entry in list(&spool.runs()).runs.iter().filter(|entry| entry.is_run()) {
                         let told = spool.outcomes().join(Outcome::Delivered.file_name(entry.name));
                         // A run that is still open is not there under its sealed name.
                         let _ = std::fs::rename(spool.runs().join(entry.name.sealed()), told);

@@ -23,8 +23,8 @@ use crate::model::span::{Ending, Tool};
 use crate::platform;
 use crate::record::trace_context;
 use crate::record::{EndedRun, RunId, Runs, SealedRun};
-use crate::spool::counters::Outcome;
 use crate::spool::directory::SpoolDirectory;
+use crate::spool::outcome::Outcome;
 use crate::telemetry::preview::Preview;
 #[cfg(feature = "sdk")]
 use crate::upload::answer::Transport;

@@ -117,7 +117,7 @@ impl Start<'_> {
         }
         let backoff = self.spool.backoff();
         let before = Backoff::read(&backoff);
-        let after = Backoff::after_no_answer(before, SystemTime::now(), crate::model::ids::random_number());
+        let after = Backoff::after_no_answer(before, SystemTime::now(), crate::platform::random_number());
         let _ = after.write(&backoff);
         // It may have cleared the file a moment before it was written.
         let has_delivered = matches!(uploader.wait(Duration::ZERO), Ok(Some(ChildEnd::Code(0))));
@@ -134,8 +134,7 @@ impl Start<'_> {
         }
         let backoff = self.spool.backoff();
         let before = Backoff::read(&backoff);
-        let after =
-            Backoff::after_failure(before, None, SystemTime::now(), crate::model::ids::random_number());
+        let after = Backoff::after_failure(before, None, SystemTime::now(), crate::platform::random_number());
         let _ = after.write(&backoff);
     }
 }

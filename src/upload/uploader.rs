@@ -10,17 +10,18 @@ use std::time::{Duration, Instant, SystemTime};
 use super::answer::{Batch, DeliveryOutcome, Transport};
 use super::detach::Purpose;
 use super::failure::FailureKind;
-use crate::consent::choice::{is_foreign, is_missing};
 use crate::model::allowlist::Allowlist;
 use crate::model::data_points::Version;
 use crate::model::settings::Limits;
 use crate::model::span::{Ending, LineWriter, Span, Tool};
-use crate::platform;
+use crate::platform::{self, is_foreign, is_missing};
 use crate::spool::backoff::Backoff;
-use crate::spool::counters::{Counters, Outcome, note_delivery, note_failure};
+use crate::spool::counters::{Counters, note_delivery, note_failure};
 use crate::spool::directory::{RunName, RunState, SpoolDirectory};
-use crate::spool::limits::{self, Entry};
+use crate::spool::limits;
+use crate::spool::listing::{SpooledRun, list};
 use crate::spool::lock::UploaderLock;
+use crate::spool::outcome::Outcome;
 use crate::spool::read::{RecordedRun, read_run, spans_in};
 use crate::spool::run_file::{LARGEST_RUN, claim_dead};
 
@@ -72,7 +73,7 @@ pub(crate) fn note_panic(spool: &SpoolDirectory) {
     let now = SystemTime::now();
     let before = Backoff::read(&spool.backoff());
     let _ =
-        Backoff::after_failure(before, None, now, crate::model::ids::random_number()).write(&spool.backoff());
+        Backoff::after_failure(before, None, now, crate::platform::random_number()).write(&spool.backoff());
     // Counters are for who holds the lock.
     let is_at_work = IS_AT_WORK.load(Ordering::Relaxed);
     let lock = if is_at_work { None } else { UploaderLock::try_take(&spool.lock()).ok().flatten() };
@@ -94,7 +95,7 @@ pub(crate) enum End {
 
 /// A run that was read.
 struct Loaded {
-    entry: Entry,
+    entry: SpooledRun,
     run: RecordedRun,
 }
 
@@ -153,8 +154,8 @@ impl Uploader<'_> {
             if stopped.is_err() {
                 return End::StillPending;
             }
-            let listing = limits::list(&self.spool.runs());
-            let is_new = |entry: &&Entry| !left_behind.contains(&entry.name.random);
+            let listing = list(&self.spool.runs());
+            let is_new = |entry: &&SpooledRun| !left_behind.contains(&entry.name.random);
             let more = listing.runs.iter().filter(is_new).any(|entry| entry.state == RunState::Sealed);
             let is_left = listing.runs.iter().any(|entry| !is_new(&entry));
             if listing.is_cut || (!more && is_left) {
@@ -258,8 +259,8 @@ impl Uploader<'_> {
         if listing.is_cut {
             return Err(Stop::Later);
         }
-        let mut waiting: VecDeque<Entry> = VecDeque::with_capacity(listing.runs.len());
-        for mut entry in listing.runs.into_iter().filter(Entry::is_run) {
+        let mut waiting: VecDeque<SpooledRun> = VecDeque::with_capacity(listing.runs.len());
+        for mut entry in listing.runs.into_iter().filter(SpooledRun::is_run) {
             match entry.state {
                 RunState::Sealed if left_behind.contains(&entry.name.random) => {}
                 RunState::Sealed => waiting.push_back(entry),
@@ -300,7 +301,7 @@ impl Uploader<'_> {
     ///
     /// Each step can be the last one of this process and the first one of the next: what was torn is known from the
     /// file itself until its name tells it.
-    fn recover(&self, entry: &mut Entry) -> io::Result<bool> {
+    fn recover(&self, entry: &mut SpooledRun) -> io::Result<bool> {
         let path = self.spool.runs().join(entry.name.open());
         let Some(mut file) = claim_dead(&path)? else {
             return Ok(false);
@@ -355,7 +356,7 @@ impl Uploader<'_> {
     /// Reads runs of one version of the tool, oldest first; those of other versions stay in the queue.
     fn load(
         &self,
-        waiting: &mut VecDeque<Entry>,
+        waiting: &mut VecDeque<SpooledRun>,
         left_behind: &mut LeftBehind,
         most_spans: usize,
     ) -> Result<Vec<Loaded>, Stop> {
@@ -385,7 +386,7 @@ impl Uploader<'_> {
     }
 
     /// Reads one run. One in which there is no run is put away; one that the system cannot give now is left behind.
-    fn read(&self, entry: &Entry, left_behind: &mut LeftBehind) -> Result<Option<RecordedRun>, Stop> {
+    fn read(&self, entry: &SpooledRun, left_behind: &mut LeftBehind) -> Result<Option<RecordedRun>, Stop> {
         let path = self.spool.runs().join(entry.name.sealed());
         let content = platform::open_own(&path, false, false).and_then(|(mut file, metadata)| {
             let mut bytes = Vec::with_capacity(metadata.len().min(LARGEST_FILE) as usize);
@@ -436,7 +437,7 @@ impl Uploader<'_> {
     fn rewrite(&self, path: &Path, run: &RecordedRun) -> io::Result<()> {
         let tool = Tool { name: self.tool, version: &run.version };
         let text = LineWriter::new(self.allowlist.data_points, tool).text(&run.spans);
-        let temporary = self.spool.rewritten(crate::model::ids::random_number());
+        let temporary = self.spool.rewritten(crate::platform::random_number());
         platform::create_private(&temporary)
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .and_then(|()| std::fs::rename(&temporary, path))
@@ -616,7 +617,7 @@ impl Uploader<'_> {
         let before = Backoff::read(&self.spool.backoff())
             .map(|read| read.with_most_spans(most_spans.or(read.most_spans)))
             .or(before);
-        let backoff = Backoff::after_failure(before, asked, now, crate::model::ids::random_number());
+        let backoff = Backoff::after_failure(before, asked, now, crate::platform::random_number());
         let written = backoff.write(&self.spool.backoff());
         let _ = Counters::fold(self.spool, note_failure(now, kind.to_string()));
         match written {
