@@ -12,10 +12,12 @@ use crate::person::{NOBODY, PATIENCE, Person, eventually, example, is_root};
 /// `tests/soak`, "cli …" a test of the program `tool-telemetry`, "library …" a unit test; the gate runs all of them.
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
-/// A table: the document, its first line, and its rows. Where it has a third column, that names the same tests, or
-/// their modules.
-const TABLES: [(&str, &str, &[Row]); 2] =
-    [("README.md", "| to decide | how |", &DECISIONS), ("README.md", "| … | then | shown by |", &FAILURES)];
+/// The tables of a document that have the same first line: the document, that line, and the rows of all of them. A
+/// third column names the same tests, or their modules.
+const TABLES: [(&str, &str, &[Row]); 2] = [
+    ("docs/users.md", "| to decide | how |", &DECISIONS),
+    ("docs/failures.md", "| … | then | shown by |", &FAILURES),
+];
 
 #[rustfmt::skip]
 const DECISIONS: [Row; 6] = [
@@ -24,11 +26,11 @@ const DECISIONS: [Row; 6] = [
           "cli person::off_stops_it_and_deletes_what_waits"]),
     ("off, for all tools", "`DO_NOT_TRACK=1`",
         &["documents::off_for_all_tools_is_off_for_each"]),
-    ("off, for a whole machine", "`telemetry = \"off\"` in `/etc/tool-telemetry/policy.toml` ([all its keys](docs/policy.md))",
+    ("off, for a whole machine", "`telemetry = \"off\"` in `/etc/tool-telemetry/policy.toml` ([all its keys](policy.md))",
         &["documents::off_for_a_whole_machine_is_off_for_each_tool"]),
     ("off, in every tool of a distribution", "`TOOL_TELEMETRY_BUILD=off` while building",
         &["opt_out::a_packagers_build_is_off_for_good"]),
-    ("to my own collector, not to the maker", "`OTEL_EXPORTER_OTLP_ENDPOINT`; with a maker's endpoint also `<TOOL>_TELEMETRY=otlp`",
+    ("to my own collector, not to the tool's author", "`OTEL_EXPORTER_OTLP_ENDPOINT`; if the author set an endpoint, also `<TOOL>_TELEMETRY=otlp`",
         &["documents::to_my_own_collector_and_not_to_the_maker"]),
     ("see one run as a trace", "`<TOOL>_TELEMETRY=trace`",
         &["off::log_and_trace_work_opted_out_and_leave_no_file",
@@ -37,133 +39,133 @@ const DECISIONS: [Row; 6] = [
 
 #[rustfmt::skip]
 const FAILURES: [Row; 48] = [
-    ("the endpoint is dead, refuses or never answers", "the command costs the same; the run waits, and arrives later",
+    ("The endpoint is down, refuses connections, or never answers", "The command costs the same. The run stays pending and arrives later.",
         &["delivery::what_waits_for_a_dead_endpoint_arrives_when_it_comes_up"]),
-    ("no endpoint is named", "nothing is recorded; `localhost:4318` is never assumed",
+    ("No endpoint is set", "Nothing is recorded. `localhost:4318` is never assumed.",
         &["delivery::without_any_endpoint_nothing_is_recorded"]),
-    ("nobody has seen the notice yet", "nothing is recorded; into a pipe the notice is printed once a day and does not count",
+    ("The user has not seen the notice yet", "Nothing is recorded. In a pipe the notice is printed once a day and does not count as seen.",
         &["notice::the_first_run_is_told_of_it_and_the_second_is_recorded",
           "notice::into_a_pipe_it_is_printed_once_a_day_and_does_not_count"]),
-    ("`telemetry off` while runs are written and an uploader is in a request", "that request is the last thing that arrives",
+    ("`telemetry off` runs while other commands write runs and an uploader is in a request", "That request is the last thing that arrives.",
         &["off::off_while_runs_are_written_and_an_uploader_sends_lets_nothing_more_through"]),
-    ("the choice or the policy file cannot be read, or is not understood", "off, and `status` names the file, the line, and the reason",
+    ("The choice file or the policy file cannot be read or is not understood", "Telemetry is off, and `status` names the file, the line, and the reason.",
         &["notice::a_choice_that_cannot_be_read_is_left_as_it_is_and_means_off",
           "choices::a_policy_redirects_and_narrows_and_says_where_it_is_wrong",
           "choices::a_policy_file_in_any_other_state_than_readable_and_understood_means_off",
           "policy_page::each_example_does_what_the_page_says"]),
-    ("a value of `<TOOL>_TELEMETRY` is misspelt", "off, and `status` lists the values that exist",
+    ("The value of `<TOOL>_TELEMETRY` is misspelt", "Telemetry is off, and `status` lists the valid values.",
         &["opt_out::status_names_a_variable_that_is_not_understood_and_the_values_that_it_has"]),
-    ("CI, and the endpoint never answers", "one command of the job waits, for 300 ms; what was recorded stays, and `telemetry flush` is a step of the pipeline",
+    ("A CI job runs, and the endpoint never answers", "One command of the job waits, for 300 ms. The runs stay on disk, and `telemetry flush` can be a step of the pipeline.",
         &["ci::a_command_waits_for_300_ms_at_most_and_the_next_ones_not_at_all",
           "ci::flush_is_a_step_of_a_pipeline"]),
-    ("the tool panics, is killed, aborts or calls `exit`", "the run is reported with every span that was closed, and its exit code where the platform tells it, else `error.type = cut_off`",
+    ("The tool panics, is killed, aborts, or calls `exit`", "The run is reported with every span that was closed, and with its exit code where the platform reports one, else with `error.type = cut_off`.",
         &["sudden_ends::every_end_is_reported_with_every_span_that_was_closed",
           "soak panic-abort"]),
-    ("the command line is wrong and no command ran", "the run is reported with exit code 2",
+    ("The command line is wrong, so no command runs", "The run is reported with exit code 2.",
         &["sudden_ends::a_usage_error_before_any_command_is_reported_with_its_code"]),
-    ("`OTEL_*` variables belong to another service", "the maker gets none of them, no header either",
+    ("The `OTEL_*` variables belong to another service", "The tool's author gets nothing of them, and no header.",
         &["delivery::nothing_of_somebody_elses_service_goes_to_the_maker"]),
-    ("another layer filters globally", "its spans are hidden from telemetry too; the run is reported",
+    ("Another layer filters globally", "The filter hides its spans from telemetry too. The run is still reported.",
         &["layers::the_run_is_always_reported_and_its_spans_unless_a_global_filter_hides_them"]),
-    ("a hundred commands run one after the other", "one uploader starts",
+    ("A hundred commands run one after another", "One uploader starts.",
         &["delivery::a_script_of_many_commands_starts_one_uploader"]),
-    ("the process dies at any system call", "the next uploader recovers the run at once, with every line that was written",
+    ("The process dies at any system call", "The next uploader recovers the run at once, with every line that was written.",
         &["soak crash-points-of-the-tool"]),
-    ("the disk is full, or a call fails (ENOSPC, EIO, EACCES, EMFILE, EDQUOT)", "the tool ends as without telemetry; a run that was begun is counted as dropped by `disk`",
+    ("The disk is full, or a system call fails (ENOSPC, EIO, EACCES, EMFILE, EDQUOT)", "The tool ends as it would without telemetry. A run that had begun is counted as dropped, with the reason `disk`.",
         &["soak crash-points-of-the-tool",
           "hostile_ground::a_full_disk_is_not_noticed_and_what_it_cost_is_counted"]),
-    ("files may not grow to 1 MiB (`ulimit -f`)", "nothing is recorded: a write beyond the limit would end the tool",
+    ("Files must not grow to 1 MiB (`ulimit -f`)", "Nothing is recorded, because a write beyond the limit would kill the tool.",
         &["bad_disk::a_limit_on_file_sizes_does_not_end_the_tool"]),
-    ("the uploader dies at any system call", "nothing is lost, at most one request is sent twice, and the next uploader works at once",
+    ("The uploader dies at any system call", "Nothing is lost, at most one request is sent twice, and the next uploader works at once.",
         &["soak crash-points-of-the-uploader",
           "killed_uploader::killed_while_the_server_thinks_nothing_is_lost_and_the_next_works_at_once"]),
-    ("an outcome or the backoff cannot be written", "nothing is sent in circles",
+    ("An outcome or the backoff cannot be written", "The uploader stops instead of sending the same runs again and again.",
         &["bad_disk::without_a_place_for_outcomes_nothing_is_sent_in_circles",
           "bad_disk::without_a_place_for_the_backoff_few_uploaders_are_started"]),
-    ("the spool is deleted while somebody works in it", "the tool does not notice; the uploader stops before its next request",
+    ("The spool is deleted while it is in use", "The tool does not notice. The uploader stops before its next request.",
         &["bad_disk::a_spool_that_is_deleted_while_a_tool_runs_does_no_harm",
           "bad_disk::an_uploader_whose_lock_was_deleted_leaves_the_new_spool_alone"]),
-    ("the counters are damaged", "they are put aside, counting begins again, and `status` warns",
+    ("The counters file is damaged", "The file is set aside, counting starts again, and `status` warns.",
         &["accounting::damaged_counters_are_told_and_never_taken_for_zeros"]),
-    ("nothing can be sent for long", "the oldest runs go first, by size, number and age, and are counted",
+    ("Nothing can be sent for a long time", "When a limit on size, number, or age is reached, the oldest runs are dropped first, and each drop is counted.",
         &["soak limits",
           "limits::the_limits_are_those_that_the_author_set"]),
-    ("100 processes run at once, 10 uploaders race, the server fails at random", "each run arrives once, and one uploader works at a time",
+    ("100 processes run at the same time, 10 uploaders race, and the server fails at random", "Each run arrives once, and one uploader works at a time.",
         &["soak concurrency",
           "soak concurrency-with-faults"]),
-    ("the server answers 429 or 503, with a time or without", "everything waits, for all processes, as long as the server said",
+    ("The server answers 429 or 503, with or without `Retry-After`", "All processes wait as long as the server requests.",
         &["answers::http_statuses_are_retried_dropped_or_obeyed_as_otlp_says",
           "answers::an_uploader_writes_the_time_and_ends_instead_of_sleeping_through_a_wait"]),
-    ("the server refuses one run for ever", "it is found by halving and set aside; the others arrive",
+    ("The server always refuses one particular run", "The uploader finds it by halving the batch and sets it aside. The others arrive.",
         &["uploader::a_poisoned_run_is_found_by_halving_and_the_others_are_delivered_by_the_same_uploader"]),
-    ("the server takes less at once than waits, whatever it calls that", "requests shrink until they fit, also for the next uploader, and grow again",
+    ("The server accepts less at once than is pending, whichever error it reports", "Requests shrink until they fit, also for the next uploader, and grow again.",
         &["uploader::batches_shrink_until_they_fit_into_the_servers_rate_and_the_next_uploader_knows",
           "uploader::a_request_that_is_too_large_for_the_server_is_halved_until_it_fits",
           "uploader::a_limit_of_size_that_is_told_as_a_400_drops_nothing",
           "uploader::a_grpc_server_that_is_exhausted_by_the_rate_drops_nothing"]),
-    ("the uploader panics", "everything waits, and `status` shows `panic`",
+    ("The uploader panics", "All runs stay pending, and `status` shows `panic`.",
         &["library process::a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown"]),
-    ("`main` is asynchronous (`#[tokio::main]`)", "the uploader delivers as ever, on a thread of its own",
+    ("`main` is asynchronous (`#[tokio::main]`)", "The uploader delivers as usual, on a thread of its own.",
         &["uploader::a_tool_whose_main_is_asynchronous_delivers"]),
-    ("the server answers in each way that OTLP and HTTP allow, and fails in every way", "each run is delivered, or counted as refused",
+    ("The server answers in every way that OTLP and HTTP allow, and fails in every way", "Each run is delivered, or counted as refused.",
         &["soak answers",
           "answers::a_partial_success_claims_no_more_than_was_sent"]),
-    ("a captive portal answers 200", "nothing counts as delivered",
+    ("A captive portal answers 200", "Nothing counts as delivered.",
         &["answers::what_is_no_otlp_answer_is_no_success_and_no_refusal"]),
-    ("the server never answers or sends a byte a second, or the name service hangs", "the uploader ends within its life of 60 s",
+    ("The server never answers or sends one byte a second, or name resolution hangs", "The uploader ends within its lifetime of 60 s.",
         &["uploader::an_uploader_ends_within_its_life_whatever_it_waits_for",
           "uploader::an_uploader_ends_within_its_life_while_the_name_service_hangs",
           "answers::a_connection_that_breaks_hangs_or_drips_loses_nothing_and_ends_in_time"]),
-    ("the clock jumps, also while spans are open", "no duration changes; a time too far ahead is as old as one too far back",
+    ("The clock jumps, even while spans are open", "No duration changes. A time too far in the future is treated like one too far in the past.",
         &["side_by_side::a_clock_that_is_set_back_while_spans_are_open_changes_no_duration",
           "side_by_side::a_run_from_the_far_future_is_as_old_as_one_from_the_far_past",
           "answers::a_wait_that_a_jump_of_the_clock_made_absurd_is_over"]),
-    ("the machine's policy is narrowed while runs wait", "they leave without what it forbids now",
+    ("The machine's policy is narrowed while runs are pending", "They are sent without the data points that it forbids now.",
         &["choices::what_the_policy_forbids_meanwhile_does_not_leave_the_machine"]),
-    ("there is no home, it cannot be written, or it is somebody else's", "nothing is recorded, and nothing is written elsewhere",
+    ("There is no home directory, it is not writable, or it belongs to another user", "Nothing is recorded, and nothing is written elsewhere.",
         &["hostile_ground::without_a_home_nothing_is_written_anywhere",
           "hostile_ground::in_a_home_that_cannot_be_written_nothing_happens",
           "hostile_ground::nothing_of_somebody_else_is_used_and_nothing_is_left_in_their_home"]),
-    ("links, FIFOs, devices or huge files are planted in the spool", "they are left alone",
+    ("Links, FIFOs, devices, or huge files are planted in the spool", "They are ignored.",
         &["hostile_ground::what_was_planted_among_the_runs_is_neither_followed_read_waited_for_nor_sent",
           "hostile_ground::a_link_a_fifo_or_a_folder_in_the_place_of_our_own_files_is_harmless"]),
-    ("`x=$(tool)`, `( flock 9; tool ) 9>lock`, Ctrl-C, a closed terminal", "nobody waits for the uploader, and nothing reaches it",
+    ("The tool runs in `x=$(tool)` or `( flock 9; tool ) 9>lock`, the user presses Ctrl-C, or the terminal closes", "Nothing waits for the uploader, and no signal reaches it.",
         &["handles::pipes_substitutions_and_locks_end_with_the_tool_and_not_with_the_uploader",
           "handles::twenty_of_twenty_uploaders_survive_ctrl_c_at_any_moment_after_their_start",
           "handles::twenty_of_twenty_uploaders_survive_a_closed_terminal"]),
-    ("no command begins and all is well: `--version`, `--help`, a shell's completion (`COMPLETE=bash`)", "it is no run, and leaves no file",
+    ("No command begins and the process succeeds: `--version`, `--help`, or shell completion (`COMPLETE=bash`)", "This is not a run, and no file is written.",
         &["runs::what_ends_well_before_any_command_is_no_run_and_leaves_no_file"]),
-    ("one process runs several commands, one after the other or at once", "each is a run of its own, on its way when it ends",
+    ("One process runs several commands, one after another or at the same time", "Each is a run of its own, and its delivery starts when it ends.",
         &["runs::a_shell_reports_each_command_when_it_ends",
           "runs::of_commands_that_overlap_each_has_its_own_spans"]),
-    ("a process runs for weeks", "telemetry that was turned off is off from the next command on; 10,000 commands take no more memory, files or processes than ten",
+    ("A process runs for weeks", "If the user turns telemetry off, it is off from the next command on. 10,000 commands take no more memory, files, or processes than ten.",
         &["runs::a_shell_reports_each_command_when_it_ends",
           "runs::many_commands_of_one_process_take_bounded_memory_files_and_uploaders"]),
-    ("the tool replaces itself by another program (`exec`)", "with `telemetry.exec(…)` its run is sealed before, and goes on if that fails; else it is reported as cut off",
+    ("The tool replaces itself with another program (`exec`)", "With `telemetry.exec(…)` the run is sealed first, and continues if `exec` fails. Otherwise the run is reported as cut off.",
         &["runs::a_tool_that_cannot_become_another_program_goes_on_and_so_does_its_run",
           "runs::a_tool_that_becomes_another_program_reports_its_run_and_the_child_belongs_to_it"]),
-    ("a run has more than 1 MiB, about 2,300 spans", "the first are sent, and `status` counts the rest",
+    ("A run exceeds 1 MiB, which is about 2,300 spans", "The first spans are sent, and `status` counts the rest.",
         &["limits::a_run_file_stops_at_a_mebibyte_and_the_rest_is_counted"]),
-    ("the choice cannot be read when the run ends: no descriptor is left, or the process has another user or root", "the run waits, and nothing is sent before the choice can be read",
+    ("The choice file cannot be read when the run ends, because no descriptor is free or the process changed its user or root directory", "The run stays pending, and nothing is sent until the choice file can be read.",
         &["runs::a_choice_that_cannot_be_read_when_the_run_ends_is_no_off_and_the_run_waits",
           "runs::what_waits_is_not_sent_while_the_choice_cannot_be_read"]),
-    ("`torsocks`, `proxychains`, a library path of the person's", "the uploader is loaded with the same libraries, and goes the same way",
+    ("The user runs the tool with `torsocks`, `proxychains`, or a library path", "The uploader loads the same libraries, so its connections take the same way.",
         &["starts::the_uploader_goes_the_way_of_the_tools_proxifier"]),
-    ("the tool is started through a loader (`ld.so ./tool`, a bundle, valgrind)", "the uploader too",
+    ("The tool is started through a loader (`ld.so ./tool`, a bundle, valgrind)", "The uploader is started through it too.",
         &["starts::a_tool_that_somebody_elses_loader_loaded_is_found"]),
-    ("no process is left, or there is no `/proc`", "the run waits, and `status` says what to do",
+    ("No process can be started, or there is no `/proc`", "The run stays pending, and `status` says what to do.",
         &["starts::where_no_process_is_left_the_run_waits_and_status_says_so",
           "starts::without_proc_a_tool_starts_by_its_whole_path_or_says_why_not"]),
-    ("everything ends with the command: containers, sandboxes, services", "the first run of a fresh home, and a run after two uploaders that never reported, waits up to 300 ms for its delivery",
+    ("Every process is killed when the command ends, as in containers, sandboxes, and services", "The first run in a fresh home, and a run after two uploaders that never reported, waits up to 300 ms for its delivery.",
         &["starts::where_everything_ends_with_the_first_process_the_runs_arrive_all_the_same",
           "starts::uploaders_that_never_report_are_seen"]),
-    ("a sandbox says that it has no network (`CODEX_SANDBOX_NETWORK_DISABLED`)", "no uploader starts, and the runs wait",
+    ("A sandbox declares that it has no network (`CODEX_SANDBOX_NETWORK_DISABLED`)", "No uploader starts, and the runs stay pending.",
         &["starts::in_a_sandbox_without_network_no_uploader_starts_and_the_runs_wait"]),
-    ("the tool's file is replaced, or its medium unmounted, while the uploader works", "both are free: it runs from a copy in memory",
+    ("The tool's file is replaced, or its file system is unmounted, while the uploader works", "Neither is in use: the uploader runs from a copy in memory.",
         &["starts::the_tools_file_and_file_system_are_free_while_its_uploader_works"]),
-    ("fewer than eight descriptors are free", "no run is recorded, and the tool has them for itself",
+    ("Fewer than eight descriptors are free", "No run is recorded, which leaves the descriptors to the tool.",
         &["handles::a_tool_that_has_few_descriptors_has_them_for_itself"]),
-    ("the tool forks, or closes every descriptor", "nothing of ours lands in its files",
+    ("The tool forks, or closes every descriptor", "Nothing of ours lands in its files.",
         &["handles::a_forked_child_neither_writes_nor_ends_the_run_of_its_parent",
           "handles::a_tool_that_closes_or_replaces_all_descriptors_finds_nothing_of_ours_in_its_files"]),
 ];
@@ -172,13 +174,12 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect("a document")
 }
 
-/// The cells of each row below a table's first line.
+/// The cells of each row of the tables that have this first line.
 fn rows(document: &str, first_line: &str) -> Vec<Vec<String>> {
     let text = read(document);
-    let (_, table) = text
-        .split_once(&format!("\n{first_line}\n"))
-        .unwrap_or_else(|| panic!("no {first_line} in {document}"));
-    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let tables: Vec<&str> = text.split(&format!("\n{first_line}\n")).skip(1).collect();
+    assert!(!tables.is_empty(), "no {first_line} in {document}");
+    let rows = tables.iter().flat_map(|table| table.lines().skip(1).take_while(|line| line.starts_with('|')));
     rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
@@ -301,7 +302,7 @@ fn off_for_all_tools_is_off_for_each() {
     assert_eq!(recorded(&user_of_two_tools().with("DO_NOT_TRACK", "1")), (0, 0));
 }
 
-/// The policy is the README's own.
+/// The policy is the one that docs/users.md shows.
 #[test]
 fn off_for_a_whole_machine_is_off_for_each_tool() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
@@ -337,6 +338,37 @@ fn to_my_own_collector_and_not_to_the_maker() {
     own.wait_for(2, PATIENCE).expect("it arrives");
     eventually("its uploader has ended", || person.uploaders().is_empty());
     assert_eq!(maker.connections(), 0);
+}
+
+/// The block of a Markdown document that begins with this line.
+fn block(document: &str, first_line: &str) -> String {
+    let text = read(document);
+    let blocks = text.split("```").skip(1).step_by(2).filter_map(|block| Some(block.split_once('\n')?.1));
+    let mut found = blocks.filter_map(|block| block.strip_prefix(first_line)?.strip_prefix('\n'));
+    found.next().unwrap_or_else(|| panic!("no block {first_line} in {document}")).to_owned()
+}
+
+/// `examples/first` is a package of this workspace, so its lines compile.
+#[test]
+fn the_lines_of_the_readme_are_those_of_a_tool_that_compiles() {
+    assert_eq!(block("README.md", "// src/main.rs"), read("examples/first/src/main.rs"));
+    assert_eq!(block("README.md", "# telemetry.toml"), read("examples/first/telemetry.toml"));
+    let dependencies = block("README.md", "# Cargo.toml");
+    let manifest = read("examples/first/Cargo.toml");
+    for line in dependencies.lines().filter(|line| line.contains(" = ")) {
+        let (name, version) = line.split_once(" = ").expect("a name and a version");
+        assert!(manifest.contains(&format!("\n{name} = ")), "{name} is not in examples/first/Cargo.toml");
+        if name == "tool-telemetry" {
+            let own = env!("CARGO_PKG_VERSION");
+            assert!(own.starts_with(version.trim_matches('"')), "{version} is not {own}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_has_at_most_120_lines() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 120, "{lines} lines");
 }
 
 /// As ARCHITECTURE.md and `src/platform/mod.rs` say.
