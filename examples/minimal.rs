@@ -44,8 +44,8 @@ fn greet(name: &str, people: &[&str]) -> u8 {
 
 fn about_telemetry(telemetry: &Telemetry, word: &str) -> Result<(), Error> {
     match word {
-        "on" => telemetry.turn_on()?,
-        "off" => drop(telemetry.turn_off()?),
+        "on" => telemetry.enable()?,
+        "off" => drop(telemetry.disable()?),
         _ => print!("{}", telemetry.status()),
     }
     Ok(())

@@ -260,7 +260,7 @@ pub(crate) enum ModeOverride {
     /// `0`, `false`, `no`, `off`.
     Off,
     /// Any other value. Whoever wrote `disabled` or `fasle` meant off.
-    NotUnderstood,
+    Unrecognized,
     /// `log`: print what would be sent, and do nothing else.
     Log,
     /// `trace`: print the run as a tree when it ends.
@@ -281,7 +281,7 @@ impl ModeOverride {
             Some(value) if value.eq_ignore_ascii_case("log") => ModeOverride::Log,
             Some(value) if value.eq_ignore_ascii_case("trace") => ModeOverride::Trace,
             Some(value) if value.eq_ignore_ascii_case("otlp") => ModeOverride::Otlp,
-            Some(_) => ModeOverride::NotUnderstood,
+            Some(_) => ModeOverride::Unrecognized,
         }
     }
 }

@@ -34,11 +34,11 @@ use super::TelemetryCommand;
 pub struct TelemetryFlag {
     /// What is collected, and whether
     #[arg(long = "telemetry", id = "telemetry", value_name = "WHAT", exclusive = true)]
-    what: Option<What>,
+    what: Option<FlagValue>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum What {
+enum FlagValue {
     /// Tell whether telemetry is on and why, where runs go, and what became of them
     Status,
     /// The same as one JSON object, with keys that stay as they are
@@ -61,14 +61,14 @@ impl TelemetryFlag {
     /// What was asked for; nothing without the flag.
     pub fn command(&self) -> Option<TelemetryCommand> {
         Some(match self.what? {
-            What::Status => TelemetryCommand::Status { json: false },
-            What::StatusJson => TelemetryCommand::Status { json: true },
-            What::On => TelemetryCommand::On,
-            What::Off => TelemetryCommand::Off,
-            What::Show => TelemetryCommand::Show { json: false },
-            What::ShowJson => TelemetryCommand::Show { json: true },
-            What::Flush => TelemetryCommand::Flush,
-            What::Purge => TelemetryCommand::Purge,
+            FlagValue::Status => TelemetryCommand::Status { json: false },
+            FlagValue::StatusJson => TelemetryCommand::Status { json: true },
+            FlagValue::On => TelemetryCommand::On,
+            FlagValue::Off => TelemetryCommand::Off,
+            FlagValue::Show => TelemetryCommand::Show { json: false },
+            FlagValue::ShowJson => TelemetryCommand::Show { json: true },
+            FlagValue::Flush => TelemetryCommand::Flush,
+            FlagValue::Purge => TelemetryCommand::Purge,
         })
     }
 }

@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::outside;
-use super::show::{Reader, ShownState, for_each_file, read_file};
+use super::companion;
+use super::show::{Reader, RunStatus, for_each_file, read_file};
 use super::status::DestinationStatus;
 use crate::consent::Decision;
 use crate::consent::preflight::Preflight;
@@ -33,7 +33,7 @@ pub struct InspectedRun {
     /// `maker+example-tools+https-telemetry.example.com-443`.
     pub destination: String,
     /// Where it stands.
-    pub state: ShownState,
+    pub state: RunStatus,
     /// When its file last changed its place: for a sent run the time at which it was put away, moments after the
     /// delivery. Nothing where the platform does not tell.
     pub moved: Option<SystemTime>,
@@ -50,7 +50,7 @@ impl SpoolInspector {
         data_points: Option<&'static DataPoints>,
         opt_out_vars: &[&'static str],
     ) -> Self {
-        let telemetry = outside::telemetry(tool, data_points, opt_out_vars);
+        let telemetry = companion::telemetry(tool, data_points, opt_out_vars);
         let preflight = Preflight::run(telemetry.settings(), Environment::process());
         Self { tool, data_points, telemetry, preflight }
     }
@@ -71,8 +71,8 @@ impl SpoolInspector {
     }
 
     /// Whether a tool of this name ever left anything here.
-    pub fn has_left_something(&self) -> bool {
-        self.paths().is_some_and(|paths| outside::has_left_something(&paths, self.tool))
+    pub fn has_files(&self) -> bool {
+        self.paths().is_some_and(|paths| companion::has_files(&paths, self.tool))
     }
 
     /// Whether there is a home folder of this user's, and so a place for runs.
@@ -120,7 +120,7 @@ impl SpoolInspector {
         seen
     }
 
-    fn run(&self, destination: &str, state: ShownState, path: &Path) -> Option<InspectedRun> {
+    fn run(&self, destination: &str, state: RunStatus, path: &Path) -> Option<InspectedRun> {
         let moved = std::fs::symlink_metadata(path).ok().as_ref().and_then(moved);
         let (lines, left_out) = match self.data_points {
             Some(data_points) => {

@@ -2,10 +2,10 @@
 //! there are a ready subcommand and a ready flag beside them. No text names either unless the author does:
 //! [`Builder::telemetry_command`](crate::Builder::telemetry_command).
 
+mod companion;
 #[cfg(feature = "clap")]
 mod flag;
 mod inspect;
-mod outside;
 mod show;
 mod status;
 #[cfg(feature = "clap")]
@@ -13,12 +13,12 @@ mod subcommand;
 
 /// For the companion's `check`.
 #[doc(hidden)]
-pub use crate::consent::policy::{PolicyCheck, PolicyFault, check as check_policy};
+pub use crate::consent::policy::{PolicyCheck, PolicyError, check as check_policy};
 #[cfg(feature = "clap")]
 pub use flag::TelemetryFlag;
 #[doc(hidden)]
 pub use inspect::{InspectedRun, SpoolInspector};
-pub use show::{ShownRun, ShownState};
+pub use show::{RunStatus, StoredRun};
 pub use status::{DestinationStatus, Failure, Status};
 #[cfg(feature = "clap")]
 pub use subcommand::TelemetryCommand;
@@ -26,8 +26,7 @@ pub use subcommand::TelemetryCommand;
 use std::time::{Duration, Instant};
 
 use crate::consent::Reason;
-use crate::consent::choice::{Choice, ChoiceRead, Unlocked};
-use crate::consent::destination::Found;
+use crate::consent::choice::{Choice, ChoiceFile, LockTimeout};
 use crate::consent::notice::notice_version;
 use crate::consent::preflight::{Preflight, UserPaths};
 use crate::env::Environment;
@@ -51,7 +50,7 @@ fn off(reason: &Reason, settings: &Settings) -> Error {
 /// How a flush ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Flushed {
+pub enum FlushOutcome {
     /// Nothing that could be delivered is left.
     NothingLeft,
     /// Something waits still: the receiver cannot be reached, or asked to come later.
@@ -81,7 +80,7 @@ impl Telemetry {
     /// # Errors
     ///
     /// The choice could not be written, or there is no home folder to write it to.
-    pub fn turn_on(&self) -> Result<(), Error> {
+    pub fn enable(&self) -> Result<(), Error> {
         self.require_command();
         self.choose(true).map(|_| ())
     }
@@ -93,7 +92,7 @@ impl Telemetry {
     ///
     /// The choice could not be written, also after what was deleted had made room; or something could not be deleted.
     /// The error names it. Each is tried, whatever became of the other.
-    pub fn turn_off(&self) -> Result<DeletedRuns, Error> {
+    pub fn disable(&self) -> Result<DeletedRuns, Error> {
         self.require_command();
         let paths = self.paths()?;
         // Before the deletion, so that nothing new comes; once more after it, since it gives a full disk room.
@@ -130,8 +129,8 @@ impl Telemetry {
     /// # Errors
     ///
     /// Telemetry is off, the state folder is not one that may be used, or the uploader could not be started.
-    pub fn flush(&self) -> Result<Flushed, Error> {
-        self.flush_telling(&mut |_| {})
+    pub fn flush(&self) -> Result<FlushOutcome, Error> {
+        self.flush_with_progress(&mut |_| {})
     }
 
     /// The same, and tells how far it is: for the first time after 0.7 seconds, then every 0.2.
@@ -139,24 +138,27 @@ impl Telemetry {
     /// # Errors
     ///
     /// As [`flush`](Self::flush).
-    pub fn flush_telling(&self, tell: &mut dyn FnMut(FlushProgress)) -> Result<Flushed, Error> {
+    pub fn flush_with_progress(&self, tell: &mut dyn FnMut(FlushProgress)) -> Result<FlushOutcome, Error> {
         self.require_command();
         let environment = Environment::process();
         let preflight = Preflight::run(self.settings(), environment);
-        if !preflight.decision.on {
+        if !preflight.decision.is_on {
             return Err(off(&preflight.decision.reason, self.settings()));
         }
-        if self.settings().is_from_outside {
+        if self.settings().is_companion {
             let paths = preflight.paths.as_ref().ok_or_else(Error::no_home)?;
-            return outside::flush(self.settings(), &preflight, paths, tell);
+            return companion::flush(self.settings(), &preflight, paths, tell);
         }
-        let (Found::Destination(destination), Some(paths)) = (&preflight.found, &preflight.paths) else {
+        let (Some(destination), Some(paths)) = (preflight.destination(), &preflight.paths) else {
             return Err(off(&Reason::NoDestination, self.settings()));
         };
-        let spool = SpoolDirectory::new(&paths.state_home, self.settings().name, &destination.folder());
+        let spool =
+            SpoolDirectory::new(&paths.state_home, self.settings().name, &destination.directory_name());
         match spool.check() {
             Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Flushed::NothingLeft),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(FlushOutcome::NothingLeft);
+            }
             Err(error) => return Err(Error::file("use", spool.root(), error)),
         }
         let uploader = detach::start(environment, destination, Purpose::Flush).map_err(Error::uploader)?;
@@ -169,23 +171,21 @@ impl Telemetry {
 
     fn choose(&self, on: bool) -> Result<UserPaths, Error> {
         let paths = self.paths()?;
-        let agreed = Preflight::run(self.settings(), Environment::process()).found;
+        let agreed = Preflight::run(self.settings(), Environment::process()).destination;
         // Who is not the tool cannot tell what it collects: the person has seen what they had seen.
-        let version = match self.settings().is_from_outside {
+        let version = match self.settings().is_companion {
             true => None,
             false => self.settings().data_points.and_then(notice_version),
         };
         // A choice replaces whatever the file said, also when it could not be read.
-        Choice::change(&paths.choice_file, self.settings().name, Unlocked::GoOn, |read| {
+        Choice::change(&paths.choice_file, self.settings().name, LockTimeout::WriteAnyway, |read| {
             let notices = match read {
-                ChoiceRead::Read(before) if on => before.notices,
+                ChoiceFile::Valid(before) if on => before.notices,
                 _ => Vec::new(),
             };
             let choice = Choice { telemetry: Some(on), notices, printed: None };
             Some(match (agreed, version) {
-                (Found::Destination(destination), Some(version)) if on => {
-                    choice.with_notice(&destination, version)
-                }
+                (Ok(Some(destination)), Some(version)) if on => choice.with_notice(&destination, version),
                 _ => choice,
             })
         })
@@ -204,14 +204,18 @@ impl Telemetry {
 }
 
 /// Waits for an uploader that was started for one spool.
-fn wait_for(mut uploader: Child, spool: &SpoolDirectory, tell: &mut dyn FnMut(FlushProgress)) -> Flushed {
+fn wait_for(
+    mut uploader: Child,
+    spool: &SpoolDirectory,
+    tell: &mut dyn FnMut(FlushProgress),
+) -> FlushOutcome {
     let waiting = || SpoolSnapshot::read(spool).map(|snapshot| snapshot.pending);
     let mut most = waiting().unwrap_or(0);
     let started = Instant::now();
     let mut next = TELL_AFTER;
     while started.elapsed() < FLUSH_PATIENCE {
         match uploader.wait(next) {
-            Ok(Some(ChildEnd::Code(0))) => return Flushed::NothingLeft,
+            Ok(Some(ChildEnd::Code(0))) => return FlushOutcome::NothingLeft,
             Ok(None) => {}
             Ok(Some(ChildEnd::Untold)) => {
                 if let Ok(probe) = Probe::open(&spool.lock()) {
@@ -227,5 +231,5 @@ fn wait_for(mut uploader: Child, spool: &SpoolDirectory, tell: &mut dyn FnMut(Fl
         }
         next = TELL_EVERY;
     }
-    Flushed::StillPending
+    FlushOutcome::StillPending
 }

@@ -22,11 +22,11 @@ use crate::telemetry::Telemetry;
 
 /// A run as `telemetry show` tells it.
 #[derive(Debug)]
-pub struct ShownRun {
+pub struct StoredRun {
     /// Its directory: who chose it, the publisher, and scheme, host and port.
     pub destination: String,
     /// Whether it waits or was delivered.
-    pub state: ShownState,
+    pub state: RunStatus,
     run: RecordedRun,
     data_points: &'static DataPoints,
     tool: &'static str,
@@ -34,7 +34,7 @@ pub struct ShownRun {
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShownState {
+pub enum RunStatus {
     /// Being written by a process that lives.
     Open,
     /// Over, and waiting; also when its process died.
@@ -43,12 +43,12 @@ pub enum ShownState {
     Sent,
 }
 
-impl ShownState {
+impl RunStatus {
     fn name(self) -> &'static str {
         match self {
-            ShownState::Open => "being written",
-            ShownState::Pending => "pending",
-            ShownState::Sent => "sent",
+            RunStatus::Open => "being written",
+            RunStatus::Pending => "pending",
+            RunStatus::Sent => "sent",
         }
     }
 }
@@ -56,7 +56,7 @@ impl ShownState {
 impl Telemetry {
     /// `telemetry show`: the runs that wait, and the last that were sent, oldest first. Reads only, and changes
     /// nothing: the run of a command that asks goes on, and is among them.
-    pub fn runs(&self) -> Vec<ShownRun> {
+    pub fn runs(&self) -> Vec<StoredRun> {
         let settings = self.settings();
         let (Some(paths), Some(data_points)) =
             (UserPaths::find(settings.name, Environment::process()), settings.data_points)
@@ -75,7 +75,7 @@ impl Telemetry {
 
 /// Calls `tell` with each run's destination, state and file: of each destination the sent runs and then the waiting
 /// ones, oldest first.
-pub(super) fn for_each_file(paths: &UserPaths, tool: &str, mut tell: impl FnMut(&str, ShownState, &Path)) {
+pub(super) fn for_each_file(paths: &UserPaths, tool: &str, mut tell: impl FnMut(&str, RunStatus, &Path)) {
     for destination in SpoolDirectory::destinations(&paths.state_home, tool) {
         let spool = SpoolDirectory::new(&paths.state_home, tool, &destination);
         if spool.check().is_err() {
@@ -86,10 +86,10 @@ pub(super) fn for_each_file(paths: &UserPaths, tool: &str, mut tell: impl FnMut(
                 let (name, state) = match (entry.state, is_sent) {
                     (RunState::Open, _) => {
                         let is_alive = is_alive(&folder.join(entry.name.open()));
-                        (entry.name.open(), if is_alive { ShownState::Open } else { ShownState::Pending })
+                        (entry.name.open(), if is_alive { RunStatus::Open } else { RunStatus::Pending })
                     }
-                    (RunState::Sealed, true) => (entry.name.sealed(), ShownState::Sent),
-                    (RunState::Sealed, false) => (entry.name.sealed(), ShownState::Pending),
+                    (RunState::Sealed, true) => (entry.name.sealed(), RunStatus::Sent),
+                    (RunState::Sealed, false) => (entry.name.sealed(), RunStatus::Pending),
                 };
                 tell(&destination, state, &folder.join(name));
             }
@@ -107,24 +107,24 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    pub(super) fn read(&self, path: &Path, destination: &str, state: ShownState) -> Option<ShownRun> {
+    pub(super) fn read(&self, path: &Path, destination: &str, state: RunStatus) -> Option<StoredRun> {
         let mut run = read_run(&read_file(path)?, self.data_points, self.tool)?;
-        let is_left = state == ShownState::Pending && path.extension().is_some_and(|ending| ending == "open");
+        let is_left = state == RunStatus::Pending && path.extension().is_some_and(|ending| ending == "open");
         if is_left && run.ending() == Ending::Running {
             // As its recovery will tell.
             run.cut_off();
         }
         // A file of what was sent holds what was sent, under the terms of then.
-        if state != ShownState::Sent {
-            let chosen_by = ChosenBy::of_folder(destination);
+        if state != RunStatus::Sent {
+            let chosen_by = ChosenBy::from_directory_name(destination);
             run.keep_only(&Allowlist::for_sending(self.data_points, chosen_by, self.narrowed_to));
         }
         let destination = destination.to_owned();
-        Some(ShownRun { destination, state, run, data_points: self.data_points, tool: self.tool })
+        Some(StoredRun { destination, state, run, data_points: self.data_points, tool: self.tool })
     }
 }
 
-impl ShownRun {
+impl StoredRun {
     /// Lines that could not be read and values that are not approved.
     pub(super) fn left_out(&self) -> u64 {
         self.run.left_out
@@ -152,7 +152,7 @@ impl ShownRun {
             self.run.version,
             self.state.name(),
             self.destination,
-            tree::render(&self.run.spans, self.data_points, self.tool, self.state == ShownState::Open),
+            tree::render(&self.run.spans, self.data_points, self.tool, self.state == RunStatus::Open),
         )
     }
 }

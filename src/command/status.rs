@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use crate::consent::choice::ChoiceRead;
-use crate::consent::destination::{Destination, Found};
-use crate::consent::policy::PolicyRead;
+use crate::consent::choice::ChoiceFile;
+use crate::consent::destination::{Destination, InvalidDestination};
+use crate::consent::policy::PolicyFile;
 use crate::consent::preflight::{Preflight, UserPaths};
 use crate::consent::{Decision, Reason};
 use crate::env::{self, Environment, ModeOverride};
@@ -43,7 +43,7 @@ pub struct Status {
     /// What lies and what became of it, for each destination that there ever was.
     pub destinations: Vec<DestinationStatus>,
     /// Where the tool itself would send to is not known.
-    is_from_outside: bool,
+    is_companion: bool,
 }
 
 /// The spool of one destination. `recorded = delivered + pending + dropped`.
@@ -103,14 +103,14 @@ impl Telemetry {
         let settings = self.settings();
         let preflight = Preflight::run(settings, Environment::process());
         let decision = preflight.verdict(settings, Environment::process());
-        let (destination, mut warnings) = match &preflight.found {
-            Found::Destination(found) => (Some((found.origin(), found.chosen_by)), found.warnings.clone()),
-            Found::None => (None, Vec::new()),
-            Found::Unusable(why) => (None, vec![why.clone()]),
+        let (destination, mut warnings) = match &preflight.destination {
+            Ok(Some(found)) => (Some((found.origin(), found.chosen_by)), found.warnings.clone()),
+            Ok(None) => (None, Vec::new()),
+            Err(InvalidDestination(why)) => (None, vec![why.clone()]),
         };
         let (tool, policy_file) = (settings.name, platform::policy_file());
         warnings.extend(misspelt_variables(tool, &preflight, Environment::process()));
-        if let PolicyRead::NotUnderstood(fault) = &preflight.policy {
+        if let PolicyFile::Invalid(fault) = &preflight.policy {
             let (file, what) = (policy_file.display(), fault.message());
             warnings.push(match fault.line() {
                 0 => format!("{file} cannot be used: {what}. Telemetry stays off until that is put right"),
@@ -121,7 +121,7 @@ impl Telemetry {
         }
         // A person who opted out by a variable, where no file is looked at, asks what lies there all the same.
         let paths = preflight.paths.clone().or_else(|| UserPaths::find(tool, Environment::process()));
-        if let (ChoiceRead::Unreadable, Some(paths)) = (&preflight.choice, &paths) {
+        if let (ChoiceFile::Invalid, Some(paths)) = (&preflight.choice, &paths) {
             let until = match (settings.typed("on"), settings.typed("off")) {
                 (Some(on), Some(off)) => format!("`{on}` or `{off}` writes it anew"),
                 _ => "somebody deletes it".to_owned(),
@@ -132,13 +132,10 @@ impl Telemetry {
             ));
         }
         let names = Names::in_force(&preflight, Environment::process(), &policy_file);
-        let current = match &preflight.found {
-            Found::Destination(destination) => Some(destination),
-            Found::None | Found::Unusable(_) => None,
-        };
+        let current = preflight.destination();
         warnings.extend(current.and_then(|destination| unusable_settings(destination, &names)));
         warnings.extend(current.and_then(passed_proxy));
-        let current = current.map(Destination::folder);
+        let current = current.map(Destination::directory_name);
         if let Some(variable) = Environment::process().without_network() {
             warnings.push(format!(
                 "{variable} says that there is no network: commands start no uploader here, and runs wait until one \
@@ -184,7 +181,7 @@ impl Telemetry {
             policy_file,
             choice_file,
             destinations,
-            is_from_outside: settings.is_from_outside,
+            is_companion: settings.is_companion,
         }
     }
 }
@@ -192,7 +189,7 @@ impl Telemetry {
 /// Variables with a value that means nothing to us. The value is not repeated.
 fn misspelt_variables(tool: &str, preflight: &Preflight, environment: Environment<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
-    if preflight.mode_override == ModeOverride::NotUnderstood {
+    if preflight.mode_override == ModeOverride::Unrecognized {
         let variable = env::tool_variable(tool);
         warnings.push(format!(
             "{variable} has a value that is not understood, and that means off; the values are {}",
@@ -219,7 +216,7 @@ impl Status {
     /// | `format` | 1 |
     /// | `tool` | the tool's name |
     /// | `telemetry` | `on` or `off` |
-    /// | `reason` | what decided it: `build`, `variable`, `policy`, `policy_unreadable`, `person`, `choice_unreadable`, `opt_in`, `default`, `notice_not_shown`, `no_destination`, `bad_destination`, `ci`, `no_home`, `uploader`, `set_up`, `not_compiled`; more may come |
+    /// | `reason` | what decided it: `build`, `variable`, `policy`, `policy_unreadable`, `person`, `choice_unreadable`, `opt_in`, `default`, `notice_not_shown`, `no_destination`, `bad_destination`, `ci`, `no_home`, `uploader`, `set_up`; more may come |
     /// | `reason_text` | the same for people |
     /// | `variable` | the variable that decided, or null |
     /// | `policy_file`, `choice_file` | where these are looked for; `choice_file` is null without a home folder |
@@ -291,7 +288,7 @@ impl Status {
         json!({
             "format": 1,
             "tool": self.tool,
-            "telemetry": if self.decision.on { "on" } else { "off" },
+            "telemetry": if self.decision.is_on { "on" } else { "off" },
             "reason": reason.name(),
             "reason_text": reason.to_string(),
             "variable": variable,
@@ -391,11 +388,11 @@ fn passed_proxy(_: &Destination) -> Option<String> {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if self.decision.on { "on" } else { "off" };
+        let state = if self.decision.is_on { "on" } else { "off" };
         let reason = &self.decision.reason;
         let file = match (reason, &self.choice_file) {
             (Reason::Policy | Reason::PolicyUnreadable, _) => Some(&self.policy_file),
-            (Reason::Person | Reason::ChoiceUnreadable, choice_file) => choice_file.as_ref(),
+            (Reason::UserChoice | Reason::ChoiceUnreadable, choice_file) => choice_file.as_ref(),
             _ => None,
         };
         write!(f, "telemetry of {} is {state}: {reason}", self.tool)?;
@@ -403,11 +400,11 @@ impl fmt::Display for Status {
             Some(file) => writeln!(f, " ({})", file.display())?,
             None => writeln!(f)?,
         }
-        let go = if self.decision.on { "go" } else { "would go" };
+        let go = if self.decision.is_on { "go" } else { "would go" };
         match &self.destination {
             Some((origin, ChosenBy::Maker)) => writeln!(f, "runs {go} to {origin}, the maker's")?,
             Some((origin, ChosenBy::Operator)) => writeln!(f, "runs {go} to {origin}, set on this machine")?,
-            None if self.is_from_outside => writeln!(
+            None if self.is_companion => writeln!(
                 f,
                 "where runs go only the tool itself knows; a receiver that no notice has named gets nothing"
             )?,
@@ -450,7 +447,7 @@ impl fmt::Display for Status {
             if let Some(trouble) = &destination.start_trouble {
                 writeln!(f, "  {trouble}")?;
             }
-            if let Some(seconds) = destination.next_try_in.filter(|_| self.decision.on) {
+            if let Some(seconds) = destination.next_try_in.filter(|_| self.decision.is_on) {
                 writeln!(f, "  next try in {seconds} s")?;
             }
         }
@@ -498,9 +495,9 @@ mod tests {
         let fields = format!("{destination:?}");
         let status = Status {
             tool: "frob".to_owned(),
-            decision: Decision { on: true, reason: Reason::Default },
+            decision: Decision { is_on: true, reason: Reason::Default },
             destination: None,
-            is_from_outside: false,
+            is_companion: false,
             warnings: Vec::new(),
             policy_file: PathBuf::new(),
             choice_file: None,

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use super::{DestinationStatus, FlushProgress, Flushed};
+use super::{DestinationStatus, FlushOutcome, FlushProgress};
 use crate::consent::Decision;
 use crate::error::Error;
 use crate::spool::discard::DeletedRuns;
@@ -75,7 +75,7 @@ impl TelemetryCommand {
             }
             Err(error) => {
                 let settings = telemetry.settings();
-                let name = if settings.is_from_outside { "tool-telemetry" } else { settings.name };
+                let name = if settings.is_companion { "tool-telemetry" } else { settings.name };
                 let _ = writeln!(std::io::stderr(), "{name}: {error}");
                 ExitCode::FAILURE
             }
@@ -88,10 +88,10 @@ impl TelemetryCommand {
             Self::Status { json: false } => (telemetry.status().to_string(), 0),
             Self::Status { json: true } => (format!("{}\n", telemetry.status().to_json()), 0),
             Self::On => {
-                telemetry.turn_on()?;
+                telemetry.enable()?;
                 // A variable or the policy may have the first word, and there may be nowhere to send to.
-                let Decision { on, reason } = telemetry.status().decision;
-                let told = match on {
+                let Decision { is_on, reason } = telemetry.status().decision;
+                let told = match is_on {
                     true => format!("Telemetry of {name} is on.{}\n", to_see(telemetry)),
                     false => format!(
                         "Your choice is written down, but telemetry of {name} is off all the same: {reason}; {}.\n",
@@ -100,7 +100,7 @@ impl TelemetryCommand {
                 };
                 (told, 0)
             }
-            Self::Off => (format!("Telemetry of {name} is off. {}\n", told(telemetry.turn_off()?)), 0),
+            Self::Off => (format!("Telemetry of {name} is off. {}\n", told(telemetry.disable()?)), 0),
             Self::Show { json } => {
                 let shown: String = telemetry
                     .runs()
@@ -115,7 +115,7 @@ impl TelemetryCommand {
             Self::Purge => (format!("{}\n", told(telemetry.purge()?)), 0),
             Self::Flush => match flush(telemetry)? {
                 // As `status` counts: what is being written waits too, for the end of its process.
-                Flushed::NothingLeft => {
+                FlushOutcome::NothingLeft => {
                     let waits = telemetry.status().destinations;
                     let sum = |of: fn(&DestinationStatus) -> u64| waits.iter().map(of).sum::<u64>();
                     let living = sum(|destination| destination.being_written);
@@ -132,7 +132,7 @@ impl TelemetryCommand {
                     };
                     (told, 0)
                 }
-                Flushed::StillPending => {
+                FlushOutcome::StillPending => {
                     // A refusal that would meet any request drops what it met, and ends the work.
                     let waits =
                         telemetry.status().destinations.iter().any(|destination| destination.pending > 0);
@@ -156,11 +156,11 @@ fn to_see(telemetry: &Telemetry) -> String {
 }
 
 /// Sends, with a bar where somebody watches.
-fn flush(telemetry: &Telemetry) -> Result<Flushed, Error> {
+fn flush(telemetry: &Telemetry) -> Result<FlushOutcome, Error> {
     let mut stderr = std::io::stderr();
     let is_watched = stderr.is_terminal();
     let mut is_told = false;
-    let flushed = telemetry.flush_telling(&mut |progress| {
+    let flushed = telemetry.flush_with_progress(&mut |progress| {
         if is_watched {
             is_told = true;
             let _ = write!(stderr, "\r{}", bar(progress));

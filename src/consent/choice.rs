@@ -34,12 +34,12 @@ pub(crate) struct Notice {
 
 /// What a look at the file gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ChoiceRead {
+pub(crate) enum ChoiceFile {
     /// There is no file.
     Missing,
-    Read(Choice),
+    Valid(Choice),
     /// There is one that we cannot read, or did not write: off.
-    Unreadable,
+    Invalid,
 }
 
 /// Larger than anything we write.
@@ -54,20 +54,20 @@ const MOMENT: Duration = Duration::from_millis(20);
 
 /// What becomes of a change that does not get the lock in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unlocked {
+pub(crate) enum LockTimeout {
     /// The person's word: it is written all the same, and stands.
-    GoOn,
+    WriteAnyway,
     /// Somebody else is about to do the same.
     GiveUp,
 }
 
 impl Choice {
-    pub(crate) fn read(path: &Path) -> ChoiceRead {
+    pub(crate) fn read(path: &Path) -> ChoiceFile {
         let mut file = match platform::open_own(path, false, false) {
             Ok((file, metadata)) if metadata.len() <= LARGEST => file,
-            Ok(_) => return ChoiceRead::Unreadable,
-            Err(error) if is_missing(&error) => return ChoiceRead::Missing,
-            Err(_) => return ChoiceRead::Unreadable,
+            Ok(_) => return ChoiceFile::Invalid,
+            Err(error) if is_missing(&error) => return ChoiceFile::Missing,
+            Err(_) => return ChoiceFile::Invalid,
         };
         // One read is enough for a file of this size, and a short one fails the parse.
         let mut bytes = [0; LARGEST as usize];
@@ -75,14 +75,14 @@ impl Choice {
             Ok(length) => std::str::from_utf8(&bytes[..length])
                 .ok()
                 .and_then(Self::parse)
-                .map_or(ChoiceRead::Unreadable, ChoiceRead::Read),
-            Err(_) => ChoiceRead::Unreadable,
+                .map_or(ChoiceFile::Invalid, ChoiceFile::Valid),
+            Err(_) => ChoiceFile::Invalid,
         }
     }
 
     /// The version of the notice that named this destination.
     pub(crate) fn notice_for(&self, destination: &Destination) -> Option<Version> {
-        let receiver = destination.folder();
+        let receiver = destination.directory_name();
         let its_own = self.notices.iter().find(|notice| notice.destination == receiver);
         // One that the user or the administrator chose by a setting of ours needs none of its own.
         let another = self.newest_notice().filter(|_| destination.is_set_for_us);
@@ -100,7 +100,7 @@ impl Choice {
 
     /// Remembers that the notice of this version was shown for a destination.
     pub(crate) fn with_notice(mut self, destination: &Destination, version: Version) -> Self {
-        let destination = destination.folder();
+        let destination = destination.directory_name();
         self.notices.retain(|notice| notice.destination != destination);
         self.notices.push(Notice { destination, version });
         let too_many = self.notices.len().saturating_sub(MOST_NOTICES);
@@ -177,8 +177,8 @@ impl Choice {
     pub(crate) fn change(
         path: &Path,
         tool: &str,
-        unlocked: Unlocked,
-        change: impl FnOnce(ChoiceRead) -> Option<Self>,
+        unlocked: LockTimeout,
+        change: impl FnOnce(ChoiceFile) -> Option<Self>,
     ) -> io::Result<bool> {
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         platform::create_private_dir(folder)?;
@@ -193,7 +193,7 @@ impl Choice {
             std::thread::sleep(Duration::from_millis(1));
             is_late = asked.elapsed() >= LOCK_PATIENCE;
         }
-        if is_late && unlocked == Unlocked::GiveUp {
+        if is_late && unlocked == LockTimeout::GiveUp {
             return Ok(false);
         }
         let Some(choice) = change(Self::read(path)) else { return Ok(false) };
@@ -202,7 +202,7 @@ impl Choice {
         if is_late {
             // Whoever holds the lock may have looked just before.
             std::thread::sleep(MOMENT);
-            if Self::read(path) != ChoiceRead::Read(choice) {
+            if Self::read(path) != ChoiceFile::Valid(choice) {
                 replace_file(path, text.as_bytes())?;
             }
         }
@@ -213,7 +213,7 @@ impl Choice {
     /// written leaves an empty file, and a choice that cannot be read is off.
     pub(crate) fn force_off(path: &Path, tool: &str) -> io::Result<()> {
         let off = Self { telemetry: Some(false), ..Self::default() };
-        let Err(error) = Self::change(path, tool, Unlocked::GoOn, |_| Some(off.clone())) else {
+        let Err(error) = Self::change(path, tool, LockTimeout::WriteAnyway, |_| Some(off.clone())) else {
             return Ok(());
         };
         // Not created: where the directory is another user's, nothing of this one is left in it.

@@ -1,52 +1,43 @@
 //! The decision: a pure function of what was found out.
 
 use super::{Decision, Reason};
-use crate::consent::choice::ChoiceRead;
+use crate::consent::choice::ChoiceFile;
 
 /// What decides, in this order. Each part can turn telemetry off; none turns on what one before it turned off.
 #[derive(Debug, Clone)]
-pub(crate) struct Facts {
+pub(crate) struct ConsentInputs {
     /// The tool was built with `TOOL_TELEMETRY_BUILD=off`.
     pub(crate) built_off: bool,
     /// The variable that opted out.
     pub(crate) variable: Option<String>,
-    pub(crate) policy: PolicySays,
-    pub(crate) choice: ChoiceRead,
+    /// Why the machine's policy turns telemetry off.
+    pub(crate) policy: Option<Reason>,
+    pub(crate) choice: ChoiceFile,
     /// The author chose that nothing happens before `telemetry on`.
-    pub(crate) opt_in: bool,
-}
-
-/// What the machine's policy says about collecting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PolicySays {
-    Nothing,
-    Off,
-    Unreadable,
+    pub(crate) requires_opt_in: bool,
 }
 
 /// Decides.
-pub(crate) fn decide(facts: &Facts) -> Decision {
-    let off = |reason| Decision { on: false, reason };
+pub(crate) fn decide(facts: &ConsentInputs) -> Decision {
+    let off = |reason| Decision { is_on: false, reason };
     if facts.built_off {
         return off(Reason::Build);
     }
     if let Some(variable) = &facts.variable {
         return off(Reason::Variable(variable.clone()));
     }
-    match facts.policy {
-        PolicySays::Off => return off(Reason::Policy),
-        PolicySays::Unreadable => return off(Reason::PolicyUnreadable),
-        PolicySays::Nothing => {}
+    if let Some(reason) = &facts.policy {
+        return off(reason.clone());
     }
     let said = match &facts.choice {
-        ChoiceRead::Unreadable => return off(Reason::ChoiceUnreadable),
-        ChoiceRead::Missing => None,
-        ChoiceRead::Read(choice) => choice.telemetry,
+        ChoiceFile::Invalid => return off(Reason::ChoiceUnreadable),
+        ChoiceFile::Missing => None,
+        ChoiceFile::Valid(choice) => choice.telemetry,
     };
     match said {
-        Some(on) => Decision { on, reason: Reason::Person },
-        None if facts.opt_in => off(Reason::OptIn),
-        None => Decision { on: true, reason: Reason::Default },
+        Some(on) => Decision { is_on: on, reason: Reason::UserChoice },
+        None if facts.requires_opt_in => off(Reason::OptIn),
+        None => Decision { is_on: true, reason: Reason::Default },
     }
 }
 
@@ -56,11 +47,14 @@ mod tests {
     use crate::consent::choice::{Choice, Notice};
     use crate::model::data_points::Version;
 
-    const ON: ChoiceRead = said(true);
-    const OFF: ChoiceRead = said(false);
+    const NO_POLICY: Option<Reason> = None;
+    const POLICY_OFF: Option<Reason> = Some(Reason::Policy);
+    const BAD_POLICY: Option<Reason> = Some(Reason::PolicyUnreadable);
+    const ON: ChoiceFile = said(true);
+    const OFF: ChoiceFile = said(false);
 
-    const fn said(on: bool) -> ChoiceRead {
-        ChoiceRead::Read(Choice { telemetry: Some(on), notices: Vec::new(), printed: None })
+    const fn said(on: bool) -> ChoiceFile {
+        ChoiceFile::Valid(Choice { telemetry: Some(on), notices: Vec::new(), printed: None })
     }
 
     /// The columns: policy, choice, opt-in. Then what comes out without a variable that opts out: `on` or `off`, and
@@ -68,46 +62,46 @@ mod tests {
     /// that is off it is off because of that. A policy that names an endpoint or narrows the data points says nothing
     /// here.
     #[rustfmt::skip]
-    const TABLE: [(PolicySays, ChoiceRead, bool, bool, Reason); 24] = [
-        (PolicySays::Nothing,    ChoiceRead::Missing,    false, true,  Reason::Default),
-        (PolicySays::Nothing,    ChoiceRead::Missing,    true,  false, Reason::OptIn),
-        (PolicySays::Nothing,    ON,                     false, true,  Reason::Person),
-        (PolicySays::Nothing,    ON,                     true,  true,  Reason::Person),
-        (PolicySays::Nothing,    OFF,                    false, false, Reason::Person),
-        (PolicySays::Nothing,    OFF,                    true,  false, Reason::Person),
-        (PolicySays::Nothing,    ChoiceRead::Unreadable, false, false, Reason::ChoiceUnreadable),
-        (PolicySays::Nothing,    ChoiceRead::Unreadable, true,  false, Reason::ChoiceUnreadable),
-        (PolicySays::Off,        ChoiceRead::Missing,    false, false, Reason::Policy),
-        (PolicySays::Off,        ChoiceRead::Missing,    true,  false, Reason::Policy),
-        (PolicySays::Off,        ON,                     false, false, Reason::Policy),
-        (PolicySays::Off,        ON,                     true,  false, Reason::Policy),
-        (PolicySays::Off,        OFF,                    false, false, Reason::Policy),
-        (PolicySays::Off,        OFF,                    true,  false, Reason::Policy),
-        (PolicySays::Off,        ChoiceRead::Unreadable, false, false, Reason::Policy),
-        (PolicySays::Off,        ChoiceRead::Unreadable, true,  false, Reason::Policy),
-        (PolicySays::Unreadable, ChoiceRead::Missing,    false, false, Reason::PolicyUnreadable),
-        (PolicySays::Unreadable, ChoiceRead::Missing,    true,  false, Reason::PolicyUnreadable),
-        (PolicySays::Unreadable, ON,                     false, false, Reason::PolicyUnreadable),
-        (PolicySays::Unreadable, ON,                     true,  false, Reason::PolicyUnreadable),
-        (PolicySays::Unreadable, OFF,                    false, false, Reason::PolicyUnreadable),
-        (PolicySays::Unreadable, OFF,                    true,  false, Reason::PolicyUnreadable),
-        (PolicySays::Unreadable, ChoiceRead::Unreadable, false, false, Reason::PolicyUnreadable),
-        (PolicySays::Unreadable, ChoiceRead::Unreadable, true,  false, Reason::PolicyUnreadable),
+    const TABLE: [(Option<Reason>, ChoiceFile, bool, bool, Reason); 24] = [
+        (NO_POLICY,    ChoiceFile::Missing,    false, true,  Reason::Default),
+        (NO_POLICY,    ChoiceFile::Missing,    true,  false, Reason::OptIn),
+        (NO_POLICY,    ON,                     false, true,  Reason::UserChoice),
+        (NO_POLICY,    ON,                     true,  true,  Reason::UserChoice),
+        (NO_POLICY,    OFF,                    false, false, Reason::UserChoice),
+        (NO_POLICY,    OFF,                    true,  false, Reason::UserChoice),
+        (NO_POLICY,    ChoiceFile::Invalid, false, false, Reason::ChoiceUnreadable),
+        (NO_POLICY,    ChoiceFile::Invalid, true,  false, Reason::ChoiceUnreadable),
+        (POLICY_OFF,        ChoiceFile::Missing,    false, false, Reason::Policy),
+        (POLICY_OFF,        ChoiceFile::Missing,    true,  false, Reason::Policy),
+        (POLICY_OFF,        ON,                     false, false, Reason::Policy),
+        (POLICY_OFF,        ON,                     true,  false, Reason::Policy),
+        (POLICY_OFF,        OFF,                    false, false, Reason::Policy),
+        (POLICY_OFF,        OFF,                    true,  false, Reason::Policy),
+        (POLICY_OFF,        ChoiceFile::Invalid, false, false, Reason::Policy),
+        (POLICY_OFF,        ChoiceFile::Invalid, true,  false, Reason::Policy),
+        (BAD_POLICY, ChoiceFile::Missing,    false, false, Reason::PolicyUnreadable),
+        (BAD_POLICY, ChoiceFile::Missing,    true,  false, Reason::PolicyUnreadable),
+        (BAD_POLICY, ON,                     false, false, Reason::PolicyUnreadable),
+        (BAD_POLICY, ON,                     true,  false, Reason::PolicyUnreadable),
+        (BAD_POLICY, OFF,                    false, false, Reason::PolicyUnreadable),
+        (BAD_POLICY, OFF,                    true,  false, Reason::PolicyUnreadable),
+        (BAD_POLICY, ChoiceFile::Invalid, false, false, Reason::PolicyUnreadable),
+        (BAD_POLICY, ChoiceFile::Invalid, true,  false, Reason::PolicyUnreadable),
     ];
 
     #[test]
     fn every_combination_is_decided_as_written_here() {
-        for (policy, choice, opt_in, on, reason) in TABLE {
-            let facts = Facts { built_off: false, variable: None, policy, choice, opt_in };
-            assert_eq!(decide(&facts), Decision { on, reason }, "{facts:?}");
+        for (policy, choice, requires_opt_in, on, reason) in TABLE {
+            let facts = ConsentInputs { built_off: false, variable: None, policy, choice, requires_opt_in };
+            assert_eq!(decide(&facts), Decision { is_on: on, reason }, "{facts:?}");
 
-            let facts = Facts { variable: Some("FROB_OFF".to_owned()), ..facts };
-            let by_variable = Decision { on: false, reason: Reason::Variable("FROB_OFF".to_owned()) };
+            let facts = ConsentInputs { variable: Some("FROB_OFF".to_owned()), ..facts };
+            let by_variable = Decision { is_on: false, reason: Reason::Variable("FROB_OFF".to_owned()) };
             assert_eq!(decide(&facts), by_variable, "{facts:?}");
 
             for variable in [None, Some("FROB_OFF".to_owned())] {
-                let facts = Facts { built_off: true, variable, ..facts.clone() };
-                assert_eq!(decide(&facts), Decision { on: false, reason: Reason::Build }, "{facts:?}");
+                let facts = ConsentInputs { built_off: true, variable, ..facts.clone() };
+                assert_eq!(decide(&facts), Decision { is_on: false, reason: Reason::Build }, "{facts:?}");
             }
         }
     }
@@ -119,15 +113,15 @@ mod tests {
             version: Version::parse("1.0.0").expect("a version"),
         };
         let seen = Choice { telemetry: None, notices: vec![notice], printed: Some(1) };
-        for (opt_in, on, reason) in [(false, true, Reason::Default), (true, false, Reason::OptIn)] {
-            let facts = Facts {
+        for (requires_opt_in, on, reason) in [(false, true, Reason::Default), (true, false, Reason::OptIn)] {
+            let facts = ConsentInputs {
                 built_off: false,
                 variable: None,
-                policy: PolicySays::Nothing,
-                choice: ChoiceRead::Read(seen.clone()),
-                opt_in,
+                policy: NO_POLICY,
+                choice: ChoiceFile::Valid(seen.clone()),
+                requires_opt_in,
             };
-            assert_eq!(decide(&facts), Decision { on, reason });
+            assert_eq!(decide(&facts), Decision { is_on: on, reason });
         }
     }
 }

@@ -61,19 +61,13 @@ fn bounded(name: String) -> String {
     format!("{bounded}~{checksum}")
 }
 
-/// What was found.
+/// An endpoint was named that cannot be used: nothing is recorded, and nothing goes anywhere else instead. It says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Found {
-    Destination(Destination),
-    /// Nobody named one: nothing is recorded.
-    None,
-    /// One was named that cannot be used: nothing is recorded, and nothing goes anywhere else instead.
-    Unusable(String),
-}
+pub(crate) struct InvalidDestination(pub(crate) String);
 
 /// What the author and the administrator named.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Named {
+pub(crate) struct DestinationSources {
     /// The author's endpoint.
     pub(crate) maker: Option<&'static str>,
     /// The publisher whom the data points name.
@@ -88,7 +82,7 @@ impl Destination {
     ///
     /// It is one receiver: a fork, a sold tool, or another tool of the same name has another directory, and so
     /// neither sends these runs nor counts their notice as shown.
-    pub(crate) fn folder(&self) -> String {
+    pub(crate) fn directory_name(&self) -> String {
         let mut name = String::from(self.chosen_by.name());
         name.push('+');
         if let Some(publisher) = self.publisher {
@@ -102,7 +96,8 @@ impl Destination {
     /// Whether this is the receiver of an operator's directory, whoever publishes the tool.
     pub(crate) fn is_in(&self, folder: &str) -> bool {
         let origin = folder.rsplit_once('+').map(|(_, origin)| origin);
-        ChosenBy::of_folder(folder) == self.chosen_by && origin == Some(self.endpoint.origin("-").as_str())
+        ChosenBy::from_directory_name(folder) == self.chosen_by
+            && origin == Some(self.endpoint.origin("-").as_str())
     }
 
     /// How people read it: scheme and host, and the port unless it is the scheme's own.
@@ -114,17 +109,25 @@ impl Destination {
 
     /// Finds the destination: the policy's; else, unless the author named one of his own, the variables'; else
     /// the maker's. `localhost:4318` is never assumed.
-    pub(crate) fn find(environment: Environment<'_>, mode_override: ModeOverride, named: &Named) -> Found {
-        let mut found = Self::look_up(environment, mode_override, named);
-        if let Found::Destination(destination) = &mut found {
+    pub(crate) fn find(
+        environment: Environment<'_>,
+        mode_override: ModeOverride,
+        named: &DestinationSources,
+    ) -> Result<Option<Self>, InvalidDestination> {
+        let mut found = Self::look_up(environment, mode_override, named)?;
+        if let Some(destination) = &mut found {
             let is_operators = destination.chosen_by == ChosenBy::Operator;
             destination.is_set_for_us =
                 is_operators && (named.policy.is_some() || mode_override == ModeOverride::Otlp);
         }
-        found
+        Ok(found)
     }
 
-    fn look_up(environment: Environment<'_>, mode_override: ModeOverride, named: &Named) -> Found {
+    fn look_up(
+        environment: Environment<'_>,
+        mode_override: ModeOverride,
+        named: &DestinationSources,
+    ) -> Result<Option<Self>, InvalidDestination> {
         if let Some((address, settings)) = &named.policy {
             let key = |setting: &str| format!("{} in the policy file", setting.to_ascii_lowercase());
             return Self::operator(named.publisher, address, settings.clone(), true, &key);
@@ -152,20 +155,21 @@ impl Destination {
             };
             return Self::operator(named.publisher, &address, settings, is_base, &name);
         }
+        let unusable = |why| Err(InvalidDestination(why));
         let Some(address) = named.maker else {
-            return Found::None;
+            return Ok(None);
         };
         match Endpoint::parse(address, false, false) {
-            Ok(endpoint) if endpoint.https || endpoint.is_loopback() => Found::Destination(Self {
+            Ok(endpoint) if endpoint.https || endpoint.is_loopback() => Ok(Some(Self {
                 chosen_by: ChosenBy::Maker,
                 is_set_for_us: false,
                 publisher: named.publisher,
                 endpoint,
                 settings: Vec::new(),
                 warnings: Vec::new(),
-            }),
-            Ok(_) => Found::Unusable("the maker's endpoint must be an https address".to_owned()),
-            Err(why) => Found::Unusable(format!("the maker's endpoint {why}")),
+            })),
+            Ok(_) => unusable("the maker's endpoint must be an https address".to_owned()),
+            Err(why) => unusable(format!("the maker's endpoint {why}")),
         }
     }
 
@@ -176,7 +180,7 @@ impl Destination {
         settings: Vec<(&'static str, String)>,
         is_base: bool,
         name_of: &dyn Fn(&str) -> String,
-    ) -> Found {
+    ) -> Result<Option<Self>, InvalidDestination> {
         let setting =
             |wanted: &str| settings.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
         let grpc = setting("PROTOCOL") == Some("grpc");
@@ -185,10 +189,10 @@ impl Destination {
             Ok(endpoint) => endpoint,
             // The value may hold credentials: it is not repeated.
             Err(why) => {
-                return Found::Unusable(format!(
+                return Err(InvalidDestination(format!(
                     "{} {why}; nothing is recorded until it is one",
                     name_of("ENDPOINT")
-                ));
+                )));
             }
         };
         if is_base && !grpc {
@@ -210,7 +214,7 @@ impl Destination {
         .map(|(name, what)| format!("{} {what}", name_of(name)))
         .collect();
         let chosen_by = ChosenBy::Operator;
-        Found::Destination(Self { chosen_by, is_set_for_us: false, publisher, endpoint, settings, warnings })
+        Ok(Some(Self { chosen_by, is_set_for_us: false, publisher, endpoint, settings, warnings }))
     }
 }
 
@@ -342,14 +346,18 @@ mod tests {
 
     use super::*;
 
-    fn find(variables: &[(&str, &str)], mode_override: ModeOverride, maker: Option<&'static str>) -> Found {
+    fn find(
+        variables: &[(&str, &str)],
+        mode_override: ModeOverride,
+        maker: Option<&'static str>,
+    ) -> Result<Option<Destination>, InvalidDestination> {
         let look_up = |name: &str| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
         };
         Destination::find(
             Environment::new(&look_up),
             mode_override,
-            &Named { maker, publisher: Some("Example & Sons, Ltd."), policy: None },
+            &DestinationSources { maker, publisher: Some("Example & Sons, Ltd."), policy: None },
         )
     }
 
@@ -358,10 +366,7 @@ mod tests {
         mode_override: ModeOverride,
         maker: Option<&'static str>,
     ) -> Destination {
-        match find(variables, mode_override, maker) {
-            Found::Destination(destination) => destination,
-            other => panic!("{other:?}"),
-        }
+        find(variables, mode_override, maker).expect("a usable one").expect("a destination")
     }
 
     #[test]
@@ -384,8 +389,8 @@ mod tests {
 
     #[test]
     fn nothing_is_ever_assumed() {
-        assert_eq!(find(&[], ModeOverride::None, None), Found::None);
-        assert_eq!(find(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], ModeOverride::None, None), Found::None);
+        assert_eq!(find(&[], ModeOverride::None, None), Ok(None));
+        assert_eq!(find(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], ModeOverride::None, None), Ok(None));
     }
 
     #[test]
@@ -410,10 +415,10 @@ mod tests {
         ];
         let maker = found(&variables, ModeOverride::None, Some("https://maker.example/v1/traces"));
         assert_eq!(maker.chosen_by, ChosenBy::Maker);
-        assert_eq!(maker.folder(), "maker+example-sons-ltd+https-maker.example-443");
+        assert_eq!(maker.directory_name(), "maker+example-sons-ltd+https-maker.example-443");
         assert!(maker.settings.is_empty());
         let operator = found(&variables, ModeOverride::Otlp, Some("https://maker.example/v1/traces"));
-        assert_eq!(operator.folder(), "operator+example-sons-ltd+http-service-4318");
+        assert_eq!(operator.directory_name(), "operator+example-sons-ltd+http-service-4318");
         assert_eq!(operator.settings, [("HEADERS", "authorization=Bearer%20x".to_owned())]);
     }
 
@@ -426,9 +431,7 @@ mod tests {
             ("http://[::1]:4318/v1/traces", true),
             ("http://localhost.evil.example", false),
         ] {
-            let is_destination =
-                matches!(find(&[], ModeOverride::None, Some(address)), Found::Destination(_));
-            assert_eq!(is_destination, usable, "{address}");
+            assert_eq!(find(&[], ModeOverride::None, Some(address)).is_ok(), usable, "{address}");
         }
     }
 
@@ -439,7 +442,7 @@ mod tests {
             ModeOverride::None,
             None,
         );
-        assert_eq!(destination.folder(), "operator+example-sons-ltd+https-collector.example-443");
+        assert_eq!(destination.directory_name(), "operator+example-sons-ltd+https-collector.example-443");
         assert_eq!(destination.origin(), "https://collector.example");
     }
 
@@ -448,7 +451,7 @@ mod tests {
         let host = |last: &str| format!("{}{last}", "abcdefghi.".repeat(24));
         let folder = |host: &str| {
             found(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://{host}"))], ModeOverride::None, None)
-                .folder()
+                .directory_name()
         };
         let (one, other) = (folder(&host("x.example")), folder(&host("y.example")));
         assert!(one.contains("+https-abcdefghi.abcdefghi.") && one.len() <= LONGEST_DIRECTORY_NAME, "{one}");
@@ -461,11 +464,8 @@ mod tests {
         let long = "abcdefghi.".repeat(26);
         for host in [&long[..254], &"a".repeat(64)] {
             let address = format!("https://{host}");
-            let Found::Unusable(why) =
-                find(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &address)], ModeOverride::None, None)
-            else {
-                panic!("{host}");
-            };
+            let variables = [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &*address)];
+            let InvalidDestination(why) = find(&variables, ModeOverride::None, None).expect_err(host);
             assert!(
                 why.starts_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT names a host that is longer"),
                 "{why}"
@@ -509,13 +509,8 @@ mod tests {
             "http://../x",
         ] {
             let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", address)];
-            assert!(
-                matches!(
-                    find(&variables, ModeOverride::Otlp, Some("https://maker.example")),
-                    Found::Unusable(_)
-                ),
-                "{address}"
-            );
+            let found = find(&variables, ModeOverride::Otlp, Some("https://maker.example"));
+            assert!(found.is_err(), "{address}");
         }
     }
 

@@ -7,7 +7,7 @@ pub(crate) mod notice;
 pub(crate) mod policy;
 pub(crate) mod preflight;
 
-pub(crate) use decide::{Facts, PolicySays, decide};
+pub(crate) use decide::{ConsentInputs, decide};
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use std::fmt;
 #[non_exhaustive]
 pub struct Decision {
     /// Whether it may.
-    pub on: bool,
+    pub is_on: bool,
     /// What decided it.
     pub reason: Reason,
 }
@@ -34,7 +34,7 @@ pub enum Reason {
     /// The policy file cannot be read or is not valid.
     PolicyUnreadable,
     /// The person said `telemetry on` or `telemetry off`.
-    Person,
+    UserChoice,
     /// The file with the person's choice cannot be read or is not valid.
     ChoiceUnreadable,
     /// The tool asks first, and the person has not said `telemetry on`.
@@ -54,9 +54,7 @@ pub enum Reason {
     /// This process is an uploader or was started by one.
     Uploader,
     /// The author's own set-up is faulty; the text says what.
-    SetUp(String),
-    /// The crate was built without the feature `spool`.
-    NotCompiled,
+    InvalidSetup(String),
 }
 
 impl Reason {
@@ -67,7 +65,7 @@ impl Reason {
             Reason::Variable(_) => "variable",
             Reason::Policy => "policy",
             Reason::PolicyUnreadable => "policy_unreadable",
-            Reason::Person => "person",
+            Reason::UserChoice => "person",
             Reason::ChoiceUnreadable => "choice_unreadable",
             Reason::OptIn => "opt_in",
             Reason::Default => "default",
@@ -77,8 +75,7 @@ impl Reason {
             Reason::Ci => "ci",
             Reason::NoHome => "no_home",
             Reason::Uploader => "uploader",
-            Reason::SetUp(_) => "set_up",
-            Reason::NotCompiled => "not_compiled",
+            Reason::InvalidSetup(_) => "set_up",
         }
     }
 
@@ -114,18 +111,18 @@ impl Reason {
             },
             Reason::NoHome => "set HOME to a folder of your own".to_owned(),
             // Only the tool's own command can say that all of what it collects is wanted.
-            Reason::NoticeNotShown if settings.is_from_outside || settings.own_command().is_none() => {
+            Reason::NoticeNotShown if settings.is_companion || settings.own_command().is_none() => {
                 format!("a command of {} in a terminal shows it", settings.name)
             }
-            Reason::Person | Reason::OptIn | Reason::Default | Reason::NoticeNotShown | Reason::Ci => {
+            Reason::UserChoice | Reason::OptIn | Reason::Default | Reason::NoticeNotShown | Reason::Ci => {
                 match command("on") {
                     Some(on) => format!("{on} turns it on"),
                     None => format!("write `telemetry = \"on\"` into {} to turn it on", choice_file()),
                 }
             }
-            Reason::Build | Reason::NotCompiled => "only another build of the tool has it".to_owned(),
+            Reason::Build => "only another build of the tool has it".to_owned(),
             Reason::Uploader => "run the command by itself".to_owned(),
-            Reason::SetUp(_) => "tell the makers of the tool".to_owned(),
+            Reason::InvalidSetup(_) => "tell the makers of the tool".to_owned(),
         }
     }
 }
@@ -137,7 +134,7 @@ impl fmt::Display for Reason {
             Reason::Variable(name) => write!(f, "the environment variable {name}"),
             Reason::Policy => f.write_str("the machine's policy"),
             Reason::PolicyUnreadable => f.write_str("the machine's policy file cannot be read or understood"),
-            Reason::Person => f.write_str("your own choice"),
+            Reason::UserChoice => f.write_str("your own choice"),
             Reason::ChoiceUnreadable => f.write_str("the file with your choice cannot be read"),
             Reason::OptIn => f.write_str("it asks first, and nobody turned it on"),
             Reason::Default => f.write_str("the default"),
@@ -147,8 +144,7 @@ impl fmt::Display for Reason {
             Reason::Ci => f.write_str("this is CI"),
             Reason::NoHome => f.write_str("there is no home folder that belongs to this user"),
             Reason::Uploader => f.write_str("this process is the uploader"),
-            Reason::SetUp(what) => write!(f, "the tool's own set-up is faulty: {what}"),
-            Reason::NotCompiled => f.write_str("the tool was built without telemetry"),
+            Reason::InvalidSetup(what) => write!(f, "the tool's own set-up is faulty: {what}"),
         }
     }
 }
@@ -159,11 +155,11 @@ mod tests {
     use crate::model::own_command::OwnCommand;
     use crate::model::settings::Settings;
 
-    const REASONS: [Reason; 14] = [
+    const REASONS: [Reason; 13] = [
         Reason::Build,
         Reason::Policy,
         Reason::PolicyUnreadable,
-        Reason::Person,
+        Reason::UserChoice,
         Reason::ChoiceUnreadable,
         Reason::OptIn,
         Reason::Default,
@@ -173,7 +169,6 @@ mod tests {
         Reason::Ci,
         Reason::NoHome,
         Reason::Uploader,
-        Reason::NotCompiled,
     ];
 
     #[test]

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, SystemTime};
 
-use crate::consent::choice::{Choice, ChoiceRead, Unlocked};
-use crate::consent::destination::{Destination, Found};
+use crate::consent::choice::{Choice, ChoiceFile, LockTimeout};
+use crate::consent::destination::Destination;
 use crate::consent::preflight::{Preflight, UserPaths};
 use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
@@ -17,7 +17,7 @@ use crate::platform;
 
 /// A notice that this person has not seen.
 #[derive(Debug)]
-pub(crate) struct Due {
+pub(crate) struct PendingNotice {
     /// What the last notice told of; nothing for a first one.
     seen: Option<Version>,
     choice: Choice,
@@ -35,10 +35,12 @@ const LINES: usize = 12;
 const PRINT_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whether a notice is due; a variable that silences it keeps telemetry off until it was shown.
-pub(crate) fn due(settings: &Settings, preflight: &Preflight, environment: Environment<'_>) -> Option<Due> {
-    let (Found::Destination(destination), Some(paths)) = (&preflight.found, &preflight.paths) else {
-        return None;
-    };
+pub(crate) fn due(
+    settings: &Settings,
+    preflight: &Preflight,
+    environment: Environment<'_>,
+) -> Option<PendingNotice> {
+    let (destination, paths) = (preflight.destination()?, preflight.paths.as_ref()?);
     let choice = preflight.choice();
     let collected = collected(settings, settings.data_points?, destination);
     let is_seen = match (preflight.notice, collected.newest()) {
@@ -46,7 +48,7 @@ pub(crate) fn due(settings: &Settings, preflight: &Preflight, environment: Envir
         (Some(_), None) => true,
         (None, _) => false,
     };
-    (!is_seen && !settings.is_notice_suppressed(environment)).then(|| Due {
+    (!is_seen && !settings.is_notice_suppressed(environment)).then(|| PendingNotice {
         seen: preflight.notice,
         choice,
         paths: paths.clone(),
@@ -60,7 +62,7 @@ fn collected(settings: &Settings, data_points: &'static DataPoints, destination:
 }
 
 /// Prints the notice. On a terminal it counts as shown; elsewhere it is printed once a day and does not count.
-pub(crate) fn show(settings: &Settings, due: &Due) {
+pub(crate) fn show(settings: &Settings, due: &PendingNotice) {
     let Some(data_points) = settings.data_points else {
         return;
     };
@@ -73,7 +75,7 @@ pub(crate) fn show(settings: &Settings, due: &Due) {
     }
     let file = &due.paths.choice_file;
     // Remembered first: where that fails every command would print it, and nothing would ever be recorded.
-    let remembered = Choice::change(file, settings.name, Unlocked::GiveUp, |read| {
+    let remembered = Choice::change(file, settings.name, LockTimeout::GiveUp, |read| {
         let choice = still_undecided(read).filter(|choice| counts || !is_recent(choice.printed))?;
         Some(Choice { printed: Some(now), ..choice })
     });
@@ -88,7 +90,7 @@ pub(crate) fn show(settings: &Settings, due: &Due) {
     }
     let told = collected(settings, data_points, &due.destination).newest().or(seen_nothing());
     // Printed while the file is ours, so that of many commands at once one prints it.
-    let _ = Choice::change(file, settings.name, Unlocked::GiveUp, |read| {
+    let _ = Choice::change(file, settings.name, LockTimeout::GiveUp, |read| {
         if still_undecided(read)?.notice_for(&due.destination) != due.seen {
             return None;
         }
@@ -99,7 +101,7 @@ pub(crate) fn show(settings: &Settings, due: &Due) {
 }
 
 /// Prints the one line that is the notice in the log of a build machine. Says whether the run may be kept.
-pub(crate) fn announce(settings: &Settings, due: &Due) -> bool {
+pub(crate) fn announce(settings: &Settings, due: &PendingNotice) -> bool {
     let (name, file) = (settings.name, &due.paths.choice_file);
     if still_undecided(Choice::read(file)).is_none() {
         return false;
@@ -113,7 +115,7 @@ pub(crate) fn announce(settings: &Settings, due: &Due) -> bool {
     let is_printed = std::io::stderr().write_all(line.as_bytes()).is_ok();
     if is_printed {
         // A build machine may have no place for it: then the next command prints the line again.
-        let _ = Choice::change(file, name, Unlocked::GiveUp, |read| {
+        let _ = Choice::change(file, name, LockTimeout::GiveUp, |read| {
             let collected = collected(settings, settings.data_points?, &due.destination);
             let told = collected.newest().or(seen_nothing())?;
             Some(still_undecided(read)?.with_notice(&due.destination, told))
@@ -124,11 +126,11 @@ pub(crate) fn announce(settings: &Settings, due: &Due) -> bool {
 
 /// The choice that a notice may be added to: nobody said `off` since we looked, and nothing is overwritten that we
 /// did not write.
-fn still_undecided(read: ChoiceRead) -> Option<Choice> {
+fn still_undecided(read: ChoiceFile) -> Option<Choice> {
     match read {
-        ChoiceRead::Missing => Some(Choice::default()),
-        ChoiceRead::Read(choice) => (choice.telemetry != Some(false)).then_some(choice),
-        ChoiceRead::Unreadable => None,
+        ChoiceFile::Missing => Some(Choice::default()),
+        ChoiceFile::Valid(choice) => (choice.telemetry != Some(false)).then_some(choice),
+        ChoiceFile::Invalid => None,
     }
 }
 
@@ -269,7 +271,7 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::consent::destination::Named;
+    use crate::consent::destination::DestinationSources;
     use crate::env::ModeOverride;
     use crate::model::data_points::{Audience, DataPoint, Kind, Publisher};
     use crate::model::own_command::OwnCommand;
@@ -313,13 +315,13 @@ mod tests {
             on_run: &[],
         }));
         let unset = |_: &str| None::<OsString>;
-        let named =
-            Named { maker: Some("https://telemetry.frobnication.example.org/v1/traces"), ..Named::default() };
-        let Found::Destination(destination) =
-            Destination::find(Environment::new(&unset), ModeOverride::None, &named)
-        else {
-            panic!("there is a maker");
+        let named = DestinationSources {
+            maker: Some("https://telemetry.frobnication.example.org/v1/traces"),
+            ..DestinationSources::default()
         };
+        let destination = Destination::find(Environment::new(&unset), ModeOverride::None, &named)
+            .expect("a usable one")
+            .expect("a maker");
         render(tool, all, &destination, None, columns)
     }
 
@@ -390,9 +392,12 @@ mod tests {
             let destination = Destination::find(
                 Environment::new(&|_| None),
                 ModeOverride::None,
-                &Named { maker: Some("https://telemetry.example.org"), ..Named::default() },
+                &DestinationSources {
+                    maker: Some("https://telemetry.example.org"),
+                    ..DestinationSources::default()
+                },
             );
-            let Found::Destination(destination) = destination else { panic!("there is a maker") };
+            let destination = destination.expect("a usable one").expect("a maker");
             collected(&Settings::new("frob", "3.1.0"), all, &destination).newest()
         };
         assert_eq!(newest(None), Some(version("2.0.0")));

@@ -12,6 +12,7 @@ use std::fmt;
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use crate::consent::Reason;
 use crate::consent::destination;
 use crate::platform::{self, has_broken_link};
 
@@ -30,17 +31,17 @@ pub(crate) struct Policy {
 
 /// What a look at the file gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PolicyRead {
+pub(crate) enum PolicyFile {
     /// There is no file.
-    Nothing,
-    Policy(Policy),
+    Missing,
+    Valid(Policy),
     /// Telemetry is off because of this.
-    NotUnderstood(PolicyFault),
+    Invalid(PolicyError),
 }
 
 /// One thing in a policy that is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PolicyFault {
+pub struct PolicyError {
     line: usize,
     /// The tool whose table it is in; nothing, which is first in order, if it concerns every tool.
     tool: Option<String>,
@@ -52,7 +53,7 @@ pub struct PolicyFault {
 #[non_exhaustive]
 pub struct PolicyCheck {
     /// Everything that is not understood, in the order of the file.
-    pub faults: Vec<PolicyFault>,
+    pub errors: Vec<PolicyError>,
     /// The tools that have a table of their own.
     pub tools: Vec<String>,
     /// Whether it says something about every tool.
@@ -76,17 +77,26 @@ const OF_ENDPOINT: [(&str, &str); 6] = [
     ("client_key", "CLIENT_KEY"),
 ];
 
-impl PolicyRead {
+impl PolicyFile {
+    /// Why telemetry is off, if the policy turns it off.
+    pub(crate) fn off_reason(&self) -> Option<Reason> {
+        match self {
+            PolicyFile::Valid(policy) => policy.off.then_some(Reason::Policy),
+            PolicyFile::Invalid(_) => Some(Reason::PolicyUnreadable),
+            PolicyFile::Missing => None,
+        }
+    }
+
     /// The only data points that the policy allows; nothing if it allows all.
     pub(crate) fn narrowed_to(&self) -> Option<&[String]> {
         match self {
-            PolicyRead::Policy(policy) => policy.data_points.as_deref(),
-            PolicyRead::Nothing | PolicyRead::NotUnderstood(_) => None,
+            PolicyFile::Valid(policy) => policy.data_points.as_deref(),
+            PolicyFile::Missing | PolicyFile::Invalid(_) => None,
         }
     }
 }
 
-impl PolicyFault {
+impl PolicyError {
     fn of_file(line: usize, what: impl Into<Cow<'static, str>>) -> Self {
         Self { line, what: what.into(), tool: None }
     }
@@ -106,7 +116,7 @@ impl PolicyFault {
     }
 }
 
-impl fmt::Display for PolicyFault {
+impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             0 => f.write_str(&self.what),
@@ -116,25 +126,25 @@ impl fmt::Display for PolicyFault {
 }
 
 impl Policy {
-    pub(crate) fn read(path: &Path, tool: &str) -> PolicyRead {
+    pub(crate) fn read(path: &Path, tool: &str) -> PolicyFile {
         match text(path) {
             Ok(Some(text)) => Self::parse(&text, tool),
-            Ok(None) => PolicyRead::Nothing,
-            Err(fault) => PolicyRead::NotUnderstood(fault),
+            Ok(None) => PolicyFile::Missing,
+            Err(error) => PolicyFile::Invalid(error),
         }
     }
 
-    fn parse(text: &str, tool: &str) -> PolicyRead {
-        let File { tables, faults } = File::parse(text);
-        if let Some(fault) = faults.into_iter().find(|fault| fault.concerns(tool)) {
-            return PolicyRead::NotUnderstood(fault);
+    fn parse(text: &str, tool: &str) -> PolicyFile {
+        let File { tables, errors } = File::parse(text);
+        if let Some(error) = errors.into_iter().find(|error| error.concerns(tool)) {
+            return PolicyFile::Invalid(error);
         }
         let mut policy = Self::default();
         for table in tables {
             match table.tool {
                 Some(named) if named == tool => {}
                 Some(named) if could_mean(named, tool) => {
-                    return PolicyRead::NotUnderstood(PolicyFault::of_file(
+                    return PolicyFile::Invalid(PolicyError::of_file(
                         table.line,
                         format!("the tool is called {tool}; write [tool.{tool}]"),
                     ));
@@ -144,7 +154,7 @@ impl Policy {
             }
             policy.narrow(table);
         }
-        PolicyRead::Policy(policy)
+        PolicyFile::Valid(policy)
     }
 
     /// Adds what a table says: first that of all tools, then the tool's own.
@@ -168,20 +178,20 @@ impl Policy {
 /// Checks a policy as every tool reads it; for a program that tells an administrator.
 pub fn check(path: &Path) -> PolicyCheck {
     let read = text(path);
-    let File { tables, faults } = match &read {
+    let File { tables, errors } = match &read {
         Ok(text) => File::parse(text.as_deref().unwrap_or_default()),
-        Err(fault) => File { tables: Vec::new(), faults: vec![fault.clone()] },
+        Err(error) => File { tables: Vec::new(), errors: vec![error.clone()] },
     };
     PolicyCheck {
-        faults,
+        errors,
         is_for_all: tables.iter().any(|table| table.tool.is_none() && !table.keys.is_empty()),
         tools: tables.iter().filter_map(|table| table.tool).map(str::to_owned).collect(),
     }
 }
 
 /// The file's text; nothing if there is none.
-fn text(path: &Path) -> Result<Option<String>, PolicyFault> {
-    let fault = |what: String| PolicyFault::of_file(0, what);
+fn text(path: &Path) -> Result<Option<String>, PolicyError> {
+    let whole_file = |what: String| PolicyError::of_file(0, what);
     let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     let folder = platform::directory_of(path);
     // On most machines this is the only call: neither the file nor its folder is there.
@@ -191,18 +201,20 @@ fn text(path: &Path) -> Result<Option<String>, PolicyFault> {
     let file = match platform::open_settings(path) {
         Ok(file) => file,
         Err(error) if is_missing(&error) && !has_broken_link(path) => return Ok(None),
-        Err(error) if is_missing(&error) => return Err(fault("it is a link that leads nowhere".to_owned())),
-        Err(error) => return Err(fault(error.to_string())),
+        Err(error) if is_missing(&error) => {
+            return Err(whole_file("it is a link that leads nowhere".to_owned()));
+        }
+        Err(error) => return Err(whole_file(error.to_string())),
     };
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| fault(error.to_string()))?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| whole_file(error.to_string()))?;
     if bytes.len() as u64 > LARGEST {
-        return Err(fault(format!("it is larger than {} KiB", LARGEST >> 10)));
+        return Err(whole_file(format!("it is larger than {} KiB", LARGEST >> 10)));
     }
     String::from_utf8(bytes).map(Some).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        PolicyFault::of_file(line, "this is not UTF-8; save the file as UTF-8")
+        PolicyError::of_file(line, "this is not UTF-8; save the file as UTF-8")
     })
 }
 
@@ -222,7 +234,7 @@ fn could_mean(name: &str, tool: &str) -> bool {
 struct File<'a> {
     /// That of all tools comes first.
     tables: Vec<Table<'a>>,
-    faults: Vec<PolicyFault>,
+    errors: Vec<PolicyError>,
 }
 
 /// What stands above the first table, or in one.
@@ -241,13 +253,13 @@ struct Table<'a> {
 impl<'a> File<'a> {
     fn parse(text: &'a str) -> Self {
         let forbidden = lines_with_control_characters(text)
-            .map(|line| PolicyFault::of_file(line, "there is a control character; remove it"));
-        let mut file = Self { tables: Vec::new(), faults: forbidden.collect() };
+            .map(|line| PolicyError::of_file(line, "there is a control character; remove it"));
+        let mut file = Self { tables: Vec::new(), errors: forbidden.collect() };
         let mut table = Table::default();
         for (line, entry) in TomlReader::new(text) {
             match entry {
                 Err(what) => {
-                    file.faults.push(PolicyFault::of_file(line, what));
+                    file.errors.push(PolicyError::of_file(line, what));
                     if what == reader::OTHER_TABLE {
                         // The keys below belong to no table that came before.
                         file.end(std::mem::take(&mut table));
@@ -261,61 +273,61 @@ impl<'a> File<'a> {
                 Ok(TomlEntry::Setting(key, value)) => {
                     if table.keys.contains(&key) {
                         // No TOML: any of the two may be the one that was meant.
-                        file.faults.push(PolicyFault::of_file(line, "the key stands twice in its table"));
+                        file.errors.push(PolicyError::of_file(line, "the key stands twice in its table"));
                     }
                     table.keys.push(key);
                     if let Err(what) = table.set(line, key, value) {
-                        file.faults.push(PolicyFault { line, what, tool: table.tool.map(str::to_owned) });
+                        file.errors.push(PolicyError { line, what, tool: table.tool.map(str::to_owned) });
                     }
                 }
             }
         }
         file.end(table);
-        file.faults.sort();
+        file.errors.sort();
         // One a line, and the one that concerns more.
-        file.faults.dedup_by_key(|fault| fault.line);
+        file.errors.dedup_by_key(|error| error.line);
         file
     }
 
     fn check_name(&mut self, name: &str, line: usize) {
-        let mut fault = |what: &'static str, tool: Option<&str>| {
-            self.faults.push(PolicyFault { line, what: what.into(), tool: tool.map(str::to_owned) });
+        let mut error = |what: &'static str, tool: Option<&str>| {
+            self.errors.push(PolicyError { line, what: what.into(), tool: tool.map(str::to_owned) });
         };
         if self.tables.iter().any(|table| table.tool == Some(name)) {
-            return fault("the table stands twice in the file", None);
+            return error("the table stands twice in the file", None);
         }
         if crate::model::settings::is_tool_name(name) {
             return;
         }
         if crate::model::settings::is_tool_name(&name.to_ascii_lowercase()) {
-            return fault("a tool's name is in lower case", Some(name));
+            return error("a tool's name is in lower case", Some(name));
         }
-        fault("no tool can have this name: it is lower case letters, digits, `-`, `_` and `.`", None);
+        error("no tool can have this name: it is lower case letters, digits, `-`, `_` and `.`", None);
     }
 
     /// Checks a table that is complete.
     fn end(&mut self, table: Table<'a>) {
-        let mut fault = |line, what: &'static str| {
+        let mut error = |line, what: &'static str| {
             let tool = table.tool.map(str::to_owned);
-            self.faults.push(PolicyFault { line, what: what.into(), tool });
+            self.errors.push(PolicyError { line, what: what.into(), tool });
         };
         let of = |wanted: &str| table.settings.iter().find(|(_, name, _)| *name == wanted);
         match table.endpoint {
             Some((line, address)) => {
                 let is_grpc = of("PROTOCOL").is_some_and(|(_, _, protocol)| *protocol == "grpc");
                 if !destination::is_address(address, is_grpc) {
-                    fault(line, "the endpoint is not an http or https address");
+                    error(line, "the endpoint is not an http or https address");
                 }
             }
             None => {
                 if let Some((line, ..)) = table.settings.first() {
-                    fault(*line, "this belongs to an endpoint; name the endpoint beside it");
+                    error(*line, "this belongs to an endpoint; name the endpoint beside it");
                 }
             }
         }
         match (of("CLIENT_CERTIFICATE"), of("CLIENT_KEY")) {
-            (Some((line, ..)), None) => fault(*line, "`client_certificate` needs `client_key` beside it"),
-            (None, Some((line, ..))) => fault(*line, "`client_key` needs `client_certificate` beside it"),
+            (Some((line, ..)), None) => error(*line, "`client_certificate` needs `client_key` beside it"),
+            (None, Some((line, ..))) => error(*line, "`client_key` needs `client_certificate` beside it"),
             _ => {}
         }
         self.tables.push(table);

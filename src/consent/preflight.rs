@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use crate::DataPoints;
-use crate::consent::choice::{Choice, ChoiceRead};
-use crate::consent::destination::{Destination, Found, Named};
-use crate::consent::policy::{Policy, PolicyRead};
-use crate::consent::{self, Decision, Facts, PolicySays, Reason};
+use crate::consent::choice::{Choice, ChoiceFile};
+use crate::consent::destination::{Destination, DestinationSources, InvalidDestination};
+use crate::consent::policy::{Policy, PolicyFile};
+use crate::consent::{self, ConsentInputs, Decision, Reason};
 use crate::env::{self, Environment, ModeOverride};
 use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::Version;
@@ -21,13 +21,13 @@ pub(crate) struct Preflight {
     /// What `<TOOL>_TELEMETRY` asks for.
     pub(crate) mode_override: ModeOverride,
     pub(crate) is_ci: bool,
-    pub(crate) policy: PolicyRead,
-    pub(crate) choice: ChoiceRead,
+    pub(crate) policy: PolicyFile,
+    pub(crate) choice: ChoiceFile,
     /// The version whose notice this person saw for the destination.
     pub(crate) notice: Option<Version>,
     /// Nothing if a variable decided, or there is no home folder.
     pub(crate) paths: Option<UserPaths>,
-    pub(crate) found: Found,
+    pub(crate) destination: Result<Option<Destination>, InvalidDestination>,
 }
 
 /// Where this person's files are.
@@ -62,22 +62,22 @@ impl Preflight {
         let tool_variable = env::tool_variable(settings.name);
         let mode_override = ModeOverride::read(environment, &tool_variable);
         let mut preflight = Self {
-            decision: Decision { on: false, reason: Reason::Build },
+            decision: Decision { is_on: false, reason: Reason::Build },
             mode_override,
             is_ci: false,
-            policy: PolicyRead::Nothing,
-            choice: ChoiceRead::Missing,
+            policy: PolicyFile::Missing,
+            choice: ChoiceFile::Missing,
             notice: None,
             paths: None,
-            found: Found::None,
+            destination: Ok(None),
         };
-        let mut facts = Facts {
+        let mut facts = ConsentInputs {
             // How the companion was built says nothing of the tool.
-            built_off: BUILT_OFF && !settings.is_from_outside,
+            built_off: BUILT_OFF && !settings.is_companion,
             variable: opt_out_variable(settings, environment, &tool_variable, mode_override),
-            policy: PolicySays::Nothing,
-            choice: ChoiceRead::Missing,
-            opt_in: settings.opt_in,
+            policy: None,
+            choice: ChoiceFile::Missing,
+            requires_opt_in: settings.requires_opt_in,
         };
         if facts.built_off || facts.variable.is_some() {
             preflight.decision = consent::decide(&facts);
@@ -85,63 +85,57 @@ impl Preflight {
         }
         preflight.is_ci = environment.is_ci();
         preflight.policy = Policy::read(&platform::policy_file(), settings.name);
-        let mut named = Named {
+        let mut named = DestinationSources {
             maker: settings.endpoint,
             publisher: settings.data_points.and_then(DataPoints::publisher).map(|publisher| publisher.name),
             policy: None,
         };
-        match &preflight.policy {
-            PolicyRead::Nothing => {}
-            PolicyRead::Policy(policy) => {
-                if policy.off {
-                    facts.policy = PolicySays::Off;
-                }
-                named.policy = policy.endpoint.clone().map(|endpoint| (endpoint, policy.settings.clone()));
-            }
-            PolicyRead::NotUnderstood(_) => facts.policy = PolicySays::Unreadable,
+        facts.policy = preflight.policy.off_reason();
+        if let PolicyFile::Valid(policy) = &preflight.policy {
+            named.policy = policy.endpoint.clone().map(|endpoint| (endpoint, policy.settings.clone()));
         }
-        preflight.found = if settings.is_from_outside && named.policy.is_none() {
+        preflight.destination = if settings.is_companion && named.policy.is_none() {
             // Whether a tool follows the variables depends on whether its author named an endpoint.
-            Found::None
+            Ok(None)
         } else {
             Destination::find(environment, mode_override, &named)
         };
         preflight.paths = UserPaths::find(settings.name, environment);
         let Some(paths) = &preflight.paths else {
-            preflight.decision = Decision { on: false, reason: Reason::NoHome };
+            preflight.decision = Decision { is_on: false, reason: Reason::NoHome };
             return preflight;
         };
         facts.choice = Choice::read(&paths.choice_file);
         preflight.decision = consent::decide(&facts);
-        if preflight.decision.on && facts.choice == ChoiceRead::Missing && has_broken_link(&paths.choice_file)
+        if preflight.decision.is_on
+            && facts.choice == ChoiceFile::Missing
+            && has_broken_link(&paths.choice_file)
         {
-            facts.choice = ChoiceRead::Unreadable;
+            facts.choice = ChoiceFile::Invalid;
             preflight.decision = consent::decide(&facts);
         }
         preflight.choice = facts.choice;
-        preflight.notice = match (&preflight.choice, &preflight.found) {
+        preflight.notice = match (&preflight.choice, preflight.destination()) {
             // Which receiver the tool has is not known there.
-            (ChoiceRead::Read(choice), _) if settings.is_from_outside => choice.newest_notice(),
-            (ChoiceRead::Read(choice), Found::Destination(destination)) => choice.notice_for(destination),
+            (ChoiceFile::Valid(choice), _) if settings.is_companion => choice.newest_notice(),
+            (ChoiceFile::Valid(choice), Some(destination)) => choice.notice_for(destination),
             _ => None,
         };
-        if preflight.decision.on {
-            match preflight.found {
-                Found::Destination(ref destination)
+        if preflight.decision.is_on {
+            match preflight.destination {
+                Ok(Some(ref destination))
                     if preflight.is_ci
                         && destination.chosen_by == ChosenBy::Maker
                         && settings.ci_policy == CiPolicy::OperatorOnly
                         && !preflight.is_makers_chosen() =>
                 {
-                    preflight.decision = Decision { on: false, reason: Reason::Ci };
+                    preflight.decision = Decision { is_on: false, reason: Reason::Ci };
                 }
-                Found::Destination(_) => {}
+                Ok(Some(_)) => {}
                 // The tool may well know.
-                Found::None if settings.is_from_outside => {}
-                Found::None => preflight.decision = Decision { on: false, reason: Reason::NoDestination },
-                Found::Unusable(_) => {
-                    preflight.decision = Decision { on: false, reason: Reason::BadDestination }
-                }
+                Ok(None) if settings.is_companion => {}
+                Ok(None) => preflight.decision = Decision { is_on: false, reason: Reason::NoDestination },
+                Err(_) => preflight.decision = Decision { is_on: false, reason: Reason::BadDestination },
             }
         }
         preflight
@@ -150,7 +144,7 @@ impl Preflight {
     /// Whether the person's `on` is about this maker: one who agreed with another, whose tool was forked or sold since,
     /// did not choose this one.
     fn is_makers_chosen(&self) -> bool {
-        self.decision.reason == Reason::Person
+        self.decision.reason == Reason::UserChoice
             && (self.notice.is_some() || self.choice().newest_notice().is_none())
     }
 
@@ -159,17 +153,22 @@ impl Preflight {
     pub(crate) fn verdict(&self, settings: &Settings, environment: Environment<'_>) -> Decision {
         // In CI a line in the log is the notice, printed when the command begins.
         let is_told = || self.is_ci && !settings.is_notice_suppressed(environment);
-        if self.decision.on && self.notice.is_none() && !is_told() {
-            return Decision { on: false, reason: Reason::NoticeNotShown };
+        if self.decision.is_on && self.notice.is_none() && !is_told() {
+            return Decision { is_on: false, reason: Reason::NoticeNotShown };
         }
         self.decision.clone()
+    }
+
+    /// Where this process's runs go, if there is such a place.
+    pub(crate) fn destination(&self) -> Option<&Destination> {
+        self.destination.as_ref().ok()?.as_ref()
     }
 
     /// The person's choice, as far as it could be read.
     pub(crate) fn choice(&self) -> Choice {
         match &self.choice {
-            ChoiceRead::Read(choice) => choice.clone(),
-            ChoiceRead::Missing | ChoiceRead::Unreadable => Choice::default(),
+            ChoiceFile::Valid(choice) => choice.clone(),
+            ChoiceFile::Missing | ChoiceFile::Invalid => Choice::default(),
         }
     }
 }
@@ -201,7 +200,7 @@ fn opt_out_variable(
     if let Some(name) = by_author {
         return Some(name.to_owned());
     }
-    if matches!(mode_override, ModeOverride::Off | ModeOverride::NotUnderstood) {
+    if matches!(mode_override, ModeOverride::Off | ModeOverride::Unrecognized) {
         return Some(tool_variable.to_owned());
     }
     if environment.is_truthy(env::DO_NOT_TRACK) {

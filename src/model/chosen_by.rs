@@ -20,7 +20,7 @@ impl ChosenBy {
 
     /// Who chose the destination whose runs lie in the directory of this name. An operator gets more than the maker
     /// does, so a name that is not ours counts as the maker's.
-    pub(crate) fn of_folder(folder: &str) -> Self {
+    pub(crate) fn from_directory_name(folder: &str) -> Self {
         match folder.split_once('+') {
             Some(("operator", _)) => ChosenBy::Operator,
             _ => ChosenBy::Maker,

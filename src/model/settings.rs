@@ -50,14 +50,14 @@ pub(crate) struct Settings {
     pub(crate) opt_out_vars: Vec<&'static str>,
     pub(crate) suppress_notice_vars: Vec<&'static str>,
     pub(crate) endpoint: Option<&'static str>,
-    pub(crate) opt_in: bool,
+    pub(crate) requires_opt_in: bool,
     pub(crate) ci_policy: CiPolicy,
     pub(crate) ci_wait: Duration,
     /// The author's own exporter delivers to `endpoint`, in place of OTLP.
     pub(crate) has_exporter: bool,
     /// Set by the program `tool-telemetry`, which knows neither the tool's endpoint nor its version, nor whether the
     /// tool asks first.
-    pub(crate) is_from_outside: bool,
+    pub(crate) is_companion: bool,
     pub(crate) limits: Limits,
     /// How long an uploader may live.
     pub(crate) uploader_life: Duration,
@@ -73,11 +73,11 @@ impl Settings {
             opt_out_vars: Vec::new(),
             suppress_notice_vars: Vec::new(),
             endpoint: None,
-            opt_in: false,
+            requires_opt_in: false,
             ci_policy: CiPolicy::OperatorOnly,
             ci_wait: Duration::from_millis(300),
             has_exporter: false,
-            is_from_outside: false,
+            is_companion: false,
             limits: Limits::default(),
             uploader_life: Duration::from_secs(60),
         }
@@ -137,7 +137,7 @@ impl Settings {
     /// has no such command: a message then names a variable or a file, which always work. Only the program
     /// `tool-telemetry` names itself, because only its users are known to have it.
     pub(crate) fn typed(&self, word: &str) -> Option<String> {
-        if self.is_from_outside {
+        if self.is_companion {
             return Some(format!("tool-telemetry {word} {}", self.name));
         }
         self.own_command().map(|OwnCommand(typed)| format!("{typed} {word}"))

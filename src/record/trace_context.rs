@@ -31,7 +31,7 @@ pub(crate) fn for_child(
     let parent = format!("00-{}-{}-01", hex::text(&trace_id), hex::text(&span_id));
     match destination.chosen_by {
         ChosenBy::Maker => {
-            vec![(env::PARENT, format!("{parent};{};{}", std::process::id(), destination.folder()))]
+            vec![(env::PARENT, format!("{parent};{};{}", std::process::id(), destination.directory_name()))]
         }
         ChosenBy::Operator if environment.raw(env::TRACESTATE).is_some() => {
             vec![(env::TRACEPARENT, parent), (env::TRACESTATE, String::new())]
@@ -61,7 +61,7 @@ impl Starter {
     /// compare theirs would otherwise learn that the runs are one person's.
     fn is_followed_to(&self, destination: &Destination) -> bool {
         let processes = [Some(std::process::id()), platform::parent_process()];
-        processes.contains(&Some(self.process)) && self.receiver == destination.folder()
+        processes.contains(&Some(self.process)) && self.receiver == destination.directory_name()
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::consent::destination::{Found, Named};
+    use crate::consent::destination::DestinationSources;
     use crate::env::ModeOverride;
 
     const FOREIGN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -105,13 +105,11 @@ mod tests {
     fn destination(chosen_by: ChosenBy, address: &'static str) -> Destination {
         let by = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| address.into());
         let named = match chosen_by {
-            ChosenBy::Maker => Named { maker: Some(address), ..Named::default() },
-            ChosenBy::Operator => Named::default(),
+            ChosenBy::Maker => DestinationSources { maker: Some(address), ..DestinationSources::default() },
+            ChosenBy::Operator => DestinationSources::default(),
         };
-        match Destination::find(Environment::new(&by), ModeOverride::None, &named) {
-            Found::Destination(destination) => destination,
-            other => panic!("{other:?}"),
-        }
+        let found = Destination::find(Environment::new(&by), ModeOverride::None, &named);
+        found.expect("a usable one").expect("a destination")
     }
 
     fn maker() -> Destination {
@@ -176,7 +174,7 @@ mod tests {
         for (process, follows) in
             [(own, true), (std::os::unix::process::parent_id(), true), (1_000_000_007, false)]
         {
-            let text = format!("{OURS};{process};{}", maker().folder());
+            let text = format!("{OURS};{process};{}", maker().directory_name());
             let look_up = |name: &str| (name == env::PARENT).then(|| OsString::from(&text));
             assert_eq!(parent(Environment::new(&look_up), &maker()).is_some(), follows, "{text}");
         }

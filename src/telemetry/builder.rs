@@ -84,8 +84,8 @@ impl Builder {
     }
 
     /// Nothing is recorded before the person says `telemetry on`.
-    pub fn opt_in(mut self) -> Self {
-        self.settings.opt_in = true;
+    pub fn require_opt_in(mut self) -> Self {
+        self.settings.requires_opt_in = true;
         self
     }
 
@@ -171,7 +171,7 @@ impl Builder {
     /// first call in a process counts.
     pub fn start(self) -> Telemetry {
         if let Err(what) = self.check() {
-            return Telemetry::off(self.settings, Reason::SetUp(what));
+            return Telemetry::off(self.settings, Reason::InvalidSetup(what));
         }
         super::recording::start(self)
     }
@@ -181,7 +181,7 @@ impl Telemetry {
     pub(crate) fn off(settings: Settings, reason: Reason) -> Self {
         Self {
             settings,
-            decision: Decision { on: false, reason },
+            decision: Decision { is_on: false, reason },
             recording: None,
             notice: None,
             is_notice_shown: std::sync::Once::new(),

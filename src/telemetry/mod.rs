@@ -38,7 +38,7 @@ pub struct Telemetry {
     settings: Settings,
     decision: Decision,
     recording: Option<&'static recording::Recording>,
-    notice: Option<crate::consent::notice::Due>,
+    notice: Option<crate::consent::notice::PendingNotice>,
     is_notice_shown: std::sync::Once,
 }
 

@@ -25,7 +25,7 @@ impl Preview {
         match mode_override {
             ModeOverride::Log => Some(Preview::Otlp),
             ModeOverride::Trace => Some(Preview::Tree),
-            ModeOverride::None | ModeOverride::Off | ModeOverride::NotUnderstood | ModeOverride::Otlp => None,
+            ModeOverride::None | ModeOverride::Off | ModeOverride::Unrecognized | ModeOverride::Otlp => None,
         }
     }
 
@@ -45,7 +45,7 @@ impl Preview {
         let name = settings.name;
         let mut text = String::new();
         match self {
-            Preview::Otlp if decision.on => {
+            Preview::Otlp if decision.is_on => {
                 let origin = destination.map(Destination::origin).unwrap_or_default();
                 let _ = writeln!(text, "{name} telemetry: this would be sent to {origin}:");
                 let lines =

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use once_cell::sync::OnceCell;
 
 use super::{Builder, Telemetry};
-use crate::consent::choice::{Choice, ChoiceRead};
-use crate::consent::destination::{Destination, Found};
+use crate::consent::choice::{Choice, ChoiceFile};
+use crate::consent::destination::Destination;
 use crate::consent::notice;
 use crate::consent::preflight::Preflight;
 use crate::consent::{Decision, Reason};
@@ -41,13 +41,13 @@ pub(crate) struct Recording {
     settings: Settings,
     decision: Decision,
     /// Nothing if runs are only shown.
-    kept: Option<Kept>,
+    kept: Option<RunStorage>,
     destination: Option<Destination>,
     preview: Option<Preview>,
     /// Whether what is detached may be ended with this process: in CI, and in a container's first process.
     must_wait: bool,
     /// The notice of a log in CI, and whether it was printed: without it nothing is recorded.
-    announcement: Option<notice::Due>,
+    announcement: Option<notice::PendingNotice>,
     is_announced: OnceLock<bool>,
     /// When it was found out what decides about telemetry.
     found_out: Instant,
@@ -60,7 +60,7 @@ const SOON: Duration = Duration::from_millis(500);
 
 /// Where runs are kept.
 #[derive(Debug)]
-struct Kept {
+struct RunStorage {
     spool: SpoolDirectory,
     choice_file: PathBuf,
 }
@@ -76,7 +76,7 @@ pub(super) fn start(builder: Builder) -> Telemetry {
     let preflight = Preflight::run(&builder.settings, environment);
     let mut telemetry = Telemetry::off(builder.settings, Reason::Default);
     telemetry.decision = preflight.verdict(&telemetry.settings, environment);
-    if preflight.decision.on {
+    if preflight.decision.is_on {
         telemetry.notice = notice::due(&telemetry.settings, &preflight, environment);
     }
     let preview = Preview::of(preflight.mode_override);
@@ -84,7 +84,7 @@ pub(super) fn start(builder: Builder) -> Telemetry {
         // The person is looking already.
         telemetry.notice = None;
     }
-    if !telemetry.decision.on && preview.is_none() {
+    if !telemetry.decision.is_on && preview.is_none() {
         return telemetry;
     }
     let mut is_first = false;
@@ -106,7 +106,7 @@ pub(super) fn start(builder: Builder) -> Telemetry {
         }
         _ => {
             let what = "telemetry was started twice in this process".to_owned();
-            telemetry.decision = Decision { on: false, reason: Reason::SetUp(what) };
+            telemetry.decision = Decision { is_on: false, reason: Reason::InvalidSetup(what) };
         }
     }
     telemetry
@@ -143,17 +143,14 @@ impl Recording {
         let announcement = if preflight.is_ci { telemetry.notice.take() } else { None };
         let must_wait = preflight.is_ci || std::process::id() == 1;
         let narrowed_to = preflight.policy.narrowed_to().map(<[String]>::to_vec);
-        let destination = match preflight.found {
-            Found::Destination(destination) => Some(destination),
-            Found::None | Found::Unusable(_) => None,
-        };
+        let destination = preflight.destination.ok().flatten();
         // Who looks at a run on their own terminal is an operator of it.
         let chosen_by = match (&destination, preview) {
             (_, Some(Preview::Tree)) => ChosenBy::Operator,
             (Some(destination), _) => destination.chosen_by,
             (None, _) => ChosenBy::Maker,
         };
-        let is_kept = telemetry.decision.on
+        let is_kept = telemetry.decision.is_on
             && match preview {
                 None => true,
                 Some(Preview::Otlp) => false,
@@ -162,8 +159,8 @@ impl Recording {
                 }
             };
         let kept = match (is_kept, &destination, preflight.paths) {
-            (true, Some(destination), Some(paths)) => Some(Kept {
-                spool: SpoolDirectory::new(&paths.state_home, settings.name, &destination.folder()),
+            (true, Some(destination), Some(paths)) => Some(RunStorage {
+                spool: SpoolDirectory::new(&paths.state_home, settings.name, &destination.directory_name()),
                 choice_file: paths.choice_file,
             }),
             (true, ..) => return None,
@@ -233,12 +230,9 @@ impl Recording {
             return true;
         }
         let now = Preflight::run(&self.settings, Environment::process());
-        let folder = match &now.found {
-            Found::Destination(destination) => Some(destination.folder()),
-            Found::None | Found::Unusable(_) => None,
-        };
-        now.verdict(&self.settings, Environment::process()).on
-            && folder == self.destination.as_ref().map(Destination::folder)
+        let directory = now.destination().map(Destination::directory_name);
+        now.verdict(&self.settings, Environment::process()).is_on
+            && directory == self.destination.as_ref().map(Destination::directory_name)
     }
 
     /// Whether the log of a build machine has its notice, where one is due.
@@ -253,8 +247,8 @@ impl Recording {
     fn may_keep(&self) -> bool {
         let Some(kept) = &self.kept else { return false };
         match Choice::read(&kept.choice_file) {
-            ChoiceRead::Read(choice) => choice.telemetry != Some(false),
-            ChoiceRead::Missing | ChoiceRead::Unreadable => true,
+            ChoiceFile::Valid(choice) => choice.telemetry != Some(false),
+            ChoiceFile::Missing | ChoiceFile::Invalid => true,
         }
     }
 

@@ -68,7 +68,8 @@ pub(crate) fn start(
     // A multi-call program finds out by its name which tool it is.
     let own_name = std::env::args_os().next().unwrap_or_default();
     let operator = (destination.chosen_by == ChosenBy::Operator).then_some(destination);
-    let start = |program| spawn(program, &own_name, environment, &destination.folder(), operator, purpose);
+    let start =
+        |program| spawn(program, &own_name, environment, &destination.directory_name(), operator, purpose);
     match start(platform::own_program(environment.is_loaded_with())?) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => start(platform::own_program_without_proc()?),
         started => started,

@@ -3,8 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::consent::destination::Found;
-use crate::consent::policy::PolicyRead;
+use crate::consent::policy::PolicyFile;
 use crate::consent::preflight::Preflight;
 use crate::env::{self, Environment};
 use crate::model::chosen_by::ChosenBy;
@@ -384,14 +383,14 @@ impl Names {
     /// The names of the settings in force for this process.
     pub(crate) fn in_force(preflight: &Preflight, environment: Environment<'_>, policy_file: &Path) -> Self {
         let mut names = Self::default();
-        let Found::Destination(destination) = &preflight.found else { return names };
+        let Some(destination) = preflight.destination() else { return names };
         if destination.chosen_by == ChosenBy::Maker {
             names.settings.push((Setting::Endpoint, "the maker's endpoint".to_owned()));
             // The maker's gets none of OTLP's variables.
             names.settings.push((Setting::Certificate, env::SSL_CERT_FILE.to_owned()));
         } else {
             let is_policy =
-                matches!(&preflight.policy, PolicyRead::Policy(policy) if policy.endpoint.is_some());
+                matches!(&preflight.policy, PolicyFile::Valid(policy) if policy.endpoint.is_some());
             let variables = [env::OTEL_EXPORTER_OTLP_TRACES, env::OTEL_EXPORTER_OTLP];
             for setting in Setting::ALL {
                 let key = setting.name().to_ascii_uppercase();

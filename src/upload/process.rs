@@ -79,22 +79,21 @@ fn upload(
     environment: Environment<'_>,
     purpose: Purpose,
 ) -> i32 {
-    use crate::consent::destination::Found;
     use crate::consent::preflight::Preflight;
     use crate::model::allowlist::Allowlist;
     use crate::upload::uploader::{End, Uploader};
 
     let preflight = Preflight::run(settings, environment);
-    let (Found::Destination(destination), Some(paths), Some(data_points)) =
-        (&preflight.found, &preflight.paths, settings.data_points)
+    let (Some(destination), Some(paths), Some(data_points)) =
+        (preflight.destination(), &preflight.paths, settings.data_points)
     else {
         return STILL_PENDING;
     };
     // Started for a destination that is another one by now: a run goes only where it was to go.
-    if environment.text(crate::env::UPLOADER).as_deref() != Some(&destination.folder()) {
+    if environment.text(crate::env::UPLOADER).as_deref() != Some(&destination.directory_name()) {
         return STILL_PENDING;
     }
-    let spool = SpoolDirectory::new(&paths.state_home, settings.name, &destination.folder());
+    let spool = SpoolDirectory::new(&paths.state_home, settings.name, &destination.directory_name());
     match spool.check() {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return 0,
@@ -104,8 +103,8 @@ fn upload(
     // A policy that changed meanwhile is the next uploader's to apply.
     let may_send = || {
         let now = Preflight::run(settings, Environment::process());
-        now.decision.on
-            && now.found == preflight.found
+        now.decision.is_on
+            && now.destination == preflight.destination
             && now.policy.narrowed_to() == preflight.policy.narrowed_to()
     };
     let uploader = Uploader {

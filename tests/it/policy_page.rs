@@ -95,7 +95,7 @@ fn each_key_has_an_example_and_each_example_is_understood() {
     let file = folder.path().join("policy.toml");
     // The keys as the program lists them.
     std::fs::write(&file, "nosuch = ''\n").expect("a file");
-    let message = check_policy(&file).faults[0].message().to_owned();
+    let message = check_policy(&file).errors[0].message().to_owned();
     let (_, keys) = message.split_once("the keys are ").expect("the keys");
     for key in keys.split([',', ' ']).filter(|key| !["", "and"].contains(key)) {
         assert!(
@@ -107,6 +107,6 @@ fn each_key_has_an_example_and_each_example_is_understood() {
     }
     for (heading, example) in examples() {
         std::fs::write(&file, example).expect("a file");
-        assert_eq!(check_policy(&file).faults, [], "{heading}");
+        assert_eq!(check_policy(&file).errors, [], "{heading}");
     }
 }

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     }
     let telemetry = description.start();
     match std::env::args().nth(1).unwrap_or_default().as_str() {
-        "on" => telemetry.turn_on().expect("a choice is written"),
+        "on" => telemetry.enable().expect("a choice is written"),
         "layer" => {
             tracing_subscriber::registry().with(telemetry.layer()).init();
             return telemetry.command("secret-command", || leave_secrets(&telemetry, None));

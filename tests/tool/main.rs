@@ -145,7 +145,7 @@ fn describe(source: &str) -> Builder {
         builder = builder.endpoint(Box::leak(endpoint.into_boxed_str()));
     }
     if variable("FROB_OPT_IN").is_some() {
-        builder = builder.opt_in();
+        builder = builder.require_opt_in();
     }
     if variable("FROB_MAKER_IN_CI").is_some() {
         builder = builder.ci_policy(CiPolicy::IncludeMaker);

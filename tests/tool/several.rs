@@ -34,7 +34,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
                 "show" => assert_eq!(telemetry.runs().len(), 1),
                 "flush" => drop(telemetry.flush()),
                 "purge" => assert_eq!(telemetry.purge().expect("a home").pending, 1),
-                "off" => assert_eq!(telemetry.turn_off().expect("a home").pending, 1),
+                "off" => assert_eq!(telemetry.disable().expect("a home").pending, 1),
                 "login" => telemetry.discard(),
                 word => panic!("no such word: {word}"),
             }
@@ -46,7 +46,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
             ExitCode::from(2)
         }
         "off-then-commands" => {
-            telemetry.turn_off().expect("a home");
+            telemetry.disable().expect("a home");
             let _ = telemetry.command("build", || crate::work(1));
             telemetry.command("test", || crate::work(1))
         }

@@ -49,15 +49,15 @@ fn policy(arguments: &CheckArguments) -> Result<Answer, Fault> {
         .map_err(|error| Fault::file("read", path, &error, "Name the policy of a machine."))?;
     let checked = check_policy(path);
     let mut text: String = checked
-        .faults
+        .errors
         .iter()
         .map(|fault| match fault.line() {
             0 => format!("{}: {}\n", path.display(), fault.message()),
             line => format!("{}:{line}: {}\n", path.display(), fault.message()),
         })
         .collect();
-    if !checked.faults.is_empty() {
-        let count = counted(checked.faults.len(), "fault");
+    if !checked.errors.is_empty() {
+        let count = counted(checked.errors.len(), "fault");
         text.push_str(&format!("{count}; telemetry is off for the tools that it concerns\n"));
         return Ok(Answer { text, code: FAULTS });
     }

@@ -20,7 +20,7 @@ use crate::view::Run;
 pub(crate) fn run(arguments: &ToolArguments, command: &TelemetryCommand) -> Result<ExitCode, Fault> {
     let look = look(arguments, None)?;
     let tool = &arguments.tool;
-    if look.has_left_something() {
+    if look.has_files() {
         return Ok(command.run(look.telemetry()));
     }
     match command {
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &ToolArguments, command: &TelemetryCommand) -> Resu
 pub(crate) fn show(arguments: &ShowArguments) -> Result<Shown, Fault> {
     let definition = usual_or_named(arguments.data_points.as_deref())?;
     let look = look(&arguments.tool, definition.as_ref().map(tables))?;
-    if !look.has_left_something() {
+    if !look.has_files() {
         return Err(Fault::nothing_here(&arguments.tool.tool));
     }
     if definition.is_some() {

@@ -24,7 +24,7 @@ pub(super) enum TomlValue<'a> {
 }
 
 /// What is not understood at a place. Nothing after it can be trusted to mean what it seems to mean.
-pub(super) type NotUnderstood = &'static str;
+pub(super) type SyntaxError = &'static str;
 
 /// Reads the entries one after the other, each with its line. After something that it does not understand it goes on
 /// with the next line, so that a check tells of more than the first.
@@ -35,7 +35,7 @@ pub(super) struct TomlReader<'a> {
 }
 
 /// A table that has no meaning here.
-pub(super) const OTHER_TABLE: NotUnderstood = "no other table than [tool.NAME] is known";
+pub(super) const OTHER_TABLE: SyntaxError = "no other table than [tool.NAME] is known";
 
 const SPACE: [char; 2] = [' ', '\t'];
 
@@ -81,12 +81,12 @@ impl<'a> TomlReader<'a> {
         while !self.rest.is_empty() && self.ends_line() {}
     }
 
-    fn entry(&mut self) -> Result<TomlEntry<'a>, NotUnderstood> {
+    fn entry(&mut self) -> Result<TomlEntry<'a>, SyntaxError> {
         let entry = if self.take("[") { self.table()? } else { self.setting()? };
         if self.ends_line() { Ok(entry) } else { Err("something follows that does not belong there") }
     }
 
-    fn table(&mut self) -> Result<TomlEntry<'a>, NotUnderstood> {
+    fn table(&mut self) -> Result<TomlEntry<'a>, SyntaxError> {
         self.skip_space();
         if self.key(OTHER_TABLE)? != "tool" {
             return Err(OTHER_TABLE);
@@ -101,7 +101,7 @@ impl<'a> TomlReader<'a> {
         if self.take("]") { Ok(TomlEntry::Tool(name)) } else { Err(OTHER_TABLE) }
     }
 
-    fn setting(&mut self) -> Result<TomlEntry<'a>, NotUnderstood> {
+    fn setting(&mut self) -> Result<TomlEntry<'a>, SyntaxError> {
         if self.take("\u{feff}") {
             return Err("the file begins with a byte-order mark; save it as UTF-8 without one");
         }
@@ -119,7 +119,7 @@ impl<'a> TomlReader<'a> {
         Ok(TomlEntry::Setting(key, self.value()?))
     }
 
-    fn value(&mut self) -> Result<TomlValue<'a>, NotUnderstood> {
+    fn value(&mut self) -> Result<TomlValue<'a>, SyntaxError> {
         if self.rest.starts_with(['"', '\'']) {
             return Ok(TomlValue::Text(self.text()?));
         }
@@ -139,7 +139,7 @@ impl<'a> TomlReader<'a> {
     }
 
     /// A list may stand on several lines, with comments.
-    fn list(&mut self) -> Result<Vec<&'a str>, NotUnderstood> {
+    fn list(&mut self) -> Result<Vec<&'a str>, SyntaxError> {
         let mut items = Vec::new();
         loop {
             self.skip_empty_lines();
@@ -158,7 +158,7 @@ impl<'a> TomlReader<'a> {
     }
 
     /// A bare key, or one in quotes.
-    fn key(&mut self, wanted: NotUnderstood) -> Result<&'a str, NotUnderstood> {
+    fn key(&mut self, wanted: SyntaxError) -> Result<&'a str, SyntaxError> {
         if self.rest.starts_with(['"', '\'']) {
             return self.text();
         }
@@ -170,7 +170,7 @@ impl<'a> TomlReader<'a> {
     }
 
     /// A text in quotes of either kind, on one line and without escapes.
-    fn text(&mut self) -> Result<&'a str, NotUnderstood> {
+    fn text(&mut self) -> Result<&'a str, SyntaxError> {
         let quote = if self.rest.starts_with('"') { '"' } else { '\'' };
         let inner = &self.rest[1..];
         let end = inner.find([quote, '\n']).unwrap_or(inner.len());
@@ -190,7 +190,7 @@ impl<'a> TomlReader<'a> {
 }
 
 impl<'a> Iterator for TomlReader<'a> {
-    type Item = (usize, Result<TomlEntry<'a>, NotUnderstood>);
+    type Item = (usize, Result<TomlEntry<'a>, SyntaxError>);
 
     fn next(&mut self) -> Option<Self::Item> {
         self.skip_empty_lines();

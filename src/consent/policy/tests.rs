@@ -7,7 +7,7 @@ use super::*;
 
 fn policy(text: &str, tool: &str) -> Policy {
     match Policy::parse(text, tool) {
-        PolicyRead::Policy(policy) => policy,
+        PolicyFile::Valid(policy) => policy,
         other => panic!("{other:?}"),
     }
 }
@@ -15,7 +15,7 @@ fn policy(text: &str, tool: &str) -> Policy {
 /// The line and the reason that are told; nothing if the policy is understood.
 fn fault(text: &str, tool: &str) -> Option<(usize, String)> {
     match Policy::parse(text, tool) {
-        PolicyRead::NotUnderstood(fault) => Some((fault.line, fault.what.into_owned())),
+        PolicyFile::Invalid(fault) => Some((fault.line, fault.what.into_owned())),
         _ => None,
     }
 }
@@ -132,7 +132,7 @@ fn a_name_in_another_case_with_another_hyphen_or_with_cargo_before_it_is_off_and
 #[test]
 fn a_check_tells_every_fault_with_its_line() {
     let text = "telemtry = \"off\"\n[tool.Frob]\nendpoint = 7\n[server]\nport = 1\ndata_points = [1]\n";
-    let lines: Vec<_> = File::parse(text).faults.iter().map(PolicyFault::line).collect();
+    let lines: Vec<_> = File::parse(text).errors.iter().map(PolicyError::line).collect();
     assert_eq!(lines, [1, 2, 3, 4, 5, 6]);
 }
 
@@ -282,7 +282,7 @@ fn files() -> impl Strategy<Value = String> {
 /// Whatever we understand means the same to `toml`. Whatever we do not is off, also where it would not be to `toml`.
 fn agrees(text: &str) {
     for tool in ["frob", "fr-ob", "other", "third"] {
-        if let PolicyRead::Policy(mut ours) = Policy::parse(text, tool) {
+        if let PolicyFile::Valid(mut ours) = Policy::parse(text, tool) {
             ours.settings.sort();
             assert_eq!(as_toml_reads_it(text, tool), Some(ours), "{tool}: {text:?}");
         }
@@ -310,7 +310,7 @@ fn every_pair_of_lines_agrees_and_good_ones_are_understood() {
         for second in LINES {
             let text = format!("{first}\n{second}\n");
             agrees(&text);
-            understood += usize::from(matches!(Policy::parse(&text, "frob"), PolicyRead::Policy(_)));
+            understood += usize::from(matches!(Policy::parse(&text, "frob"), PolicyFile::Valid(_)));
         }
     }
     // Else the comparison would show nothing.

@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &ViewArguments) -> Result<Answer, Fault> {
     let definition = usual_or_named(arguments.data_points.as_deref())?;
     let look = person::look(&arguments.tool, definition.as_ref().map(tables))?;
     let tool = arguments.tool.tool.as_str();
-    if !look.has_left_something() {
+    if !look.has_files() {
         return Err(Fault::nothing_here(tool));
     }
     let html = page::render(tool, &arguments.tool.opt_out_vars, definition.as_ref(), &look)?;

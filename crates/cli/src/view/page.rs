@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tool_telemetry::command::{DestinationStatus, ShownState, SpoolInspector};
+use tool_telemetry::command::{DestinationStatus, RunStatus, SpoolInspector};
 use tool_telemetry_definition::{Audience, Definition, Kind, RUN, Version};
 
 use super::runs::{Ending, Run};
@@ -161,8 +161,8 @@ pub(super) fn render(
         commands: commands(&runs, command_key),
         shown: number(runs.len() as u64),
         failed: count(&|run| run.ending.is_failure()),
-        waiting: count(&|run| run.state != ShownState::Sent),
-        sent: count(&|run| run.state == ShownState::Sent),
+        waiting: count(&|run| run.state != RunStatus::Sent),
+        sent: count(&|run| run.state == RunStatus::Sent),
         older: (older > 0).then(|| number(older as u64)),
         is_checked: definition.is_some(),
         groups: definition.map(groups).unwrap_or_default(),
@@ -325,8 +325,8 @@ fn holds(runs: &[Shown]) -> String {
     let holds = |wanted: fn(&Shown) -> bool, class| if runs.iter().any(wanted) { class } else { "" };
     [
         holds(|shown| shown.is_failure, " with-failed"),
-        holds(|shown| shown.run.state != ShownState::Sent, " with-waiting"),
-        holds(|shown| shown.run.state == ShownState::Sent, " with-sent"),
+        holds(|shown| shown.run.state != RunStatus::Sent, " with-waiting"),
+        holds(|shown| shown.run.state == RunStatus::Sent, " with-sent"),
     ]
     .concat()
 }
@@ -337,12 +337,12 @@ impl Shown {
         let place = words::destination(&run.destination, definition);
         let moved = run.moved.and_then(|seconds| Time::of_seconds(seconds, zone));
         let story = match (run.state, moved) {
-            (ShownState::Sent, Some(time)) => {
+            (RunStatus::Sent, Some(time)) => {
                 format!("Sent to {place}. It had arrived by {}, {}.", time.day, time.clock)
             }
-            (ShownState::Sent, None) => format!("Sent to {place}."),
-            (ShownState::Pending, _) => format!("Waits to be sent to {place}."),
-            (ShownState::Open, _) => format!("Is being written. Goes to {place}."),
+            (RunStatus::Sent, None) => format!("Sent to {place}."),
+            (RunStatus::Pending, _) => format!("Waits to be sent to {place}."),
+            (RunStatus::Open, _) => format!("Is being written. Goes to {place}."),
         };
         Self {
             time: Time::of_nanoseconds(run.start, zone),

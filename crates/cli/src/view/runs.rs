@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value as Json;
-use tool_telemetry::command::{InspectedRun, ShownState};
+use tool_telemetry::command::{InspectedRun, RunStatus};
 
 /// Rows of one waterfall. More of them nobody reads, and a page with many such runs would not open.
 const MOST_ROWS: usize = 100;
@@ -19,7 +19,7 @@ pub(crate) struct Run {
     pub(crate) trace_id: String,
     pub(crate) version: String,
     pub(crate) destination: String,
-    pub(crate) state: ShownState,
+    pub(crate) state: RunStatus,
     /// Seconds since the Unix epoch at which the file came to where it is.
     pub(crate) moved: Option<u64>,
     /// Nanoseconds since the Unix epoch.

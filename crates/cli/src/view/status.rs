@@ -27,8 +27,8 @@ impl Status {
         let decision = look.decision();
         let choice_file = look.choice_file().map(|path| path.display().to_string()).unwrap_or_default();
         let why = match &decision.reason {
-            Reason::Person if decision.on => format!("You turned it on. Your choice is in {choice_file}."),
-            Reason::Person => format!("You turned it off. Your choice is in {choice_file}."),
+            Reason::UserChoice if decision.is_on => format!("You turned it on. Your choice is in {choice_file}."),
+            Reason::UserChoice => format!("You turned it off. Your choice is in {choice_file}."),
             Reason::ChoiceUnreadable => format!("The file with your choice cannot be read: {choice_file}."),
             Reason::Variable(name) => format!("The environment variable {name} is set in this terminal."),
             Reason::Default => "Neither you nor an administrator decided, so the tool's own default holds; for most tools that is on.".to_owned(),
@@ -39,7 +39,7 @@ impl Status {
             other => format!("What decided it: {other}."),
         };
         let mut notes = Vec::new();
-        if let Some(version) = look.notice().filter(|_| decision.on) {
+        if let Some(version) = look.notice().filter(|_| decision.is_on) {
             notes.push(format!(
                 "The notice of what is collected was shown to you, up to that of version {version}. A receiver that no \
                  notice has named gets nothing."
@@ -51,13 +51,13 @@ impl Status {
              more{asked}"
         ));
         let is_coming = decision.reason == Reason::NoticeNotShown;
-        let (aim, how) = if decision.on || is_coming {
-            let aim = if decision.on { "To turn it off:" } else { "So that it stays off:" };
+        let (aim, how) = if decision.is_on || is_coming {
+            let aim = if decision.is_on { "To turn it off:" } else { "So that it stays off:" };
             (aim, ways_off(tool, opt_out_vars))
         } else {
             ("To have it on:", format!("{}.", look.remedy()))
         };
-        Self { is_on: decision.on, why, notes, aim, how }
+        Self { is_on: decision.is_on, why, notes, aim, how }
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tool_telemetry::Outcome;
-use tool_telemetry::command::ShownState;
+use tool_telemetry::command::RunStatus;
 use tool_telemetry_definition::Definition;
 
 /// A time in the person's zone.
@@ -110,11 +110,11 @@ pub(crate) fn dropped(outcome: Outcome) -> &'static str {
 }
 
 /// A run's state as a word for people, and for the style sheet.
-pub(crate) fn state(state: ShownState) -> (&'static str, &'static str) {
+pub(crate) fn state(state: RunStatus) -> (&'static str, &'static str) {
     match state {
-        ShownState::Open => ("being written", "open"),
-        ShownState::Pending => ("waiting", "waiting"),
-        ShownState::Sent => ("sent", "sent"),
+        RunStatus::Open => ("being written", "open"),
+        RunStatus::Pending => ("waiting", "waiting"),
+        RunStatus::Sent => ("sent", "sent"),
     }
 }
 

@@ -6,9 +6,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::{FlushProgress, Flushed, wait_for};
-use crate::consent::destination::{Destination, Found, Named};
-use crate::consent::policy::PolicyRead;
+use super::{FlushOutcome, FlushProgress, wait_for};
+use crate::consent::destination::{Destination, DestinationSources};
+use crate::consent::policy::PolicyFile;
 use crate::consent::preflight::{Preflight, UserPaths};
 use crate::env::{Environment, ModeOverride};
 use crate::error::Error;
@@ -27,7 +27,7 @@ pub(super) fn telemetry(
     opt_out_vars: &[&'static str],
 ) -> Telemetry {
     let settings = Settings {
-        is_from_outside: true,
+        is_companion: true,
         data_points,
         opt_out_vars: opt_out_vars.to_vec(),
         ci_policy: CiPolicy::IncludeMaker,
@@ -41,7 +41,7 @@ pub(super) fn telemetry(
 }
 
 /// Whether a tool of this name ever left anything here.
-pub(super) fn has_left_something(paths: &UserPaths, tool: &str) -> bool {
+pub(super) fn has_files(paths: &UserPaths, tool: &str) -> bool {
     let exists = |path: &Path| std::fs::symlink_metadata(path).is_ok();
     exists(&paths.choice_file) || exists(&paths.state_home.join(tool).join("telemetry"))
 }
@@ -52,7 +52,7 @@ pub(super) fn flush(
     preflight: &Preflight,
     paths: &UserPaths,
     tell: &mut dyn FnMut(FlushProgress),
-) -> Result<Flushed, Error> {
+) -> Result<FlushOutcome, Error> {
     let waiting: Vec<(String, SpoolDirectory, u64)> =
         SpoolDirectory::destinations(&paths.state_home, settings.name)
             .into_iter()
@@ -64,18 +64,18 @@ pub(super) fn flush(
             .filter(|(_, _, pending)| *pending > 0)
             .collect();
     if waiting.is_empty() {
-        return Ok(Flushed::NothingLeft);
+        return Ok(FlushOutcome::NothingLeft);
     }
     let Some(program) = find_program(settings.name, std::env::var_os("PATH").as_deref()) else {
         return Err(Error::no_program(settings.name, waiting.iter().map(|(_, _, pending)| pending).sum()));
     };
     let operator = operators(preflight);
-    let mut flushed = Flushed::NothingLeft;
+    let mut flushed = FlushOutcome::NothingLeft;
     for (folder, spool, _) in &waiting {
         let settings = operator.as_ref().filter(|operator| operator.is_in(folder));
-        if settings.is_none() && ChosenBy::of_folder(folder) == ChosenBy::Operator {
+        if settings.is_none() && ChosenBy::from_directory_name(folder) == ChosenBy::Operator {
             // Nobody names this destination any more, and its settings are in no file of ours.
-            flushed = Flushed::StillPending;
+            flushed = FlushOutcome::StillPending;
             continue;
         }
         let environment = Environment::process();
@@ -90,7 +90,7 @@ pub(super) fn flush(
         let _ = wait_for(uploader, spool, tell);
         // Asked of the disk: another program of that name ends as it likes.
         if SpoolSnapshot::read(spool).is_ok_and(|snapshot| snapshot.pending > 0) {
-            flushed = Flushed::StillPending;
+            flushed = FlushOutcome::StillPending;
         }
     }
     Ok(flushed)
@@ -99,16 +99,13 @@ pub(super) fn flush(
 /// The destination that the policy or the variables name, which the tool follows or not.
 fn operators(preflight: &Preflight) -> Option<Destination> {
     let policy = match &preflight.policy {
-        PolicyRead::Policy(policy) => {
+        PolicyFile::Valid(policy) => {
             policy.endpoint.clone().map(|endpoint| (endpoint, policy.settings.clone()))
         }
         _ => None,
     };
-    let named = Named { maker: None, publisher: None, policy };
-    match Destination::find(Environment::process(), ModeOverride::Otlp, &named) {
-        Found::Destination(destination) => Some(destination),
-        Found::None | Found::Unusable(_) => None,
-    }
+    let named = DestinationSources { maker: None, publisher: None, policy };
+    Destination::find(Environment::process(), ModeOverride::Otlp, &named).ok().flatten()
 }
 
 /// The tool, or `cargo-frob` for `frob`, where a shell would find it; but not in a folder that is relative to where the
