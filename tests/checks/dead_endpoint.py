@@ -9,7 +9,7 @@ import collections
 import pathlib
 import time
 
-from person import Person
+from test_user import TestUser
 from recorder import Recorder, attributes
 
 # Arguments, and the exit code that the tool must end with.
@@ -30,23 +30,23 @@ def main():
     arguments = parser.parse_args()
     faults = []
     recorder = Recorder(listen=False)
-    with Person(arguments.dotnet, recorder.endpoint) as person:
-        person.write("project.json", b'{ "frameworks": { "net451": {}, "netcoreapp1.1": {} } }')
-        without = [outcome(person.run(*command, DOTNET_CLI_TELEMETRY_OPTOUT="1")) for command, _ in COMMANDS]
-        person.expect(0, "telemetry", "on")
+    with TestUser(arguments.dotnet, recorder.endpoint) as user:
+        user.write("project.json", b'{ "frameworks": { "net451": {}, "netcoreapp1.1": {} } }')
+        without = [outcome(user.run(*command, DOTNET_CLI_TELEMETRY_OPTOUT="1")) for command, _ in COMMANDS]
+        user.expect(0, "telemetry", "on")
         started = time.monotonic()
         for number in range(arguments.runs):
             command, exit_code = COMMANDS[number % len(COMMANDS)]
-            done = outcome(person.run(*command))
+            done = outcome(user.run(*command))
             if done != without[number % len(COMMANDS)] or done[0] != exit_code:
                 faults.append(f"run {number}, {command}: {done}")
         took = time.monotonic() - started
 
-        waiting = len(person.run_files())
+        waiting = len(user.run_files())
         recorder.listen()
-        person.expect(0, "telemetry", "flush")
+        user.expect(0, "telemetry", "flush")
         traces = recorder.wait(arguments.runs)
-        left = len(person.run_files())
+        left = len(user.run_files())
     recorder.close()
 
     if len(traces) != arguments.runs:

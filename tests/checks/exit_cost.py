@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import time
 
-from person import Person, closed_port
+from test_user import TestUser, closed_port
 from recorder import Recorder, Silent
 
 # What the crate may add to a program: system calls, instructions, page faults. Behind them what was measured, November
@@ -59,8 +59,8 @@ def judge_what_repeats(bare, with_crate):
             for program in (bare, with_crate):
                 counted = []
                 for _ in range(REPEATS[what]):
-                    with Scene(scene, with_crate) as person:
-                        counted.append(count(program, person))
+                    with Scene(scene, with_crate) as user:
+                        counted.append(count(program, user))
                 figures.append(int(statistics.median(counted)))
             difference = figures[1] - figures[0]
             print(
@@ -71,7 +71,7 @@ def judge_what_repeats(bare, with_crate):
     return faults
 
 
-class Scene(Person):
+class Scene(TestUser):
     """Somebody who opted out; whose last uploader backed off; whose uploader is at work; whose run starts one."""
 
     def __init__(self, scene, tool):
@@ -104,27 +104,27 @@ class Scene(Person):
         self.bound.close()
 
 
-def run_under(words, program, person):
-    done = subprocess.run([*words, program], env=person.environment, cwd=person.home, capture_output=True)
+def run_under(words, program, user):
+    done = subprocess.run([*words, program], env=user.environment, cwd=user.home, capture_output=True)
     if done.returncode != EXIT_CODE:
         raise SystemExit(f"{words[0]} {program}: ended with {done.returncode}: {done.stderr.decode()}")
 
 
-def system_calls(program, person):
-    run_under(["strace", "-qq", "-o", person.home / "calls"], program, person)
-    return sum(re.match(r"[a-z]\w*\(", line) is not None for line in open(person.home / "calls", errors="replace"))
+def system_calls(program, user):
+    run_under(["strace", "-qq", "-o", user.home / "calls"], program, user)
+    return sum(re.match(r"[a-z]\w*\(", line) is not None for line in open(user.home / "calls", errors="replace"))
 
 
-def instructions(program, person):
-    out = person.home / "callgrind"
-    run_under(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}.%p", "-q"], program, person)
+def instructions(program, user):
+    out = user.home / "callgrind"
+    run_under(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}.%p", "-q"], program, user)
     # A child that was forked to start an uploader leaves a file of its own until it does: all were on the command's way.
-    files = list(person.home.glob("callgrind.*"))
+    files = list(user.home.glob("callgrind.*"))
     return sum(int(re.search(r"^(?:summary|totals): (\d+)", file.read_text(), re.M)[1]) for file in files)
 
 
-def page_faults(program, person):
-    child = os.posix_spawn(program, [str(program)], person.environment, file_actions=DISCARD)
+def page_faults(program, user):
+    child = os.posix_spawn(program, [str(program)], user.environment, file_actions=DISCARD)
     _, status, usage = os.wait4(child, 0)
     if os.waitstatus_to_exitcode(status) != EXIT_CODE:
         raise SystemExit(f"{program} ended with {os.waitstatus_to_exitcode(status)}")
@@ -140,9 +140,9 @@ def tell_times(bare, with_crate, number_of_pairs):
     for endpoint in ("receiver", "refused", "never answers"):
         for starts in (False, True):
             place = Place(endpoint)
-            with Person(with_crate, place.endpoint) as person:
-                pairs, uploader_starts = measure(person, place, bare, number_of_pairs, starts)
-                runs, problem = place.count(person)
+            with TestUser(with_crate, place.endpoint) as user:
+                pairs, uploader_starts = measure(user, place, bare, number_of_pairs, starts)
+                runs, problem = place.count(user)
             # One more has begun the measurement.
             if problem or runs != number_of_pairs + 1:
                 faults.append(f"{endpoint}: {runs} of {number_of_pairs + 1} runs counted {problem}")
@@ -161,23 +161,23 @@ def tell_times(bare, with_crate, number_of_pairs):
     return faults
 
 
-def measure(person, place, bare, pairs, starts):
+def measure(user, place, bare, pairs, starts):
     """Milliseconds without and with the crate, in pairs; and how many of the runs did start an uploader."""
-    if person.run("on").returncode:
+    if user.run("on").returncode:
         raise SystemExit("telemetry cannot be turned on")
-    person.expect(EXIT_CODE)
-    if not (eventually(lambda: is_locked(person) or has_backed_off(person))):
+    user.expect(EXIT_CODE)
+    if not (eventually(lambda: is_locked(user) or has_backed_off(user))):
         raise SystemExit(f"{place.kind}: the first run started no uploader")
     measured, started = [], 0
     for _ in range(pairs):
         if starts:
-            place.send_uploader_away(person)
+            place.send_uploader_away(user)
         pair = [None, None]
         for which in random.sample((0, 1), 2):
-            pair[which] = run((bare, person.tool)[which], person)
+            pair[which] = run((bare, user.tool)[which], user)
         measured.append(pair)
         if starts:
-            started += eventually(lambda: place.uploader_came(person))
+            started += eventually(lambda: place.uploader_came(user))
     return measured, started
 
 
@@ -188,14 +188,14 @@ def eventually(holds, seconds=10):
     return bool(held)
 
 
-def folder(person):
+def folder(user):
     """The one destination's folder."""
-    (lock,) = (person.home / ".local").rglob("uploader.lock")
+    (lock,) = (user.home / ".local").rglob("uploader.lock")
     return lock.parent
 
 
-def is_locked(person):
-    locks = list((person.home / ".local").rglob("uploader.lock"))
+def is_locked(user):
+    locks = list((user.home / ".local").rglob("uploader.lock"))
     if not locks:
         return False
     with open(locks[0]) as file:
@@ -206,16 +206,16 @@ def is_locked(person):
     return False
 
 
-def has_backed_off(person):
-    return any((person.home / ".local").rglob("backoff"))
+def has_backed_off(user):
+    return any((user.home / ".local").rglob("backoff"))
 
 
 DISCARD = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)]
 
 
-def run(program, person):
+def run(program, user):
     started = time.perf_counter_ns()
-    child = os.posix_spawn(program, [str(program)], person.environment, file_actions=DISCARD)
+    child = os.posix_spawn(program, [str(program)], user.environment, file_actions=DISCARD)
     _, status = os.waitpid(child, 0)
     took = time.perf_counter_ns() - started
     if os.waitstatus_to_exitcode(status) != EXIT_CODE:
@@ -239,35 +239,35 @@ class Place:
                 self.server = Silent()
                 self.endpoint = self.server.endpoint
 
-    def send_uploader_away(self, person):
+    def send_uploader_away(self, user):
         """Waits until no uploader runs, and forgets that one backed off."""
         if self.kind == "never answers":
             self.server.hang_up()
-        with open(folder(person) / "uploader.lock") as file:
+        with open(folder(user) / "uploader.lock") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             # One that is about to end looks once more, and tries for the lock for 100 ms.
             time.sleep(0.15)
-            (folder(person) / "backoff").unlink(missing_ok=True)
+            (folder(user) / "backoff").unlink(missing_ok=True)
 
-    def uploader_came(self, person):
+    def uploader_came(self, user):
         """Since the last one was sent away: it delivered, was refused, or is connected and waits."""
         match self.kind:
             case "receiver":
-                return not person.run_files()
+                return not user.run_files()
             case "refused":
-                return has_backed_off(person)
+                return has_backed_off(user)
             case "never answers":
                 return bool(self.server.open)
 
-    def count(self, person):
+    def count(self, user):
         """Runs that arrived, or that wait whole on disk; and what is wrong with that."""
         if self.kind == "receiver":
-            person.expect(0, "flush")
+            user.expect(0, "flush")
             count = len(self.server.traces())
-            problem = "; some wait still" if person.run_files() else ""
+            problem = "; some wait still" if user.run_files() else ""
         else:
-            self.send_uploader_away(person)
-            count, problem = len(person.run_files()), ""
+            self.send_uploader_away(user)
+            count, problem = len(user.run_files()), ""
         self.server.close()
         return count, problem
 

@@ -13,7 +13,7 @@ import json
 import pathlib
 import re
 
-from person import Person
+from test_user import TestUser
 from recorder import GrpcRecorder, Recorder, attributes
 
 PROTOCOLS = ("http/protobuf", "http/json", "grpc")
@@ -71,19 +71,19 @@ class Build:
     def __init__(self, dotnet, protocol, content):
         # gRPC's server cannot be had with its port closed; what is on disk before sending is the same there.
         recorder = GrpcRecorder() if protocol == "grpc" else Recorder(listen=False)
-        with Person(dotnet, recorder.endpoint, protocol) as person:
-            person.expect(0, "telemetry", "on")
-            person.write("project.json", content)
-            person.expect(0, "build")
-            on_disk = person.state()
+        with TestUser(dotnet, recorder.endpoint, protocol) as user:
+            user.expect(0, "telemetry", "on")
+            user.write("project.json", content)
+            user.expect(0, "build")
+            on_disk = user.state()
             if protocol != "grpc":
                 if not any("/runs/" in name for name in on_disk):
                     raise SystemExit("the run does not wait on disk though its port is closed")
                 recorder.listen()
-            person.expect(0, "telemetry", "flush")
+            user.expect(0, "telemetry", "flush")
             self.traces = recorder.traces()
             recorder.close()
-            after = person.state()
+            after = user.state()
             if not any("/sent/" in name for name in after):
                 raise SystemExit("the run is not kept though it was delivered")
             self.sent = bytes(recorder.raw)

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from person import Person, closed_port
+from test_user import TestUser, closed_port
 
 PROTOCOLS = (
     ("http/protobuf", None),
@@ -35,13 +35,13 @@ def main():
         name = f"{protocol}{' gzip' if compression else ''}"
         with Agent(arguments.agent) as agent:
             endpoint = f"http://127.0.0.1:{agent.grpc if protocol == 'grpc' else agent.http}"
-            with Person(arguments.dotnet, endpoint, protocol, compression) as person:
-                person.expect(0, "telemetry", "on")
-                person.write("project.json", b'{ "testRunner": "xunit", "frameworks": { "net451": {} } }')
-                person.expect(0, "build")
-                person.expect(1, "test", "--project", "nowhere")
-                person.expect(0, "telemetry", "flush")
-                sent = spans_of(person.expect(0, "telemetry", "show", "--json").stdout.decode())
+            with TestUser(arguments.dotnet, endpoint, protocol, compression) as user:
+                user.expect(0, "telemetry", "on")
+                user.write("project.json", b'{ "testRunner": "xunit", "frameworks": { "net451": {} } }')
+                user.expect(0, "build")
+                user.expect(1, "test", "--project", "nowhere")
+                user.expect(0, "telemetry", "flush")
+                sent = spans_of(user.expect(0, "telemetry", "show", "--json").stdout.decode())
             # It prints what it received a moment after it answered.
             end = time.monotonic() + 10
             while (missing := [span for span in sent if not agent.has(span)]) and time.monotonic() < end:

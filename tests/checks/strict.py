@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from person import Person, closed_port
+from test_user import TestUser, closed_port
 from tls_front import TlsFront
 
 # Each encoding plain, compressed, and both through mutual TLS.
@@ -60,12 +60,12 @@ def main():
                 if tls:
                     front = stack.enter_context(TlsFront(own_folder / "tls", port, over))
                     endpoint, secured = f"https://localhost:{front.port}", variables(front)
-                person = stack.enter_context(Person(arguments.dotnet, endpoint, protocol, compression, **secured))
-                person.expect(0, "telemetry", "on")
-                person.write("project.json", PROJECT)
+                user = stack.enter_context(TestUser(arguments.dotnet, endpoint, protocol, compression, **secured))
+                user.expect(0, "telemetry", "on")
+                user.write("project.json", PROJECT)
                 for command, exit_code in COMMANDS:
-                    person.expect(exit_code, *command)
-                waiting = person.run_files()
+                    user.expect(exit_code, *command)
+                waiting = user.run_files()
                 if len(waiting) != len(COMMANDS):
                     faults.append(f"{name}: {len(waiting)} runs wait, not {len(COMMANDS)}")
                 faults += check(checker, name, waiting)
@@ -74,8 +74,8 @@ def main():
                 for bound, _ in ports:
                     bound.close()
                 with Server(checker, http, grpc, out):
-                    person.expect(0, "telemetry", "flush")
-                faults += check(checker, name, person.run_files("sent"))
+                    user.expect(0, "telemetry", "flush")
+                faults += check(checker, name, user.run_files("sent"))
                 if front and not front.handshakes:
                     faults.append(f"{name}: nothing came through TLS")
             received = [json.loads(line) for line in out.read_text().splitlines()]

@@ -5,33 +5,33 @@ use std::time::{Duration, Instant};
 
 use tool_telemetry_receiver::{Answer, Receiver};
 
-use crate::person::{Person, eventually};
+use crate::test_user::{TestUser, eventually};
 
 #[test]
-fn a_limit_on_file_sizes_does_not_end_the_tool() {
+fn a_file_size_limit_does_not_kill_the_tool() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    let frob = crate::person::example("frob");
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let frob = crate::test_user::example("frob");
     // A write beyond the limit is answered with SIGXFSZ, which ends a process.
     for limit in ["ulimit -f 0", "ulimit -f 1", "ulimit -n 4"] {
         let script = format!("{limit}; exec {} build", frob.display());
-        let output = person.command("bash").args(["-c", &script]).output().expect("bash runs");
+        let output = user.command("bash").args(["-c", &script]).output().expect("bash runs");
         assert_eq!(output.status.code(), Some(0), "{limit}: {output:?}");
         assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"working\n"[..], &b""[..]), "{limit}");
     }
 }
 
 #[test]
-fn without_a_place_for_the_backoff_few_uploaders_are_started() {
+fn an_unwritable_backoff_starts_few_uploaders() {
     let receiver = Receiver::builder().always(Answer::status(503)).start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint);
-    let spool = person.spool(&endpoint);
+    let user = TestUser::sending_to(&endpoint);
+    let spool = user.spool(&endpoint);
     std::fs::create_dir_all(spool.join("backoff").join("in the way")).expect("a folder");
-    private(&person);
+    private(&user);
     let started = Instant::now();
     for _ in 0..1_000 {
-        person.frob(["build", "--spans", "0"]);
+        user.run_frob(["build", "--spans", "0"]);
     }
     eventually("an uploader tried", || !receiver.requests().is_empty());
     // The shortest wait after a failure is a second.
@@ -41,89 +41,89 @@ fn without_a_place_for_the_backoff_few_uploaders_are_started() {
     std::fs::remove_dir_all(spool.join("backoff")).expect("it is there");
     eventually("the backoff is written", || {
         // Should the last uploader have ended by now, this starts the next.
-        person.frob(["build", "--spans", "0"]);
+        user.run_frob(["build", "--spans", "0"]);
         spool.join("backoff").is_file()
     });
 }
 
 #[test]
-fn without_a_place_for_outcomes_nothing_is_sent_in_circles() {
+fn unwritable_outcomes_are_not_resent_in_a_loop() {
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint);
-    person.frob(["build"]);
-    assert!(person.flush());
-    let outcomes = person.spool(&endpoint).join("outcomes");
+    let user = TestUser::sending_to(&endpoint);
+    user.run_frob(["build"]);
+    assert!(user.flush());
+    let outcomes = user.spool(&endpoint).join("outcomes");
     std::fs::remove_dir(&outcomes).expect("it is empty");
     // Gone: it is made again.
-    person.frob(["build"]);
-    assert!(person.flush());
-    assert_eq!((person.count("delivered"), receiver.requests().len()), (2, 2));
+    user.run_frob(["build"]);
+    assert!(user.flush());
+    assert_eq!((user.count("delivered"), receiver.requests().len()), (2, 2));
     // Gone while a request is under way: made again too, and nothing is sent twice.
     receiver.answer_next([Answer::Delay(Duration::from_millis(400))]);
-    person.frob(["build"]);
+    user.run_frob(["build"]);
     eventually("it is under way", || receiver.requests().len() == 3);
     std::fs::remove_dir(&outcomes).expect("it is empty");
-    assert!(person.flush());
-    assert_eq!((person.count("delivered"), receiver.requests().len()), (3, 3));
+    assert!(user.flush());
+    assert_eq!((user.count("delivered"), receiver.requests().len()), (3, 3));
     // In the way: nothing is sent, since what became of it could not be told. Only an uploader that was at work
     // already finds that out when it has sent.
     std::fs::remove_dir(&outcomes).expect("it is empty");
     std::fs::write(&outcomes, "").expect("it can be written");
     for _ in 0..20 {
-        person.frob(["build"]);
+        user.run_frob(["build"]);
     }
-    assert!(!person.flush());
+    assert!(!user.flush());
     std::fs::remove_file(&outcomes).expect("it is there");
     std::fs::create_dir(&outcomes).expect("a folder");
     assert!(receiver.requests().len() <= 4, "{} requests", receiver.requests().len());
-    assert!(person.flush());
-    assert_eq!((person.count("delivered"), receiver.traces().len()), (23, 23));
+    assert!(user.flush());
+    assert_eq!((user.count("delivered"), receiver.traces().len()), (23, 23));
 }
 
 #[test]
-fn a_spool_that_is_deleted_while_a_tool_runs_does_no_harm() {
+fn deleting_the_spool_of_a_running_tool_is_harmless() {
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint);
-    let running = person
+    let user = TestUser::sending_to(&endpoint);
+    let running = user
         .frob_command(["build", "--spans", "1", "--end", "wait-for-input"])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("it starts");
-    eventually("it is on disk", || !person.waiting().is_empty());
-    std::fs::remove_dir_all(person.home().join(".local")).expect("it is there");
+    eventually("it is on disk", || !user.pending_runs().is_empty());
+    std::fs::remove_dir_all(user.home().join(".local")).expect("it is there");
     let output = running.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"working\n"[..], &b""[..]));
     // The next one records as if nothing had been.
-    person.frob(["build"]);
-    assert!(person.flush());
-    assert_eq!(person.count("delivered"), 1);
+    user.run_frob(["build"]);
+    assert!(user.flush());
+    assert_eq!(user.count("delivered"), 1);
 }
 
 #[test]
-fn an_uploader_whose_lock_was_deleted_leaves_the_new_spool_alone() {
+fn an_uploader_with_a_deleted_lock_leaves_the_new_spool_alone() {
     let receiver =
         Receiver::builder().always(Answer::Delay(Duration::from_millis(300))).start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint);
-    person.frob(["build"]);
+    let user = TestUser::sending_to(&endpoint);
+    user.run_frob(["build"]);
     eventually("an uploader is sending", || receiver.peak_requests() == 1);
-    std::fs::remove_dir_all(person.home().join(".local")).expect("it is there");
+    std::fs::remove_dir_all(user.home().join(".local")).expect("it is there");
     for _ in 0..3 {
-        person.frob(["build"]);
+        user.run_frob(["build"]);
     }
     eventually("all arrived", || receiver.traces().len() == 4);
-    assert!(person.flush());
-    assert_eq!((person.count("delivered"), person.count("pending"), receiver.doubles()), (3, 0, 0));
+    assert!(user.flush());
+    assert_eq!((user.count("delivered"), user.count("pending"), receiver.doubles()), (3, 0, 0));
 }
 
-fn private(person: &Person) {
+fn private(user: &TestUser) {
     for folder in [".local/state/frob", ".local/state/frob/telemetry"] {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        std::fs::set_permissions(person.home().join(folder), mode).expect("it is there");
+        std::fs::set_permissions(user.home().join(folder), mode).expect("it is there");
     }
 }

@@ -20,7 +20,7 @@ const PROTO_FILES: [&str; 1] = ["opentelemetry/proto/collector/trace/v1/trace_se
 const REGENERATE: &str = "TOOL_TELEMETRY_REGENERATE";
 
 #[test]
-fn generated_code_is_what_the_proto_files_say() {
+fn generated_code_matches_the_proto_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let committed = root.join("crates/receiver/src/generated");
     let made = tempfile::tempdir().unwrap();
@@ -90,7 +90,7 @@ fn with_span_bytes(more: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_a_run_may_use_is_inside() {
+fn everything_a_run_may_use_is_in_the_contract() {
     let mut whole = child(7, 1, "dotnet", 1);
     whole.flags = 0x301;
     whole.status = Some(Status { code: 2, ..Status::default() });
@@ -103,7 +103,7 @@ fn what_a_run_may_use_is_inside() {
 }
 
 #[test]
-fn each_thing_that_the_contract_has_no_room_for_is_named() {
+fn fields_outside_the_contract_are_named() {
     let spans = "resource_spans.scope_spans.spans";
     type Change<'a> = &'a dyn Fn(&mut ExportTraceServiceRequest);
     let cases: [(&str, Change<'_>); 17] = [
@@ -167,7 +167,7 @@ fn value(request: &mut ExportTraceServiceRequest, value: any_value::Value) {
 }
 
 #[test]
-fn what_is_outside_is_never_stored_but_counted_each_time_over_grpc_too() {
+fn fields_outside_the_contract_are_counted_and_never_stored() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("received.jsonl");
     let receiver = Receiver::builder().keep_in(&path).answers([Answer::status(503)]).start().unwrap();
@@ -182,7 +182,7 @@ fn what_is_outside_is_never_stored_but_counted_each_time_over_grpc_too() {
     leaking.events = vec![event.clone(), event];
     // Also when the answer is that it should come again.
     send(&receiver, &bytes(vec![leaking.clone()]));
-    send_grpc(&receiver, vec![leaking], None, PATIENCE).unwrap();
+    send_grpc(&receiver, vec![leaking], None, TIMEOUT).unwrap();
     assert_eq!(receiver.tree(), "dotnet [error] dotnet.command=build\n");
     assert_eq!(receiver.outside_contract().len(), 5);
     assert_eq!(receiver.outside_contract_count(), 12);
@@ -191,7 +191,7 @@ fn what_is_outside_is_never_stored_but_counted_each_time_over_grpc_too() {
 }
 
 #[test]
-fn defaults_that_other_senders_write_carry_nothing() {
+fn default_values_are_inside_the_contract() {
     let defaults = [
         0x1a, 0, // trace_state
         0x50, 0, 0x60, 0, 0x70, 0, // dropped counts
@@ -203,7 +203,7 @@ fn defaults_that_other_senders_write_carry_nothing() {
 }
 
 #[test]
-fn an_unknown_field_behind_an_overlong_enum_is_found() {
+fn an_unknown_field_after_an_overlong_varint_is_found() {
     // The kind once more, 1 in a varint of five bytes instead of one, would make up in length for a field 99 of
     // four bytes that a comparison of lengths should find.
     let mut span = Span { kind: 0, ..span(1, "dotnet", 1) }.encode_to_vec();
@@ -243,7 +243,7 @@ fn unknown_fields_of_every_wire_type_and_depth_are_found() {
 }
 
 #[test]
-fn bits_that_decoding_drops_are_found() {
+fn bits_dropped_by_decoding_are_found() {
     let spans = "resource_spans.scope_spans.spans";
     // 1 in the lower half of a kind, and 7 in the upper one.
     let mut kind = vec![0x30];
@@ -269,7 +269,7 @@ fn bits_that_decoding_drops_are_found() {
 }
 
 #[test]
-fn names_of_unknown_fields_do_not_fill_the_memory() {
+fn unknown_field_names_are_bounded() {
     let mut request = Vec::new();
     for number in 100_u32..5_000 {
         prost::encoding::encode_varint(u64::from(number << 3), &mut request);
@@ -304,7 +304,7 @@ fn json_span(more: serde_json::Value) -> serde_json::Value {
 }
 
 #[test]
-fn json_that_a_run_may_use_is_read_to_the_last_bit() {
+fn json_values_are_read_exactly() {
     let receiver = Receiver::start().unwrap();
     assert_eq!(send_json(&receiver, &json_span(json!({})).to_string()).text(), "{}");
     assert_eq!(receiver.tree(), "dotnet [error] text=build flag=true number=-9223372036854775808\n");
@@ -317,7 +317,7 @@ fn json_that_a_run_may_use_is_read_to_the_last_bit() {
 }
 
 #[test]
-fn json_defaults_and_nulls_carry_nothing() {
+fn json_defaults_and_nulls_are_inside_the_contract() {
     let defaults = json!({
         "traceState": "", "droppedAttributesCount": 0, "events": [], "droppedEventsCount": 0, "links": [],
         "droppedLinksCount": 0, "status": {"message": "", "code": 0}, "parentSpanId": null,
@@ -326,7 +326,7 @@ fn json_defaults_and_nulls_carry_nothing() {
 }
 
 #[test]
-fn json_keys_beyond_the_contract_are_ignored_and_named() {
+fn json_keys_outside_the_contract_are_ignored_and_named() {
     let spans = "resource_spans.scope_spans.spans";
     let value = |value: serde_json::Value| json!([{"key": "key", "value": value}]);
     let cases = [
@@ -365,7 +365,7 @@ fn json_keys_beyond_the_contract_are_ignored_and_named() {
 }
 
 #[test]
-fn json_of_the_wrong_type_is_refused_and_never_repeated() {
+fn json_of_the_wrong_type_is_refused_and_not_echoed() {
     let value = |value: serde_json::Value| json_span(json!({"attributes": [{"key": "key", "value": value}]}));
     let cases = [
         json!(null),
@@ -406,9 +406,9 @@ fn json_of_the_wrong_type_is_refused_and_never_repeated() {
 }
 
 #[test]
-fn no_cut_or_changed_byte_of_a_request_breaks_the_receiver() {
+fn truncated_or_corrupted_requests_do_not_break_the_receiver() {
     let receiver = Receiver::start().unwrap();
-    let client = client(PATIENCE);
+    let client = client(TIMEOUT);
     let mut span = child(7, 1, "dotnet", 1);
     span.attributes = vec![text("dotnet.command", "build")];
     let json = json_span(json!({})).to_string().into_bytes();

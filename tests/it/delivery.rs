@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use tool_telemetry_receiver::{Encoding, Receiver, Transport};
 
-use crate::person::{NOBODY, PATIENCE, Person, eventually, example, only_tree};
+use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually, example, only_tree};
 
 const TREE: &str = "frob process.executable.name=frob process.exit.code=0 frob.command=build\n  \
                     step frob.number=0 frob.color=auto\n    inner frob.number=0\n";
 
 #[test]
-fn a_run_arrives_by_itself_in_every_protocol() {
+fn runs_arrive_over_every_protocol() {
     for (protocol, transport, encoding) in [
         ("http/protobuf", Transport::Http, Encoding::Protobuf),
         ("http/json", Transport::Http, Encoding::Json),
@@ -22,10 +22,10 @@ fn a_run_arrives_by_itself_in_every_protocol() {
                 Transport::Grpc => receiver.grpc_endpoint(),
                 _ => receiver.http_endpoint(),
             };
-            let person = Person::sending_to(&endpoint)
+            let user = TestUser::sending_to(&endpoint)
                 .with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
                 .with("OTEL_EXPORTER_OTLP_COMPRESSION", compression);
-            assert!(person.frob(["build", "--spans", "1"]).status.success());
+            assert!(user.run_frob(["build", "--spans", "1"]).status.success());
             assert_eq!(only_tree(&receiver), TREE, "{protocol} {compression}");
             let requests = receiver.requests();
             assert_eq!((requests[0].transport(), requests[0].encoding()), (transport, Some(encoding)));
@@ -37,13 +37,13 @@ fn a_run_arrives_by_itself_in_every_protocol() {
 }
 
 #[test]
-fn the_resource_says_the_tool_and_nothing_of_the_environment() {
+fn the_resource_describes_only_the_tool() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint())
+    let user = TestUser::sending_to(&receiver.http_endpoint())
         .with("OTEL_SERVICE_NAME", "annas-service")
         .with("OTEL_RESOURCE_ATTRIBUTES", "host.name=annas-laptop,service.version=9");
-    person.frob(["build"]);
-    let traces = receiver.wait_for(1, PATIENCE).expect("a trace");
+    user.run_frob(["build"]);
+    let traces = receiver.wait_for(1, TIMEOUT).expect("a trace");
     let keys: Vec<_> = traces[0]
         .root()
         .resource_attributes()
@@ -65,42 +65,42 @@ fn the_resource_says_the_tool_and_nothing_of_the_environment() {
 }
 
 #[test]
-fn what_waits_for_a_dead_endpoint_arrives_when_it_comes_up() {
-    let person = Person::sending_to("http://127.91.7.3:4318");
+fn pending_runs_arrive_when_the_endpoint_comes_up() {
+    let user = TestUser::sending_to("http://127.91.7.3:4318");
     for _ in 0..20 {
-        assert!(person.frob(["build"]).status.success());
+        assert!(user.run_frob(["build"]).status.success());
     }
-    assert!(!person.flush());
-    assert_eq!(person.count("pending"), 20);
-    assert!(person.status().contains("last failure: connection"), "{}", person.status());
+    assert!(!user.flush());
+    assert_eq!(user.count("pending"), 20);
+    assert!(user.status().contains("last failure: connection"), "{}", user.status());
     // The same address, now served: one of loopback's that no other test has.
     let address = "127.91.7.3:4318".parse().expect("an address");
     let receiver = Receiver::builder().http_address(address).start().expect("the address is free");
-    assert!(person.flush());
-    assert_eq!(receiver.wait_for(20, PATIENCE).expect("all of them").len(), 20);
-    assert_eq!((person.count("pending"), person.count("delivered")), (0, 20));
+    assert!(user.flush());
+    assert_eq!(receiver.wait_for(20, TIMEOUT).expect("all of them").len(), 20);
+    assert_eq!((user.count("pending"), user.count("delivered")), (0, 20));
     assert_eq!(receiver.requests().len(), 1, "many runs go in one request");
 }
 
 #[test]
-fn without_any_endpoint_nothing_is_recorded() {
-    let person = Person::new();
-    person.frob(["telemetry", "on"]);
-    assert!(person.frob(["build"]).status.success());
-    assert!(person.waiting().is_empty());
-    assert!(person.status().contains("there is nowhere to send to"), "{}", person.status());
+fn nothing_is_recorded_without_an_endpoint() {
+    let user = TestUser::new();
+    user.run_frob(["telemetry", "on"]);
+    assert!(user.run_frob(["build"]).status.success());
+    assert!(user.pending_runs().is_empty());
+    assert!(user.status().contains("there is nowhere to send to"), "{}", user.status());
 }
 
 #[test]
-fn a_run_goes_only_where_it_was_to_go() {
+fn a_run_goes_only_to_its_own_destination() {
     let first = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(NOBODY);
-    person.frob(["build"]);
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
+    user.run_frob(["build"]);
     let elsewhere =
-        person.with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &format!("{}/v1/traces", first.http_endpoint()));
-    elsewhere.frob(["telemetry", "on"]);
-    elsewhere.frob(["test"]);
-    let traces = first.wait_for(1, PATIENCE).expect("a trace");
+        user.with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &format!("{}/v1/traces", first.http_endpoint()));
+    elsewhere.run_frob(["telemetry", "on"]);
+    elsewhere.run_frob(["test"]);
+    let traces = first.wait_for(1, TIMEOUT).expect("a trace");
     assert!(elsewhere.flush());
     assert_eq!(traces.len(), 1);
     assert_eq!(first.tree().matches("frob.command=test").count(), 1);
@@ -109,19 +109,19 @@ fn a_run_goes_only_where_it_was_to_go() {
 }
 
 #[test]
-fn nothing_of_somebody_elses_service_goes_to_the_maker() {
+fn the_author_receives_nothing_meant_for_another_service() {
     let maker = Receiver::start().expect("a receiver");
     let service = Receiver::start().expect("a receiver");
-    let person = Person::new()
-        .whose_tool_has("FROB_MAKER", &format!("{}/v1/traces", maker.http_endpoint()))
+    let user = TestUser::new()
+        .with_tool_setting("FROB_AUTHOR_ENDPOINT", &format!("{}/v1/traces", maker.http_endpoint()))
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &service.http_endpoint())
         .with("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer annas-token")
         .with("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-tenant=anna")
         .with("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
         .with("TRACEPARENT", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
         .with("TRACESTATE", "vendor=anna");
-    person.frob(["telemetry", "on"]);
-    person.frob(["build", "--spans", "1"]);
+    user.run_frob(["telemetry", "on"]);
+    user.run_frob(["build", "--spans", "1"]);
     // Only what is meant for the maker: `inner` is for operators.
     let tree = only_tree(&maker);
     assert!(tree.contains("step") && !tree.contains("inner"), "{tree}");
@@ -133,39 +133,39 @@ fn nothing_of_somebody_elses_service_goes_to_the_maker() {
 }
 
 #[test]
-fn a_makers_trace_id_reaches_that_maker_only_and_only_direct_children() {
+fn only_a_direct_child_at_the_same_destination_joins_its_parents_trace() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     let maker = Receiver::start().expect("a receiver");
     let endpoint = maker.http_endpoint();
-    let person = Person::new().whose_tool_has("FROB_MAKER", &format!("{endpoint}/v1/traces"));
-    person.frob(["telemetry", "on"]);
+    let user = TestUser::new().with_tool_setting("FROB_AUTHOR_ENDPOINT", &format!("{endpoint}/v1/traces"));
+    user.run_frob(["telemetry", "on"]);
     let receiver = format!("maker+the-tests+{}", endpoint.replace("://", "-").replace(':', "-"));
     let run = |mut command: std::process::Command, receiver: &str| {
         let parent = format!("00-{TRACE}-00f067aa0ba902b7-01;{};{receiver}", std::process::id());
         let before = maker.traces().len();
         command.env("TOOL_TELEMETRY_PARENT", parent).output().expect("it starts");
-        let traces = maker.wait_for(before + 1, PATIENCE).expect("the run arrives");
+        let traces = maker.wait_for(before + 1, TIMEOUT).expect("the run arrives");
         traces.iter().filter(|trace| trace.trace_id() == TRACE).count()
     };
-    assert_eq!(run(person.frob_command(["build"]), &receiver), 1);
+    assert_eq!(run(user.frob_command(["build"]), &receiver), 1);
     let others = ["maker+the-tests+https-another.example-443", &receiver.replace("maker", "operator"), ""];
     for another in others {
-        assert_eq!(run(person.frob_command(["build"]), another), 1, "{another}");
+        assert_eq!(run(user.frob_command(["build"]), another), 1, "{another}");
     }
-    let mut shell = person.command("sh");
+    let mut shell = user.command("sh");
     shell.args(["-c", &format!("{} build; true", example("frob").display())]);
     assert_eq!(run(shell, &receiver), 1, "the shell's child is not ours");
 }
 
 #[test]
-fn an_operator_gets_headers_and_the_trace_that_the_command_belongs_to() {
+fn an_operator_receives_its_headers_and_the_callers_trace() {
     let operator = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&operator.http_endpoint())
+    let user = TestUser::sending_to(&operator.http_endpoint())
         .with("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20token,x-tenant=a")
         .with("TRACEPARENT", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
         .with("TRACESTATE", "vendor=anna");
-    person.frob(["build"]);
-    let traces = operator.wait_for(1, PATIENCE).expect("a trace");
+    user.run_frob(["build"]);
+    let traces = operator.wait_for(1, TIMEOUT).expect("a trace");
     assert_eq!(traces[0].trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
     assert_eq!(traces[0].root().parent_span_id(), Some("00f067aa0ba902b7"));
     let request = &operator.requests()[0];
@@ -173,7 +173,7 @@ fn an_operator_gets_headers_and_the_trace_that_the_command_belongs_to() {
         (request.header("authorization"), request.header("x-tenant")),
         (Some("Bearer token"), Some("a"))
     );
-    for path in person.files().iter().filter(|path| path.is_file()) {
+    for path in user.files().iter().filter(|path| path.is_file()) {
         let bytes = std::fs::read(path).expect("a file");
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains("token") && !text.contains("vendor"), "{}", path.display());
@@ -181,33 +181,33 @@ fn an_operator_gets_headers_and_the_trace_that_the_command_belongs_to() {
 }
 
 #[test]
-fn an_uploader_that_only_lingers_makes_room_for_a_flush() {
+fn flush_takes_over_from_a_lingering_uploader() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
+    let user = TestUser::sending_to(&receiver.http_endpoint());
     let fastest = (1..=5)
         .map(|run| {
-            person.frob(["build"]);
-            receiver.wait_for(run, PATIENCE).expect("its run");
+            user.run_frob(["build"]);
+            receiver.wait_for(run, TIMEOUT).expect("its run");
             let asked = Instant::now();
-            assert!(person.flush());
+            assert!(user.flush());
             asked.elapsed()
         })
         .min()
         .expect("five times");
     // It would linger for 500 ms.
     assert!(fastest < Duration::from_millis(300), "{fastest:?}");
-    assert!(!person.spool(&receiver.http_endpoint()).join("waiter").exists());
+    assert!(!user.spool(&receiver.http_endpoint()).join("waiter").exists());
 }
 
 #[test]
 fn a_script_of_many_commands_starts_one_uploader() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
+    let user = TestUser::sending_to(&receiver.http_endpoint());
     for _ in 0..30 {
-        person.frob(["build"]);
+        user.run_frob(["build"]);
     }
-    receiver.wait_for(30, PATIENCE).expect("all of them");
-    eventually("the counters are written", || person.count("delivered") == 30);
+    receiver.wait_for(30, TIMEOUT).expect("all of them");
+    eventually("the counters are written", || user.count("delivered") == 30);
     assert_eq!(receiver.doubles(), 0);
     assert!(receiver.connections() <= 3, "{} uploaders for 30 commands", receiver.connections());
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use tool_telemetry_receiver::Receiver;
 
-use crate::choices::on_machine;
-use crate::person::{NOBODY, PATIENCE, Person, eventually, example, is_root};
+use crate::precedence::on_machine;
+use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually, example, is_root};
 
 /// A row that is known: its first two cells, word for word, and the tests that perform it. "soak …" is a part of
 /// `tests/soak`, "cli …" a test of the program `tool-telemetry`, "library …" a unit test; the gate runs all of them.
@@ -22,152 +22,152 @@ const TABLES: [(&str, &str, &[Row]); 2] = [
 #[rustfmt::skip]
 const DECISIONS: [Row; 6] = [
     ("off, for one tool", "`<tool> telemetry off`, or its variable; `tool-telemetry off <tool>` for any tool",
-        &["documents::off_for_one_tool_is_off_for_that_one",
+        &["documents::off_for_one_tool_leaves_others_on",
           "cli person::off_stops_it_and_deletes_what_waits"]),
     ("off, for all tools", "`DO_NOT_TRACK=1`",
-        &["documents::off_for_all_tools_is_off_for_each"]),
+        &["documents::do_not_track_turns_off_every_tool"]),
     ("off, for a whole machine", "`telemetry = \"off\"` in `/etc/tool-telemetry/policy.toml` ([all its keys](policy.md))",
-        &["documents::off_for_a_whole_machine_is_off_for_each_tool"]),
+        &["documents::the_machine_policy_turns_off_every_tool"]),
     ("off, in every tool of a distribution", "`TOOL_TELEMETRY_BUILD=off` while building",
-        &["opt_out::a_packagers_build_is_off_for_good"]),
+        &["opt_out::a_build_with_telemetry_off_stays_off"]),
     ("to my own collector, not to the tool's author", "`OTEL_EXPORTER_OTLP_ENDPOINT`; if the author set an endpoint, also `<TOOL>_TELEMETRY=otlp`",
-        &["documents::to_my_own_collector_and_not_to_the_maker"]),
+        &["documents::runs_go_to_the_users_collector_and_not_to_the_author"]),
     ("see one run as a trace", "`<TOOL>_TELEMETRY=trace`",
-        &["off::log_and_trace_work_opted_out_and_leave_no_file",
-          "off::trace_names_the_trace_where_the_run_goes_to_an_operator_and_was_kept"]),
+        &["off::log_and_trace_work_when_opted_out_and_leave_no_file",
+          "off::trace_prints_the_trace_id_only_if_an_operator_gets_the_run"]),
 ];
 
 #[rustfmt::skip]
 const FAILURES: [Row; 48] = [
     ("The endpoint is down, refuses connections, or never answers", "The command costs the same. The run stays pending and arrives later.",
-        &["delivery::what_waits_for_a_dead_endpoint_arrives_when_it_comes_up"]),
+        &["delivery::pending_runs_arrive_when_the_endpoint_comes_up"]),
     ("No endpoint is set", "Nothing is recorded. `localhost:4318` is never assumed.",
-        &["delivery::without_any_endpoint_nothing_is_recorded"]),
+        &["delivery::nothing_is_recorded_without_an_endpoint"]),
     ("The user has not seen the notice yet", "Nothing is recorded. In a pipe the notice is printed once a day and does not count as seen.",
-        &["notice::the_first_run_is_told_of_it_and_the_second_is_recorded",
-          "notice::into_a_pipe_it_is_printed_once_a_day_and_does_not_count"]),
+        &["notice::the_first_run_shows_it_and_the_second_is_recorded",
+          "notice::in_a_pipe_it_is_printed_daily_and_does_not_count"]),
     ("`telemetry off` runs while other commands write runs and an uploader is in a request", "That request is the last thing that arrives.",
-        &["off::off_while_runs_are_written_and_an_uploader_sends_lets_nothing_more_through"]),
+        &["off::off_stops_all_writers_and_the_uploader"]),
     ("The choice file or the policy file cannot be read or is not understood", "Telemetry is off, and `status` names the file, the line, and the reason.",
-        &["notice::a_choice_that_cannot_be_read_is_left_as_it_is_and_means_off",
-          "choices::a_policy_redirects_and_narrows_and_says_where_it_is_wrong",
-          "choices::a_policy_file_in_any_other_state_than_readable_and_understood_means_off",
-          "policy_page::each_example_does_what_the_page_says"]),
+        &["notice::an_unreadable_choice_is_kept_and_means_off",
+          "precedence::a_policy_redirects_narrows_and_reports_its_errors",
+          "precedence::an_unusable_policy_file_means_off",
+          "policy_page::every_example_does_what_the_page_says"]),
     ("The value of `<TOOL>_TELEMETRY` is misspelt", "Telemetry is off, and `status` lists the valid values.",
-        &["opt_out::status_names_a_variable_that_is_not_understood_and_the_values_that_it_has"]),
+        &["opt_out::status_lists_the_valid_values_of_a_misspelt_variable"]),
     ("A CI job runs, and the endpoint never answers", "One command of the job waits, for 300 ms. The runs stay on disk, and `telemetry flush` can be a step of the pipeline.",
-        &["ci::a_command_waits_for_300_ms_at_most_and_the_next_ones_not_at_all",
-          "ci::flush_is_a_step_of_a_pipeline"]),
+        &["ci::one_command_waits_300_ms_and_later_ones_do_not",
+          "ci::flush_works_as_a_pipeline_step"]),
     ("The tool panics, is killed, aborts, or calls `exit`", "The run is reported with every span that was closed, and with its exit code where the platform reports one, else with `error.type = cut_off`.",
-        &["sudden_ends::every_end_is_reported_with_every_span_that_was_closed",
+        &["process_ends::every_exit_is_reported_with_its_closed_spans",
           "soak panic-abort"]),
     ("The command line is wrong, so no command runs", "The run is reported with exit code 2.",
-        &["sudden_ends::a_usage_error_before_any_command_is_reported_with_its_code"]),
+        &["process_ends::usage_errors_are_reported_with_their_exit_code"]),
     ("The `OTEL_*` variables belong to another service", "The tool's author gets nothing of them, and no header.",
-        &["delivery::nothing_of_somebody_elses_service_goes_to_the_maker"]),
+        &["delivery::the_author_receives_nothing_meant_for_another_service"]),
     ("Another layer filters globally", "The filter hides its spans from telemetry too. The run is still reported.",
-        &["layers::the_run_is_always_reported_and_its_spans_unless_a_global_filter_hides_them"]),
+        &["other_layers::a_global_filter_hides_spans_but_not_the_run"]),
     ("A hundred commands run one after another", "One uploader starts.",
         &["delivery::a_script_of_many_commands_starts_one_uploader"]),
     ("The process dies at any system call", "The next uploader recovers the run at once, with every line that was written.",
         &["soak crash-points-of-the-tool"]),
     ("The disk is full, or a system call fails (ENOSPC, EIO, EACCES, EMFILE, EDQUOT)", "The tool ends as it would without telemetry. A run that had begun is counted as dropped, with the reason `disk`.",
         &["soak crash-points-of-the-tool",
-          "hostile_ground::a_full_disk_is_not_noticed_and_what_it_cost_is_counted"]),
+          "hostile_ground::a_full_disk_is_invisible_to_the_tool_and_losses_are_counted"]),
     ("Files must not grow to 1 MiB (`ulimit -f`)", "Nothing is recorded, because a write beyond the limit would kill the tool.",
-        &["bad_disk::a_limit_on_file_sizes_does_not_end_the_tool"]),
+        &["bad_disk::a_file_size_limit_does_not_kill_the_tool"]),
     ("The uploader dies at any system call", "Nothing is lost, at most one request is sent twice, and the next uploader works at once.",
         &["soak crash-points-of-the-uploader",
-          "killed_uploader::killed_while_the_server_thinks_nothing_is_lost_and_the_next_works_at_once"]),
+          "killed_uploader::a_killed_uploader_loses_nothing_and_the_next_works_at_once"]),
     ("An outcome or the backoff cannot be written", "The uploader stops instead of sending the same runs again and again.",
-        &["bad_disk::without_a_place_for_outcomes_nothing_is_sent_in_circles",
-          "bad_disk::without_a_place_for_the_backoff_few_uploaders_are_started"]),
+        &["bad_disk::unwritable_outcomes_are_not_resent_in_a_loop",
+          "bad_disk::an_unwritable_backoff_starts_few_uploaders"]),
     ("The spool is deleted while it is in use", "The tool does not notice. The uploader stops before its next request.",
-        &["bad_disk::a_spool_that_is_deleted_while_a_tool_runs_does_no_harm",
-          "bad_disk::an_uploader_whose_lock_was_deleted_leaves_the_new_spool_alone"]),
+        &["bad_disk::deleting_the_spool_of_a_running_tool_is_harmless",
+          "bad_disk::an_uploader_with_a_deleted_lock_leaves_the_new_spool_alone"]),
     ("The counters file is damaged", "The file is set aside, counting starts again, and `status` warns.",
-        &["accounting::damaged_counters_are_told_and_never_taken_for_zeros"]),
+        &["accounting::damaged_counters_are_reported_and_kept"]),
     ("Nothing can be sent for a long time", "When a limit on size, number, or age is reached, the oldest runs are dropped first, and each drop is counted.",
         &["soak limits",
-          "limits::the_limits_are_those_that_the_author_set"]),
+          "limits::the_authors_limits_apply"]),
     ("100 processes run at the same time, 10 uploaders race, and the server fails at random", "Each run arrives once, and one uploader works at a time.",
         &["soak concurrency",
           "soak concurrency-with-faults"]),
     ("The server answers 429 or 503, with or without `Retry-After`", "All processes wait as long as the server requests.",
-        &["answers::http_statuses_are_retried_dropped_or_obeyed_as_otlp_says",
-          "answers::an_uploader_writes_the_time_and_ends_instead_of_sleeping_through_a_wait"]),
+        &["responses::http_statuses_are_handled_as_otlp_requires",
+          "responses::the_uploader_writes_the_backoff_and_exits"]),
     ("The server always refuses one particular run", "The uploader finds it by halving the batch and sets it aside. The others arrive.",
-        &["uploader::a_poisoned_run_is_found_by_halving_and_the_others_are_delivered_by_the_same_uploader"]),
+        &["uploader::a_poisoned_run_is_isolated_by_halving"]),
     ("The server accepts less at once than is pending, whichever error it reports", "Requests shrink until they fit, also for the next uploader, and grow again.",
-        &["uploader::batches_shrink_until_they_fit_into_the_servers_rate_and_the_next_uploader_knows",
-          "uploader::a_request_that_is_too_large_for_the_server_is_halved_until_it_fits",
-          "uploader::a_limit_of_size_that_is_told_as_a_400_drops_nothing",
-          "uploader::a_grpc_server_that_is_exhausted_by_the_rate_drops_nothing"]),
+        &["uploader::batches_shrink_to_the_servers_rate_across_uploaders",
+          "uploader::oversized_requests_are_halved_until_they_fit",
+          "uploader::a_size_limit_reported_as_400_drops_nothing",
+          "uploader::grpc_resource_exhausted_drops_nothing"]),
     ("The uploader panics", "All runs stay pending, and `status` shows `panic`.",
         &["library process::a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown"]),
     ("`main` is asynchronous (`#[tokio::main]`)", "The uploader delivers as usual, on a thread of its own.",
-        &["uploader::a_tool_whose_main_is_asynchronous_delivers"]),
+        &["uploader::a_tool_with_an_async_main_delivers"]),
     ("The server answers in every way that OTLP and HTTP allow, and fails in every way", "Each run is delivered, or counted as refused.",
         &["soak answers",
-          "answers::a_partial_success_claims_no_more_than_was_sent"]),
+          "responses::rejected_spans_are_capped_at_the_spans_sent"]),
     ("A captive portal answers 200", "Nothing counts as delivered.",
-        &["answers::what_is_no_otlp_answer_is_no_success_and_no_refusal"]),
+        &["responses::non_otlp_responses_keep_the_run"]),
     ("The server never answers or sends one byte a second, or name resolution hangs", "The uploader ends within its lifetime of 60 s.",
-        &["uploader::an_uploader_ends_within_its_life_whatever_it_waits_for",
-          "uploader::an_uploader_ends_within_its_life_while_the_name_service_hangs",
-          "answers::a_connection_that_breaks_hangs_or_drips_loses_nothing_and_ends_in_time"]),
+        &["uploader::the_uploader_ends_within_its_lifetime",
+          "uploader::the_uploader_ends_while_dns_hangs",
+          "responses::broken_and_stalled_connections_keep_the_run"]),
     ("The clock jumps, even while spans are open", "No duration changes. A time too far in the future is treated like one too far in the past.",
-        &["side_by_side::a_clock_that_is_set_back_while_spans_are_open_changes_no_duration",
-          "side_by_side::a_run_from_the_far_future_is_as_old_as_one_from_the_far_past",
-          "answers::a_wait_that_a_jump_of_the_clock_made_absurd_is_over"]),
+        &["side_by_side::a_clock_set_back_changes_no_duration",
+          "side_by_side::runs_too_far_in_the_past_or_future_expire",
+          "responses::an_implausible_backoff_is_ignored"]),
     ("The machine's policy is narrowed while runs are pending", "They are sent without the data points that it forbids now.",
-        &["choices::what_the_policy_forbids_meanwhile_does_not_leave_the_machine"]),
+        &["precedence::a_narrowed_policy_applies_to_pending_runs"]),
     ("There is no home directory, it is not writable, or it belongs to another user", "Nothing is recorded, and nothing is written elsewhere.",
-        &["hostile_ground::without_a_home_nothing_is_written_anywhere",
-          "hostile_ground::in_a_home_that_cannot_be_written_nothing_happens",
-          "hostile_ground::nothing_of_somebody_else_is_used_and_nothing_is_left_in_their_home"]),
+        &["hostile_ground::nothing_is_written_without_a_home",
+          "hostile_ground::an_unwritable_home_is_left_alone",
+          "hostile_ground::another_users_files_are_neither_used_nor_written"]),
     ("Links, FIFOs, devices, or huge files are planted in the spool", "They are ignored.",
-        &["hostile_ground::what_was_planted_among_the_runs_is_neither_followed_read_waited_for_nor_sent",
-          "hostile_ground::a_link_a_fifo_or_a_folder_in_the_place_of_our_own_files_is_harmless"]),
+        &["hostile_ground::planted_files_are_ignored",
+          "hostile_ground::replaced_state_files_are_harmless"]),
     ("The tool runs in `x=$(tool)` or `( flock 9; tool ) 9>lock`, the user presses Ctrl-C, or the terminal closes", "Nothing waits for the uploader, and no signal reaches it.",
-        &["handles::pipes_substitutions_and_locks_end_with_the_tool_and_not_with_the_uploader",
-          "handles::twenty_of_twenty_uploaders_survive_ctrl_c_at_any_moment_after_their_start",
-          "handles::twenty_of_twenty_uploaders_survive_a_closed_terminal"]),
+        &["detachment::pipes_and_locks_are_released_when_the_tool_ends",
+          "detachment::uploaders_survive_ctrl_c",
+          "detachment::uploaders_survive_a_closed_terminal"]),
     ("No command begins and the process succeeds: `--version`, `--help`, or shell completion (`COMPLETE=bash`)", "This is not a run, and no file is written.",
-        &["runs::what_ends_well_before_any_command_is_no_run_and_leaves_no_file"]),
+        &["runs::success_before_any_command_is_no_run"]),
     ("One process runs several commands, one after another or at the same time", "Each is a run of its own, and its delivery starts when it ends.",
-        &["runs::a_shell_reports_each_command_when_it_ends",
-          "runs::of_commands_that_overlap_each_has_its_own_spans"]),
+        &["runs::a_shell_reports_each_command_as_it_ends",
+          "runs::overlapping_commands_keep_their_own_spans"]),
     ("A process runs for weeks", "If the user turns telemetry off, it is off from the next command on. 10,000 commands take no more memory, files, or processes than ten.",
-        &["runs::a_shell_reports_each_command_when_it_ends",
-          "runs::many_commands_of_one_process_take_bounded_memory_files_and_uploaders"]),
+        &["runs::a_shell_reports_each_command_as_it_ends",
+          "runs::many_commands_use_bounded_memory_files_and_uploaders"]),
     ("The tool replaces itself with another program (`exec`)", "With `telemetry.exec(…)` the run is sealed first, and continues if `exec` fails. Otherwise the run is reported as cut off.",
-        &["runs::a_tool_that_cannot_become_another_program_goes_on_and_so_does_its_run",
-          "runs::a_tool_that_becomes_another_program_reports_its_run_and_the_child_belongs_to_it"]),
+        &["runs::a_failed_exec_continues_the_run",
+          "runs::exec_reports_the_run_and_nests_the_new_programs_run_under_it"]),
     ("A run exceeds 1 MiB, which is about 2,300 spans", "The first spans are sent, and `status` counts the rest.",
-        &["limits::a_run_file_stops_at_a_mebibyte_and_the_rest_is_counted"]),
+        &["limits::a_run_file_stops_at_1_mib_and_the_rest_is_counted"]),
     ("The choice file cannot be read when the run ends, because no descriptor is free or the process changed its user or root directory", "The run stays pending, and nothing is sent until the choice file can be read.",
-        &["runs::a_choice_that_cannot_be_read_when_the_run_ends_is_no_off_and_the_run_waits",
-          "runs::what_waits_is_not_sent_while_the_choice_cannot_be_read"]),
+        &["runs::an_unreadable_choice_at_the_end_keeps_the_run",
+          "runs::pending_runs_are_not_sent_while_the_choice_is_unreadable"]),
     ("The user runs the tool with `torsocks`, `proxychains`, or a library path", "The uploader loads the same libraries, so its connections take the same way.",
-        &["starts::the_uploader_goes_the_way_of_the_tools_proxifier"]),
+        &["uploader_start::the_uploader_uses_the_tools_proxifier"]),
     ("The tool is started through a loader (`ld.so ./tool`, a bundle, valgrind)", "The uploader is started through it too.",
-        &["starts::a_tool_that_somebody_elses_loader_loaded_is_found"]),
+        &["uploader_start::a_tool_started_through_a_loader_is_found"]),
     ("No process can be started, or there is no `/proc`", "The run stays pending, and `status` says what to do.",
-        &["starts::where_no_process_is_left_the_run_waits_and_status_says_so",
-          "starts::without_proc_a_tool_starts_by_its_whole_path_or_says_why_not"]),
+        &["uploader_start::a_process_limit_keeps_the_run_and_is_reported",
+          "uploader_start::without_proc_only_an_absolute_path_starts_an_uploader"]),
     ("Every process is killed when the command ends, as in containers, sandboxes, and services", "The first run in a fresh home, and a run after two uploaders that never reported, waits up to 300 ms for its delivery.",
-        &["starts::where_everything_ends_with_the_first_process_the_runs_arrive_all_the_same",
-          "starts::uploaders_that_never_report_are_seen"]),
+        &["uploader_start::runs_arrive_from_short_lived_containers",
+          "uploader_start::uploaders_that_never_report_are_noticed"]),
     ("A sandbox declares that it has no network (`CODEX_SANDBOX_NETWORK_DISABLED`)", "No uploader starts, and the runs stay pending.",
-        &["starts::in_a_sandbox_without_network_no_uploader_starts_and_the_runs_wait"]),
+        &["uploader_start::a_sandbox_without_network_starts_no_uploader"]),
     ("The tool's file is replaced, or its file system is unmounted, while the uploader works", "Neither is in use: the uploader runs from a copy in memory.",
-        &["starts::the_tools_file_and_file_system_are_free_while_its_uploader_works"]),
+        &["uploader_start::the_tools_file_system_can_be_unmounted_while_the_uploader_works"]),
     ("Fewer than eight descriptors are free", "No run is recorded, which leaves the descriptors to the tool.",
-        &["handles::a_tool_that_has_few_descriptors_has_them_for_itself"]),
+        &["detachment::scarce_descriptors_are_left_to_the_tool"]),
     ("The tool forks, or closes every descriptor", "Nothing of ours lands in its files.",
-        &["handles::a_forked_child_neither_writes_nor_ends_the_run_of_its_parent",
-          "handles::a_tool_that_closes_or_replaces_all_descriptors_finds_nothing_of_ours_in_its_files"]),
+        &["detachment::a_forked_child_leaves_its_parents_run_alone",
+          "detachment::a_tool_that_replaces_its_descriptors_finds_its_files_unchanged"]),
 ];
 
 fn read(name: &str) -> String {
@@ -228,7 +228,7 @@ fn shown_by(cell: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_row_of_the_tables_is_performed_by_tests_that_exist() {
+fn every_table_row_is_backed_by_existing_tests() {
     let tests = names_of_tests();
     assert!(tests.len() > 100, "{tests:?}");
     for (document, first_line, known) in TABLES {
@@ -265,78 +265,78 @@ fn is_part_of(test: &str, name: &str) -> bool {
 }
 
 /// Somebody who turned on the tool of the tests and another one, `greet`.
-fn user_of_two_tools() -> Person {
-    let person = Person::sending_to(NOBODY);
-    assert!(greet(&person, &["telemetry", "on"]));
-    person
+fn user_of_two_tools() -> TestUser {
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
+    assert!(greet(&user, &["telemetry", "on"]));
+    user
 }
 
-fn greet(person: &Person, arguments: &[&str]) -> bool {
-    person.command(example("minimal")).args(arguments).output().is_ok_and(|output| output.status.success())
+fn greet(user: &TestUser, arguments: &[&str]) -> bool {
+    user.command(example("minimal")).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
 /// Runs both; how many runs of each are recorded.
-fn recorded(person: &Person) -> (usize, usize) {
+fn recorded(user: &TestUser) -> (usize, usize) {
     let of = |tool: &str| {
-        let folder = person.home().join(".local/state").join(tool);
-        person.waiting().iter().filter(|path| path.starts_with(&folder)).count()
+        let folder = user.home().join(".local/state").join(tool);
+        user.pending_runs().iter().filter(|path| path.starts_with(&folder)).count()
     };
     let before = (of("frob"), of("greet"));
-    assert!(person.frob(["build"]).status.success() && greet(person, &["hello"]));
+    assert!(user.run_frob(["build"]).status.success() && greet(user, &["hello"]));
     (of("frob") - before.0, of("greet") - before.1)
 }
 
 #[test]
-fn off_for_one_tool_is_off_for_that_one() {
-    let person = user_of_two_tools();
-    assert_eq!(recorded(&person), (1, 1));
-    assert!(person.frob(["telemetry", "off"]).status.success());
-    assert_eq!(recorded(&person), (0, 1));
+fn off_for_one_tool_leaves_others_on() {
+    let user = user_of_two_tools();
+    assert_eq!(recorded(&user), (1, 1));
+    assert!(user.run_frob(["telemetry", "off"]).status.success());
+    assert_eq!(recorded(&user), (0, 1));
     for (name, value) in [("FROB_TELEMETRY_OPTOUT", "1"), ("FROB_TELEMETRY", "off")] {
         assert_eq!(recorded(&user_of_two_tools().with(name, value)), (0, 1), "{name}");
     }
 }
 
 #[test]
-fn off_for_all_tools_is_off_for_each() {
+fn do_not_track_turns_off_every_tool() {
     assert_eq!(recorded(&user_of_two_tools().with("DO_NOT_TRACK", "1")), (0, 0));
 }
 
 /// The policy is the one that docs/users.md shows.
 #[test]
-fn off_for_a_whole_machine_is_off_for_each_tool() {
+fn the_machine_policy_turns_off_every_tool() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
         return;
     }
     let (_, policy, _) = DECISIONS.iter().find(|row| row.0 == "off, for a whole machine").expect("the row");
     let policy = policy.split('`').nth(1).expect("the line of the policy");
     let runs = |prepare: &str| {
-        let person = user_of_two_tools();
+        let user = user_of_two_tools();
         let commands = format!("frob build >/dev/null && {} hello >/dev/null", example("minimal").display());
-        on_machine(prepare, &person, &commands);
-        person.waiting().len()
+        on_machine(prepare, &user, &commands);
+        user.pending_runs().len()
     };
     assert_eq!(runs(":"), 2);
     assert_eq!(runs(&format!("echo '{policy}' > policy.toml && chmod 644 policy.toml")), 0);
 }
 
 #[test]
-fn to_my_own_collector_and_not_to_the_maker() {
+fn runs_go_to_the_users_collector_and_not_to_the_author() {
     let [own, maker] = [(); 2].map(|()| Receiver::start().expect("a receiver"));
     // The author named no endpoint.
-    let person = Person::sending_to(&own.http_endpoint());
-    person.frob(["build"]);
-    own.wait_for(1, PATIENCE).expect("it arrives");
+    let user = TestUser::sending_to(&own.http_endpoint());
+    user.run_frob(["build"]);
+    own.wait_for(1, TIMEOUT).expect("it arrives");
 
-    // The author named one: then the person says so.
-    let person = Person::new()
-        .whose_tool_has("FROB_MAKER", &format!("{}/v1/traces", maker.http_endpoint()))
+    // The author named one: then the user says so.
+    let user = TestUser::new()
+        .with_tool_setting("FROB_AUTHOR_ENDPOINT", &format!("{}/v1/traces", maker.http_endpoint()))
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &own.http_endpoint());
-    person.frob(["telemetry", "on"]);
-    let person = person.with("FROB_TELEMETRY", "otlp");
-    person.frob(["build"]);
-    own.wait_for(2, PATIENCE).expect("it arrives");
-    eventually("its uploader has ended", || person.uploaders().is_empty());
+    user.run_frob(["telemetry", "on"]);
+    let user = user.with("FROB_TELEMETRY", "otlp");
+    user.run_frob(["build"]);
+    own.wait_for(2, TIMEOUT).expect("it arrives");
+    eventually("its uploader has ended", || user.uploaders().is_empty());
     assert_eq!(maker.connections(), 0);
 }
 
@@ -373,7 +373,7 @@ fn the_readme_has_at_most_120_lines() {
 
 /// As ARCHITECTURE.md and `src/platform/mod.rs` say.
 #[test]
-fn unsafe_code_is_in_platform_and_at_one_place_of_the_layer() {
+fn unsafe_code_is_confined_to_platform_and_the_layer() {
     let mut elsewhere = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(folder) = folders.pop() {

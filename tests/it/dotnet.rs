@@ -4,7 +4,7 @@ use std::process::Output;
 
 use tool_telemetry_receiver::Receiver;
 
-use crate::person::{PATIENCE, Person, example, only_tree};
+use crate::test_user::{TIMEOUT, TestUser, example, only_tree};
 
 /// What a run of it begins with, and one that failed.
 const ROOT: &str = "dotnet process.executable.name=dotnet";
@@ -24,22 +24,22 @@ const BUILT: &str = "\n  target dotnet.target.framework=net451\n    compile\
 
 struct Desk {
     receiver: Receiver,
-    person: Person,
+    user: TestUser,
 }
 
-/// A person with this project in the current folder, and telemetry on.
+/// A user with this project in the current folder, and telemetry on.
 fn desk(project: &str) -> Desk {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.http_endpoint());
-    std::fs::write(person.home().join("project.json"), project).expect("a project");
-    let desk = Desk { receiver, person };
+    let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.http_endpoint());
+    std::fs::write(user.home().join("project.json"), project).expect("a project");
+    let desk = Desk { receiver, user };
     assert_eq!(desk.dotnet(["telemetry", "on"]).status.code(), Some(0));
     desk
 }
 
 impl Desk {
     fn dotnet<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Output {
-        self.person.command(example("dotnet")).args(arguments).output().expect("the tool starts")
+        self.user.command(example("dotnet")).args(arguments).output().expect("the tool starts")
     }
 
     /// Runs it, and gives its exit code, what it said on stderr, and the tree that arrived.
@@ -72,7 +72,7 @@ impl Desk {
 }
 
 #[test]
-fn each_command_reports_what_it_read_and_built() {
+fn every_command_reports_what_it_read_and_built() {
     for command in ["build", "run", "test", "publish", "pack"] {
         desk(PROJECT).succeeds(&[command], command, &format!("{READ}{BUILT}"));
     }
@@ -80,7 +80,7 @@ fn each_command_reports_what_it_read_and_built() {
 }
 
 #[test]
-fn new_writes_a_project_that_builds_and_never_over_another_one() {
+fn new_writes_a_project_that_builds_and_never_overwrites() {
     let folder = desk(PROJECT);
     folder.succeeds(&["new", "--project", "other/place"], "new", "");
     let built = folder.dotnet(["build", "--project", "other/place"]);
@@ -91,13 +91,13 @@ fn new_writes_a_project_that_builds_and_never_over_another_one() {
     let folder = desk(PROJECT);
     folder.fails(&["new"], 1, says, "new", "");
     assert_eq!(
-        std::fs::read_to_string(folder.person.home().join("project.json")).expect("the project"),
+        std::fs::read_to_string(folder.user.home().join("project.json")).expect("the project"),
         PROJECT
     );
 }
 
 #[test]
-fn a_chosen_framework_is_the_only_one_built() {
+fn only_the_chosen_framework_is_built() {
     let chosen = "\n  target dotnet.target.framework=net451\n    compile";
     desk(PROJECT).succeeds(&["build", "--framework", "net451"], "build", &format!("{READ}{chosen}"));
 
@@ -106,7 +106,7 @@ fn a_chosen_framework_is_the_only_one_built() {
 }
 
 #[test]
-fn what_is_no_known_value_becomes_other() {
+fn unknown_values_become_other() {
     let project = r#"{ "testRunner": "Anna.Runner", "frameworks": { "anna-pc": {}, ".NETPortable,Version=v4.5": {} } }"#;
     let other = "\n  target dotnet.target.framework=other\n    compile";
     desk(project).succeeds(
@@ -117,7 +117,7 @@ fn what_is_no_known_value_becomes_other() {
 }
 
 #[test]
-fn an_empty_runtimes_node_means_no() {
+fn an_empty_runtimes_node_means_false() {
     for project in
         ["{}", r#"{ "runtimes": {} }"#, r#"{ "runtimes": null }"#, "\u{feff}// nothing\n{ /* */ }\r\n"]
     {
@@ -126,7 +126,7 @@ fn an_empty_runtimes_node_means_no() {
 }
 
 #[test]
-fn of_a_key_that_is_there_twice_the_last_one_counts() {
+fn the_last_duplicate_key_wins() {
     let project = r#"{ "frameworks": { "net45": {} }, "frameworks": { "net46": {}, "net46": {} } }"#;
     let spans =
         "\n  project dotnet.project.runtimes=false\n  target dotnet.target.framework=net46\n    compile";
@@ -134,14 +134,14 @@ fn of_a_key_that_is_there_twice_the_last_one_counts() {
 }
 
 #[test]
-fn a_missing_project_is_said_and_reported() {
+fn a_missing_project_is_printed_and_reported() {
     let says = "dotnet: nowhere/project.json: there is no such project; make one with `dotnet new`, or name \
                 another with `--project`";
     desk(PROJECT).fails(&["build", "--project", "nowhere"], 1, says, "build", "\n  project");
 }
 
 #[test]
-fn a_malformed_project_is_said_with_its_place_and_reported() {
+fn a_malformed_project_is_printed_with_its_position_and_reported() {
     let cases = [
         ("", "line 1, column 1: the file is empty, but a project is a JSON object"),
         ("[]", "line 1, column 1: a project is a JSON object"),
@@ -163,7 +163,7 @@ fn a_malformed_project_is_said_with_its_place_and_reported() {
 }
 
 #[test]
-fn a_usage_error_is_reported_with_its_code() {
+fn usage_errors_are_reported_with_their_exit_code() {
     for arguments in [&["rebuild"] as &[_], &["build", "--frobnicate"], &[]] {
         let (code, _, tree) = desk(PROJECT).run(arguments);
         assert_eq!((code, tree), (2, format!("{FAILED} process.exit.code=2 error.type=_OTHER")));
@@ -172,7 +172,7 @@ fn a_usage_error_is_reported_with_its_code() {
 
 #[cfg(unix)]
 #[test]
-fn run_ends_as_the_program_ended() {
+fn run_exits_like_the_program_that_it_ran() {
     let programs: [(&[&str], i32, &str); 5] = [
         (&["sh", "-c", "exit 0"], 0, ""),
         (&["sh", "-c", "exit 7"], 7, ""),
@@ -195,15 +195,15 @@ fn run_ends_as_the_program_ended() {
 }
 
 #[test]
-fn a_program_that_has_telemetry_too_belongs_to_the_run_that_started_it() {
+fn a_child_tools_run_nests_under_its_parents_run() {
     let desk = desk(PROJECT);
     // The same tool once more, and another one.
     let dotnet = example("dotnet");
     let minimal = example("minimal");
-    assert!(desk.person.command(&minimal).args(["telemetry", "on"]).status().is_ok_and(|it| it.success()));
+    assert!(desk.user.command(&minimal).args(["telemetry", "on"]).status().is_ok_and(|it| it.success()));
     let again = [dotnet.to_str().expect("text"), "run", "--", minimal.to_str().expect("text"), "hello"];
     desk.dotnet(["run", "--"].into_iter().chain(again));
-    desk.receiver.wait_until(|seen| seen.spans().len() == 13, PATIENCE).expect("all spans");
+    desk.receiver.wait_until(|seen| seen.spans().len() == 13, TIMEOUT).expect("all spans");
     let outer = format!("{ROOT} process.exit.code=0 dotnet.command=run{READ}{BUILT}\n");
     let inner =
         format!("{outer}  greet process.executable.name=greet process.exit.code=0 greet.command=hello\n");
@@ -212,32 +212,32 @@ fn a_program_that_has_telemetry_too_belongs_to_the_run_that_started_it() {
 }
 
 #[test]
-fn opted_out_leaves_no_file() {
+fn opting_out_leaves_no_file() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::new()
+    let user = TestUser::new()
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.http_endpoint())
         .with("DOTNET_CLI_TELEMETRY_OPTOUT", "1");
-    let desk = Desk { receiver, person };
+    let desk = Desk { receiver, user };
     for arguments in [&["build"] as &[_], &["rebuild"], &["run", "--", "true"]] {
         desk.dotnet(arguments.iter().copied());
     }
-    assert_eq!(desk.person.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(desk.user.files(), Vec::<std::path::PathBuf>::new());
     assert_eq!(desk.receiver.connections(), 0);
 }
 
 #[test]
-fn nothing_is_recorded_before_the_notice_was_shown() {
+fn nothing_is_recorded_before_the_notice() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::new()
+    let user = TestUser::new()
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.http_endpoint())
         .with("DOTNET_NOLOGO", "1");
-    let desk = Desk { receiver, person };
+    let desk = Desk { receiver, user };
     assert_eq!(desk.dotnet(["build"]).stderr.iter().filter(|byte| **byte == b'\n').count(), 1);
-    assert_eq!(desk.person.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(desk.user.files(), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
-fn the_telemetry_commands_are_never_recorded() {
+fn telemetry_commands_are_never_recorded() {
     let desk = desk(PROJECT);
     for command in ["status", "show", "purge", "flush", "off", "on"] {
         assert_eq!(desk.dotnet(["telemetry", command]).status.code(), Some(0), "{command}");
@@ -247,18 +247,18 @@ fn the_telemetry_commands_are_never_recorded() {
     assert_eq!(desk.dotnet(["telemetry", "--help"]).status.code(), Some(0));
     desk.dotnet(["build"]);
     assert_eq!(desk.dotnet(["telemetry", "flush"]).status.code(), Some(0));
-    let traces = desk.receiver.wait_for(1, PATIENCE).expect("the build arrives");
+    let traces = desk.receiver.wait_for(1, TIMEOUT).expect("the build arrives");
     assert_eq!(traces.len(), 1, "{}", desk.receiver.tree());
 }
 
 #[test]
-fn the_tools_own_log_has_what_is_not_reported() {
+fn the_tools_log_keeps_what_telemetry_omits() {
     let desk = desk(PROJECT);
     assert_eq!(desk.dotnet(["build"]).stderr, b"");
-    let log = desk.person.command(example("dotnet")).arg("build").env("DOTNET_LOG", "debug").output();
+    let log = desk.user.command(example("dotnet")).arg("build").env("DOTNET_LOG", "debug").output();
     let log = String::from_utf8(log.expect("the tool starts").stderr).expect("text");
     assert!(log.contains("Anna's project") && log.contains("Anna.Private"), "{log}");
     assert_eq!(desk.dotnet(["telemetry", "flush"]).status.code(), Some(0));
-    desk.receiver.wait_for(2, PATIENCE).expect("both arrive");
+    desk.receiver.wait_for(2, TIMEOUT).expect("both arrive");
     assert!(!desk.receiver.tree().contains("Anna"), "{}", desk.receiver.tree());
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tool_telemetry_receiver::Receiver;
 
-use crate::person::{NOBODY, Person, SOMEBODY_ELSE, copy_program, example, is_root, only_tree};
+use crate::test_user::{DEAD_ENDPOINT, OTHER_UID, TestUser, copy_program, example, is_root, only_tree};
 
 /// Longer than any command takes that waits for nothing.
 const SOON: Duration = Duration::from_secs(10);
@@ -23,8 +23,8 @@ fn works(command: &mut Command) {
     assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
 }
 
-fn state(person: &Person) -> PathBuf {
-    person.home().join(".local/state/frob")
+fn state(user: &TestUser) -> PathBuf {
+    user.home().join(".local/state/frob")
 }
 
 fn make(path: &Path, mode: u32) {
@@ -55,7 +55,7 @@ fn picture(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn without_a_home_nothing_is_written_anywhere() {
+fn nothing_is_written_without_a_home() {
     let homes: [&dyn Fn(&mut Command); 6] = [
         &|command| {
             command.env_remove("HOME");
@@ -77,15 +77,15 @@ fn without_a_home_nothing_is_written_anywhere() {
         },
     ];
     for home in homes {
-        let person = Person::sending_to(NOBODY);
-        let before = (picture(person.home()), person.files().len());
-        let mut command = person.frob_command([""; 0]);
+        let user = TestUser::sending_to(DEAD_ENDPOINT);
+        let before = (picture(user.home()), user.files().len());
+        let mut command = user.frob_command([""; 0]);
         home(&mut command);
         // Neither in the working directory nor for temporary files.
-        command.env("TMPDIR", person.home());
+        command.env("TMPDIR", user.home());
         works(&mut command);
-        assert_eq!((picture(person.home()), person.files().len()), before);
-        let mut status = person.frob_command(["telemetry", "status"]);
+        assert_eq!((picture(user.home()), user.files().len()), before);
+        let mut status = user.frob_command(["telemetry", "status"]);
         home(&mut status);
         let status = String::from_utf8(status.output().expect("it starts").stdout).expect("text");
         assert!(status.contains("telemetry of frob is off"), "{status}");
@@ -93,17 +93,15 @@ fn without_a_home_nothing_is_written_anywhere() {
 }
 
 #[test]
-fn in_a_home_that_cannot_be_written_nothing_happens() {
-    let person = Person::sending_to(NOBODY).without_power();
-    works(&mut person.frob_command([""; 0]));
-    assert_eq!(person.waiting().len(), 1);
+fn an_unwritable_home_is_left_alone() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT).unprivileged();
+    works(&mut user.frob_command([""; 0]));
+    assert_eq!(user.pending_runs().len(), 1);
     // A state folder that was never made, and one that was and is closed now.
-    for (path, mode) in [
-        (state(&person).join("telemetry"), 0o500),
-        (state(&person), 0o500),
-        (person.home().to_owned(), 0o555),
-    ] {
-        let before = person.waiting();
+    for (path, mode) in
+        [(state(&user).join("telemetry"), 0o500), (state(&user), 0o500), (user.home().to_owned(), 0o555)]
+    {
+        let before = user.pending_runs();
         let mut folders = vec![path.clone()];
         while let Some(folder) = folders.pop() {
             folders.extend(
@@ -116,139 +114,136 @@ fn in_a_home_that_cannot_be_written_nothing_happens() {
             );
             fs::set_permissions(folder, fs::Permissions::from_mode(mode)).expect("a mode");
         }
-        works(&mut person.frob_command([""; 0]));
-        assert_eq!(person.waiting(), before, "{}", path.display());
+        works(&mut user.frob_command([""; 0]));
+        assert_eq!(user.pending_runs(), before, "{}", path.display());
     }
-    let fresh = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY).without_power();
+    let fresh = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT).unprivileged();
     make(&fresh.home().join(".config"), 0o755);
-    fresh.frob(["telemetry", "on"]);
+    fresh.run_frob(["telemetry", "on"]);
     make(fresh.home(), 0o555);
     works(&mut fresh.frob_command([""; 0]));
-    assert!(fresh.waiting().is_empty());
+    assert!(fresh.pending_runs().is_empty());
 }
 
 #[test]
-fn a_state_folder_that_is_a_link_a_file_or_open_to_others_is_not_used() {
-    type Plant = fn(&Person);
+fn unsafe_state_directories_are_not_used() {
+    type Plant = fn(&TestUser);
     let plants: [(&str, Plant); 7] = [
-        ("the tool's folder is a link", |person| {
-            make(&person.home().join("target"), 0o700);
-            make(state(person).parent().expect("above"), 0o700);
-            symlink(person.home().join("target"), state(person)).expect("a link");
+        ("the tool's folder is a link", |user| {
+            make(&user.home().join("target"), 0o700);
+            make(state(user).parent().expect("above"), 0o700);
+            symlink(user.home().join("target"), state(user)).expect("a link");
         }),
-        ("ours is a link", |person| {
-            make(&person.home().join("target"), 0o700);
-            make(&state(person), 0o700);
-            symlink(person.home().join("target"), state(person).join("telemetry")).expect("a link");
+        ("ours is a link", |user| {
+            make(&user.home().join("target"), 0o700);
+            make(&state(user), 0o700);
+            symlink(user.home().join("target"), state(user).join("telemetry")).expect("a link");
         }),
-        ("ours is a link to nowhere", |person| {
-            make(&state(person), 0o700);
-            symlink(person.home().join("target"), state(person).join("telemetry")).expect("a link");
+        ("ours is a link to nowhere", |user| {
+            make(&state(user), 0o700);
+            symlink(user.home().join("target"), state(user).join("telemetry")).expect("a link");
         }),
-        ("the tool's folder is a file", |person| {
-            make(state(person).parent().expect("above"), 0o700);
-            fs::write(state(person), "mine").expect("a file");
+        ("the tool's folder is a file", |user| {
+            make(state(user).parent().expect("above"), 0o700);
+            fs::write(state(user), "mine").expect("a file");
         }),
-        ("ours is a file", |person| {
-            make(&state(person), 0o700);
-            fs::write(state(person).join("telemetry"), "mine").expect("a file");
+        ("ours is a file", |user| {
+            make(&state(user), 0o700);
+            fs::write(state(user).join("telemetry"), "mine").expect("a file");
         }),
-        ("the state folder is a file", |person| {
-            make(&person.home().join(".local"), 0o700);
-            fs::write(person.home().join(".local/state"), "mine").expect("a file");
+        ("the state folder is a file", |user| {
+            make(&user.home().join(".local"), 0o700);
+            fs::write(user.home().join(".local/state"), "mine").expect("a file");
         }),
-        ("ours is open to others", |person| make(&state(person).join("telemetry"), 0o755)),
+        ("ours is open to others", |user| make(&state(user).join("telemetry"), 0o755)),
     ];
     for (what, plant) in plants {
-        let person = Person::sending_to(NOBODY);
-        plant(&person);
-        let before = picture(person.home());
-        works(&mut person.frob_command([""; 0]));
-        assert_eq!(picture(person.home()), before, "{what}");
-        let flushed = person.frob(["telemetry", "flush"]);
+        let user = TestUser::sending_to(DEAD_ENDPOINT);
+        plant(&user);
+        let before = picture(user.home());
+        works(&mut user.frob_command([""; 0]));
+        assert_eq!(picture(user.home()), before, "{what}");
+        let flushed = user.run_frob(["telemetry", "flush"]);
         assert!(flushed.status.success() || !flushed.stderr.is_empty(), "{what}: says why");
-        assert!(person.uploaders().is_empty());
-        assert!(
-            person.status().contains("warning") || what.contains("nowhere"),
-            "{what}: {}",
-            person.status()
-        );
+        assert!(user.uploaders().is_empty());
+        assert!(user.status().contains("warning") || what.contains("nowhere"), "{what}: {}", user.status());
     }
 }
 
 #[test]
-fn nothing_of_somebody_else_is_used_and_nothing_is_left_in_their_home() {
+fn another_users_files_are_neither_used_nor_written() {
     if !is_root("a home and a state folder of another user") {
         return;
     }
     // sudo with the caller's HOME.
-    let person = Person::sending_to(NOBODY);
-    works(&mut person.frob_command([""; 0]));
-    crate::person::eventually("its uploader has ended", || person.uploaders().is_empty());
-    person.give_home_to(SOMEBODY_ELSE);
-    let before = picture(person.home());
-    works(&mut person.frob_command([""; 0]));
-    assert_eq!(picture(person.home()), before);
-    assert!(person.status().contains("telemetry of frob is off"), "{}", person.status());
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
+    works(&mut user.frob_command([""; 0]));
+    crate::test_user::eventually("its uploader has ended", || user.uploaders().is_empty());
+    user.chown_home(OTHER_UID);
+    let before = picture(user.home());
+    works(&mut user.frob_command([""; 0]));
+    assert_eq!(picture(user.home()), before);
+    assert!(user.status().contains("telemetry of frob is off"), "{}", user.status());
     for command in ["on", "off", "purge"] {
-        assert!(!person.frob(["telemetry", command]).status.success(), "{command}");
-        assert_eq!(picture(person.home()), before, "{command}");
+        assert!(!user.run_frob(["telemetry", command]).status.success(), "{command}");
+        assert_eq!(picture(user.home()), before, "{command}");
     }
     // One's own home, and a state folder of another user in it.
     for folder in [".local/state", ".local/state/frob", ".local/state/frob/telemetry"] {
-        let person = Person::sending_to(NOBODY);
-        make(&person.home().join(folder), 0o700);
-        std::os::unix::fs::chown(person.home().join(folder), Some(SOMEBODY_ELSE), None).expect("we are root");
-        let before = picture(person.home());
-        works(&mut person.frob_command([""; 0]));
-        assert_eq!(picture(person.home()), before, "{folder}");
+        let user = TestUser::sending_to(DEAD_ENDPOINT);
+        make(&user.home().join(folder), 0o700);
+        std::os::unix::fs::chown(user.home().join(folder), Some(OTHER_UID), None).expect("we are root");
+        let before = picture(user.home());
+        works(&mut user.frob_command([""; 0]));
+        assert_eq!(picture(user.home()), before, "{folder}");
     }
     // One's own home, and the variable names a folder of another user.
-    let theirs = Person::new();
-    theirs.give_home_to(SOMEBODY_ELSE);
+    let theirs = TestUser::new();
+    theirs.chown_home(OTHER_UID);
     let state_home = theirs.home().to_str().expect("text").to_owned();
-    let person = Person::sending_to(NOBODY).with("XDG_STATE_HOME", &state_home);
-    works(&mut person.frob_command([""; 0]));
+    let user = TestUser::sending_to(DEAD_ENDPOINT).with("XDG_STATE_HOME", &state_home);
+    works(&mut user.frob_command([""; 0]));
     assert!(theirs.files().is_empty());
     // `sudo -E`: the home is one's own, and the choice would be written among another user's settings.
     make(&theirs.home().join("frob"), 0o755);
-    theirs.give_home_to(SOMEBODY_ELSE);
-    let person =
-        Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY).with("XDG_CONFIG_HOME", &state_home);
-    works(&mut person.frob_command([""; 0]));
+    theirs.chown_home(OTHER_UID);
+    let user = TestUser::new()
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT)
+        .with("XDG_CONFIG_HOME", &state_home);
+    works(&mut user.frob_command([""; 0]));
     for command in ["on", "off"] {
-        let refused = person.frob(["telemetry", command]);
+        let refused = user.run_frob(["telemetry", command]);
         assert!(!refused.status.success(), "{command}");
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(said.contains("is not a directory of this user"), "{said}");
     }
     assert_eq!(theirs.files(), [theirs.home().join("frob")]);
     // A choice that somebody else wrote is none.
-    let person = Person::sending_to(NOBODY);
-    let choice = person.home().join(".config/frob/telemetry.toml");
-    std::os::unix::fs::chown(choice, Some(SOMEBODY_ELSE), None).expect("we are root");
-    works(&mut person.frob_command([""; 0]));
-    assert!(person.waiting().is_empty());
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
+    let choice = user.home().join(".config/frob/telemetry.toml");
+    std::os::unix::fs::chown(choice, Some(OTHER_UID), None).expect("we are root");
+    works(&mut user.frob_command([""; 0]));
+    assert!(user.pending_runs().is_empty());
 }
 
 #[test]
-fn a_program_with_rights_that_its_starter_has_not_records_nothing() {
+fn setuid_programs_record_nothing() {
     if !is_root("a set-user-id program (AT_SECURE)") {
         return;
     }
-    let person = Person::sending_to(NOBODY);
-    let program = person.home().join("frob-suid");
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
+    let program = user.home().join("frob-suid");
     copy_program(&example("frob"), &program);
-    person.give_home_to(SOMEBODY_ELSE);
+    user.chown_home(OTHER_UID);
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).expect("a mode");
-    let before = picture(person.home());
-    works(&mut person.command(&program));
-    assert_eq!(picture(person.home()), before);
+    let before = picture(user.home());
+    works(&mut user.command(&program));
+    assert_eq!(picture(user.home()), before);
     // The same program without the bit, as the owner of the home, records.
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
-    let person = person.without_power();
-    works(&mut person.command(&program));
-    assert_eq!(person.waiting().len(), 1);
+    let user = user.unprivileged();
+    works(&mut user.command(&program));
+    assert_eq!(user.pending_runs().len(), 1);
 }
 
 /// Names as our own files have.
@@ -257,15 +252,15 @@ fn name(number: u8, ending: &str) -> String {
 }
 
 #[test]
-fn what_was_planted_among_the_runs_is_neither_followed_read_waited_for_nor_sent() {
+fn planted_files_are_ignored() {
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
-    works(&mut person.frob_command([""; 0]));
-    let runs = person.spool(&endpoint).join("runs");
-    let own = fs::read(&person.waiting()[0]).expect("a run");
+    let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
+    works(&mut user.frob_command([""; 0]));
+    let runs = user.spool(&endpoint).join("runs");
+    let own = fs::read(&user.pending_runs()[0]).expect("a run");
     // A run elsewhere, of the right format: it is reached by a link only.
-    let secret = person.home().join("secret");
+    let secret = user.home().join("secret");
     let foreign = String::from_utf8_lossy(&own).replace("\"build\"", "\"test\"");
     fs::write(&secret, &foreign).expect("a file");
     for (number, ending) in [(1, "jsonl"), (2, "open")] {
@@ -298,15 +293,15 @@ fn what_was_planted_among_the_runs_is_neither_followed_read_waited_for_nor_sent(
         }
         let path = runs.join(name(16, "jsonl"));
         fs::write(&path, &foreign).expect("a file");
-        std::os::unix::fs::chown(&path, Some(SOMEBODY_ELSE), None).expect("we are root");
+        std::os::unix::fs::chown(&path, Some(OTHER_UID), None).expect("we are root");
     }
-    let limits = Person::whose_tool_has(person, "FROB_LIMIT_BYTES", "100000000000");
-    let person = limits;
+    let limits = TestUser::with_tool_setting(user, "FROB_LIMIT_BYTES", "100000000000");
+    let user = limits;
 
     let asked = Instant::now();
-    works(&mut person.frob_command([""; 0]));
-    person.flush();
-    let status = person.status();
+    works(&mut user.frob_command([""; 0]));
+    user.flush();
+    let status = user.status();
     assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
 
     let traces = receiver.traces();
@@ -321,13 +316,13 @@ fn what_was_planted_among_the_runs_is_neither_followed_read_waited_for_nor_sent(
         assert!(fs::symlink_metadata(runs.join(name(number, ending))).is_ok(), "{number} is left alone");
     }
     assert!(status.contains("2 runs of a newer version"), "{status}");
-    assert_eq!(person.count("delivered"), 2);
+    assert_eq!(user.count("delivered"), 2);
     // Not ours, though they have our names: counted, so that the sum stays right, and gone.
     assert!(huge.iter().all(|path| !path.exists()), "{status}");
 }
 
 #[test]
-fn a_link_a_fifo_or_a_folder_in_the_place_of_our_own_files_is_harmless() {
+fn replaced_state_files_are_harmless() {
     type Plant = fn(&Path, &Path);
     let plants: [(&str, Plant); 4] = [
         ("link", |path, secret| symlink(secret, path).expect("a link")),
@@ -341,22 +336,22 @@ fn a_link_a_fifo_or_a_folder_in_the_place_of_our_own_files_is_harmless() {
         for file in ["uploader.lock", "backoff", "counters", "choice"] {
             let receiver = Receiver::start().expect("a receiver");
             let endpoint = receiver.http_endpoint();
-            let person = Person::sending_to(&endpoint).backing_off(&endpoint);
-            works(&mut person.frob_command([""; 0]));
+            let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
+            works(&mut user.frob_command([""; 0]));
             let path = match file {
-                "choice" => person.home().join(".config/frob/telemetry.toml"),
-                file => person.spool(&endpoint).join(file),
+                "choice" => user.home().join(".config/frob/telemetry.toml"),
+                file => user.spool(&endpoint).join(file),
             };
             // What would be believed if it were followed: the same choice, and a wait of our own making.
-            let secret = person.home().join("secret");
+            let secret = user.home().join("secret");
             let content = fs::read_to_string(&path).unwrap_or_default().replace("asked=no", "asked=yes");
             fs::write(&secret, &content).expect("a file");
             let _ = fs::remove_file(&path);
             plant(&path, &secret);
             let asked = Instant::now();
-            works(&mut person.frob_command([""; 0]));
-            person.flush();
-            person.status();
+            works(&mut user.frob_command([""; 0]));
+            user.flush();
+            user.status();
             assert!(asked.elapsed() < SOON, "{kind} {file}: {:?}", asked.elapsed());
             assert_eq!(fs::read_to_string(&secret).expect("untouched"), content);
             // Without a choice that can be read telemetry is off, without a lock nobody sends; a backoff that is none is over.
@@ -372,11 +367,11 @@ fn a_link_a_fifo_or_a_folder_in_the_place_of_our_own_files_is_harmless() {
 }
 
 #[test]
-fn a_full_disk_is_not_noticed_and_what_it_cost_is_counted() {
+fn a_full_disk_is_invisible_to_the_tool_and_losses_are_counted() {
     if !is_root("a full tmpfs") {
         return;
     }
-    let person = Person::sending_to(NOBODY);
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
     let frob = example("frob");
     // One page is left: the first lines of a run fit, the rest does not. Then none is left.
     let script = format!(
@@ -393,7 +388,7 @@ fn a_full_disk_is_not_noticed_and_what_it_cost_is_counted() {
         {0} telemetry status",
         frob.display()
     );
-    let output = person.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
+    let output = user.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
@@ -408,15 +403,15 @@ fn a_full_disk_is_not_noticed_and_what_it_cost_is_counted() {
 
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn where_the_file_system_has_no_locks_runs_are_delivered_all_the_same() {
+fn runs_are_delivered_where_flock_fails() {
     use crate::system_calls::{Errno, Tracer, Verdict};
 
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
+    let user = TestUser::sending_to(&receiver.http_endpoint());
     for error in [Errno::ENOLCK, Errno::ENOSYS, Errno::EOPNOTSUPP] {
         let before = receiver.traces().len();
         let mut refused = 0;
-        let traced = Tracer::of(person.frob_command(["build", "--end", "return=7"]))
+        let traced = Tracer::of(user.frob_command(["build", "--end", "return=7"]))
             .with_all_that_it_starts()
             .judged(|call| {
                 let is_lock = call.name == "flock";
@@ -426,43 +421,39 @@ fn where_the_file_system_has_no_locks_runs_are_delivered_all_the_same() {
             .run();
         assert!(refused >= 2, "the tool's and the uploader's: {refused}");
         assert_eq!((traced.output.status.code(), &*traced.output.stdout), (Some(7), &b"working\n"[..]));
-        receiver.wait_for(before + 1, crate::person::PATIENCE).expect("it is delivered");
+        receiver.wait_for(before + 1, crate::test_user::TIMEOUT).expect("it is delivered");
     }
 }
 
 #[test]
 fn the_state_may_vanish_while_the_tool_runs() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    let held = person.home().join("held");
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let held = user.home().join("held");
     fs::write(&held, "").expect("a file");
-    let mut running = person.frob_command(["build", "--hold", "held", "--end", "return=7"]);
+    let mut running = user.frob_command(["build", "--hold", "held", "--end", "return=7"]);
     let mut running = running.stdout(std::process::Stdio::null()).spawn().expect("it starts");
-    crate::person::eventually("it writes", || !person.waiting().is_empty());
-    fs::remove_dir_all(person.home().join(".local")).expect("folders");
+    crate::test_user::eventually("it writes", || !user.pending_runs().is_empty());
+    fs::remove_dir_all(user.home().join(".local")).expect("folders");
     fs::remove_file(held).expect("it is there");
     assert_eq!(running.wait().expect("it ends").code(), Some(7));
     // The next run begins anew.
-    works(&mut person.frob_command([""; 0]));
-    assert!(person.flush());
+    works(&mut user.frob_command([""; 0]));
+    assert!(user.flush());
     assert!(only_tree(&receiver).contains("process.exit.code=7"));
 }
 
 #[test]
-fn the_first_process_of_a_container_waits_for_its_delivery() {
+fn pid_1_of_a_container_waits_for_delivery() {
     if !is_root("a process 1, in a process namespace of its own") {
         return;
     }
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    let output = person
-        .command("unshare")
-        .args(["-p", "-f", "--kill-child"])
-        .arg(example("frob"))
-        .arg("build")
-        .output();
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let output =
+        user.command("unshare").args(["-p", "-f", "--kill-child"]).arg(example("frob")).arg("build").output();
     assert!(output.expect("unshare").status.success());
     // All that it started was ended with it.
     assert_eq!(receiver.traces().len(), 1);
-    assert!(person.uploaders().is_empty());
+    assert!(user.uploaders().is_empty());
 }

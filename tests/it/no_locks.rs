@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tool_telemetry_receiver::{Answer, Receiver};
 
-use crate::person::{PATIENCE, Person, eventually};
+use crate::test_user::{TIMEOUT, TestUser, eventually};
 
 /// Takes `flock` from a program and all that it starts, and OFD locks too.
 fn without_locks(command: &mut Command, with_ofd: bool) -> &mut Command {
@@ -45,48 +45,48 @@ fn without_locks(command: &mut Command, with_ofd: bool) -> &mut Command {
 }
 
 #[test]
-fn without_flock_each_run_is_sent_once() {
+fn each_run_is_sent_once_without_flock() {
     for with_ofd in [true, false] {
         let receiver = Receiver::start().expect("a receiver");
-        let person = Person::sending_to(&receiver.http_endpoint());
+        let user = TestUser::sending_to(&receiver.http_endpoint());
         let runs: Vec<_> = (0..20)
             .map(|_| {
-                let mut command = person.frob_command(["build", "--spans", "0"]);
+                let mut command = user.frob_command(["build", "--spans", "0"]);
                 without_locks(command.stdout(Stdio::null()), with_ofd).spawn().expect("it starts")
             })
             .collect();
         for mut run in runs {
             assert!(run.wait().expect("it ends").success());
         }
-        receiver.wait_for(20, PATIENCE).expect("all arrive");
-        eventually("all uploaders have ended", || person.uploaders().is_empty());
-        assert_eq!((receiver.doubles(), person.count("delivered")), (0, 20), "{}", person.status());
+        receiver.wait_for(20, TIMEOUT).expect("all arrive");
+        eventually("all uploaders have ended", || user.uploaders().is_empty());
+        assert_eq!((receiver.doubles(), user.count("delivered")), (0, 20), "{}", user.status());
     }
 }
 
 #[test]
-fn a_writer_enforces_the_limits_while_an_uploader_is_frozen() {
+fn writers_enforce_the_limits_while_the_uploader_is_frozen() {
     let receiver =
         Receiver::builder().always(Answer::Delay(Duration::from_secs(60))).start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint)
-        .whose_tool_has("FROB_LIMIT_RUNS", "2")
-        .whose_tool_has("FROB_UPLOADER_LIFE_MS", "1000");
-    person.frob(["build"]);
+    let user = TestUser::sending_to(&endpoint)
+        .with_tool_setting("FROB_LIMIT_RUNS", "2")
+        .with_tool_setting("FROB_UPLOADER_LIFE_MS", "1000");
+    user.run_frob(["build"]);
     eventually("an uploader sends", || !receiver.requests().is_empty());
-    let frozen = person.uploaders();
+    let frozen = user.uploaders();
     let signal = |signal: &str| {
         let sent = Command::new("kill").arg(signal).args(frozen.iter().map(u32::to_string)).status();
         assert!(sent.is_ok_and(|sent| sent.success()));
     };
     signal("-STOP");
     eventually("the limits hold", || {
-        person.frob(["build", "--spans", "100"]);
-        person.dropped("limit_runs") > 2
+        user.run_frob(["build", "--spans", "100"]);
+        user.dropped("limit_runs") > 2
     });
-    assert!(person.count("pending") <= 3, "{}", person.status());
-    let outcomes = std::fs::read_dir(person.spool(&endpoint).join("outcomes")).expect("a folder");
+    assert!(user.count("pending") <= 3, "{}", user.status());
+    let outcomes = std::fs::read_dir(user.spool(&endpoint).join("outcomes")).expect("a folder");
     assert!(outcomes.flatten().all(|entry| entry.metadata().is_ok_and(|file| file.len() == 0)));
     signal("-CONT");
-    eventually("it ends at once", || person.uploaders().iter().all(|process| !frozen.contains(process)));
+    eventually("it ends at once", || user.uploaders().iter().all(|process| !frozen.contains(process)));
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::person::{NOBODY, Person};
+use crate::test_user::{DEAD_ENDPOINT, TestUser};
 
 /// Variable, value, and whether it opts out.
 const VARIABLES: [(&str, &str, bool); 53] = [
@@ -64,30 +64,30 @@ const VARIABLES: [(&str, &str, bool); 53] = [
 ];
 
 #[test]
-fn each_variable_opts_out_with_the_values_that_people_mean() {
+fn each_variable_opts_out_with_its_values() {
     for (name, value, opts_out) in VARIABLES {
-        let person = Person::sending_to(NOBODY).with(name, value);
-        assert!(person.frob(["build"]).status.success());
-        assert_eq!(person.waiting().is_empty(), opts_out, "{name}={value:?}");
+        let user = TestUser::sending_to(DEAD_ENDPOINT).with(name, value);
+        assert!(user.run_frob(["build"]).status.success());
+        assert_eq!(user.pending_runs().is_empty(), opts_out, "{name}={value:?}");
     }
 }
 
 #[test]
-fn a_value_that_is_no_text_opts_out() {
+fn a_non_unicode_value_opts_out() {
     use std::os::unix::ffi::OsStrExt as _;
 
     for name in ["FROB_TELEMETRY", "FROB_TELEMETRY_OPTOUT", "DO_NOT_TRACK"] {
-        let person = Person::sending_to(NOBODY);
+        let user = TestUser::sending_to(DEAD_ENDPOINT);
         let value = std::ffi::OsStr::from_bytes(b"\xff\xfe");
-        assert!(person.frob_command(["build"]).env(name, value).status().expect("it runs").success());
-        assert!(person.waiting().is_empty(), "{name}");
+        assert!(user.frob_command(["build"]).env(name, value).status().expect("it runs").success());
+        assert!(user.pending_runs().is_empty(), "{name}");
     }
 }
 
 #[test]
-fn status_names_a_variable_that_is_not_understood_and_the_values_that_it_has() {
-    let person = Person::sending_to(NOBODY).with("FROB_TELEMETRY", "fasle");
-    let status = person.status();
+fn status_lists_the_valid_values_of_a_misspelt_variable() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT).with("FROB_TELEMETRY", "fasle");
+    let status = user.status();
     assert!(
         status.starts_with("telemetry of frob is off: the environment variable FROB_TELEMETRY\n"),
         "{status}"
@@ -100,8 +100,8 @@ fn status_names_a_variable_that_is_not_understood_and_the_values_that_it_has() {
         assert!(status.contains(word), "{word}: {status}");
     }
     assert!(!status.contains("fasle"), "{status}");
-    let person = Person::sending_to(NOBODY).with("OTEL_SDK_DISABLED", "ture");
-    let status = person.status();
+    let user = TestUser::sending_to(DEAD_ENDPOINT).with("OTEL_SDK_DISABLED", "ture");
+    let status = user.status();
     assert!(
         status.contains("OTEL_SDK_DISABLED is neither true nor false") && !status.contains("ture"),
         "{status}"
@@ -109,30 +109,30 @@ fn status_names_a_variable_that_is_not_understood_and_the_values_that_it_has() {
 }
 
 #[test]
-fn opted_out_creates_and_deletes_no_file() {
-    let person = Person::sending_to(NOBODY);
-    person.frob(["build"]);
+fn opting_out_creates_and_deletes_no_file() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
+    user.run_frob(["build"]);
     // Nothing of the first run is at work any more.
-    assert!(!person.flush());
-    let before = person.files();
-    let person = person.with("DO_NOT_TRACK", "1");
+    assert!(!user.flush());
+    let before = user.files();
+    let user = user.with("DO_NOT_TRACK", "1");
     for end in ["return=0", "return=7", "exit=3", "panic", "abort"] {
-        person.frob(["build", "--end", end]);
+        user.run_frob(["build", "--end", end]);
     }
-    assert_eq!(person.files(), before);
+    assert_eq!(user.files(), before);
 }
 
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn opted_out_makes_no_system_call_that_the_tool_would_not_make() {
+fn opting_out_adds_no_system_call() {
     use crate::system_calls::{Call, Tracer};
 
-    let calls = |person: &Person, telemetry: &str| {
-        let program = person.frob_command(["stack", "before-plain", "--telemetry", telemetry]);
+    let calls = |user: &TestUser, telemetry: &str| {
+        let program = user.frob_command(["stack", "before-plain", "--telemetry", telemetry]);
         let traced = Tracer::of(program).with_all_that_it_starts().run();
         assert!(traced.output.status.success());
         // Process ids and pipes have other numbers in every run, and folders other names.
-        let home = person.home().to_string_lossy();
+        let home = user.home().to_string_lossy();
         let alike =
             |call: &Call| call.to_string().replace(&*home, "~").replace(|it: char| it.is_ascii_digit(), "");
         let mut calls: Vec<String> = traced.calls.iter().map(alike).collect();
@@ -142,9 +142,9 @@ fn opted_out_makes_no_system_call_that_the_tool_would_not_make() {
     };
     for (name, value, opts_out) in VARIABLES {
         if opts_out {
-            let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY).with(name, value);
+            let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT).with(name, value);
             // `bare` never calls the library at all.
-            let (with, without) = (calls(&person, "yes"), calls(&person, "bare"));
+            let (with, without) = (calls(&user, "yes"), calls(&user, "bare"));
             assert!(without.len() > 10, "{without:?}");
             assert_eq!(with, without, "{name}={value}");
         }
@@ -163,10 +163,10 @@ fn main() -> std::process::ExitCode {
 "#;
 
 #[test]
-fn a_packagers_build_is_off_for_good() {
-    let person = Person::sending_to(NOBODY);
+fn a_build_with_telemetry_off_stays_off() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = person.home().join("packaged");
+    let folder = user.home().join("packaged");
     std::fs::create_dir_all(folder.join("src")).expect("a folder");
     let manifest = format!(
         "[package]\nname = \"packaged\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
@@ -191,8 +191,8 @@ fn a_packagers_build_is_off_for_good() {
     assert!(message.contains("TOOL_TELEMETRY_BUILD has a value that is not understood"), "{message}");
     let built = build("Off");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let output = person.command(folder.join("target/debug/packaged")).output().expect("it runs");
-    assert!(person.waiting().is_empty());
+    let output = user.command(folder.join("target/debug/packaged")).output().expect("it runs");
+    assert!(user.pending_runs().is_empty());
     let status = String::from_utf8(output.stdout).expect("text");
     assert!(status.contains("off: turned off by whoever built this"), "{status}");
 }

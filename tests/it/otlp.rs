@@ -15,7 +15,7 @@ use tonic::codec::CompressionEncoding;
 use tool_telemetry_receiver::Receiver;
 
 /// Long enough for a loaded machine; no test waits for it unless it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 pub(crate) const JSON: &str = "application/json";
 
@@ -113,7 +113,7 @@ pub(crate) fn post(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Got, ureq::Error> {
-    post_with(&client(PATIENCE), receiver, path, headers, body)
+    post_with(&client(TIMEOUT), receiver, path, headers, body)
 }
 
 pub(crate) fn post_with(

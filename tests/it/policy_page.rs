@@ -4,8 +4,8 @@ use serde_json::Value;
 use tool_telemetry::command::check_policy;
 use tool_telemetry_receiver::{Receiver, Request};
 
-use crate::choices::on_machine;
-use crate::person::{Person, is_root};
+use crate::precedence::on_machine;
+use crate::test_user::{TestUser, is_root};
 
 const PAGE: &str = include_str!("../../docs/policy.md");
 const COLLECTOR: &str = "https://collector.example.com:4318";
@@ -35,28 +35,28 @@ struct Observed {
 
 fn run(example: &str) -> Observed {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+    let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
     // This machine's `/etc` has no roots of the system's.
-    let roots = person.home().join("certificate");
-    let person = person.with("SSL_CERT_FILE", roots.to_str().expect("text"));
-    person.frob(["telemetry", "on"]);
+    let roots = user.home().join("certificate");
+    let user = user.with("SSL_CERT_FILE", roots.to_str().expect("text"));
+    user.run_frob(["telemetry", "on"]);
     // A tool that gets a certificate must not be told to use it on an address without TLS.
     let is_tls = example.contains("certificate");
     let policy =
         if is_tls { example.to_owned() } else { example.replace(COLLECTOR, &receiver.http_endpoint()) };
-    std::fs::write(person.home().join("policy"), policy).expect("a file");
+    std::fs::write(user.home().join("policy"), policy).expect("a file");
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    std::fs::write(person.home().join("certificate"), own.cert.pem()).expect("a file");
-    std::fs::write(person.home().join("key"), own.signing_key.serialize_pem()).expect("a file");
+    std::fs::write(user.home().join("certificate"), own.cert.pem()).expect("a file");
+    std::fs::write(user.home().join("key"), own.signing_key.serialize_pem()).expect("a file");
     let prepare = format!(
         "cp {0}/policy policy.toml && echo 'x-team=the%20build' > headers && cp {0}/certificate client.pem &&
         cp {0}/key client.key && mkdir /etc/ssl && cp {0}/certificate /etc/ssl/collector-ca.pem",
-        person.home().display()
+        user.home().display()
     );
     // Where the policy says off, `flush` says so and fails.
     let flush = if is_tls { ":" } else { "frob telemetry flush >/dev/null 2>&1" };
     let commands = format!("frob build >/dev/null && {{ {flush} || :; }} && frob telemetry status --json");
-    let status: Value = serde_json::from_str(&on_machine(&prepare, &person, &commands)).expect("JSON");
+    let status: Value = serde_json::from_str(&on_machine(&prepare, &user, &commands)).expect("JSON");
     Observed {
         is_off: status["telemetry"] == "off",
         origin: status["destination"]["origin"].as_str().unwrap_or_default().to_owned(),
@@ -66,7 +66,7 @@ fn run(example: &str) -> Observed {
 }
 
 #[test]
-fn each_example_does_what_the_page_says() {
+fn every_example_does_what_the_page_says() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
         return;
     }
@@ -90,7 +90,7 @@ fn each_example_does_what_the_page_says() {
 }
 
 #[test]
-fn each_key_has_an_example_and_each_example_is_understood() {
+fn every_key_has_a_valid_example() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("policy.toml");
     // The keys as the program lists them.

@@ -39,7 +39,7 @@ dotnet [error] process.executable.name=dotnet process.exit.code=1 error.type=_OT
 ";
 
 #[test]
-fn a_run_is_a_tree_over_http_and_grpc_compressed_or_not() {
+fn runs_arrive_over_http_and_grpc_with_and_without_gzip() {
     let ways: [&dyn Fn(&Receiver); 4] = [
         &|receiver| assert_eq!(send(receiver, &bytes(run())).partial_success(), None),
         &|receiver| {
@@ -49,16 +49,16 @@ fn a_run_is_a_tree_over_http_and_grpc_compressed_or_not() {
                 None
             );
         },
-        &|receiver| assert_eq!(send_grpc(receiver, run(), None, PATIENCE).unwrap().partial_success, None),
+        &|receiver| assert_eq!(send_grpc(receiver, run(), None, TIMEOUT).unwrap().partial_success, None),
         &|receiver| {
-            let answer = send_grpc(receiver, run(), Some(CompressionEncoding::Gzip), PATIENCE);
+            let answer = send_grpc(receiver, run(), Some(CompressionEncoding::Gzip), TIMEOUT);
             assert_eq!(answer.unwrap().partial_success, None);
         },
     ];
     for (way, send) in ways.iter().enumerate() {
         let receiver = Receiver::start().unwrap();
         send(&receiver);
-        receiver.wait_for(1, PATIENCE).unwrap();
+        receiver.wait_for(1, TIMEOUT).unwrap();
         assert_eq!(receiver.tree(), RUN, "way {way}");
         assert_eq!(receiver.outside_contract(), [""; 0], "way {way}");
         let requests = receiver.requests();
@@ -71,7 +71,7 @@ fn a_run_is_a_tree_over_http_and_grpc_compressed_or_not() {
 }
 
 #[test]
-fn accessors_tell_all_that_was_sent() {
+fn accessors_return_everything_sent() {
     let receiver = Receiver::start().unwrap();
     send(&receiver, &bytes(run()));
     let traces = receiver.traces();
@@ -96,11 +96,11 @@ fn accessors_tell_all_that_was_sent() {
 }
 
 #[test]
-fn a_header_that_should_not_be_there_is_found_over_either_transport() {
+fn request_headers_are_kept_over_both_transports() {
     let receiver = Receiver::start().unwrap();
     let headers = [("content-type", PROTOBUF), ("X-Planted", "leaked")];
     post(&receiver, "/v1/traces", &headers, &bytes(run())).unwrap();
-    send_grpc(&receiver, run(), None, PATIENCE).unwrap();
+    send_grpc(&receiver, run(), None, TIMEOUT).unwrap();
     for request in receiver.requests() {
         assert_eq!(request.header("x-planted"), Some("leaked"));
         assert_eq!(request.header("authorization"), None);
@@ -108,7 +108,7 @@ fn a_header_that_should_not_be_there_is_found_over_either_transport() {
 }
 
 #[test]
-fn siblings_are_in_the_order_of_start_then_name_then_id() {
+fn siblings_are_ordered_by_start_name_and_id() {
     let receiver = Receiver::start().unwrap();
     let spans = vec![
         child(1, 6, "b", 20),
@@ -124,14 +124,14 @@ fn siblings_are_in_the_order_of_start_then_name_then_id() {
 }
 
 #[test]
-fn spans_without_their_parent_stand_at_the_top_and_rings_are_broken_once() {
+fn orphans_are_roots_and_cycles_are_broken() {
     let receiver = Receiver::start().unwrap();
     send(&receiver, &bytes(vec![child(9, 1, "orphan", 5), child(3, 2, "ring", 6), child(2, 3, "gnir", 7)]));
     assert_eq!(receiver.tree(), "orphan\nring\n  gnir\n");
 }
 
 #[test]
-fn a_tree_as_deep_as_a_sender_wishes_is_no_danger() {
+fn deep_trees_do_not_overflow_the_stack() {
     let receiver = Receiver::start().unwrap();
     let id = |number: u32| u64::from(number + 1).to_be_bytes().to_vec();
     let spans = (0..5_000).map(|number| Span {
@@ -144,7 +144,7 @@ fn a_tree_as_deep_as_a_sender_wishes_is_no_danger() {
 }
 
 #[test]
-fn what_could_be_misread_in_a_tree_is_quoted() {
+fn ambiguous_text_is_quoted_in_a_tree() {
     let receiver = Receiver::start().unwrap();
     let mut odd = span(1, "two words", 1);
     odd.attributes = vec![
@@ -161,10 +161,10 @@ fn what_could_be_misread_in_a_tree_is_quoted() {
 }
 
 #[test]
-fn doubles_are_dropped_and_counted_within_and_between_requests() {
+fn duplicate_spans_are_dropped_and_counted() {
     let receiver = Receiver::start().unwrap();
     send(&receiver, &bytes(vec![span(1, "a", 1), span(1, "again", 1), span(2, "b", 2)]));
-    send_grpc(&receiver, vec![span(2, "b", 2), span(3, "c", 3)], None, PATIENCE).unwrap();
+    send_grpc(&receiver, vec![span(2, "b", 2), span(3, "c", 3)], None, TIMEOUT).unwrap();
     assert_eq!(receiver.tree(), "a\nb\nc\n");
     assert_eq!((receiver.doubles(), receiver.rejected()), (2, 0));
     // The same span id in another trace is another span.
@@ -173,7 +173,7 @@ fn doubles_are_dropped_and_counted_within_and_between_requests() {
 }
 
 #[test]
-fn spans_that_break_a_rule_are_rejected_and_the_others_accepted() {
+fn invalid_spans_are_rejected_and_the_others_accepted() {
     let twice = || vec![text("key", "1"), text("key", "2")];
     let good = || span(1, "good", 5);
     let broken = [
@@ -201,7 +201,7 @@ fn spans_that_break_a_rule_are_rejected_and_the_others_accepted() {
         assert!(rejected == 1 && message.contains(rule), "{rule}: {rejected} {message}");
         assert_eq!(receiver.tree(), "other\n", "{rule}");
         assert_eq!(receiver.violations(), [message], "{rule}");
-        let answer = send_grpc(&receiver, spans, None, PATIENCE).unwrap();
+        let answer = send_grpc(&receiver, spans, None, TIMEOUT).unwrap();
         assert_eq!(answer.partial_success.unwrap().rejected_spans, 1, "{rule}");
         assert_eq!(receiver.rejected(), 2, "{rule}");
     }
@@ -214,7 +214,7 @@ fn spans_that_break_a_rule_are_rejected_and_the_others_accepted() {
 }
 
 #[test]
-fn what_is_not_otlp_is_refused_with_the_status_that_says_so() {
+fn non_otlp_requests_are_refused_with_the_matching_status() {
     let receiver = Receiver::start().unwrap();
     let good = bytes(run());
     type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -238,7 +238,7 @@ fn what_is_not_otlp_is_refused_with_the_status_that_says_so() {
         assert_eq!(got.header("content-type"), if is_otlp { type_asked } else { "text/plain" });
         assert!(receiver.requests()[number].fault().is_some(), "case {number}");
     }
-    let got = client(PATIENCE).get(format!("{}/v1/traces", receiver.http_endpoint())).call().unwrap();
+    let got = client(TIMEOUT).get(format!("{}/v1/traces", receiver.http_endpoint())).call().unwrap();
     assert_eq!((got.status().as_u16(), got.headers()["allow"].to_str().unwrap()), (405, "POST"));
     assert_eq!(receiver.spans().len(), 0);
     // The content type's parameters and case do not matter.
@@ -247,7 +247,7 @@ fn what_is_not_otlp_is_refused_with_the_status_that_says_so() {
 }
 
 #[test]
-fn gzip_bombs_are_stopped_over_either_transport() {
+fn gzip_bombs_are_stopped_over_both_transports() {
     // A file of gzip can have many members. Whoever reads on after one byte too many would find that it is broken.
     let mut packed = gzip(&[0; 1 << 20]).repeat(tool_telemetry_receiver::MAX_BODY >> 20);
     packed.extend(gzip(&[0]));
@@ -258,13 +258,13 @@ fn gzip_bombs_are_stopped_over_either_transport() {
     assert_eq!(post(&receiver, "/v1/traces", &headers, &packed).unwrap().status, 413);
 
     let name = "x".repeat(tool_telemetry_receiver::MAX_BODY);
-    let error = send_grpc(&receiver, vec![span(1, &name, 1)], Some(CompressionEncoding::Gzip), PATIENCE);
+    let error = send_grpc(&receiver, vec![span(1, &name, 1)], Some(CompressionEncoding::Gzip), TIMEOUT);
     assert_ne!(error.unwrap_err().code(), tonic::Code::Ok);
     assert_eq!((receiver.spans().len(), receiver.requests().len()), (0, 2));
 }
 
 #[test]
-fn a_body_over_the_limit_is_refused_without_being_read() {
+fn an_oversized_body_is_refused_unread() {
     let receiver = Receiver::start().unwrap();
     let mut stream = connect(&receiver);
     let length = tool_telemetry_receiver::MAX_BODY + 1;
@@ -281,7 +281,7 @@ fn a_body_over_the_limit_is_refused_without_being_read() {
 
 fn connect(receiver: &Receiver) -> TcpStream {
     let stream = TcpStream::connect(receiver.http_endpoint().strip_prefix("http://").unwrap()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 
@@ -302,7 +302,7 @@ fn grpc_has_one_method() {
 }
 
 #[test]
-fn answers_come_in_the_order_of_the_script_then_as_usual() {
+fn scripted_answers_come_first_and_in_order() {
     let receiver = Receiver::builder()
         .answers([Answer::status(503), Answer::status(429).with_retry_after("Wed, 21 Oct 2026 07:28:00 GMT")])
         .start()
@@ -324,7 +324,7 @@ fn answers_come_in_the_order_of_the_script_then_as_usual() {
 }
 
 #[test]
-fn a_scripted_partial_success_stores_what_it_accepts() {
+fn a_partial_success_stores_the_accepted_spans() {
     let partial = Answer::partial_success(3, "too many");
     let receiver = Receiver::builder().answers([partial.clone(), partial]).start().unwrap();
     assert_eq!(send(&receiver, &bytes(run())).partial_success(), Some((3, "too many".to_owned())));
@@ -334,11 +334,11 @@ fn a_scripted_partial_success_stores_what_it_accepts() {
 }
 
 #[test]
-fn full_success_can_have_an_empty_partial_success() {
+fn a_full_success_may_carry_an_empty_partial_success() {
     let receiver = Receiver::builder().always(Answer::partial_success(0, "")).start().unwrap();
     assert_eq!(send(&receiver, &bytes(run())).body, [0x0a, 0x00]);
     assert_eq!(send_json(&receiver, "{}").text(), r#"{"partialSuccess":{}}"#);
-    assert!(send_grpc(&receiver, run(), None, PATIENCE).unwrap().partial_success.is_some());
+    assert!(send_grpc(&receiver, run(), None, TIMEOUT).unwrap().partial_success.is_some());
     assert_eq!(receiver.tree(), RUN);
 }
 
@@ -359,15 +359,15 @@ fn an_answer_can_depend_on_the_request() {
 }
 
 #[test]
-fn grpc_statuses_are_given_with_their_delay() {
+fn grpc_statuses_carry_their_retry_delay() {
     let receiver = Receiver::builder()
         .always(Answer::grpc(8).with_retry_info(Duration::from_millis(1_500)))
         .answers([Answer::grpc(16)])
         .start()
         .unwrap();
-    let status = send_grpc(&receiver, run(), None, PATIENCE).unwrap_err();
+    let status = send_grpc(&receiver, run(), None, TIMEOUT).unwrap_err();
     assert_eq!((status.code(), status.details()), (tonic::Code::Unauthenticated, &b""[..]));
-    let status = send_grpc(&receiver, run(), None, PATIENCE).unwrap_err();
+    let status = send_grpc(&receiver, run(), None, TIMEOUT).unwrap_err();
     assert_eq!(status.code(), tonic::Code::ResourceExhausted);
     // google.rpc.Status { code: 8, message, details: [Any { RetryInfo { 1 s, 500,000,000 ns } }] }
     assert!(status.details().starts_with(&[0x08, 8]));
@@ -380,10 +380,10 @@ fn grpc_statuses_are_given_with_their_delay() {
 }
 
 #[test]
-fn over_grpc_an_http_answer_is_that_of_somebody_in_between() {
+fn plain_http_answers_fail_a_grpc_call() {
     let answers = [Answer::status(503), Answer::captive_portal(), Answer::status(404)];
     let receiver = Receiver::builder().answers(answers).start().unwrap();
-    let code = || send_grpc(&receiver, run(), None, PATIENCE).unwrap_err().code();
+    let code = || send_grpc(&receiver, run(), None, TIMEOUT).unwrap_err().code();
     assert_eq!(code(), tonic::Code::Unavailable);
     assert_ne!(code(), tonic::Code::Ok);
     assert_eq!(code(), tonic::Code::Unimplemented);
@@ -391,28 +391,28 @@ fn over_grpc_an_http_answer_is_that_of_somebody_in_between() {
 }
 
 #[test]
-fn a_reset_is_no_answer_and_nothing_is_stored() {
+fn a_reset_stores_nothing() {
     let receiver = Receiver::builder().always(Answer::Reset).start().unwrap();
     let headers = [("content-type", PROTOBUF)];
     post(&receiver, "/v1/traces", &headers, &bytes(run())).unwrap_err();
-    send_grpc(&receiver, run(), None, PATIENCE).unwrap_err();
+    send_grpc(&receiver, run(), None, TIMEOUT).unwrap_err();
     assert_eq!((receiver.requests().len(), receiver.tree().as_str()), (2, ""));
 }
 
 #[test]
-fn a_truncated_answer_leaves_spans_that_come_twice() {
+fn a_truncated_answer_stores_the_spans() {
     let receiver = Receiver::builder().answers([Answer::Truncated, Answer::Truncated]).start().unwrap();
     let headers = [("content-type", PROTOBUF)];
     let error = post(&receiver, "/v1/traces", &headers, &bytes(run()));
     error.unwrap_err();
     assert_eq!((receiver.tree().as_str(), receiver.doubles()), (RUN, 0));
-    send_grpc(&receiver, run(), None, PATIENCE).unwrap_err();
+    send_grpc(&receiver, run(), None, TIMEOUT).unwrap_err();
     send(&receiver, &bytes(run()));
     assert_eq!((receiver.tree().as_str(), receiver.doubles()), (RUN, 8));
 }
 
 #[test]
-fn a_truncated_answer_begins() {
+fn a_truncated_answer_starts_before_it_breaks_off() {
     let receiver = Receiver::builder().always(Answer::Truncated).start().unwrap();
     let mut stream = connect(&receiver);
     let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2";
@@ -423,7 +423,7 @@ fn a_truncated_answer_begins() {
 }
 
 #[test]
-fn senders_give_up_on_what_hangs_drips_or_is_late() {
+fn senders_time_out_on_hanging_dripping_and_delayed_answers() {
     const SHORT: Duration = Duration::from_millis(300);
     for answer in [Answer::Hang, Answer::Drip, Answer::Delay(Duration::from_secs(3_600))] {
         let receiver = Receiver::builder().always(answer.clone()).start().unwrap();
@@ -437,7 +437,7 @@ fn senders_give_up_on_what_hangs_drips_or_is_late() {
 }
 
 #[test]
-fn a_drip_is_a_byte_a_second() {
+fn a_drip_sends_one_byte_per_second() {
     let receiver = Receiver::builder().always(Answer::Drip).start().unwrap();
     let mut stream = connect(&receiver);
     let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2";
@@ -456,13 +456,13 @@ fn a_drip_is_a_byte_a_second() {
 }
 
 #[test]
-fn a_late_answer_is_an_answer_and_its_spans_are_there_before() {
+fn spans_are_stored_before_a_delayed_answer() {
     const LATE: Duration = Duration::from_millis(400);
     let receiver = Receiver::builder().always(Answer::Delay(LATE)).start().unwrap();
     std::thread::scope(|scope| {
         let start = Instant::now();
         let sender = scope.spawn(|| send(&receiver, &bytes(run())).partial_success());
-        receiver.wait_for(1, PATIENCE).unwrap();
+        receiver.wait_for(1, TIMEOUT).unwrap();
         assert!(!sender.is_finished());
         assert_eq!(sender.join().unwrap(), None);
         assert!(start.elapsed() >= LATE);
@@ -470,14 +470,14 @@ fn a_late_answer_is_an_answer_and_its_spans_are_there_before() {
 }
 
 #[test]
-fn the_end_of_a_receiver_frees_who_waits_for_it_at_once() {
+fn dropping_a_receiver_closes_its_connections() {
     let receiver = Receiver::builder().always(Answer::Hang).start().unwrap();
     let address = receiver.http_endpoint();
     let mut streams: Vec<_> = (0..3).map(|_| connect(&receiver)).collect();
     for stream in &mut streams {
         write!(stream, "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").unwrap();
     }
-    receiver.wait_until(|receiver| receiver.requests().len() == 3, PATIENCE).unwrap();
+    receiver.wait_until(|receiver| receiver.requests().len() == 3, TIMEOUT).unwrap();
     let start = Instant::now();
     drop(receiver);
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
@@ -488,10 +488,10 @@ fn the_end_of_a_receiver_frees_who_waits_for_it_at_once() {
 }
 
 #[test]
-fn waiting_ends_with_what_it_waits_for_or_says_what_is_missing() {
+fn wait_for_returns_the_traces_or_reports_what_is_missing() {
     let receiver = Receiver::start().unwrap();
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| receiver.wait_for(2, PATIENCE).unwrap());
+        let waiting = scope.spawn(|| receiver.wait_for(2, TIMEOUT).unwrap());
         send(&receiver, &bytes(run()));
         send(&receiver, &bytes(vec![Span { trace_id: vec![2; 16], ..span(1, "other", 1) }]));
         let names: Vec<_> =
@@ -505,10 +505,10 @@ fn waiting_ends_with_what_it_waits_for_or_says_what_is_missing() {
 }
 
 #[test]
-fn connections_and_requests_are_counted_one_after_the_other_and_at_once() {
+fn connections_and_requests_are_counted() {
     let receiver = Receiver::start().unwrap();
     let headers = [("content-type", PROTOBUF)];
-    let client = client(PATIENCE);
+    let client = client(TIMEOUT);
     for _ in 0..5 {
         post_with(&client, &receiver, "/v1/traces", &headers, &bytes(run())).unwrap();
     }
@@ -525,13 +525,13 @@ fn connections_and_requests_are_counted_one_after_the_other_and_at_once() {
     let mut streams: Vec<_> = (0..3).map(|_| connect(&receiver)).collect();
     for (number, stream) in streams.iter_mut().enumerate() {
         write!(stream, "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").unwrap();
-        receiver.wait_until(|receiver| receiver.requests().len() == number + 1, PATIENCE).unwrap();
+        receiver.wait_until(|receiver| receiver.requests().len() == number + 1, TIMEOUT).unwrap();
     }
     assert_eq!((receiver.connections(), receiver.peak_connections(), receiver.peak_requests()), (3, 3, 3));
 }
 
 #[test]
-fn a_file_holds_what_was_accepted_as_otlp_json_lines() {
+fn accepted_spans_are_kept_as_otlp_json_lines() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("received.jsonl");
     let answers = [Answer::Ok, Answer::status(503)];
@@ -585,15 +585,15 @@ fn a_file_holds_what_was_accepted_as_otlp_json_lines() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_cannot_be_kept_is_not_accepted() {
+fn spans_that_cannot_be_kept_are_not_accepted() {
     let receiver = Receiver::builder().keep_in("/dev/full").start().unwrap();
     assert_eq!(send(&receiver, &bytes(run())).status, 503);
-    assert_eq!(send_grpc(&receiver, run(), None, PATIENCE).unwrap_err().code(), tonic::Code::Unavailable);
+    assert_eq!(send_grpc(&receiver, run(), None, TIMEOUT).unwrap_err().code(), tonic::Code::Unavailable);
     assert_eq!((receiver.tree().as_str(), receiver.doubles()), ("", 0));
 }
 
 #[test]
-fn addresses_are_loopback_and_can_be_chosen() {
+fn addresses_are_loopback_and_configurable() {
     let everywhere = Receiver::builder().grpc_address(([0, 0, 0, 0], 0).into()).start().unwrap_err();
     assert_eq!(everywhere.kind(), std::io::ErrorKind::InvalidInput);
     let other = Receiver::builder().http_address(([127, 0, 0, 2], 0).into()).start();

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use tool_telemetry_receiver::Receiver;
 
-use crate::person::{NOBODY, PATIENCE, Person, eventually, is_root, only_tree};
+use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually, is_root, only_tree};
 
-fn start() -> (Receiver, Person) {
+fn start() -> (Receiver, TestUser) {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    (receiver, person)
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    (receiver, user)
 }
 
 /// The trees of all traces, sorted.
 fn trees(receiver: &Receiver, number: usize) -> Vec<String> {
-    let traces = receiver.wait_for(number, PATIENCE).expect("they arrive");
+    let traces = receiver.wait_for(number, TIMEOUT).expect("they arrive");
     let mut trees: Vec<String> = traces.iter().map(|trace| trace.tree()).collect();
     trees.sort();
     trees
@@ -33,116 +33,116 @@ fn root(command: &str, code: u8) -> String {
 const STEP: &str = "  step frob.number=0 frob.color=auto\n    inner frob.number=0\n";
 
 #[test]
-fn what_ends_well_before_any_command_is_no_run_and_leaves_no_file() {
-    let (receiver, person) = start();
-    let before = person.files();
+fn success_before_any_command_is_no_run() {
+    let (receiver, user) = start();
+    let before = user.files();
     for arguments in [&["--version"][..], &["no-command", "0"]] {
-        assert!(person.frob(arguments).status.success());
-        assert_eq!(person.files(), before, "{arguments:?}");
+        assert!(user.run_frob(arguments).status.success());
+        assert_eq!(user.files(), before, "{arguments:?}");
     }
     assert!(receiver.requests().is_empty());
 }
 
 #[test]
-fn what_ends_in_error_before_any_command_is_a_run_with_its_spans() {
-    let (receiver, person) = start();
-    assert_eq!(person.frob(["no-command", "7"]).status.code(), Some(7));
+fn failure_before_any_command_is_a_run_with_its_spans() {
+    let (receiver, user) = start();
+    assert_eq!(user.run_frob(["no-command", "7"]).status.code(), Some(7));
     let expected = format!("{}{STEP}", root("", 7).replace(" frob.command=", ""));
     assert_eq!(only_tree(&receiver), expected);
 }
 
 #[test]
-fn what_is_told_before_a_command_belongs_to_it_and_spans_between_commands_to_none() {
-    let (receiver, person) = start();
-    assert!(person.frob(["around"]).status.success());
+fn spans_between_commands_belong_to_no_run() {
+    let (receiver, user) = start();
+    assert!(user.run_frob(["around"]).status.success());
     let build = root("build", 0).replace(" frob.command", " frob.color=always frob.command");
     let test = root("test", 0).replace(" frob.command", " frob.color=never frob.command");
     assert_eq!(trees(&receiver, 2), [format!("{build}{STEP}"), test]);
 }
 
 #[test]
-fn looking_at_runs_changes_nothing() {
+fn status_show_and_flush_within_a_command_change_nothing() {
     for word in ["status", "show", "flush"] {
-        let (receiver, person) = start();
-        assert!(person.frob(["asks", word]).status.success(), "{word}");
+        let (receiver, user) = start();
+        assert!(user.run_frob(["asks", word]).status.success(), "{word}");
         assert_eq!(only_tree(&receiver), format!("{}{STEP}{STEP}", root("build", 0)), "{word}");
-        eventually("it is counted", || person.count("delivered") == 1);
-        assert_eq!(person.count("dropped"), 0, "{}", person.status());
+        eventually("it is counted", || user.count("delivered") == 1);
+        assert_eq!(user.count("dropped"), 0, "{}", user.status());
     }
 }
 
 #[test]
-fn what_is_deleted_within_a_command_is_its_own_run_too_under_the_true_reason() {
+fn deleting_runs_within_a_command_includes_its_own() {
     for (word, reason) in [("off", "opted_out"), ("purge", "purged"), ("login", "discarded")] {
-        let person = Person::sending_to(NOBODY).backing_off(NOBODY);
-        assert!(person.frob(["asks", word]).status.success(), "{word}");
-        assert!(person.waiting().is_empty(), "{word}");
-        assert_eq!(person.dropped(reason), 1, "{word}: {}", person.status());
-        assert_eq!((person.count("dropped"), person.count("pending")), (1, 0), "{word}");
+        let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
+        assert!(user.run_frob(["asks", word]).status.success(), "{word}");
+        assert!(user.pending_runs().is_empty(), "{word}");
+        assert_eq!(user.dropped(reason), 1, "{word}: {}", user.status());
+        assert_eq!((user.count("dropped"), user.count("pending")), (1, 0), "{word}");
     }
 }
 
 #[test]
-fn what_the_author_discards_before_a_command_is_no_run_also_in_error() {
-    let (receiver, person) = start();
-    let before = person.files();
-    assert_eq!(person.frob(["discards-first"]).status.code(), Some(2));
-    assert_eq!(person.files(), before);
+fn discard_before_any_command_prevents_a_run() {
+    let (receiver, user) = start();
+    let before = user.files();
+    assert_eq!(user.run_frob(["discards-first"]).status.code(), Some(2));
+    assert_eq!(user.files(), before);
     assert!(receiver.requests().is_empty());
 }
 
 #[test]
-fn what_a_thread_tells_and_discards_is_the_run_of_the_span_that_it_entered() {
-    let (receiver, person) = start();
-    assert!(person.frob(["discards-one"]).status.success());
+fn record_and_discard_apply_to_the_run_of_the_entered_span() {
+    let (receiver, user) = start();
+    assert!(user.run_frob(["discards-one"]).status.success());
     assert_eq!(only_tree(&receiver), root("build", 0));
-    assert_eq!(person.dropped("discarded"), 1, "{}", person.status());
+    assert_eq!(user.dropped("discarded"), 1, "{}", user.status());
 }
 
 #[test]
-fn after_off_no_command_of_the_process_makes_a_file() {
-    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
-    assert!(person.frob(["off-then-commands"]).status.success());
-    assert!(person.waiting().is_empty());
-    assert_eq!(person.count("dropped"), 0, "{}", person.status());
+fn commands_after_off_make_no_file() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
+    assert!(user.run_frob(["off-then-commands"]).status.success());
+    assert!(user.pending_runs().is_empty());
+    assert_eq!(user.count("dropped"), 0, "{}", user.status());
 }
 
 #[test]
-fn off_that_is_said_before_the_first_command_of_a_process_makes_no_file() {
-    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
-    let mut shell = person.frob_command(["shell"]);
+fn off_before_the_first_command_makes_no_file() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
+    let mut shell = user.frob_command(["shell"]);
     let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut said = BufReader::new(shell.stdout.take().expect("a pipe")).lines();
     assert_eq!(said.next().expect("a line").expect("text"), "ready");
-    // As long as a person needs: from half a second on the first command asks again.
+    // As long as a user needs: from half a second on the first command asks again.
     std::thread::sleep(Duration::from_millis(600));
-    assert!(person.frob(["telemetry", "off"]).status.success());
-    let before = person.files();
+    assert!(user.run_frob(["telemetry", "off"]).status.success());
+    let before = user.files();
     writeln!(shell.stdin.take().expect("a pipe"), "build 0").expect("it reads");
     assert!(shell.wait().expect("it ends").success());
-    assert_eq!(person.files(), before);
-    assert_eq!(person.count("dropped"), 0, "there was nothing to drop: {}", person.status());
+    assert_eq!(user.files(), before);
+    assert_eq!(user.count("dropped"), 0, "there was nothing to drop: {}", user.status());
 }
 
 #[test]
-fn a_shell_reports_each_command_when_it_ends() {
-    let (receiver, person) = start();
-    let mut shell = person.frob_command(["shell"]);
+fn a_shell_reports_each_command_as_it_ends() {
+    let (receiver, user) = start();
+    let mut shell = user.frob_command(["shell"]);
     let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
     let mut lines = shell.stdin.take().expect("a pipe");
     writeln!(lines, "build 0").expect("it reads");
     assert_eq!(only_tree(&receiver), format!("{}{STEP}", root("build", 0)));
     writeln!(lines, "test 3").expect("it reads");
-    let ids = receiver.wait_for(2, PATIENCE).expect("while the shell goes on");
+    let ids = receiver.wait_for(2, TIMEOUT).expect("while the shell goes on");
     assert_ne!(ids[0].trace_id(), ids[1].trace_id());
-    eventually("both are counted", || person.count("delivered") == 2);
+    eventually("both are counted", || user.count("delivered") == 2);
     // Off means off from the next command on, also in a process that started before.
-    assert!(person.frob(["telemetry", "off"]).status.success());
+    assert!(user.run_frob(["telemetry", "off"]).status.success());
     writeln!(lines, "run 0").expect("it reads");
     drop(lines);
     assert!(shell.wait().expect("it ends").success());
-    assert!(person.waiting().is_empty());
-    assert_eq!(person.count("dropped"), 0, "{}", person.status());
+    assert!(user.pending_runs().is_empty());
+    assert_eq!(user.count("dropped"), 0, "{}", user.status());
     assert_eq!(
         trees(&receiver, 2),
         [format!("{}{STEP}", root("build", 0)), format!("{}{STEP}", root("test", 3))]
@@ -153,9 +153,9 @@ fn a_shell_reports_each_command_when_it_ends() {
 }
 
 #[test]
-fn spans_belong_to_the_innermost_command_of_their_thread_or_to_that_of_the_span_above() {
-    let (receiver, person) = start();
-    assert!(person.frob(["nested"]).status.success());
+fn spans_belong_to_their_parents_run_or_the_threads_innermost_command() {
+    let (receiver, user) = start();
+    assert!(user.run_frob(["nested"]).status.success());
     let build = "  step frob.number=1\n    inner\n    step frob.number=3\n";
     let test = "  step frob.number=2\n";
     assert_eq!(
@@ -165,9 +165,9 @@ fn spans_belong_to_the_innermost_command_of_their_thread_or_to_that_of_the_span_
 }
 
 #[test]
-fn of_commands_that_overlap_each_has_its_own_spans() {
-    let (receiver, person) = start();
-    assert!(person.frob(["overlapping"]).status.success());
+fn overlapping_commands_keep_their_own_spans() {
+    let (receiver, user) = start();
+    assert!(user.run_frob(["overlapping"]).status.success());
     let own = |number: u32| format!("  step frob.number={number}\n    inner\n");
     assert_eq!(
         trees(&receiver, 2),
@@ -176,16 +176,16 @@ fn of_commands_that_overlap_each_has_its_own_spans() {
 }
 
 #[test]
-fn a_span_that_closes_after_its_command_is_in_no_run_and_what_is_below_it_in_the_one_of_then() {
-    let (receiver, person) = start();
-    assert!(person.frob(["late"]).status.success());
+fn a_span_that_outlives_its_command_is_dropped_and_its_children_are_kept() {
+    let (receiver, user) = start();
+    assert!(user.run_frob(["late"]).status.success());
     assert_eq!(trees(&receiver, 2), [root("build", 0), format!("{}  step frob.number=2\n", root("test", 0))]);
 }
 
 #[test]
-fn a_command_that_is_left_is_reported_when_the_next_one_begins() {
-    let (receiver, person) = start();
-    assert!(person.frob(["left"]).status.success());
+fn an_abandoned_command_is_reported_when_the_next_one_begins() {
+    let (receiver, user) = start();
+    assert!(user.run_frob(["left"]).status.success());
     let cut_off = root("test", 7).replace("process.exit.code=7 error.type=_OTHER", "error.type=cut_off");
     let mut expected = [root("build", 101), cut_off, root("run", 0)];
     expected.sort();
@@ -193,22 +193,23 @@ fn a_command_that_is_left_is_reported_when_the_next_one_begins() {
 }
 
 #[test]
-fn more_commands_at_once_than_are_recorded_are_counted() {
-    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
-    assert!(person.frob(["crowd", "70"]).status.success());
-    assert_eq!((person.count("pending"), person.dropped("limit_open")), (65, 6), "{}", person.status());
+fn commands_over_the_concurrency_limit_are_counted() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
+    assert!(user.run_frob(["crowd", "70"]).status.success());
+    assert_eq!((user.count("pending"), user.dropped("limit_open")), (65, 6), "{}", user.status());
 }
 
 #[test]
-fn many_commands_of_one_process_take_bounded_memory_files_and_uploaders() {
+fn many_commands_use_bounded_memory_files_and_uploaders() {
     const MANY: u64 = 2_000;
 
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint);
-    std::fs::write(person.home().join(".frob-uploaders"), "").expect("a file");
-    let ask =
-        |commands: u64| String::from_utf8(person.frob(["many", &commands.to_string()]).stdout).expect("text");
+    let user = TestUser::sending_to(&endpoint);
+    std::fs::write(user.home().join(".frob-uploaders"), "").expect("a file");
+    let ask = |commands: u64| {
+        String::from_utf8(user.run_frob(["many", &commands.to_string()]).stdout).expect("text")
+    };
     let number_in = |told: &str, name: &str| -> u64 {
         let line = told.lines().find_map(|line| line.strip_prefix(name)).expect("it is told");
         line.split_whitespace().next().expect("a number").parse().expect("a number")
@@ -218,12 +219,12 @@ fn many_commands_of_one_process_take_bounded_memory_files_and_uploaders() {
     assert!(number("VmRSS:") < number_in(&few, "VmRSS:") + 4_000, "{few}\n{told}");
     assert_eq!(number("more files:"), 0, "{told}");
     assert!(number("children: ") <= 2, "{told}");
-    person.flush();
-    let ended = person.count("delivered") + person.count("dropped") + person.count("pending");
-    assert_eq!(ended, 10 + MANY, "{}", person.status());
-    let uploaders = std::fs::read_to_string(person.home().join(".frob-uploaders")).expect("a file");
+    user.flush();
+    let ended = user.count("delivered") + user.count("dropped") + user.count("pending");
+    assert_eq!(ended, 10 + MANY, "{}", user.status());
+    let uploaders = std::fs::read_to_string(user.home().join(".frob-uploaders")).expect("a file");
     assert!(uploaders.lines().count() < 100, "{} uploaders", uploaders.lines().count());
-    eventually("they end", || person.uploaders().is_empty());
+    eventually("they end", || user.uploaders().is_empty());
 }
 
 /// Children of a process that have ended, with all their threads, and that it has not asked after.
@@ -239,14 +240,14 @@ fn ended_children(process: u32) -> usize {
 }
 
 #[test]
-fn a_process_that_goes_on_leaves_no_more_than_one_ended_uploader() {
-    let (receiver, person) = start();
-    let mut shell = person.frob_command(["shell"]);
+fn a_long_lived_process_leaves_at_most_one_zombie() {
+    let (receiver, user) = start();
+    let mut shell = user.frob_command(["shell"]);
     let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
     let mut lines = shell.stdin.take().expect("a pipe");
     for number in 1..=3 {
         writeln!(lines, "build 0").expect("it reads");
-        receiver.wait_for(number, PATIENCE).expect("it arrives");
+        receiver.wait_for(number, TIMEOUT).expect("it arrives");
         eventually("its uploader alone has ended", || ended_children(shell.id()) == 1);
     }
     drop(lines);
@@ -254,65 +255,65 @@ fn a_process_that_goes_on_leaves_no_more_than_one_ended_uploader() {
 }
 
 #[test]
-fn a_tool_that_becomes_another_program_reports_its_run_and_the_child_belongs_to_it() {
-    let (receiver, person) = start();
-    let frob = crate::person::example("frob");
-    let output = person.frob(["exec", frob.to_str().expect("text"), "test", "--spans", "0"]);
+fn exec_reports_the_run_and_nests_the_new_programs_run_under_it() {
+    let (receiver, user) = start();
+    let frob = crate::test_user::example("frob");
+    let output = user.run_frob(["exec", frob.to_str().expect("text"), "test", "--spans", "0"]);
     assert_eq!(output.stdout, b"working\n");
-    receiver.wait_until(|receiver| receiver.spans().len() == 4, PATIENCE).expect("they arrive");
+    receiver.wait_until(|receiver| receiver.spans().len() == 4, TIMEOUT).expect("they arrive");
     let run = root("run", 0).replace("process.exit.code=0 ", "");
     let below = root("test", 0).lines().map(|line| format!("  {line}\n")).collect::<String>();
     assert_eq!(only_tree(&receiver), format!("{run}{STEP}{below}"));
 }
 
 #[test]
-fn a_tool_that_cannot_become_another_program_goes_on_and_so_does_its_run() {
+fn a_failed_exec_continues_the_run() {
     // No uploader is in the way: the moment in which it could be faster is as long as `exec` takes to fail.
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint()).backing_off(&receiver.http_endpoint());
-    let output = person.frob(["exec", "/no/such/program"]);
+    let user = TestUser::sending_to(&receiver.http_endpoint()).backing_off(&receiver.http_endpoint());
+    let output = user.run_frob(["exec", "/no/such/program"]);
     assert_eq!((output.status.code(), &*output.stdout), (Some(127), &b"NotFound [Open]\n"[..]));
-    assert!(person.flush());
+    assert!(user.flush());
     assert_eq!(only_tree(&receiver), format!("{}{STEP}{STEP}", root("run", 127)));
-    assert_eq!((person.count("delivered"), person.count("pending")), (1, 0), "{}", person.status());
+    assert_eq!((user.count("delivered"), user.count("pending")), (1, 0), "{}", user.status());
 }
 
 #[test]
-fn a_choice_that_cannot_be_read_when_the_run_ends_is_no_off_and_the_run_waits() {
-    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
-    let ended = person.frob(["build", "--spans", "1", "--end", "takes-all"]);
+fn an_unreadable_choice_at_the_end_keeps_the_run() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
+    let ended = user.run_frob(["build", "--spans", "1", "--end", "takes-all"]);
     assert_eq!(ended.status.code(), Some(3));
-    assert_eq!((person.count("pending"), person.count("dropped")), (1, 0), "{}", person.status());
-    assert!(person.waiting().iter().all(|run| run.extension().is_some_and(|it| it == "jsonl")));
+    assert_eq!((user.count("pending"), user.count("dropped")), (1, 0), "{}", user.status());
+    assert!(user.pending_runs().iter().all(|run| run.extension().is_some_and(|it| it == "jsonl")));
 }
 
 #[test]
-fn a_process_that_changed_its_user_or_root_is_reported_with_its_exit_code() {
+fn changing_the_user_or_root_keeps_the_exit_code() {
     if !is_root("a process that changes its user or root") {
         return;
     }
     for end in ["other-user", "other-root"] {
-        let (receiver, person) = start();
-        assert_eq!(person.frob(["build", "--spans", "1", "--end", end]).status.code(), Some(3), "{end}");
-        assert!(person.flush(), "{end}");
+        let (receiver, user) = start();
+        assert_eq!(user.run_frob(["build", "--spans", "1", "--end", end]).status.code(), Some(3), "{end}");
+        assert!(user.flush(), "{end}");
         assert_eq!(only_tree(&receiver), format!("{}{STEP}", root("build", 3)), "{end}");
-        assert!(person.waiting().is_empty(), "{end}");
-        assert_eq!(person.count("dropped"), 0, "{end}");
+        assert!(user.pending_runs().is_empty(), "{end}");
+        assert_eq!(user.count("dropped"), 0, "{end}");
     }
 }
 
 #[test]
-fn what_waits_is_not_sent_while_the_choice_cannot_be_read() {
-    let (receiver, person) = start();
-    let person = person.backing_off(&receiver.http_endpoint());
-    person.frob(["build"]);
-    let choice = person.home().join(".config/frob/telemetry.toml");
+fn pending_runs_are_not_sent_while_the_choice_is_unreadable() {
+    let (receiver, user) = start();
+    let user = user.backing_off(&receiver.http_endpoint());
+    user.run_frob(["build"]);
+    let choice = user.home().join(".config/frob/telemetry.toml");
     let said = std::fs::read(&choice).expect("a choice");
     std::fs::write(&choice, "telemetry = \"o").expect("it is ours");
-    assert!(!person.flush());
-    assert_eq!((person.count("pending"), person.count("dropped")), (1, 0), "{}", person.status());
+    assert!(!user.flush());
+    assert_eq!((user.count("pending"), user.count("dropped")), (1, 0), "{}", user.status());
     assert!(receiver.requests().is_empty());
     std::fs::write(&choice, said).expect("it is ours");
-    assert!(person.flush());
+    assert!(user.flush());
     only_tree(&receiver);
 }

@@ -3,10 +3,10 @@
 
 use tool_telemetry_receiver::Receiver;
 
-use crate::person::{Person, only_tree};
+use crate::test_user::{TestUser, only_tree};
 
 #[test]
-fn every_span_that_closes_is_reported_once_below_its_nearest_approved_ancestor() {
+fn closed_spans_nest_under_their_nearest_approved_ancestor() {
     let expected = "\
 frob process.executable.name=frob process.exit.code=0 frob.command=other
   step frob.number=10 frob.color=never
@@ -19,9 +19,9 @@ frob process.executable.name=frob process.exit.code=0 frob.command=other
   inner frob.number=18
 ";
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    assert!(person.frob(["elsewhere", "--spans", "0"]).status.success());
-    assert!(person.flush());
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    assert!(user.run_frob(["unusual-spans", "--spans", "0"]).status.success());
+    assert!(user.flush());
     assert_eq!(only_tree(&receiver), expected);
     assert_eq!((receiver.doubles(), receiver.rejected()), (0, 0));
 }

@@ -5,23 +5,23 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tool_telemetry_receiver::{Answer, Receiver};
 
-use crate::person::{NOBODY, PATIENCE, Person, eventually};
+use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually};
 
-fn status(person: &Person) -> Value {
-    let output = person.frob(["telemetry", "status", "--json"]);
+fn status(user: &TestUser) -> Value {
+    let output = user.run_frob(["telemetry", "status", "--json"]);
     assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
     assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), 1, "one line");
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 #[test]
-fn for_programs_it_has_every_key_always() {
-    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
-    person.frob(["build"]);
-    let mut told = status(&person);
+fn json_always_has_every_key() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
+    user.run_frob(["build"]);
+    let mut told = status(&user);
     let destination = &mut told["destinations"][0];
     assert!(destination["next_try_in"].take().is_u64());
-    let choice_file = person.home().join(".config/frob/telemetry.toml");
+    let choice_file = user.home().join(".config/frob/telemetry.toml");
     let none = json!({ "refused": 0, "limit_bytes": 0, "limit_runs": 0, "limit_age": 0, "disk": 0, "damaged": 0,
                        "opted_out": 0, "purged": 0, "discarded": 0, "limit_open": 0 });
     assert_eq!(
@@ -35,7 +35,7 @@ fn for_programs_it_has_every_key_always() {
             "variable": null,
             "policy_file": "/etc/tool-telemetry/policy.toml",
             "choice_file": choice_file.to_str(),
-            "destination": { "origin": NOBODY, "chosen_by": "operator" },
+            "destination": { "origin": DEAD_ENDPOINT, "chosen_by": "operator" },
             "warnings": [],
             "destinations": [{
                 "name": "operator+the-tests+http-127.0.0.1-9",
@@ -58,40 +58,40 @@ fn for_programs_it_has_every_key_always() {
     );
     // Nothing at all: the same keys.
     let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&status(&Person::new())), keys(&told));
+    assert_eq!(keys(&status(&TestUser::new())), keys(&told));
 }
 
 #[test]
-fn it_tells_what_decided_and_what_became_of_the_runs() {
+fn it_reports_the_decision_and_the_runs() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    person.frob(["build"]);
-    receiver.wait_for(1, PATIENCE).expect("it arrives");
-    eventually("its time is written down", || status(&person)["destinations"][0]["last_delivery"].is_u64());
-    assert_eq!(status(&person)["destinations"][0]["delivered"], 1);
-    let text = person.status();
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    user.run_frob(["build"]);
+    receiver.wait_for(1, TIMEOUT).expect("it arrives");
+    eventually("its time is written down", || status(&user)["destinations"][0]["last_delivery"].is_u64());
+    assert_eq!(status(&user)["destinations"][0]["delivered"], 1);
+    let text = user.status();
     assert!(text.starts_with("telemetry of frob is on: your own choice (/"), "{text}");
     assert!(text.contains("  last delivery: ") && text.contains(" ago\n"), "{text}");
 
     // Opted out by a variable, the counts are there all the same.
-    let person = person.with("DO_NOT_TRACK", "1");
-    let told = status(&person);
+    let user = user.with("DO_NOT_TRACK", "1");
+    let told = status(&user);
     assert_eq!((&told["telemetry"], &told["variable"]), (&json!("off"), &json!("DO_NOT_TRACK")));
     assert_eq!(told["destinations"][0]["delivered"], 1);
 
-    let damaged = person.with("DO_NOT_TRACK", "");
+    let damaged = user.with("DO_NOT_TRACK", "");
     eventually("its uploader has ended", || damaged.uploaders().is_empty());
-    damaged.frob(["telemetry", "off"]);
+    damaged.run_frob(["telemetry", "off"]);
     let told = status(&damaged);
     assert_eq!((&told["telemetry"], &told["reason"]), (&json!("off"), &json!("person")));
     assert!(damaged.status().contains("runs would go to "), "{}", damaged.status());
 }
 
 #[test]
-fn show_gives_otlp_as_json_lines() {
-    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
-    person.frob(["build"]);
-    let shown = person.frob(["telemetry", "show", "--json"]).stdout;
+fn show_prints_otlp_json_lines() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
+    user.run_frob(["build"]);
+    let shown = user.run_frob(["telemetry", "show", "--json"]).stdout;
     let lines: Vec<Value> = shown
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
@@ -103,17 +103,17 @@ fn show_gives_otlp_as_json_lines() {
 
 #[test]
 fn every_error_says_what_to_do() {
-    let on_variable = Person::sending_to(NOBODY).with("DO_NOT_TRACK", "1");
-    let nowhere = Person::new();
-    nowhere.frob(["telemetry", "on"]);
-    let turned_off = Person::sending_to(NOBODY);
-    turned_off.frob(["telemetry", "off"]);
-    let corrupt = Person::sending_to(NOBODY);
+    let on_variable = TestUser::sending_to(DEAD_ENDPOINT).with("DO_NOT_TRACK", "1");
+    let nowhere = TestUser::new();
+    nowhere.run_frob(["telemetry", "on"]);
+    let turned_off = TestUser::sending_to(DEAD_ENDPOINT);
+    turned_off.run_frob(["telemetry", "off"]);
+    let corrupt = TestUser::sending_to(DEAD_ENDPOINT);
     std::fs::write(corrupt.home().join(".config/frob/telemetry.toml"), "x").expect("a file");
-    let in_the_way = Person::new();
+    let in_the_way = TestUser::new();
     std::fs::write(in_the_way.home().join(".config"), "x").expect("a file");
-    let homeless = Person::new().with("HOME", "/nonexistent");
-    for (person, command, what, to_do) in [
+    let homeless = TestUser::new().with("HOME", "/nonexistent");
+    for (user, command, what, to_do) in [
         (&on_variable, "flush", "the environment variable DO_NOT_TRACK", "unset DO_NOT_TRACK"),
         (&nowhere, "flush", "there is nowhere to send to", "set OTEL_EXPORTER_OTLP_ENDPOINT"),
         (&turned_off, "flush", "your own choice", "`frob telemetry on`"),
@@ -123,7 +123,7 @@ fn every_error_says_what_to_do() {
         (&homeless, "on", "there is no home folder", "set HOME"),
         (&homeless, "purge", "there is no home folder", "set HOME"),
     ] {
-        let output = person.frob(["telemetry", command]);
+        let output = user.run_frob(["telemetry", command]);
         assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{what}");
         let told = String::from_utf8(output.stderr).expect("text");
         assert!(told.starts_with("frob: ") && told.contains(what) && told.contains(to_do), "{told}");
@@ -132,40 +132,41 @@ fn every_error_says_what_to_do() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
-    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
-    person.frob(["build", "--spans", "3000"]);
-    let script = format!("{} telemetry show --json | head -c 10", crate::person::example("frob").display());
-    let output = person.command("sh").args(["-c", &script]).output().expect("a shell");
+fn a_closed_pipe_is_no_error() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
+    user.run_frob(["build", "--spans", "3000"]);
+    let script =
+        format!("{} telemetry show --json | head -c 10", crate::test_user::example("frob").display());
+    let output = user.command("sh").args(["-c", &script]).output().expect("a shell");
     assert_eq!((output.stdout.len(), &*output.stderr), (10, &b""[..]));
 }
 
 #[test]
-fn a_flush_that_takes_long_draws_a_bar_where_somebody_watches_and_wipes_it_away() {
+fn a_slow_flush_draws_and_erases_a_progress_bar() {
     let receiver = Receiver::start().expect("a receiver");
     receiver.answer_next([Answer::Delay(Duration::from_secs(2))]);
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
-    person.frob(["build"]);
-    let shown = person.frob_at_terminal(80, "telemetry flush");
+    let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
+    user.run_frob(["build"]);
+    let shown = user.run_frob_at_terminal(80, "telemetry flush");
     let nothing_yet = format!("\r{:52}", "Sending [                    ] 0/1");
     assert!(shown.starts_with(&nothing_yet), "{shown:?}");
     assert!(shown.ends_with(&format!("\r{:52}\rNothing waits.\r\n", "")), "{shown:?}");
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
     // One that does not take long says nothing on the way.
-    let nothing = Person::sending_to(NOBODY).frob_at_terminal(80, "telemetry flush");
+    let nothing = TestUser::sending_to(DEAD_ENDPOINT).run_frob_at_terminal(80, "telemetry flush");
     assert_eq!(nothing, "Nothing waits.\r\n");
 }
 
 #[test]
-fn on_says_so_only_where_it_is_true() {
-    let on = |person: &Person| String::from_utf8(person.frob(["telemetry", "on"]).stdout).expect("text");
-    let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY);
-    assert_eq!(on(&person), "Telemetry of frob is on. To see what is sent: `frob telemetry show`.\n");
+fn on_reports_when_telemetry_stays_off() {
+    let on = |user: &TestUser| String::from_utf8(user.run_frob(["telemetry", "on"]).stdout).expect("text");
+    let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
+    assert_eq!(on(&user), "Telemetry of frob is on. To see what is sent: `frob telemetry show`.\n");
     let off = "Your choice is written down, but telemetry of frob is off all the same: ";
-    let no_track = person.with("DO_NOT_TRACK", "1");
+    let no_track = user.with("DO_NOT_TRACK", "1");
     let why = "the environment variable DO_NOT_TRACK; unset DO_NOT_TRACK to have it on.\n";
     assert_eq!(on(&no_track), format!("{off}{why}"));
     let why = "there is nowhere to send to; set OTEL_EXPORTER_OTLP_ENDPOINT.\n";
-    assert_eq!(on(&Person::new()), format!("{off}{why}"));
+    assert_eq!(on(&TestUser::new()), format!("{off}{why}"));
 }

@@ -308,7 +308,7 @@ fn entries(mut bytes: &[u8]) -> usize {
 }
 
 #[test]
-fn a_call_is_held_up_refused_or_the_last() {
+fn calls_can_be_delayed_refused_or_fatal() {
     let cat = |file: &str, verdict: Verdict| {
         let mut command = Command::new("cat");
         command.arg(file).env_clear().env("PATH", "/usr/bin:/bin");

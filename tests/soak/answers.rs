@@ -14,34 +14,34 @@ use prost::Message as _;
 
 use crate::Report;
 use crate::ledger::Ledger;
-use crate::person::Person;
+use crate::test_user::TestUser;
 
 const RUNS: u64 = 10_000;
 /// More spans at once are too large for the server.
 const MOST_SPANS: usize = 40;
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// recorded = delivered + pending + dropped, and nothing counts as delivered that the server did not accept.
 pub(crate) fn in_every_way() -> Report {
     let server = Server::start();
-    let person = Person::sending_to(&format!("http://{}", server.address))
+    let user = TestUser::sending_to(&format!("http://{}", server.address))
         .with("OTEL_EXPORTER_OTLP_TIMEOUT", "300")
-        .whose_tool_has("FROB_LIMIT_RUNS", "1000000")
-        .whose_tool_has("FROB_LIMIT_BYTES", "10000000000");
+        .with_tool_setting("FROB_LIMIT_RUNS", "1000000")
+        .with_tool_setting("FROB_LIMIT_BYTES", "10000000000");
     let (started, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..4)
             .map(|_| {
                 scope.spawn(|| {
                     while started.fetch_add(1, Ordering::Relaxed) < RUNS {
-                        person.frob(["build", "--spans", "1"]);
+                        user.run_frob(["build", "--spans", "1"]);
                     }
                 })
             })
             .collect();
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
-                person.flush();
+                user.flush();
             }
         });
         for writer in writers {
@@ -51,10 +51,10 @@ pub(crate) fn in_every_way() -> Report {
     });
     server.is_well.store(true, Ordering::Relaxed);
     let asked = Instant::now();
-    while !person.flush() && asked.elapsed() < PATIENCE {
+    while !user.flush() && asked.elapsed() < TIMEOUT {
         std::thread::sleep(Duration::from_millis(100));
     }
-    let ledger = Ledger::of(&person);
+    let ledger = Ledger::of(&user);
     let accepted = server.accepted.lock().expect("traces").len() as u64;
     let figures = format!(
         "{RUNS} runs, {} delivered, {} pending, {} dropped; {} requests, {accepted} traces accepted",

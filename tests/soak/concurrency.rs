@@ -8,14 +8,14 @@ use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::Report;
 use crate::ledger::Ledger;
-use crate::person::{Person, example};
+use crate::test_user::{TestUser, example};
 
 const PROCESSES: u64 = 100;
 const RUNS_OF_EACH: u64 = 100;
 const RUNS: u64 = PROCESSES * RUNS_OF_EACH;
 const UPLOADERS: usize = 10;
 /// Until everything has arrived; the server that fails at random makes uploaders wait for seconds again and again.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) fn with_a_server_that_is_well() -> Report {
     at_once(Receiver::start().map_err(|error| error.to_string())?)
@@ -40,9 +40,9 @@ pub(crate) fn with_a_server_that_fails_at_random() -> Report {
 
 fn at_once(receiver: Receiver) -> Report {
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint)
-        .whose_tool_has("FROB_LIMIT_RUNS", "1000000")
-        .whose_tool_has("FROB_LIMIT_BYTES", "10000000000");
+    let user = TestUser::sending_to(&endpoint)
+        .with_tool_setting("FROB_LIMIT_RUNS", "1000000")
+        .with_tool_setting("FROB_LIMIT_BYTES", "10000000000");
     let (started, failed, uploaders) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let (running, recorded) = (AtomicU64::new(PROCESSES), AtomicBool::new(false));
     let watch = Watch::default();
@@ -52,7 +52,7 @@ fn at_once(receiver: Receiver) -> Report {
             scope.spawn(|| {
                 for _ in 0..RUNS_OF_EACH {
                     started.fetch_add(1, Ordering::SeqCst);
-                    let output = person.frob(["build", "--spans", "0"]);
+                    let output = user.run_frob(["build", "--spans", "0"]);
                     if !output.status.success() || output.stdout != b"working\n" || !output.stderr.is_empty()
                     {
                         failed.fetch_add(1, Ordering::SeqCst);
@@ -66,7 +66,7 @@ fn at_once(receiver: Receiver) -> Report {
         for _ in 0..UPLOADERS {
             scope.spawn(|| {
                 while !recorded.load(Ordering::SeqCst) {
-                    let mut uploader = crate::uploader(&person, example("frob"), &endpoint, "detached");
+                    let mut uploader = user.uploader_command(example("frob"), &endpoint, "detached");
                     let _ = uploader.arg("__upload-telemetry").output();
                     uploaders.fetch_add(1, Ordering::SeqCst);
                     std::thread::sleep(Duration::from_millis(20));
@@ -75,7 +75,7 @@ fn at_once(receiver: Receiver) -> Report {
         }
         scope.spawn(|| {
             while !recorded.load(Ordering::SeqCst) {
-                watch.look(person.home());
+                watch.look(user.home());
                 std::thread::sleep(Duration::from_millis(10));
             }
         });
@@ -83,7 +83,7 @@ fn at_once(receiver: Receiver) -> Report {
         // none that was started after it.
         while !recorded.load(Ordering::SeqCst) {
             let least = started.load(Ordering::SeqCst).saturating_sub(PROCESSES);
-            let ledger = Ledger::of(&person);
+            let ledger = Ledger::of(&user);
             let most = started.load(Ordering::SeqCst);
             if !(least..=most).contains(&ledger.told()) {
                 counted_wrong =
@@ -93,11 +93,11 @@ fn at_once(receiver: Receiver) -> Report {
         }
     });
     let asked = Instant::now();
-    while !person.flush() && asked.elapsed() < PATIENCE {
+    while !user.flush() && asked.elapsed() < TIMEOUT {
         std::thread::sleep(Duration::from_millis(200));
     }
     let (started, failed) = (started.into_inner(), failed.into_inner());
-    let ledger = Ledger::of(&person);
+    let ledger = Ledger::of(&user);
     let traces = receiver.traces().len() as u64;
     let peak = receiver.peak_connections();
     let most_seen = watch.most.into_inner();

@@ -14,8 +14,8 @@ use tool_telemetry_receiver::Receiver;
 
 use crate::Report;
 use crate::ledger::Ledger;
-use crate::person::{NOBODY, Person, example};
 use crate::system_calls::{Call, Errno, Traced, Tracer, Verdict};
+use crate::test_user::{DEAD_ENDPOINT, TestUser, example};
 
 /// Points tried at the same time; most of their time they wait for processes.
 const AT_ONCE: usize = 6;
@@ -184,17 +184,17 @@ fn run(command: Command, point: Option<&Point>) -> Result<(Traced, bool), String
 /// The tool: from its start to its end, with a detached uploader started at the end.
 pub(crate) fn of_the_tool() -> Report {
     let trace =
-        |person: &Person, point: Option<&Point>| run(person.frob_command(["build", "--spans", "1"]), point);
-    let prepare = || -> Result<(Receiver, Person), String> {
+        |user: &TestUser, point: Option<&Point>| run(user.frob_command(["build", "--spans", "1"]), point);
+    let prepare = || -> Result<(Receiver, TestUser), String> {
         let receiver = Receiver::start().map_err(|error| error.to_string())?;
-        let person = Person::sending_to(&receiver.http_endpoint());
-        Ok((receiver, person))
+        let user = TestUser::sending_to(&receiver.http_endpoint());
+        Ok((receiver, user))
     };
     let (calls, points) = {
-        let (receiver, person) = prepare()?;
-        let (mut traced, _) = trace(&person, None)?;
+        let (receiver, user) = prepare()?;
+        let (mut traced, _) = trace(&user, None)?;
         while looked_at_the_limits(&traced) {
-            (traced, _) = trace(&person, None)?;
+            (traced, _) = trace(&user, None)?;
         }
         drop(receiver);
         if !traced.output.status.success() || !tells_of_a_run(&traced) {
@@ -206,16 +206,16 @@ pub(crate) fn of_the_tool() -> Report {
         if !calls.iter().any(is_seal) {
             return Err("a run that ends in order is not sealed by a rename".to_owned());
         }
-        let points = points(&calls, person.home());
+        let points = points(&calls, user.home());
         (calls.len(), points)
     };
     let tally = Tally::new();
     tally.try_all(&points, |point| {
-        let (receiver, person, traced, is_reached) = loop {
-            let (receiver, person) = prepare()?;
-            let (traced, is_reached) = trace(&person, Some(point))?;
+        let (receiver, user, traced, is_reached) = loop {
+            let (receiver, user) = prepare()?;
+            let (traced, is_reached) = trace(&user, Some(point))?;
             if !looked_at_the_limits(&traced) {
-                break (receiver, person, traced, is_reached);
+                break (receiver, user, traced, is_reached);
             }
         };
         tally.started.fetch_add(1, Ordering::Relaxed);
@@ -228,19 +228,20 @@ pub(crate) fn of_the_tool() -> Report {
         // Where our last step was not the one that failed, nor the look whose file it is, a run that ended in order is
         // sealed when its process is gone; one that was stopped is found by the next process.
         let excuses = ["rename", "statx", "fstat", "newfstatat"].contains(&point.call.name);
-        let left_open = person.waiting().iter().any(|path| path.extension().is_some_and(|it| it == "open"));
+        let left_open =
+            user.pending_runs().iter().any(|path| path.extension().is_some_and(|it| it == "open"));
         if !point.is_death() && left_open && !excuses {
             return Err("a run that ended in order is not sealed".to_owned());
         }
         // The next process, untouched.
-        let next = person.frob(["build", "--spans", "1"]);
+        let next = user.run_frob(["build", "--spans", "1"]);
         tally.started.fetch_add(1, Ordering::Relaxed);
         if !next.status.success() || next.stdout != b"working\n" {
             return Err(format!("the next process noticed: {next:?}"));
         }
         let recorded = u64::from(is_recorded) + 1;
         tally.recorded.fetch_add(recorded, Ordering::Relaxed);
-        settle(&person, &receiver, &tally, recorded, |ledger| {
+        settle(&user, &receiver, &tally, recorded, |ledger| {
             // A run whose first line was refused by the disk may be counted although it is not recorded.
             let most_dropped = u64::from(!point.is_death());
             let unseen = ledger.told() - recorded;
@@ -255,20 +256,20 @@ pub(crate) fn of_the_tool() -> Report {
 
 /// Sends what waits and holds the accounts against what the harness and the receiver know.
 fn settle(
-    person: &Person,
+    user: &TestUser,
     receiver: &Receiver,
     tally: &Tally,
     recorded: u64,
     judge: impl Fn(&Ledger) -> Result<(), String>,
 ) -> Result<(), String> {
     let started = Instant::now();
-    let flushed = person.frob(["telemetry", "flush"]);
-    let ledger = Ledger::of(person);
+    let flushed = user.run_frob(["telemetry", "flush"]);
+    let ledger = Ledger::of(user);
     let tell = |what: &str| {
         Err(format!(
             "{what}\nflush: {flushed:?}\nrecorded {recorded}\n{}{:#?}\nreceived {} traces, {} doubles",
             ledger.status,
-            person.waiting(),
+            user.pending_runs(),
             receiver.traces().len(),
             receiver.doubles()
         ))
@@ -301,27 +302,27 @@ const WAITING: u64 = 4;
 /// The uploader: it recovers a torn run, sends two requests, tells the outcomes and counts them.
 pub(crate) fn of_the_uploader() -> Report {
     let template = scene()?;
-    let trace = |person: &Person, endpoint: &str, point: Option<&Point>| {
-        let mut command = crate::uploader(person, example("frob"), endpoint, "awaited");
+    let trace = |user: &TestUser, endpoint: &str, point: Option<&Point>| {
+        let mut command = user.uploader_command(example("frob"), endpoint, "awaited");
         command.arg("__upload-telemetry");
         run(command, point)
     };
-    let prepare = || -> Result<(Receiver, Person), String> {
+    let prepare = || -> Result<(Receiver, TestUser), String> {
         let receiver = Receiver::start().map_err(|error| error.to_string())?;
         let endpoint = receiver.http_endpoint();
-        let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
-        copy(&template.home().join(".config"), &person.home().join(".config"))?;
-        copy(&template.spool(NOBODY), &person.spool(&endpoint))?;
+        let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
+        copy(&template.home().join(".config"), &user.home().join(".config"))?;
+        copy(&template.spool(DEAD_ENDPOINT), &user.spool(&endpoint))?;
         for folder in [".local/state/frob", ".local/state/frob/telemetry"] {
             let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-            std::fs::set_permissions(person.home().join(folder), private).map_err(|it| it.to_string())?;
+            std::fs::set_permissions(user.home().join(folder), private).map_err(|it| it.to_string())?;
         }
-        Ok((receiver, person))
+        Ok((receiver, user))
     };
     let (calls, points) = {
-        let (receiver, person) = prepare()?;
-        let (Traced { calls, output }, _) = trace(&person, &receiver.http_endpoint(), None)?;
-        let ledger = Ledger::of(&person);
+        let (receiver, user) = prepare()?;
+        let (Traced { calls, output }, _) = trace(&user, &receiver.http_endpoint(), None)?;
+        let ledger = Ledger::of(&user);
         if !output.status.success() || ledger.delivered != WAITING || ledger.dropped_spans != 1 {
             return Err(format!("the untouched uploader failed: {output:?}\n{}", ledger.status));
         }
@@ -330,21 +331,21 @@ pub(crate) fn of_the_uploader() -> Report {
         if !calls.iter().any(is_outcome) {
             return Err("the calls that were traced are not those of the uploader's work".to_owned());
         }
-        (calls.len(), points(&calls, person.home()))
+        (calls.len(), points(&calls, user.home()))
     };
     let tally = Tally::new();
     tally.try_all(&points, |point| {
-        let (receiver, person) = prepare()?;
-        let (_, is_reached) = trace(&person, &receiver.http_endpoint(), Some(point))?;
+        let (receiver, user) = prepare()?;
+        let (_, is_reached) = trace(&user, &receiver.http_endpoint(), Some(point))?;
         tally.not_reached.fetch_add(u64::from(!is_reached), Ordering::Relaxed);
-        let before = Ledger::of(&person);
+        let before = Ledger::of(&user);
         if before.told() != WAITING {
             return Err(format!("the accounts are not exact at once: {}", before.status));
         }
         let spans_of_a_request = 3 * 3;
         tally.recorded.fetch_add(WAITING, Ordering::Relaxed);
         tally.started.fetch_add(WAITING, Ordering::Relaxed);
-        settle(&person, &receiver, &tally, WAITING, |ledger| {
+        settle(&user, &receiver, &tally, WAITING, |ledger| {
             if ledger.delivered != WAITING || ledger.dropped > 0 {
                 return Err("a run was dropped that could have been delivered".to_owned());
             }
@@ -361,32 +362,28 @@ pub(crate) fn of_the_uploader() -> Report {
 }
 
 /// What an uploader finds.
-fn scene() -> Result<Person, String> {
-    let person = Person::sending_to(NOBODY);
+fn scene() -> Result<TestUser, String> {
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
     // While a backoff is on the disk no uploader is started.
-    let spool = person.spool(NOBODY);
+    let spool = user.spool(DEAD_ENDPOINT);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     std::fs::create_dir_all(&spool).map_err(|error| error.to_string())?;
     for folder in [".local/state/frob", ".local/state/frob/telemetry"] {
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        std::fs::set_permissions(person.home().join(folder), private).map_err(|error| error.to_string())?;
+        std::fs::set_permissions(user.home().join(folder), private).map_err(|error| error.to_string())?;
     }
     let backoff = format!("until={} failures=1 asked=no\n", now.as_secs() + 1_000);
     std::fs::write(spool.join("backoff"), backoff).map_err(|error| error.to_string())?;
     for version in ["1.0.0", "1.0.0", "2.0.0"] {
-        person
-            .frob_command(["build", "--spans", "1"])
-            .env("FROB_VERSION", version)
-            .output()
-            .expect("it runs");
+        user.frob_command(["build", "--spans", "1"]).env("FROB_VERSION", version).output().expect("it runs");
     }
-    person.frob(["build", "--spans", "1", "--end", "signal=KILL"]);
-    let torn = person.waiting().into_iter().find(|path| path.extension().is_some_and(|it| it == "open"));
+    user.run_frob(["build", "--spans", "1", "--end", "signal=KILL"]);
+    let torn = user.pending_runs().into_iter().find(|path| path.extension().is_some_and(|it| it == "open"));
     let torn = torn.ok_or("the killed run left no file")?;
     let whole = std::fs::read(&torn).map_err(|error| error.to_string())?;
     std::fs::write(&torn, [&whole[..], &whole[..100]].concat()).map_err(|error| error.to_string())?;
     std::fs::remove_file(spool.join("backoff")).map_err(|error| error.to_string())?;
-    Ok(person)
+    Ok(user)
 }
 
 fn copy(from: &Path, to: &PathBuf) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! The accounts of a spool, as `telemetry status` tells them.
 
-use crate::person::Person;
+use crate::test_user::TestUser;
 
 /// What became of runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn of(person: &Person) -> Self {
-        let status = person.status();
+    pub(crate) fn of(user: &TestUser) -> Self {
+        let status = user.status();
         let number = |first: &str, last: &str| -> u64 {
             let words = status.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
             words

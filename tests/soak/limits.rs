@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Report;
 use crate::ledger::Ledger;
-use crate::person::{NOBODY, Person};
+use crate::test_user::{DEAD_ENDPOINT, TestUser};
 
 const RUNS: u64 = 5_000;
 const LIMIT_RUNS: u64 = 1_000;
@@ -13,7 +13,7 @@ const LIMIT_BYTES: u64 = 10 << 20;
 /// The spool stays under twice its limits, and every run is accounted for.
 pub(crate) fn while_backing_off() -> Report {
     // Before the first run, whose uploader would write a backoff of its own.
-    let person = Person::sending_to(NOBODY).backing_off(NOBODY);
+    let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
     let (started, most_runs, most_bytes) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -25,9 +25,9 @@ pub(crate) fn while_backing_off() -> Report {
                     }
                     // Three of four are killed: a tool that is always killed must not fill the disk either.
                     let end = if number.is_multiple_of(4) { "return=0" } else { "signal=KILL" };
-                    person.frob(["build", "--spans", "2", "--end", end]);
+                    user.run_frob(["build", "--spans", "2", "--end", end]);
                     if number.is_multiple_of(50) {
-                        let sizes = person.waiting().into_iter().filter_map(|path| path.metadata().ok());
+                        let sizes = user.pending_runs().into_iter().filter_map(|path| path.metadata().ok());
                         let (runs, bytes) =
                             sizes.fold((0, 0), |(runs, bytes), metadata| (runs + 1, bytes + metadata.len()));
                         most_runs.fetch_max(runs, Ordering::Relaxed);
@@ -38,7 +38,7 @@ pub(crate) fn while_backing_off() -> Report {
         }
     });
     let (most_runs, most_bytes) = (most_runs.into_inner(), most_bytes.into_inner());
-    let ledger = Ledger::of(&person);
+    let ledger = Ledger::of(&user);
     if ledger.told() != RUNS {
         return Err(format!("{RUNS} runs started, {} accounted for\n{}", ledger.told(), ledger.status));
     }

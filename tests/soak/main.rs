@@ -4,7 +4,7 @@
 //! `cargo build --examples && cargo run --example soak [panic-abort|crash-points|limits|answers|concurrency]...`, all of them
 //! without an argument; `--list` names them. Each prints its figures; the first violated rule ends it with exit code 1 and the command that
 //! shows it again.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that a person runs")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that a user runs")]
 
 mod answers; // each freedom of OTLP and each failure, one after the other
 mod concurrency; // a hundred processes at once, ten uploaders racing, a server that fails at random
@@ -13,36 +13,21 @@ mod crash_points; // stopped or refused at every system call in turn
 mod ledger; // recorded = delivered + pending + dropped
 mod limits; // five thousand runs while nothing can be sent
 mod panic_abort; // the tool, built with `panic = "abort"`
-#[path = "../it/person.rs"]
-#[allow(dead_code, reason = "a fixture of the tests, of which this uses a part")]
-mod person; // fixture: a person with a home of their own, who runs the tool of the tests
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../it/system_calls.rs"]
 #[allow(dead_code, reason = "a fixture of the tests, of which this uses a part")]
-mod system_calls; // fixture: the system calls of a program, and what becomes of one
+mod system_calls;
+#[path = "../it/test_user.rs"]
+#[allow(dead_code, reason = "a fixture of the tests, of which this uses a part")]
+mod test_user; // fixture: a user with a home of their own, who runs the tool of the tests // fixture: the system calls of a program, and what becomes of one
 
-use std::ffi::OsStr;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
-
-use person::Person;
 
 /// What was done, or which rule was violated and how to see it again.
 type Report = Result<String, String>;
 
 type Part = fn() -> Report;
-
-/// An uploader for one destination, as a command would start it, not yet started. `purpose` is `detached`, `awaited`
-/// or `flush`.
-fn uploader(person: &Person, program: impl AsRef<OsStr>, endpoint: &str, purpose: &str) -> Command {
-    let spool = person.spool(endpoint);
-    let mut command = person.command(program);
-    command
-        .env("TOOL_TELEMETRY_UPLOADER", spool.file_name().expect("a name"))
-        .env("TOOL_TELEMETRY_UPLOADER_PURPOSE", purpose)
-        .env("TOOL_TELEMETRY_OTLP_ENDPOINT", format!("{endpoint}/v1/traces"));
-    command
-}
 
 fn main() -> ExitCode {
     let parts: &[(&str, Part)] = &[

@@ -7,7 +7,7 @@ use std::process::Command;
 use tool_telemetry_receiver::Receiver;
 
 use crate::Report;
-use crate::person::{Person, only_tree};
+use crate::test_user::{TestUser, only_tree};
 
 const SIGABRT: i32 = 6;
 const PROFILE: &str = "panic-abort";
@@ -38,12 +38,12 @@ pub(crate) fn of_the_tool() -> Report {
     let program = build()?;
     for end in ["panic", "caught-panic"] {
         let receiver = Receiver::start().expect("a receiver");
-        let with = Person::sending_to(&receiver.http_endpoint());
-        let output = |person: &Person, program: &Path| {
+        let with = TestUser::sending_to(&receiver.http_endpoint());
+        let output = |user: &TestUser, program: &Path| {
             let arguments = ["build", "--spans", "1", "--end", end];
-            person.command(program).args(arguments).output().expect("it runs")
+            user.command(program).args(arguments).output().expect("it runs")
         };
-        let (with_it, without) = (output(&with, &program), output(&Person::new(), &program));
+        let (with_it, without) = (output(&with, &program), output(&TestUser::new(), &program));
         if with_it.status.signal() != Some(SIGABRT) || with_it.status != without.status {
             return Err(format!("{end}: {} with telemetry, {} without", with_it.status, without.status));
         }

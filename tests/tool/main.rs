@@ -2,15 +2,15 @@
 //!
 //! `frob <build|test|run> [--spans N] [--end HOW]`, `frob usage-error`, `frob stack …` and `frob telemetry …`. What a
 //! tool author would write into the source comes from variables here, or from lines `NAME=value` of the file
-//! `.frob-source` in the home folder, so that one program serves all tests. The uploader sees only the file, since
+//! `.frob-settings` in the home folder, so that one program serves all tests. The uploader sees only the file, since
 //! its environment is made from nothing.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people")]
 
+mod command_sequences;
 mod descriptors;
-mod elsewhere;
-mod several;
 mod stacks;
+mod unusual_spans;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -71,7 +71,7 @@ fn run() -> ExitCode {
         return telemetry.command("run", || print!("{}", stacks::run(name, ours)));
     }
     tracing_subscriber::registry().with(telemetry.layer()).init();
-    if let Some(code) = several::run(&telemetry, command, &arguments[1..]) {
+    if let Some(code) = command_sequences::run(&telemetry, command, &arguments[1..]) {
         return code;
     }
     let spans = option("--spans").map_or(2, |spans| spans.parse().expect("a number"));
@@ -79,8 +79,8 @@ fn run() -> ExitCode {
     telemetry.command(command, || {
         println!("working");
         work(spans);
-        if command == "elsewhere" {
-            elsewhere::work();
+        if command == "unusual-spans" {
+            unusual_spans::work();
         }
         let code = descriptors::end(&end).unwrap_or_else(|| finish(&end));
         if let Some(file) = option("--hold") {
@@ -114,7 +114,7 @@ fn note_uploader() {
 
 /// What a test wrote into this tool's source.
 fn source() -> String {
-    let file = std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".frob-source"));
+    let file = std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".frob-settings"));
     file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default()
 }
 
@@ -141,16 +141,16 @@ fn describe(source: &str) -> Builder {
     if typed != "none" {
         builder = builder.telemetry_command(Box::leak(typed.into_boxed_str()));
     }
-    if let Some(endpoint) = variable("FROB_MAKER") {
+    if let Some(endpoint) = variable("FROB_AUTHOR_ENDPOINT") {
         builder = builder.endpoint(Box::leak(endpoint.into_boxed_str()));
     }
     if variable("FROB_OPT_IN").is_some() {
         builder = builder.require_opt_in();
     }
-    if variable("FROB_MAKER_IN_CI").is_some() {
+    if variable("FROB_CI_INCLUDES_MAKER").is_some() {
         builder = builder.ci_policy(CiPolicy::IncludeMaker);
     }
-    if let Some(wait) = number("FROB_WAIT_IN_CI_MS") {
+    if let Some(wait) = number("FROB_CI_WAIT_MS") {
         builder = builder.ci_wait(Duration::from_millis(wait));
     }
     let mut limits = Limits::default();

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tool_telemetry_receiver::{Answer, Receiver};
 
-use crate::person::{NOBODY, PATIENCE, Person, eventually};
+use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually};
 
 /// What must come of a run whose only request was answered in some way.
 enum Then {
@@ -31,39 +31,39 @@ fn endpoint(receiver: &Receiver, protocol: &str) -> String {
     if protocol == GRPC { receiver.grpc_endpoint() } else { receiver.http_endpoint() }
 }
 
-/// A person with one run that waits, in whose spool nothing happens by itself.
-fn waiting(endpoint: &str, protocol: &str) -> Person {
-    let person = Person::new()
+/// A user with one run that waits, in whose spool nothing happens by itself.
+fn waiting(endpoint: &str, protocol: &str) -> TestUser {
+    let user = TestUser::new()
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         .with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
         .with("OTEL_EXPORTER_OTLP_TIMEOUT", "400")
         .backing_off(endpoint);
-    person.frob(["telemetry", "on"]);
-    assert!(person.frob(["build"]).status.success());
-    assert_eq!(person.waiting().len(), 1);
-    person
+    user.run_frob(["telemetry", "on"]);
+    assert!(user.run_frob(["build"]).status.success());
+    assert_eq!(user.pending_runs().len(), 1);
+    user
 }
 
 fn check(protocol: &str, answer: Answer, then: Then) {
     let told = format!("{protocol}: {answer:?}");
     let receiver = Receiver::builder().answers([answer]).start().expect("a receiver");
-    let person = waiting(&endpoint(&receiver, protocol), protocol);
-    let is_done = person.flush();
+    let user = waiting(&endpoint(&receiver, protocol), protocol);
+    let is_done = user.flush();
     assert_eq!(receiver.requests().len(), 1, "{told}");
-    let pending = person.count("pending");
+    let pending = user.count("pending");
     // The kind, without when it was.
-    let status = person.status();
+    let status = user.status();
     let failure =
         status.lines().find_map(|line| line.trim().strip_prefix("last failure: ")?.split(',').next());
     match then {
         Delivered(rejected) => {
             assert_eq!(
-                (is_done, pending, person.count("delivered")),
+                (is_done, pending, user.count("delivered")),
                 (true, 0, 1),
                 "{told}\n{}",
-                person.status()
+                user.status()
             );
-            let spans = person
+            let spans = user
                 .status()
                 .lines()
                 .find_map(|line| line.trim().strip_suffix(" spans rejected by the receiver")?.parse().ok());
@@ -72,44 +72,44 @@ fn check(protocol: &str, answer: Answer, then: Then) {
         }
         Refused(kind) => {
             assert_eq!(
-                (pending, person.count("delivered"), person.dropped("refused")),
+                (pending, user.count("delivered"), user.dropped("refused")),
                 (0, 0, 1),
                 "{told}\n{}",
-                person.status()
+                user.status()
             );
             assert_eq!(failure, Some(kind), "{told}");
         }
         Kept(kind) => {
-            assert_eq!((is_done, pending), (false, 1), "{told}\n{}", person.status());
+            assert_eq!((is_done, pending), (false, 1), "{told}\n{}", user.status());
             assert_eq!(failure, Some(kind), "{told}");
             // The second failure in a row: between 2 and 4 seconds, rounded up.
-            assert!((1..=5).contains(&waits(&person)), "{told}: {}", waits(&person));
-            runs_start_nothing(&person, &receiver, &told);
-            assert!(person.flush(), "{told}");
+            assert!((1..=5).contains(&waits(&user)), "{told}: {}", waits(&user));
+            runs_start_nothing(&user, &receiver, &told);
+            assert!(user.flush(), "{told}");
         }
         KeptFor(kind, seconds) => {
-            assert_eq!((is_done, pending), (false, 1), "{told}\n{}", person.status());
+            assert_eq!((is_done, pending), (false, 1), "{told}\n{}", user.status());
             assert_eq!(failure, Some(kind), "{told}");
             assert!(
-                (seconds.saturating_sub(5)..=seconds + 1).contains(&waits(&person)),
+                (seconds.saturating_sub(5)..=seconds + 1).contains(&waits(&user)),
                 "{told}: {}",
-                waits(&person)
+                waits(&user)
             );
-            runs_start_nothing(&person, &receiver, &told);
-            assert!(!person.flush(), "{told}");
+            runs_start_nothing(&user, &receiver, &told);
+            assert!(!user.flush(), "{told}");
             assert_eq!(receiver.requests().len(), 1, "{told}");
             return;
         }
     }
-    assert!(person.flush(), "{told}");
-    assert_eq!(person.count("pending"), 0, "{told}");
+    assert!(user.flush(), "{told}");
+    assert_eq!(user.count("pending"), 0, "{told}");
     if !matches!(then, Kept(_)) {
         assert_eq!(receiver.requests().len(), 1, "sent again: {told}");
     }
 }
 
-fn waits(person: &Person) -> u64 {
-    let status = person.status();
+fn waits(user: &TestUser) -> u64 {
+    let status = user.status();
     let line = status
         .lines()
         .find_map(|line| line.trim().strip_prefix("next try in ")?.strip_suffix(" s")?.parse().ok());
@@ -117,13 +117,13 @@ fn waits(person: &Person) -> u64 {
 }
 
 /// The wait lies on disk, so every process obeys it.
-fn runs_start_nothing(person: &Person, receiver: &Receiver, told: &str) {
-    let before = person.count("pending");
+fn runs_start_nothing(user: &TestUser, receiver: &Receiver, told: &str) {
+    let before = user.count("pending");
     for _ in 0..2 {
-        assert!(person.frob(["build"]).status.success(), "{told}");
-        assert!(person.uploaders().is_empty(), "{told}");
+        assert!(user.run_frob(["build"]).status.success(), "{told}");
+        assert!(user.uploaders().is_empty(), "{told}");
     }
-    assert_eq!((receiver.requests().len(), person.count("pending")), (1, before + 2), "{told}");
+    assert_eq!((receiver.requests().len(), user.count("pending")), (1, before + 2), "{told}");
 }
 
 fn body(status: u16, content_type: &str, bytes: &[u8]) -> Answer {
@@ -131,7 +131,7 @@ fn body(status: u16, content_type: &str, bytes: &[u8]) -> Answer {
 }
 
 #[test]
-fn http_statuses_are_retried_dropped_or_obeyed_as_otlp_says() {
+fn http_statuses_are_handled_as_otlp_requires() {
     for (status, kind) in [(429, "http 429"), (502, "http 502"), (503, "http 503"), (504, "http 504")] {
         check(HTTP, Answer::status(status), Kept(kind));
         check(HTTP, Answer::status(status).with_retry_after("120"), KeptFor(kind, 120));
@@ -162,18 +162,18 @@ fn http_statuses_are_retried_dropped_or_obeyed_as_otlp_says() {
 }
 
 #[test]
-fn a_flush_that_was_refused_does_not_say_that_something_waits() {
+fn flush_reports_refused_runs_as_not_pending() {
     let receiver = Receiver::builder().answers([Answer::status(401)]).start().expect("a receiver");
-    let person = waiting(&receiver.http_endpoint(), HTTP);
-    let flush = person.frob(["telemetry", "flush"]);
-    assert_eq!((person.count("pending"), person.dropped("refused")), (0, 1));
+    let user = waiting(&receiver.http_endpoint(), HTTP);
+    let flush = user.run_frob(["telemetry", "flush"]);
+    assert_eq!((user.count("pending"), user.dropped("refused")), (0, 1));
     assert_eq!(flush.status.code(), Some(3));
     let told = String::from_utf8(flush.stdout).expect("text");
     assert_eq!(told, "Nothing waits, but not all was delivered; `frob telemetry status` tells why.\n");
 }
 
 #[test]
-fn grpc_statuses_are_retried_dropped_or_obeyed_as_otlp_says() {
+fn grpc_statuses_are_handled_as_otlp_requires() {
     let soon = Duration::from_secs(120);
     for (code, kind) in
         [(1, "grpc 1"), (4, "grpc 4"), (10, "grpc 10"), (11, "grpc 11"), (14, "grpc 14"), (15, "grpc 15")]
@@ -202,7 +202,7 @@ fn grpc_statuses_are_retried_dropped_or_obeyed_as_otlp_says() {
 }
 
 #[test]
-fn a_partial_success_is_never_sent_again_and_an_empty_one_is_a_full_success() {
+fn a_partial_success_is_never_retried() {
     for protocol in [HTTP, JSON, GRPC] {
         check(protocol, Answer::partial_success(2, "two are too long"), Delivered(2));
         check(protocol, Answer::partial_success(0, ""), Delivered(0));
@@ -217,7 +217,7 @@ fn a_partial_success_is_never_sent_again_and_an_empty_one_is_a_full_success() {
 }
 
 #[test]
-fn what_is_no_otlp_answer_is_no_success_and_no_refusal() {
+fn non_otlp_responses_keep_the_run() {
     check(HTTP, Answer::captive_portal(), Kept("not otlp"));
     check(JSON, Answer::captive_portal(), Kept("not otlp"));
     check(GRPC, Answer::captive_portal(), Kept("not otlp"));
@@ -228,7 +228,7 @@ fn what_is_no_otlp_answer_is_no_success_and_no_refusal() {
 }
 
 #[test]
-fn what_stands_on_the_way_refuses_nothing() {
+fn proxy_and_portal_statuses_keep_the_run() {
     // Neither is ever the collector's own.
     for (status, kind) in [(407, "proxy 407"), (511, "proxy 511")] {
         for protocol in [HTTP, JSON] {
@@ -239,7 +239,7 @@ fn what_stands_on_the_way_refuses_nothing() {
 }
 
 #[test]
-fn a_partial_success_claims_no_more_than_was_sent() {
+fn rejected_spans_are_capped_at_the_spans_sent() {
     // A run with two steps of two spans each.
     for protocol in [HTTP, JSON, GRPC] {
         check(protocol, Answer::partial_success(100, "of 5"), Delivered(5));
@@ -251,7 +251,7 @@ fn a_partial_success_claims_no_more_than_was_sent() {
 }
 
 #[test]
-fn a_redirect_is_not_followed() {
+fn redirects_are_not_followed() {
     let elsewhere = Receiver::start().expect("a receiver");
     let address = format!("{}/v1/traces", elsewhere.http_endpoint());
     check(HTTP, Answer::Redirect(address.clone()), Kept("http 307"));
@@ -260,7 +260,7 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
-fn a_connection_that_breaks_hangs_or_drips_loses_nothing_and_ends_in_time() {
+fn broken_and_stalled_connections_keep_the_run() {
     for protocol in [HTTP, JSON, GRPC] {
         check(protocol, Answer::Reset, Kept("connection"));
         check(protocol, Answer::Hang, Kept("timeout"));
@@ -269,33 +269,33 @@ fn a_connection_that_breaks_hangs_or_drips_loses_nothing_and_ends_in_time() {
 }
 
 #[test]
-fn what_was_accepted_without_a_readable_answer_is_sent_again_with_the_same_ids() {
+fn a_truncated_response_resends_the_same_ids() {
     for protocol in [HTTP, JSON, GRPC] {
         let receiver = Receiver::builder().answers([Answer::Truncated]).start().expect("a receiver");
-        let person = waiting(&endpoint(&receiver, protocol), protocol);
-        assert!(!person.flush(), "{protocol}");
-        assert!(person.flush(), "{protocol}");
+        let user = waiting(&endpoint(&receiver, protocol), protocol);
+        assert!(!user.flush(), "{protocol}");
+        assert!(user.flush(), "{protocol}");
         assert_eq!((receiver.requests().len(), receiver.doubles()), (2, 5), "{protocol}");
-        assert_eq!((person.count("delivered"), receiver.traces().len()), (1, 1), "{protocol}");
+        assert_eq!((user.count("delivered"), receiver.traces().len()), (1, 1), "{protocol}");
     }
 }
 
 #[test]
-fn a_server_that_is_not_there_or_speaks_no_tls_loses_nothing() {
+fn connection_and_tls_failures_keep_the_run() {
     for protocol in [HTTP, JSON, GRPC] {
-        let person = waiting(NOBODY, protocol);
-        assert!(!person.flush());
-        assert!(person.status().contains("last failure: connection"), "{}", person.status());
+        let user = waiting(DEAD_ENDPOINT, protocol);
+        assert!(!user.flush());
+        assert!(user.status().contains("last failure: connection"), "{}", user.status());
         let receiver = Receiver::start().expect("a receiver");
-        let person = waiting(&endpoint(&receiver, protocol).replace("http://", "https://"), protocol);
-        assert!(!person.flush());
-        assert!(person.status().contains("last failure: tls"), "{protocol}: {}", person.status());
-        assert_eq!((person.count("pending"), receiver.requests().len()), (1, 0));
+        let user = waiting(&endpoint(&receiver, protocol).replace("http://", "https://"), protocol);
+        assert!(!user.flush());
+        assert!(user.status().contains("last failure: tls"), "{protocol}: {}", user.status());
+        assert_eq!((user.count("pending"), receiver.requests().len()), (1, 0));
     }
 }
 
 #[test]
-fn the_way_goes_through_the_proxy_of_the_environment() {
+fn the_proxy_variable_is_honoured() {
     let proxy = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("http://{}", proxy.local_addr().expect("its address"));
     let asked = std::thread::spawn(move || {
@@ -307,34 +307,34 @@ fn the_way_goes_through_the_proxy_of_the_environment() {
         let _ = stream.get_mut().write_all(answer.as_bytes());
         line
     });
-    let person = waiting("http://collector.invalid:4318", HTTP).with("http_proxy", &address);
-    assert!(!person.flush());
-    assert!(person.status().contains("last failure: proxy 503"), "{}", person.status());
+    let user = waiting("http://collector.invalid:4318", HTTP).with("http_proxy", &address);
+    assert!(!user.flush());
+    assert!(user.status().contains("last failure: proxy 503"), "{}", user.status());
     assert_eq!(asked.join().expect("a line"), "POST http://collector.invalid:4318/v1/traces HTTP/1.1\r\n");
-    assert_eq!(person.count("pending"), 1);
+    assert_eq!(user.count("pending"), 1);
 }
 
 #[test]
-fn the_wait_grows_with_each_failure() {
+fn the_backoff_grows_with_each_failure() {
     let receiver = Receiver::builder().always(Answer::status(503)).start().expect("a receiver");
-    let person = waiting(&receiver.http_endpoint(), HTTP);
+    let user = waiting(&receiver.http_endpoint(), HTTP);
     let mut ceilings = Vec::new();
     for failures in 2..8_u64 {
-        assert!(!person.flush());
+        assert!(!user.flush());
         let text =
-            std::fs::read_to_string(person.spool(&receiver.http_endpoint()).join("backoff")).expect("a file");
+            std::fs::read_to_string(user.spool(&receiver.http_endpoint()).join("backoff")).expect("a file");
         assert!(text.contains(&format!(" failures={failures} asked=no\n")), "{text}");
         let ceiling = 2_u64 << (failures - 1);
-        assert!((ceiling / 2 - 1..=ceiling + 1).contains(&waits(&person)), "{failures}: {}", waits(&person));
+        assert!((ceiling / 2 - 1..=ceiling + 1).contains(&waits(&user)), "{failures}: {}", waits(&user));
         ceilings.push(ceiling);
     }
     receiver.answer_next([Answer::Ok]);
-    assert!(person.flush());
-    assert!(!person.spool(&receiver.http_endpoint()).join("backoff").exists(), "over with the first success");
+    assert!(user.flush());
+    assert!(!user.spool(&receiver.http_endpoint()).join("backoff").exists(), "over with the first success");
 }
 
 #[test]
-fn a_wait_that_a_jump_of_the_clock_made_absurd_is_over() {
+fn an_implausible_backoff_is_ignored() {
     for (seconds, rest, is_over) in [
         (3_000, "failures=9 asked=no", false),
         (80_000, "failures=9 asked=yes", false),
@@ -349,51 +349,51 @@ fn a_wait_that_a_jump_of_the_clock_made_absurd_is_over() {
         (3_000, "", true),
     ] {
         let receiver = Receiver::start().expect("a receiver");
-        let person = waiting(&receiver.http_endpoint(), HTTP);
-        person.write_backoff(&receiver.http_endpoint(), seconds, rest);
-        assert!(person.frob(["build"]).status.success());
+        let user = waiting(&receiver.http_endpoint(), HTTP);
+        user.write_backoff(&receiver.http_endpoint(), seconds, rest);
+        assert!(user.run_frob(["build"]).status.success());
         if is_over {
-            receiver.wait_for(2, PATIENCE).unwrap_or_else(|error| panic!("{seconds} {rest}: {error}"));
+            receiver.wait_for(2, TIMEOUT).unwrap_or_else(|error| panic!("{seconds} {rest}: {error}"));
         } else {
-            assert!(person.uploaders().is_empty(), "{seconds} {rest}");
-            assert_eq!((receiver.connections(), person.count("pending")), (0, 2), "{seconds} {rest}");
+            assert!(user.uploaders().is_empty(), "{seconds} {rest}");
+            assert_eq!((receiver.connections(), user.count("pending")), (0, 2), "{seconds} {rest}");
         }
     }
 }
 
 #[test]
-fn an_uploader_writes_the_time_and_ends_instead_of_sleeping_through_a_wait() {
+fn the_uploader_writes_the_backoff_and_exits() {
     let receiver =
         Receiver::builder().always(Answer::status(503).with_retry_after("30")).start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    assert!(person.frob(["build"]).status.success());
-    receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("a request");
-    eventually("it has ended", || person.uploaders().is_empty());
-    assert!((20..=31).contains(&waits(&person)), "long before the time is over: {}", waits(&person));
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    assert!(user.run_frob(["build"]).status.success());
+    receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("a request");
+    eventually("it has ended", || user.uploaders().is_empty());
+    assert!((20..=31).contains(&waits(&user)), "long before the time is over: {}", waits(&user));
 }
 
 #[test]
-fn flush_waits_for_the_uploader_that_is_at_work() {
+fn flush_waits_for_a_working_uploader() {
     let receiver =
         Receiver::builder().answers([Answer::Delay(Duration::from_millis(700))]).start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    assert!(person.frob(["build"]).status.success());
-    receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("a request under way");
-    assert_eq!(person.count("delivered"), 0);
-    assert!(person.flush());
-    assert_eq!((person.count("delivered"), person.count("pending")), (1, 0));
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    assert!(user.run_frob(["build"]).status.success());
+    receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("a request under way");
+    assert_eq!(user.count("delivered"), 0);
+    assert!(user.flush());
+    assert_eq!((user.count("delivered"), user.count("pending")), (1, 0));
     assert_eq!((receiver.requests().len(), receiver.peak_requests()), (1, 1));
 }
 
 #[test]
-fn flush_says_what_it_cannot_do() {
-    let person = Person::sending_to(NOBODY);
-    assert_eq!(person.frob(["telemetry", "flush"]).status.code(), Some(0), "nothing waits");
-    person.frob(["build"]);
-    assert_eq!(person.frob(["telemetry", "flush"]).status.code(), Some(3), "something waits still");
-    let person = person.with("DO_NOT_TRACK", "1");
-    assert_eq!(person.frob(["telemetry", "flush"]).status.code(), Some(1), "telemetry is off");
-    assert_eq!(person.waiting().len(), 1);
+fn the_exit_code_of_flush_gives_the_reason() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
+    assert_eq!(user.run_frob(["telemetry", "flush"]).status.code(), Some(0), "nothing waits");
+    user.run_frob(["build"]);
+    assert_eq!(user.run_frob(["telemetry", "flush"]).status.code(), Some(3), "something waits still");
+    let user = user.with("DO_NOT_TRACK", "1");
+    assert_eq!(user.run_frob(["telemetry", "flush"]).status.code(), Some(1), "telemetry is off");
+    assert_eq!(user.pending_runs().len(), 1);
 }
 
 fn httpdate_in(time: Duration) -> String {

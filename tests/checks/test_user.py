@@ -1,4 +1,4 @@
-"""A person with a home of their own who runs one of the tools, and in nothing of this machine's environment."""
+"""A user with a home of their own who runs one of the tools, and in nothing of this machine's environment."""
 
 import os
 import pathlib
@@ -8,12 +8,12 @@ import subprocess
 import tempfile
 
 
-class Person:
+class TestUser:
     """Use it in a `with`: the home is deleted at the end."""
 
     def __init__(self, tool, endpoint, protocol="http/protobuf", compression=None, **variables):
         self.tool = str(pathlib.Path(tool).resolve())
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="person-"))
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="test-user-"))
         self.environment = {
             "HOME": str(self.home),
             "PATH": os.environ["PATH"],

@@ -7,21 +7,21 @@ use std::sync::Arc;
 use rustls::pki_types::PrivateKeyDer;
 use tool_telemetry_receiver::Receiver;
 
-use crate::person::{PATIENCE, Person, eventually, is_root};
+use crate::test_user::{TIMEOUT, TestUser, eventually, is_root};
 
-/// A person with one run that waits after a failed `flush`.
-fn failed(person: Person) -> Person {
-    person.frob(["telemetry", "on"]);
-    person.frob(["build"]);
-    eventually("its uploader has ended", || person.uploaders().is_empty());
-    assert!(!person.flush());
-    assert_eq!((person.count("pending"), person.waiting().len()), (1, 1));
-    person
+/// A user with one run that waits after a failed `flush`.
+fn failed(user: TestUser) -> TestUser {
+    user.run_frob(["telemetry", "on"]);
+    user.run_frob(["build"]);
+    eventually("its uploader has ended", || user.uploaders().is_empty());
+    assert!(!user.flush());
+    assert_eq!((user.count("pending"), user.pending_runs().len()), (1, 1));
+    user
 }
 
 /// The sentence about the last failure, which is also a warning, since the settings are still what they were.
-fn sentence(person: &Person) -> String {
-    let output = person.frob(["telemetry", "status", "--json"]);
+fn sentence(user: &TestUser) -> String {
+    let output = user.run_frob(["telemetry", "status", "--json"]);
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let destination = &status["destinations"].as_array().expect("destinations")[0];
     let text = destination["last_failure"]["text"].as_str().expect("a text").to_owned();
@@ -30,26 +30,26 @@ fn sentence(person: &Person) -> String {
     if kind.starts_with("settings") {
         assert!(warnings.iter().any(|warning| *warning == *text), "{status}");
     }
-    assert_eq!(person.status().matches(&text).count(), 1, "{}", person.status());
+    assert_eq!(user.status().matches(&text).count(), 1, "{}", user.status());
     text
 }
 
-/// Has the person's file hold this.
-fn file(person: &Person, name: &str, content: &str) -> String {
-    let path = person.home().join(name);
+/// Has the user's file hold this.
+fn file(user: &TestUser, name: &str, content: &str) -> String {
+    let path = user.home().join(name);
     std::fs::write(&path, content).expect("a file");
     path.to_str().expect("text").to_owned()
 }
 
-fn fifo(person: &Person, name: &str) -> String {
-    let path = person.home().join(name);
+fn fifo(user: &TestUser, name: &str) -> String {
+    let path = user.home().join(name);
     let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
     assert!(made.success());
     path.to_str().expect("text").to_owned()
 }
 
 #[test]
-fn headers_that_are_none_are_named_and_nothing_is_sent_without_them() {
+fn invalid_headers_are_named_and_block_sending() {
     let receiver = Receiver::start().expect("a receiver");
     for (headers, what) in [
         ("authorization=Bearer x,secret", "has a header without `=`"),
@@ -63,8 +63,8 @@ fn headers_that_are_none_are_named_and_nothing_is_sent_without_them() {
         (",", "gives no header"),
     ] {
         for variable in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
-            let person = Person::sending_to(&receiver.http_endpoint()).with(variable, headers);
-            let text = sentence(&failed(person));
+            let user = TestUser::sending_to(&receiver.http_endpoint()).with(variable, headers);
+            let text = sentence(&failed(user));
             assert!(text.starts_with(&format!("{variable} {what}")), "{text}");
             assert!(text.ends_with("; runs wait until that is mended") && !text.contains("secret"), "{text}");
         }
@@ -73,7 +73,7 @@ fn headers_that_are_none_are_named_and_nothing_is_sent_without_them() {
 }
 
 #[test]
-fn headers_as_http_writes_them_and_credentials_in_the_address_arrive() {
+fn http_style_headers_and_url_credentials_are_sent() {
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
     let with_user = endpoint.replace("://", "://u%40x:p%2F%25@");
@@ -82,46 +82,42 @@ fn headers_as_http_writes_them_and_credentials_in_the_address_arrive() {
         (&with_user, "", "Basic dUB4OnAvJQ=="),
         (&with_user, "authorization=Bearer x", "Bearer x"),
     ] {
-        let person = Person::sending_to(endpoint).with("OTEL_EXPORTER_OTLP_HEADERS", headers);
-        person.frob(["build"]);
-        assert!(person.flush());
+        let user = TestUser::sending_to(endpoint).with("OTEL_EXPORTER_OTLP_HEADERS", headers);
+        user.run_frob(["build"]);
+        assert!(user.flush());
         assert_eq!(receiver.requests().last().expect("a request").header("authorization"), Some(wanted));
     }
     let grpc = receiver.grpc_endpoint().replace("://", "://u%40x:p%2F%25@");
-    let person = Person::sending_to(&grpc).with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
-    person.frob(["build"]);
-    assert!(person.flush());
+    let user = TestUser::sending_to(&grpc).with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    user.run_frob(["build"]);
+    assert!(user.flush());
     let requests = receiver.requests();
     assert_eq!(requests.last().expect("a request").header("authorization"), Some("Basic dUB4OnAvJQ=="));
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named_and_nothing_is_sent() {
-    let missing = |person: &Person| person.home().join("missing.pem").to_str().expect("text").to_owned();
-    type Make<'a> = &'a dyn Fn(&Person) -> String;
+fn unusable_certificate_files_are_named_and_block_sending() {
+    let missing = |user: &TestUser| user.home().join("missing.pem").to_str().expect("text").to_owned();
+    type Make<'a> = &'a dyn Fn(&TestUser) -> String;
     let cases: [(&str, Make<'_>, &str); 7] = [
         ("CERTIFICATE", &missing, "does not exist"),
-        (
-            "CERTIFICATE",
-            &|person| file(person, "empty.pem", ""),
-            "holds no certificate in PEM that can be used",
-        ),
-        ("CERTIFICATE", &|person| fifo(person, "fifo"), "is not a regular file"),
-        ("CERTIFICATE", &|person| person.home().to_str().expect("text").to_owned(), "is not a regular file"),
+        ("CERTIFICATE", &|user| file(user, "empty.pem", ""), "holds no certificate in PEM that can be used"),
+        ("CERTIFICATE", &|user| fifo(user, "fifo"), "is not a regular file"),
+        ("CERTIFICATE", &|user| user.home().to_str().expect("text").to_owned(), "is not a regular file"),
         ("CERTIFICATE", &|_| "/dev/zero".to_owned(), "is not a regular file"),
         ("CLIENT_CERTIFICATE", &missing, "is set without OTEL_EXPORTER_OTLP_CLIENT_KEY"),
         ("CLIENT_KEY", &missing, "is set without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
     ];
     for (name, make, what) in cases {
-        let person = Person::new();
-        let path = make(&person);
+        let user = TestUser::new();
+        let path = make(&user);
         let variable = format!("OTEL_EXPORTER_OTLP_{name}");
         for protocol in ["http/protobuf", "grpc"] {
-            let person = Person::new()
+            let user = TestUser::new()
                 .with("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:9")
                 .with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
                 .with(&variable, &path);
-            let text = sentence(&failed(person));
+            let text = sentence(&failed(user));
             let named = if what.starts_with("is set") {
                 variable.clone()
             } else {
@@ -133,25 +129,25 @@ fn files_that_cannot_be_used_are_named_and_nothing_is_sent() {
 }
 
 #[test]
-fn a_file_that_would_keep_a_reader_waiting_starts_no_second_uploader() {
+fn a_fifo_as_a_certificate_does_not_block_the_uploader() {
     for variable in
         ["OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_KEY", "SSL_CERT_FILE", "SSL_CERT_DIR"]
     {
-        let person = Person::sending_to("https://127.0.0.1:9");
-        let path = fifo(&person, "fifo");
-        let person = person.with(variable, &path);
+        let user = TestUser::sending_to("https://127.0.0.1:9");
+        let path = fifo(&user, "fifo");
+        let user = user.with(variable, &path);
         for _ in 0..30 {
-            person.frob(["build"]);
+            user.run_frob(["build"]);
         }
         // One that waited for the file would live for 60 s.
-        eventually("they have ended", || person.uploaders().is_empty());
-        eventually("it says why", || person.status().contains("last failure: settings "));
-        assert_eq!(person.count("pending"), 30);
+        eventually("they have ended", || user.uploaders().is_empty());
+        eventually("it says why", || user.status().contains("last failure: settings "));
+        assert_eq!(user.count("pending"), 30);
     }
 }
 
 #[test]
-fn a_policys_headers_file_that_cannot_be_read_is_named_and_the_runs_wait() {
+fn an_unusable_policy_headers_file_is_named_and_the_runs_are_kept() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
         return;
     }
@@ -164,20 +160,20 @@ fn a_policys_headers_file_that_cannot_be_read_is_named_and_the_runs_wait() {
         ("printf '\\377=secret' > $F", "holds bytes that are not UTF-8"),
         (": > $F", "gives no header"),
     ] {
-        let person = Person::new().without_power();
-        let frob = person.frob_command(["build"]).get_program().to_str().expect("text").to_owned();
-        let as_person = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+        let user = TestUser::new().unprivileged();
+        let frob = user.frob_command(["build"]).get_program().to_str().expect("text").to_owned();
+        let as_user = "setpriv --reuid 65534 --regid 65534 --clear-groups";
         let script = format!(
             "mount -t tmpfs none /etc && mkdir /etc/tool-telemetry && cd /etc/tool-telemetry &&
             F=/etc/tool-telemetry/headers; {make};
             printf '[tool.frob]\\nendpoint = \"{0}\"\\nheaders_file = \"/etc/tool-telemetry/headers\"\\n' > policy.toml &&
-            for c in 'telemetry on' build 'telemetry flush' 'telemetry status'; do {as_person} {frob} $c; done",
+            for c in 'telemetry on' build 'telemetry flush' 'telemetry status'; do {as_user} {frob} $c; done",
             receiver.http_endpoint(),
         );
         let mut command = std::process::Command::new("unshare");
         command
             .env_clear()
-            .env("HOME", person.home())
+            .env("HOME", user.home())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         let output = command.args(["-m", "sh", "-c", &script]).output().expect("unshare");
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -193,14 +189,14 @@ fn a_policys_headers_file_that_cannot_be_read_is_named_and_the_runs_wait() {
 }
 
 #[test]
-fn a_long_host_is_recorded_for_and_one_that_is_too_long_is_refused_by_name() {
+fn overlong_hosts_are_refused_by_name() {
     let host = format!("{}example", "abcdefghi.".repeat(24));
-    let person = Person::sending_to(&format!("http://{host}:4318"));
-    person.frob(["build"]);
-    assert_eq!(person.waiting().len(), 1);
-    let too_long = Person::sending_to(&format!("http://{}", "abcdefghi.".repeat(30)));
-    too_long.frob(["build"]);
-    assert!(too_long.waiting().is_empty());
+    let user = TestUser::sending_to(&format!("http://{host}:4318"));
+    user.run_frob(["build"]);
+    assert_eq!(user.pending_runs().len(), 1);
+    let too_long = TestUser::sending_to(&format!("http://{}", "abcdefghi.".repeat(30)));
+    too_long.run_frob(["build"]);
+    assert!(too_long.pending_runs().is_empty());
     let status = too_long.status();
     assert!(status.contains("warning: OTEL_EXPORTER_OTLP_ENDPOINT names a host that is longer"), "{status}");
 }
@@ -271,7 +267,7 @@ fn length_in(head: &str) -> usize {
 const BROKEN: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
 #[test]
-fn relative_paths_are_those_of_the_command_and_one_broken_certificate_spoils_no_bundle() {
+fn relative_paths_and_bundles_with_a_broken_certificate_work() {
     let receiver = Receiver::start().expect("a receiver");
     let (root, address) = secure(&receiver);
     for (variable, value, warns) in [
@@ -279,25 +275,25 @@ fn relative_paths_are_those_of_the_command_and_one_broken_certificate_spoils_no_
         ("SSL_CERT_FILE", "./bundle.pem", false),
         ("SSL_CERT_DIR", "elsewhere:certs", false),
     ] {
-        let person = Person::sending_to(&format!("https://{address}")).with(variable, value);
-        file(&person, "bundle.pem", &format!("{BROKEN}{root}"));
-        std::fs::create_dir(person.home().join("certs")).expect("a folder");
-        file(&person, "certs/0123abcd.0", &root);
-        person.frob(["build"]);
-        eventually("it is delivered", || person.count("delivered") == 1);
-        let warning = format!("warning: 1 certificate of {}/bundle.pem (set by", person.home().display());
-        assert_eq!(person.status().contains(&warning), warns, "{}", person.status());
+        let user = TestUser::sending_to(&format!("https://{address}")).with(variable, value);
+        file(&user, "bundle.pem", &format!("{BROKEN}{root}"));
+        std::fs::create_dir(user.home().join("certs")).expect("a folder");
+        file(&user, "certs/0123abcd.0", &root);
+        user.run_frob(["build"]);
+        eventually("it is delivered", || user.count("delivered") == 1);
+        let warning = format!("warning: 1 certificate of {}/bundle.pem (set by", user.home().display());
+        assert_eq!(user.status().contains(&warning), warns, "{}", user.status());
     }
-    assert_eq!(receiver.wait_for(3, PATIENCE).expect("they arrive").len(), 3);
+    assert_eq!(receiver.wait_for(3, TIMEOUT).expect("they arrive").len(), 3);
 }
 
 #[test]
-fn a_certificate_that_is_not_trusted_says_where_to_name_its_authority() {
+fn an_untrusted_certificate_names_the_variable_that_trusts_it() {
     let receiver = Receiver::start().expect("a receiver");
     let (_, address) = secure(&receiver);
-    let person = failed(Person::sending_to(&format!("https://{address}")));
-    let text = sentence(&person);
-    assert!(person.status().contains("last failure: tls unknown_issuer"), "{}", person.status());
+    let user = failed(TestUser::sending_to(&format!("https://{address}")));
+    let text = sentence(&user);
+    assert!(user.status().contains("last failure: tls unknown_issuer"), "{}", user.status());
     assert!(
         text.contains("name the certificate of its authority in OTEL_EXPORTER_OTLP_CERTIFICATE"),
         "{text}"
@@ -305,16 +301,16 @@ fn a_certificate_that_is_not_trusted_says_where_to_name_its_authority() {
 }
 
 #[test]
-fn a_machine_without_root_certificates_says_so() {
+fn missing_root_certificates_are_reported() {
     if !is_root("a machine without /etc/ssl, in a mount namespace of its own") {
         return;
     }
-    let person = Person::sending_to("https://127.0.0.1:9");
+    let user = TestUser::sending_to("https://127.0.0.1:9");
     let script = "for d in /etc /usr/share /usr/lib/ssl /usr/local/share; do
             test -d $d && mount -t tmpfs none $d; done
         $FROB build >/dev/null; $FROB telemetry flush; $FROB telemetry status";
-    let mut command = person.command("unshare");
-    command.args(["-m", "sh", "-c", script]).env("FROB", crate::person::example("frob"));
+    let mut command = user.command("unshare");
+    command.args(["-m", "sh", "-c", script]).env("FROB", crate::test_user::example("frob"));
     let output = command.output().expect("unshare");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(told.contains("there are no root certificates on this machine; install them"), "{output:?}");
@@ -325,22 +321,22 @@ fn a_machine_without_root_certificates_says_so() {
 }
 
 #[test]
-fn a_timeout_of_nothing_is_none_and_does_not_hold_up_the_runs() {
+fn a_zero_timeout_is_ignored_with_a_warning() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint()).with("OTEL_EXPORTER_OTLP_TIMEOUT", "0");
-    person.frob(["build"]);
-    receiver.wait_for(1, PATIENCE).expect("a trace arrives");
+    let user = TestUser::sending_to(&receiver.http_endpoint()).with("OTEL_EXPORTER_OTLP_TIMEOUT", "0");
+    user.run_frob(["build"]);
+    receiver.wait_for(1, TIMEOUT).expect("a trace arrives");
     let warning = "warning: OTEL_EXPORTER_OTLP_TIMEOUT is no number of milliseconds above 0; 10000 is used";
-    assert!(person.status().contains(warning), "{}", person.status());
+    assert!(user.status().contains(warning), "{}", user.status());
 }
 
 #[test]
-fn a_proxy_that_grpc_does_not_use_is_named() {
-    let person = Person::sending_to("http://collector.example:4317").with("http_proxy", "http://127.0.0.1:9");
+fn a_proxy_that_grpc_ignores_is_reported() {
+    let user = TestUser::sending_to("http://collector.example:4317").with("http_proxy", "http://127.0.0.1:9");
     let passes =
-        |person: &Person| person.status().contains("gRPC goes straight to the collector, past the proxy");
-    assert!(!passes(&person), "{}", person.status());
-    let person = person.with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
-    assert!(passes(&person), "{}", person.status());
-    assert!(!passes(&person.with("no_proxy", "collector.example")));
+        |user: &TestUser| user.status().contains("gRPC goes straight to the collector, past the proxy");
+    assert!(!passes(&user), "{}", user.status());
+    let user = user.with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    assert!(passes(&user), "{}", user.status());
+    assert!(!passes(&user.with("no_proxy", "collector.example")));
 }

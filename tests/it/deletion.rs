@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use tool_telemetry_receiver::Receiver;
 
-use crate::person::{NOBODY, Person, SOMEBODY_ELSE, eventually, is_root};
+use crate::test_user::{DEAD_ENDPOINT, OTHER_UID, TestUser, eventually, is_root};
 
 const WORDS: [&str; 2] = ["off", "purge"];
 
-fn state(person: &Person) -> PathBuf {
-    person.home().join(".local/state/frob")
+fn state(user: &TestUser) -> PathBuf {
+    user.home().join(".local/state/frob")
 }
 
 /// Whatever lies below a folder and has something of a run in it.
@@ -32,22 +32,22 @@ fn with_runs(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A person with a run that was sent, one whose outcome is not counted yet, and one that waits.
-fn person() -> (Receiver, Person, PathBuf) {
+/// A user with a run that was sent, one whose outcome is not counted yet, and one that waits.
+fn user() -> (Receiver, TestUser, PathBuf) {
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint);
-    person.frob(["build"]);
-    assert!(person.flush());
-    eventually("no uploader lingers", || person.uploaders().is_empty());
-    let person = person.backing_off(&endpoint);
-    person.frob(["build"]);
-    person.frob(["build"]);
-    let spool = person.spool(&endpoint);
-    let run = person.waiting().remove(0);
+    let user = TestUser::sending_to(&endpoint);
+    user.run_frob(["build"]);
+    assert!(user.flush());
+    eventually("no uploader lingers", || user.uploaders().is_empty());
+    let user = user.backing_off(&endpoint);
+    user.run_frob(["build"]);
+    user.run_frob(["build"]);
+    let spool = user.spool(&endpoint);
+    let run = user.pending_runs().remove(0);
     let outcome = run.with_extension("refused").file_name().expect("a name").to_owned();
     fs::rename(run, spool.join("outcomes").join(outcome)).expect("a rename");
-    (receiver, person, spool)
+    (receiver, user, spool)
 }
 
 fn told(output: &Output) -> String {
@@ -55,10 +55,10 @@ fn told(output: &Output) -> String {
 }
 
 #[test]
-fn afterwards_nothing_of_any_run_is_on_the_disk() {
+fn off_and_purge_delete_every_run() {
     for word in WORDS {
-        let (_receiver, person, spool) = person();
-        let run = fs::read(person.waiting().remove(0)).expect("a run");
+        let (_receiver, user, spool) = user();
+        let run = fs::read(user.pending_runs().remove(0)).expect("a run");
         let telemetry = spool.parent().expect("a folder");
         let strange = [
             "runs/run1-00000000000000000000000000000001-r3-d5.jsonl",
@@ -81,39 +81,36 @@ fn afterwards_nothing_of_any_run_is_on_the_disk() {
         }
         let odd = std::os::unix::ffi::OsStrExt::from_bytes(b"not \xff text");
         fs::write(telemetry.join::<&std::ffi::OsStr>(odd), &run).expect("a file");
-        assert!(with_runs(&state(&person)).len() >= strange.len());
-        let output = person.frob(["telemetry", word]);
+        assert!(with_runs(&state(&user)).len() >= strange.len());
+        let output = user.run_frob(["telemetry", word]);
         assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-        assert_eq!(with_runs(&state(&person)), [""; 0].map(PathBuf::from), "{word}");
-        assert_eq!((person.count("pending"), person.dropped("refused")), (0, 1), "{}", person.status());
+        assert_eq!(with_runs(&state(&user)), [""; 0].map(PathBuf::from), "{word}");
+        assert_eq!((user.count("pending"), user.dropped("refused")), (0, 1), "{}", user.status());
     }
 }
 
 #[test]
-fn a_run_that_is_being_written_is_deleted_and_counted_once() {
+fn open_runs_are_deleted_and_counted_once() {
     for (word, reason) in [("off", "opted_out"), ("purge", "purged")] {
-        let person = Person::sending_to(NOBODY).backing_off(NOBODY);
-        fs::write(person.home().join("held"), "").expect("a file");
-        let mut running = person
-            .frob_command(["build", "--hold", "held"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("it starts");
-        eventually("it writes", || !with_runs(&state(&person)).is_empty());
-        assert!(person.frob(["telemetry", word]).status.success());
-        assert!(with_runs(&state(&person)).is_empty(), "{word}");
-        fs::remove_file(person.home().join("held")).expect("it is there");
+        let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
+        fs::write(user.home().join("held"), "").expect("a file");
+        let mut running =
+            user.frob_command(["build", "--hold", "held"]).stdout(Stdio::null()).spawn().expect("it starts");
+        eventually("it writes", || !with_runs(&state(&user)).is_empty());
+        assert!(user.run_frob(["telemetry", word]).status.success());
+        assert!(with_runs(&state(&user)).is_empty(), "{word}");
+        fs::remove_file(user.home().join("held")).expect("it is there");
         assert!(running.wait().expect("it ends").success());
-        assert!(with_runs(&state(&person)).is_empty(), "{word}");
-        assert_eq!((person.dropped(reason), person.count("pending")), (1, 0), "{}", person.status());
+        assert!(with_runs(&state(&user)).is_empty(), "{word}");
+        assert_eq!((user.dropped(reason), user.count("pending")), (1, 0), "{}", user.status());
     }
 }
 
 #[test]
-fn no_link_is_followed_and_nothing_is_waited_for() {
+fn links_are_not_followed_and_fifos_do_not_block() {
     for word in WORDS {
-        let (_receiver, person, spool) = person();
-        let outside = person.home().join("mine");
+        let (_receiver, user, spool) = user();
+        let outside = user.home().join("mine");
         fs::create_dir(&outside).expect("a folder");
         let mine = outside.join("run1-00000000000000000000000000000001.jsonl");
         fs::write(&mine, "precious").expect("a file");
@@ -132,16 +129,16 @@ fn no_link_is_followed_and_nothing_is_waited_for() {
             assert!(Command::new("mkfifo").arg(spool.join(fifo)).status().expect("mkfifo").success());
         }
         let asked = Instant::now();
-        let output = person.frob(["telemetry", word]);
+        let output = user.run_frob(["telemetry", word]);
         assert!(asked.elapsed() < Duration::from_secs(10), "{word}");
         assert_eq!(output.status.code(), Some(0), "{}", told(&output));
         assert_eq!(fs::read(&mine).expect("it is there"), b"precious", "{word}");
-        assert!(with_runs(&state(&person)).is_empty(), "{word}");
+        assert!(with_runs(&state(&user)).is_empty(), "{word}");
 
         // A whole folder that leads elsewhere is named.
         fs::remove_dir_all(&runs).expect("a folder");
         symlink(&outside, &runs).expect("a link");
-        let output = person.frob(["telemetry", word]);
+        let output = user.run_frob(["telemetry", word]);
         assert_eq!(output.status.code(), Some(1), "{}", told(&output));
         assert!(told(&output).contains(runs.to_str().expect("text")), "{}", told(&output));
         assert_eq!(fs::read(&mine).expect("it is there"), b"precious", "{word}");
@@ -149,22 +146,22 @@ fn no_link_is_followed_and_nothing_is_waited_for() {
 }
 
 #[test]
-fn what_cannot_be_deleted_is_named_and_fails() {
+fn undeletable_files_are_named_and_the_command_fails() {
     if !is_root("runs that belong to somebody else") {
         return;
     }
     for word in WORDS {
-        let person = Person::sending_to(NOBODY).backing_off(NOBODY);
-        person.frob(["build"]);
-        let run = person.waiting().remove(0);
+        let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
+        user.run_frob(["build"]);
+        let run = user.pending_runs().remove(0);
         let runs = run.parent().expect("a folder").to_owned();
-        person.give_home_to(SOMEBODY_ELSE);
-        let person = person.without_power();
+        user.chown_home(OTHER_UID);
+        let user = user.unprivileged();
         fs::set_permissions(&runs, fs::Permissions::from_mode(0o500)).expect("we are root");
-        let output = person.frob(["telemetry", word]);
+        let output = user.run_frob(["telemetry", word]);
         assert_eq!(output.status.code(), Some(1), "{}", told(&output));
         assert!(told(&output).contains(run.to_str().expect("text")), "{}", told(&output));
-        assert_eq!(person.status().contains("is off"), word == "off", "{}", person.status());
+        assert_eq!(user.status().contains("is off"), word == "off", "{}", user.status());
     }
 }
 
@@ -190,26 +187,26 @@ impl Drop for Disk {
 }
 
 #[test]
-fn on_a_full_disk_off_makes_room_for_itself() {
+fn off_works_on_a_full_disk() {
     if !is_root("a small disk of its own") {
         return;
     }
     for waits in [true, false] {
-        let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY);
-        let disk = Disk::small(person.home());
-        assert!(person.frob(["telemetry", "on"]).status.success());
-        let person = person.backing_off(NOBODY);
+        let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
+        let disk = Disk::small(user.home());
+        assert!(user.run_frob(["telemetry", "on"]).status.success());
+        let user = user.backing_off(DEAD_ENDPOINT);
         if waits {
-            person.frob(["build"]);
-            assert_eq!(person.waiting().len(), 1);
+            user.run_frob(["build"]);
+            assert_eq!(user.pending_runs().len(), 1);
         }
         disk.fill();
-        assert!(fs::write(person.home().join("more"), "more").is_err());
-        let output = person.frob(["telemetry", "off"]);
+        assert!(fs::write(user.home().join("more"), "more").is_err());
+        let output = user.run_frob(["telemetry", "off"]);
         assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-        assert!(with_runs(&state(&person)).is_empty());
-        assert!(person.status().contains("is off"), "{}", person.status());
-        person.frob(["build"]);
-        assert!(person.waiting().is_empty());
+        assert!(with_runs(&state(&user)).is_empty());
+        assert!(user.status().contains("is off"), "{}", user.status());
+        user.run_frob(["build"]);
+        assert!(user.pending_runs().is_empty());
     }
 }

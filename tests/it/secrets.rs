@@ -5,8 +5,8 @@ use std::process::{Command, Output};
 
 use tool_telemetry_receiver::Receiver;
 
-use crate::person::{NOBODY, PATIENCE, Person, example, only_tree};
-use crate::wire::Wire;
+use crate::recording_server::RecordingServer;
+use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, example, only_tree};
 
 const SECRET: &[u8] = b"secret-";
 /// Every way in.
@@ -24,10 +24,10 @@ fn raw(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(byte).collect()
 }
 
-/// A person in whose environment there are secrets, too.
-fn person(endpoint: &str) -> Person {
+/// A user in whose environment there are secrets, too.
+fn user(endpoint: &str) -> TestUser {
     let endpoint = endpoint.replace("http://", "http://anna:secret-password@");
-    let person = Person::new()
+    let user = TestUser::new()
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("{endpoint}/secret-path?key=secret-query"))
         .with("OTEL_EXPORTER_OTLP_HEADERS", "x-secret-name=secret-header,authorization=Bearer%20secret-token")
         .with("OTEL_RESOURCE_ATTRIBUTES", "host.name=secret-host")
@@ -35,21 +35,21 @@ fn person(endpoint: &str) -> Person {
         .with("TRACEPARENT", &format!("00-{FOREIGN_TRACE}-{FOREIGN_SPAN}-01"))
         .with("TRACESTATE", "vendor=secret-state")
         .with("BAGGAGE", "user=secret-variable");
-    assert!(planted(&person, "on").status.success());
-    person
+    assert!(planted(&user, "on").status.success());
+    user
 }
 
-/// A person who agreed to what the tool's own maker gets.
-fn person_of_maker(endpoint: &str) -> Person {
-    let person = person(NOBODY);
-    std::fs::write(person.home().join("maker"), format!("{endpoint}/v1/traces")).expect("a file");
-    assert!(planted(&person, "on").status.success());
-    person
+/// A user who agreed to what the tool's own maker gets.
+fn user_of_maker(endpoint: &str) -> TestUser {
+    let user = user(DEAD_ENDPOINT);
+    std::fs::write(user.home().join("maker"), format!("{endpoint}/v1/traces")).expect("a file");
+    assert!(planted(&user, "on").status.success());
+    user
 }
 
-fn planted(person: &Person, way: &str) -> Output {
-    let program = example("planted");
-    let mut command: Command = person.command(program);
+fn planted(user: &TestUser, way: &str) -> Output {
+    let program = example("secrets");
+    let mut command: Command = user.command(program);
     command
         .arg0("secret-own-name")
         .args([way, "secret-argument", "--secret-option"])
@@ -58,9 +58,9 @@ fn planted(person: &Person, way: &str) -> Output {
 }
 
 /// Everything below the home, names and contents; at least one run is among it.
-fn assert_disk_is_clean(person: &Person, also: &[&str]) {
+fn assert_disk_is_clean(user: &TestUser, also: &[&str]) {
     let mut runs = 0;
-    for file in person.files() {
+    for file in user.files() {
         let name = file.to_string_lossy().into_owned();
         let bytes = if file.is_file() { std::fs::read(&file).expect("a file") } else { Vec::new() };
         runs += usize::from(contains(&bytes, b"\"resourcespans\""));
@@ -91,11 +91,11 @@ fn split(request: &[u8]) -> (String, &[u8]) {
 }
 
 #[test]
-fn the_maker_gets_none() {
+fn the_author_receives_no_secret() {
     for way in WAYS {
-        let maker = Wire::start();
-        let person = person_of_maker(&maker.endpoint());
-        assert_eq!(planted(&person, way).status.code(), Some(101), "{way}");
+        let maker = RecordingServer::start();
+        let user = user_of_maker(&maker.endpoint());
+        assert_eq!(planted(&user, way).status.code(), Some(101), "{way}");
         let request = maker.wait_for(1).remove(0);
         assert_body_is_clean(split(&request).1);
         assert!(!contains(&request, SECRET), "{way}: {}", String::from_utf8_lossy(&request));
@@ -103,17 +103,17 @@ fn the_maker_gets_none() {
             assert!(!contains(&request, id.as_bytes()), "{way}");
             assert!(!request.windows(id.len() / 2).any(|window| window == raw(id)), "{way}");
         }
-        crate::person::eventually("it is delivered", || person.waiting().is_empty());
-        assert_disk_is_clean(&person, &[FOREIGN_TRACE, FOREIGN_SPAN]);
+        crate::test_user::eventually("it is delivered", || user.pending_runs().is_empty());
+        assert_disk_is_clean(&user, &[FOREIGN_TRACE, FOREIGN_SPAN]);
     }
 }
 
 #[test]
-fn an_operator_gets_only_what_the_operator_set() {
+fn an_operator_receives_only_its_own_settings() {
     for (way, protocol) in WAYS.into_iter().flat_map(|way| [(way, "http/protobuf"), (way, "http/json")]) {
-        let collector = Wire::start();
-        let person = person(&collector.endpoint()).with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
-        assert_eq!(planted(&person, way).status.code(), Some(101), "{way}");
+        let collector = RecordingServer::start();
+        let user = user(&collector.endpoint()).with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+        assert_eq!(planted(&user, way).status.code(), Some(101), "{way}");
         let request = collector.wait_for(1).remove(0);
         let (head, body) = split(&request);
         assert_body_is_clean(body);
@@ -129,24 +129,24 @@ fn an_operator_gets_only_what_the_operator_set() {
 }
 
 #[test]
-fn none_is_on_disk_while_a_run_waits() {
+fn pending_runs_hold_no_secret() {
     for way in WAYS {
-        let person = person(NOBODY);
-        planted(&person, way);
-        assert_disk_is_clean(&person, &["anna", "main.rs", "exception", "fafafafa", "fbfbfbfb"]);
+        let user = user(DEAD_ENDPOINT);
+        planted(&user, way);
+        assert_disk_is_clean(&user, &["anna", "main.rs", "exception", "fafafafa", "fbfbfbfb"]);
     }
 }
 
 #[test]
-fn at_the_maker_a_child_of_ours_hangs_under_its_parent_and_nobody_else() {
+fn only_our_own_child_nests_under_a_run_of_the_author() {
     let maker = Receiver::start().expect("a receiver");
-    let person = person_of_maker(&maker.http_endpoint());
-    assert!(planted(&person, "relay").status.success());
+    let user = user_of_maker(&maker.http_endpoint());
+    assert!(planted(&user, "relay").status.success());
     maker
-        .wait_until(|maker| maker.traces().iter().any(|trace| trace.tree().contains("number=7")), PATIENCE)
+        .wait_until(|maker| maker.traces().iter().any(|trace| trace.tree().contains("number=7")), TIMEOUT)
         .expect("a child");
     maker
-        .wait_until(|maker| maker.traces().iter().any(|trace| trace.tree().contains("command=run")), PATIENCE)
+        .wait_until(|maker| maker.traces().iter().any(|trace| trace.tree().contains("command=run")), TIMEOUT)
         .expect("a parent");
     let tree = only_tree(&maker);
     let mut lines = tree.lines();
@@ -195,14 +195,14 @@ const TOLD_BY_THE_SDK: [&str; 28] = [
 ];
 
 #[test]
-fn around_an_exporter_the_allowlist_lets_none_through() {
-    let person = person(NOBODY);
-    let bare = planted(&person, "bare").stdout;
+fn the_allowlist_exporter_passes_no_secret() {
+    let user = user(DEAD_ENDPOINT);
+    let bare = planted(&user, "bare").stdout;
     let told = |wanted: &&str| contains(&bare, wanted.as_bytes());
     let missing: Vec<_> = TOLD_BY_THE_SDK.into_iter().filter(|wanted| !told(wanted)).collect();
     assert!(missing.is_empty(), "{missing:?} in {}", String::from_utf8_lossy(&bare));
     for way in ["wrapped", "wrapped-for-operator"] {
-        let output = planted(&person, way).stdout;
+        let output = planted(&user, way).stdout;
         let text = String::from_utf8_lossy(&output);
         assert!(text.contains("frob.number"), "{text}");
         for wanted in [SECRET, b"main.rs", b"exception", b"anna"] {

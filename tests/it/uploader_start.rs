@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use tool_telemetry_receiver::{Answer, Receiver};
 
-use crate::person::{NOBODY, PATIENCE, Person, copy_program, eventually, example, is_root, shim};
+use crate::test_user::{
+    DEAD_ENDPOINT, TIMEOUT, TestUser, compile_shim, copy_program, eventually, example, is_root,
+};
 
 /// The uploader's name, as `ps` tells it.
 fn name(uploader: u32) -> String {
@@ -14,48 +16,48 @@ fn name(uploader: u32) -> String {
 }
 
 #[test]
-fn the_uploader_goes_the_way_of_the_tools_proxifier() {
+fn the_uploader_uses_the_tools_proxifier() {
     let receiver = Receiver::start().expect("a receiver");
     let port = receiver.http_endpoint().rsplit_once(':').expect("a port").1.to_owned();
     // Whoever connects directly finds nobody there.
-    let person = Person::sending_to(NOBODY);
-    let shim = shim(&person, "through_somebody_else.c");
-    let shim = shim.strip_prefix(person.home()).expect("in the home");
-    let person = person
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
+    let shim = compile_shim(&user, "redirect_connect.c");
+    let shim = shim.strip_prefix(user.home()).expect("in the home");
+    let user = user
         .with("PROXYCHAINS_SOCKS5_PORT", &port)
         // Found from where the tool runs.
         .with("LD_PRELOAD", &format!("./{}", shim.display()));
-    assert!(person.frob(["build"]).status.success());
-    receiver.wait_for(1, PATIENCE).expect("it arrives through the shim");
+    assert!(user.run_frob(["build"]).status.success());
+    receiver.wait_for(1, TIMEOUT).expect("it arrives through the shim");
 }
 
 #[test]
-fn the_uploader_carries_the_tools_name_and_stands_in_no_folder() {
+fn the_uploader_has_the_tools_name_and_works_in_the_root_directory() {
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
     // A library that is not there: the loader complains to nobody, and goes on.
-    let person = Person::sending_to(&receiver.http_endpoint()).with("LD_LIBRARY_PATH", "lib");
-    assert!(person.frob(["build"]).status.success());
-    receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("a request");
-    let uploaders = person.uploaders();
+    let user = TestUser::sending_to(&receiver.http_endpoint()).with("LD_LIBRARY_PATH", "lib");
+    assert!(user.run_frob(["build"]).status.success());
+    receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("a request");
+    let uploaders = user.uploaders();
     assert_eq!(uploaders.iter().map(|uploader| name(*uploader)).collect::<Vec<_>>(), ["frob\n"]);
     let folder = std::fs::read_link(format!("/proc/{}/cwd", uploaders[0])).expect("a link");
     assert_eq!(folder.to_str(), Some("/"));
 }
 
 #[test]
-fn a_flush_learns_its_uploaders_end_also_where_nobody_hears_of_children() {
+fn flush_works_where_sigchld_is_ignored() {
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
-    assert!(person.frob(["build"]).status.success());
+    let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
+    assert!(user.run_frob(["build"]).status.success());
     let script = format!("trap '' CHLD; exec {} telemetry flush", example("frob").display());
-    let flushed = person.command("sh").args(["-c", &script]).output().expect("a shell");
-    assert_eq!((flushed.status.code(), person.count("delivered")), (Some(0), 1), "{}", person.status());
+    let flushed = user.command("sh").args(["-c", &script]).output().expect("a shell");
+    assert_eq!((flushed.status.code(), user.count("delivered")), (Some(0), 1), "{}", user.status());
 }
 
 /// Runs a script of the shell as the first process of a container, which ends with it; `$FROB` is the tool.
-fn in_container(person: &Person, script: &str) -> Output {
-    let mut command = person.command("unshare");
+fn in_container(user: &TestUser, script: &str) -> Output {
+    let mut command = user.command("unshare");
     command
         .args(["-p", "-f", "--kill-child", "--mount-proc", "sh", "-c", script])
         .env("FROB", example("frob"));
@@ -65,171 +67,171 @@ fn in_container(person: &Person, script: &str) -> Output {
 }
 
 #[test]
-fn a_tool_that_somebody_elses_loader_loaded_is_found() {
+fn a_tool_started_through_a_loader_is_found() {
     let loaders = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"];
     let Some(loader) = loaders.into_iter().find(|loader| Path::new(loader).exists()) else { return };
     for arguments in [&[][..], &["--library-path", "lib"], &["--argv0", "frob"]] {
         let receiver = Receiver::start().expect("a receiver");
-        let person = Person::sending_to(&receiver.http_endpoint());
-        copy_program(&example("frob"), &person.home().join("frob"));
-        let ended = person.command(loader).args(arguments).args(["./frob", "build"]).status();
+        let user = TestUser::sending_to(&receiver.http_endpoint());
+        copy_program(&example("frob"), &user.home().join("frob"));
+        let ended = user.command(loader).args(arguments).args(["./frob", "build"]).status();
         assert!(ended.is_ok_and(|ended| ended.success()));
-        receiver.wait_for(1, PATIENCE).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        receiver.wait_for(1, TIMEOUT).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
     }
 }
 
 #[test]
-fn without_proc_a_tool_starts_by_its_whole_path_or_says_why_not() {
+fn without_proc_only_an_absolute_path_starts_an_uploader() {
     if !is_root("a machine without /proc, in a mount namespace") {
         return;
     }
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
+    let user = TestUser::sending_to(&receiver.http_endpoint());
     let folder = example("frob").parent().expect("a folder").display().to_string();
     let without_proc = |script: &str| {
         let script = format!("umount -l /proc; cd {folder}; {script}");
-        person.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare")
+        user.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare")
     };
     assert!(without_proc("./frob build").status.success());
-    assert!(person.status().contains("does not find itself without /proc"), "{}", person.status());
+    assert!(user.status().contains("does not find itself without /proc"), "{}", user.status());
     let flushed = without_proc("./frob telemetry flush");
     let told = String::from_utf8(flushed.stderr).expect("text");
     assert!(!flushed.status.success() && told.contains("/proc is not mounted"), "{told}");
-    std::fs::remove_file(person.spool(&receiver.http_endpoint()).join("backoff")).expect("one start failed");
+    std::fs::remove_file(user.spool(&receiver.http_endpoint()).join("backoff")).expect("one start failed");
     assert!(without_proc("exec $PWD/frob build").status.success());
-    receiver.wait_for(2, PATIENCE).expect("both arrive");
+    receiver.wait_for(2, TIMEOUT).expect("both arrive");
 }
 
 #[test]
-fn where_no_process_is_left_the_run_waits_and_status_says_so() {
-    if !is_root("a person who is not root") {
+fn a_process_limit_keeps_the_run_and_is_reported() {
+    if !is_root("a user who is not root") {
         return;
     }
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).without_power();
-    person.frob(["telemetry", "on"]);
-    let program = person.home().join("frob");
-    let mut command = person.command("prlimit");
+    let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).unprivileged();
+    user.run_frob(["telemetry", "on"]);
+    let program = user.home().join("frob");
+    let mut command = user.command("prlimit");
     let ended = command.args(["--nproc=0"]).arg(program).arg("build").output().expect("prlimit");
     assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
-    assert!(person.status().contains("no process is left"), "{}", person.status());
-    assert!(person.status().contains("next try in"), "{}", person.status());
-    assert!(person.flush());
-    assert!(!person.status().contains("the uploader"), "{}", person.status());
+    assert!(user.status().contains("no process is left"), "{}", user.status());
+    assert!(user.status().contains("next try in"), "{}", user.status());
+    assert!(user.flush());
+    assert!(!user.status().contains("the uploader"), "{}", user.status());
 }
 
 #[test]
-fn where_everything_ends_with_the_first_process_the_runs_arrive_all_the_same() {
+fn runs_arrive_from_short_lived_containers() {
     if !is_root("containers") {
         return;
     }
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint).whose_tool_has("FROB_WAIT_IN_CI_MS", "20000");
+    let user = TestUser::sending_to(&endpoint).with_tool_setting("FROB_CI_WAIT_MS", "20000");
     for _ in 0..10 {
-        in_container(&person, "$FROB build; exit 0");
+        in_container(&user, "$FROB build; exit 0");
     }
-    assert!(receiver.traces().len() >= 8, "{} of 10\n{}", receiver.traces().len(), person.status());
+    assert!(receiver.traces().len() >= 8, "{} of 10\n{}", receiver.traces().len(), user.status());
     // A fresh home each time.
     for _ in 0..3 {
-        std::fs::remove_dir_all(person.home().join(".local")).expect("it is there");
+        std::fs::remove_dir_all(user.home().join(".local")).expect("it is there");
         let before = receiver.traces().len();
-        in_container(&person, "$FROB build; exit 0");
-        assert_eq!(receiver.traces().len(), before + 1, "{}", person.status());
+        in_container(&user, "$FROB build; exit 0");
+        assert_eq!(receiver.traces().len(), before + 1, "{}", user.status());
     }
 }
 
 #[test]
-fn a_container_alone_is_no_reason_to_wait() {
+fn a_container_alone_does_not_wait() {
     if !is_root("containers") {
         return;
     }
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint).whose_tool_has("FROB_WAIT_IN_CI_MS", "60000");
-    std::fs::create_dir_all(person.spool(&endpoint).join("runs")).expect("a folder");
-    person.write_backoff(&endpoint, -1, "failures=0 asked=no");
+    let user = TestUser::sending_to(&endpoint).with_tool_setting("FROB_CI_WAIT_MS", "60000");
+    std::fs::create_dir_all(user.spool(&endpoint).join("runs")).expect("a folder");
+    user.write_backoff(&endpoint, -1, "failures=0 asked=no");
     let asked = Instant::now();
-    in_container(&person, "$FROB build; exit 0");
+    in_container(&user, "$FROB build; exit 0");
     assert!(asked.elapsed() < Duration::from_secs(30), "{:?}", asked.elapsed());
 }
 
 #[test]
-fn uploaders_that_never_report_are_seen() {
+fn uploaders_that_never_report_are_noticed() {
     if !is_root("containers") {
         return;
     }
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint);
+    let user = TestUser::sending_to(&endpoint);
     // Where a command has waited in vain the next ones do not: without that, each starts an uploader.
     let run = || {
-        let _ = std::fs::remove_file(person.spool(&endpoint).join("backoff"));
+        let _ = std::fs::remove_file(user.spool(&endpoint).join("backoff"));
         let asked = Instant::now();
-        in_container(&person, "$FROB build; exit 0");
+        in_container(&user, "$FROB build; exit 0");
         asked.elapsed()
     };
     for _ in 0..3 {
         run();
     }
-    let status = person.status();
+    let status = user.status();
     assert!(status.contains("the uploader was started ") && status.contains(" times and "), "{status}");
     assert!(run() >= Duration::from_millis(300), "the next one waits");
     receiver.answer_next([Answer::Ok]);
-    assert!(person.flush());
-    assert!(!person.status().contains("the uploader was started"), "{}", person.status());
+    assert!(user.flush());
+    assert!(!user.status().contains("the uploader was started"), "{}", user.status());
 }
 
 #[test]
-fn in_a_sandbox_without_network_no_uploader_starts_and_the_runs_wait() {
+fn a_sandbox_without_network_starts_no_uploader() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint()).with("CODEX_SANDBOX_NETWORK_DISABLED", "1");
-    let starts = person.home().join(".frob-uploaders");
+    let user = TestUser::sending_to(&receiver.http_endpoint()).with("CODEX_SANDBOX_NETWORK_DISABLED", "1");
+    let starts = user.home().join(".frob-uploaders");
     std::fs::write(&starts, "").expect("a file");
-    assert!(person.frob(["build"]).status.success());
-    assert!(person.frob_command(["build"]).env("CI", "1").status().is_ok_and(|ended| ended.success()));
+    assert!(user.run_frob(["build"]).status.success());
+    assert!(user.frob_command(["build"]).env("CI", "1").status().is_ok_and(|ended| ended.success()));
     assert_eq!(std::fs::read_to_string(starts).expect("a file"), "");
-    let status = person.status();
+    let status = user.status();
     assert!(status.contains("CODEX_SANDBOX_NETWORK_DISABLED says that there is no network"), "{status}");
-    assert_eq!(person.count("pending"), 2);
-    // Asked for by the person.
-    assert!(person.flush());
+    assert_eq!(user.count("pending"), 2);
+    // Asked for by the user.
+    assert!(user.flush());
 }
 
 #[test]
-fn the_tools_file_and_file_system_are_free_while_its_uploader_works() {
+fn the_tools_file_system_can_be_unmounted_while_the_uploader_works() {
     if !is_root("a file system of its own, in a mount namespace") {
         return;
     }
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
+    let user = TestUser::sending_to(&receiver.http_endpoint());
     let script = "mkdir medium; mount -t tmpfs none medium; cp $FROB medium/frob; medium/frob build; read go || true; \
         cp $FROB medium/frob && umount medium";
-    let mut shell = person
+    let mut shell = user
         .command("unshare")
         .args(["-m", "sh", "-ec", script])
         .env("FROB", example("frob"))
         .stdin(std::process::Stdio::piped())
         .spawn()
         .expect("unshare");
-    receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("an uploader");
+    receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("an uploader");
     drop(shell.stdin.take());
     assert!(shell.wait().is_ok_and(|ended| ended.success()), "it is busy");
-    assert_eq!(person.uploaders().len(), 1, "it is at work still");
+    assert_eq!(user.uploaders().len(), 1, "it is at work still");
 }
 
 #[test]
-fn who_waits_for_every_descendant_waits_for_no_linger() {
+fn a_tracer_does_not_wait_for_the_linger() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    let mut shortest = PATIENCE;
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let mut shortest = TIMEOUT;
     // Of ten, one is not held up by what else runs on this machine; a linger is half a second.
     for run in 1..=10 {
-        let mut command = person.command("strace");
+        let mut command = user.command("strace");
         let command = command.args(["-f", "-qq", "-e", "trace=none", "-o", "/dev/null"]).arg(example("frob"));
         let Ok(mut traced) = command.arg("build").stdout(std::process::Stdio::null()).spawn() else { return };
-        receiver.wait_for(run, PATIENCE).expect("it arrives");
+        receiver.wait_for(run, TIMEOUT).expect("it arrives");
         let arrived = Instant::now();
         assert!(traced.wait().is_ok_and(|ended| ended.success()));
         shortest = shortest.min(arrived.elapsed());
@@ -238,5 +240,5 @@ fn who_waits_for_every_descendant_waits_for_no_linger() {
         }
     }
     assert!(shortest < Duration::from_millis(400), "{shortest:?}");
-    eventually("none is left", || person.uploaders().is_empty());
+    eventually("none is left", || user.uploaders().is_empty());
 }

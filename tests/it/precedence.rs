@@ -1,12 +1,12 @@
-//! What variables, the machine's policy, the person's choice and the tool's default make of each other, with real
+//! What variables, the machine's policy, the user's choice and the tool's default make of each other, with real
 //! files. The decision itself has its table in `src/consent/decide.rs`.
 
 use serde_json::Value;
 use tool_telemetry_receiver::Receiver;
 
-use crate::person::{NOBODY, Person, SOMEBODY_ELSE, example, is_root};
+use crate::test_user::{DEAD_ENDPOINT, OTHER_UID, TestUser, example, is_root};
 
-/// The notice of this version was shown, and named `NOBODY`.
+/// The notice of this version was shown, and named `DEAD_ENDPOINT`.
 pub(crate) const SAW_NOTICE: &str = "[notice]\n\"operator+the-tests+http-127.0.0.1-9\" = \"2.0.0\"\n";
 
 /// What is in the choice file, and whether the tool asks first: the columns of the table. The notice was shown.
@@ -63,43 +63,43 @@ const TABLE: [(&str, [&str; 8]); 9] = [
     ]),
 ];
 
-fn person(choice: &str, asks_first: bool) -> Person {
-    let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY);
-    let person = if asks_first { person.whose_tool_has("FROB_OPT_IN", "1") } else { person };
-    let folder = person.home().join(".config/frob");
+fn user(choice: &str, asks_first: bool) -> TestUser {
+    let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
+    let user = if asks_first { user.with_tool_setting("FROB_OPT_IN", "1") } else { user };
+    let folder = user.home().join(".config/frob");
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("telemetry.toml"), choice.replace("SAW_NOTICE", SAW_NOTICE)).expect("a file");
-    person
+    user
 }
 
 /// Runs commands on a machine with this policy.
-pub(crate) fn under(policy: &str, person: &Person, commands: &str) -> String {
-    std::fs::write(person.home().join(".policy"), policy).expect("a file");
-    let copy = format!("cp {}/.policy policy.toml", person.home().display());
-    on_machine(if policy.is_empty() { ":" } else { &copy }, person, commands)
+pub(crate) fn under(policy: &str, user: &TestUser, commands: &str) -> String {
+    std::fs::write(user.home().join(".policy"), policy).expect("a file");
+    let copy = format!("cp {}/.policy policy.toml", user.home().display());
+    on_machine(if policy.is_empty() { ":" } else { &copy }, user, commands)
 }
 
 /// Runs commands on a machine that was prepared, in the policy's folder, by others: in a mount namespace with an `/etc` of
 /// its own.
-pub(crate) fn on_machine(prepare: &str, person: &Person, commands: &str) -> String {
+pub(crate) fn on_machine(prepare: &str, user: &TestUser, commands: &str) -> String {
     let script = format!(
         "mount -t tmpfs none /etc && mkdir /etc/tool-telemetry && cd /etc/tool-telemetry && {{ {prepare}; }} &&
         cd / && frob() {{ $AS {} \"$@\"; }} && {commands}",
         example("frob").display()
     );
-    let output = person.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
+    let output = user.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     String::from_utf8(output.stdout).expect("text")
 }
 
 /// Runs the tool once on a machine with this policy. Gives `status`.
-fn run_under(policy: &str, person: &Person) -> Value {
-    let status = under(policy, person, "frob build >/dev/null && frob telemetry status --json");
+fn run_under(policy: &str, user: &TestUser) -> Value {
+    let status = under(policy, user, "frob build >/dev/null && frob telemetry status --json");
     serde_json::from_str(&status).expect("JSON")
 }
 
 #[test]
-fn every_combination_comes_out_as_written_here() {
+fn every_combination_of_settings_has_the_expected_result() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
         return;
     }
@@ -110,49 +110,49 @@ fn every_combination_comes_out_as_written_here() {
             };
             let with = format!("{policy:?} {choice:?} {asks_first}");
 
-            let person = person(choice, asks_first);
-            let status = run_under(policy, &person);
+            let user = user(choice, asks_first);
+            let status = run_under(policy, &user);
             assert_eq!(told(&status), expected, "{with}");
             let is_on = expected.starts_with("on ");
-            assert_eq!(person.waiting().len(), usize::from(is_on), "{with}");
+            assert_eq!(user.pending_runs().len(), usize::from(is_on), "{with}");
 
             // A variable has the first word, and turns off only.
-            let person = self::person(choice, asks_first).with("FROB_TELEMETRY_OPTOUT", "1");
-            let status = run_under(policy, &person);
+            let user = self::user(choice, asks_first).with("FROB_TELEMETRY_OPTOUT", "1");
+            let status = run_under(policy, &user);
             assert_eq!(told(&status), "off variable", "{with}");
-            assert!(person.waiting().is_empty(), "{with}");
-            let person = self::person(choice, asks_first).with("FROB_TELEMETRY_OPTOUT", "0");
-            assert_eq!(told(&run_under(policy, &person)), expected, "{with}");
+            assert!(user.pending_runs().is_empty(), "{with}");
+            let user = self::user(choice, asks_first).with("FROB_TELEMETRY_OPTOUT", "0");
+            assert_eq!(told(&run_under(policy, &user)), expected, "{with}");
         }
     }
 }
 
 #[test]
-fn a_policy_redirects_and_narrows_and_says_where_it_is_wrong() {
+fn a_policy_redirects_narrows_and_reports_its_errors() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
         return;
     }
     let on = "telemetry = \"on\"\nSAW_NOTICE";
     // The policy's endpoint, not the variable's.
-    let redirected = person(on, false);
+    let redirected = user(on, false);
     let status = run_under("[tool.frob]\nendpoint = \"http://127.0.0.1:19\"\n", &redirected);
     assert_eq!(status["destination"]["origin"], "http://127.0.0.1:19");
     assert_eq!(status["destination"]["chosen_by"], "operator");
-    assert!(redirected.waiting()[0].starts_with(redirected.spool("http://127.0.0.1:19")));
+    assert!(redirected.pending_runs()[0].starts_with(redirected.spool("http://127.0.0.1:19")));
     // Only the data points that it lists, and what every run has.
-    let narrowed = person(on, false);
+    let narrowed = user(on, false);
     run_under("[tool.frob]\ndata_points = [\"frob.command\"]\n", &narrowed);
-    let run = std::fs::read_to_string(&narrowed.waiting()[0]).expect("a run");
+    let run = std::fs::read_to_string(&narrowed.pending_runs()[0]).expect("a run");
     assert!(run.contains("frob.command"), "{run}");
     for key in ["process.exit.code", "frob.color", "frob.number"] {
         assert!(!run.contains(key), "{key}: {run}");
     }
     // The file and the line.
-    let status = run_under("[tool.frob]\ntelemetry = off\n", &person(on, false));
+    let status = run_under("[tool.frob]\ntelemetry = off\n", &user(on, false));
     let warning = status["warnings"][0].as_str().expect("a warning");
     assert!(warning.starts_with("/etc/tool-telemetry/policy.toml, line 2 is not understood"), "{warning}");
     // What is for another tool is not for this one.
-    let other = person(on, false);
+    let other = user(on, false);
     let status = run_under("[tool.other]\ntelemetry = \"off\"\n", &other);
     assert_eq!((&status["telemetry"], &status["reason"]), (&"on".into(), &"person".into()));
 }
@@ -214,74 +214,70 @@ const FILES: [(&str, &str); 25] = [
 ];
 
 #[test]
-fn a_policy_file_in_any_other_state_than_readable_and_understood_means_off() {
+fn an_unusable_policy_file_means_off() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
         return;
     }
     for (prepare, why) in FILES {
-        let person = person("telemetry = \"on\"\nSAW_NOTICE", false);
-        let status = on_machine(prepare, &person, "frob build >/dev/null && frob telemetry status --json");
+        let user = user("telemetry = \"on\"\nSAW_NOTICE", false);
+        let status = on_machine(prepare, &user, "frob build >/dev/null && frob telemetry status --json");
         let status: Value = serde_json::from_str(&status).expect("JSON");
         let warning = status["warnings"][0].as_str().unwrap_or_default();
         let is_on = why.is_empty();
         assert_eq!(status["telemetry"] == "on", is_on, "{prepare}: {status}");
-        assert_eq!(person.waiting().len(), usize::from(is_on), "{prepare}");
+        assert_eq!(user.pending_runs().len(), usize::from(is_on), "{prepare}");
         assert_eq!(warning.is_empty(), is_on, "{prepare}: {warning}");
         assert!(is_on || warning.starts_with(&format!("/etc/tool-telemetry/{why}")), "{prepare}: {warning}");
     }
 }
 
 #[test]
-fn a_policy_that_this_user_may_not_read_means_off() {
+fn an_unreadable_policy_means_off() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
         return;
     }
     for prepare in ["chmod 700 .", "touch policy.toml && chmod 600 policy.toml"] {
-        let person = person("telemetry = \"on\"\nSAW_NOTICE", false)
-            .with("AS", &format!("setpriv --reuid {SOMEBODY_ELSE} --regid {SOMEBODY_ELSE} --clear-groups"));
-        person.give_home_to(SOMEBODY_ELSE);
-        let status = on_machine(prepare, &person, "frob build >/dev/null && frob telemetry status");
+        let user = user("telemetry = \"on\"\nSAW_NOTICE", false)
+            .with("AS", &format!("setpriv --reuid {OTHER_UID} --regid {OTHER_UID} --clear-groups"));
+        user.chown_home(OTHER_UID);
+        let status = on_machine(prepare, &user, "frob build >/dev/null && frob telemetry status");
         assert!(status.contains("/policy.toml cannot be used: Permission denied"), "{prepare}: {status}");
-        assert!(person.waiting().is_empty(), "{prepare}");
+        assert!(user.pending_runs().is_empty(), "{prepare}");
     }
 }
 
 #[test]
-fn a_choice_behind_a_link_that_leads_nowhere_is_not_taken_for_none() {
+fn a_dangling_link_to_the_choice_file_means_off() {
     for link in ["telemetry.toml", "", ".."] {
         // In CI nobody is asked, and an operator gets the runs without a notice.
-        let person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY).with("CI", "1");
+        let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT).with("CI", "1");
         let link = match link {
-            ".." => person.home().join(".config"),
-            "" => person.home().join(".config/frob"),
-            file => person.home().join(".config/frob").join(file),
+            ".." => user.home().join(".config"),
+            "" => user.home().join(".config/frob"),
+            file => user.home().join(".config/frob").join(file),
         };
         std::fs::create_dir_all(link.parent().expect("a folder")).expect("a folder");
         std::os::unix::fs::symlink("/not/mounted", &link).expect("a link");
-        person.frob(["build"]);
-        assert!(person.waiting().is_empty(), "{}", link.display());
-        assert!(
-            person.status().contains("off: the file with your choice cannot be read"),
-            "{}",
-            person.status()
-        );
+        user.run_frob(["build"]);
+        assert!(user.pending_runs().is_empty(), "{}", link.display());
+        assert!(user.status().contains("off: the file with your choice cannot be read"), "{}", user.status());
     }
 }
 
 #[test]
-fn what_the_policy_forbids_meanwhile_does_not_leave_the_machine() {
+fn a_narrowed_policy_applies_to_pending_runs() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
         return;
     }
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let person = Person::sending_to(&endpoint).backing_off(&endpoint);
-    person.frob(["build", "--spans", "1"]);
-    std::fs::remove_file(person.spool(&endpoint).join("backoff")).expect("it is there");
-    let recorded = std::fs::read_to_string(&person.waiting()[0]).expect("a run");
+    let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
+    user.run_frob(["build", "--spans", "1"]);
+    std::fs::remove_file(user.spool(&endpoint).join("backoff")).expect("it is there");
+    let recorded = std::fs::read_to_string(&user.pending_runs()[0]).expect("a run");
     let narrower = "[tool.frob]\ndata_points = [\"frob.command\"]\n";
-    let shown = under(narrower, &person, "frob telemetry show --json");
-    under(narrower, &person, "frob telemetry flush");
+    let shown = under(narrower, &user, "frob telemetry show --json");
+    under(narrower, &user, "frob telemetry flush");
     let sent = format!("{:?}", receiver.spans());
     for key in ["process.exit.code", "frob.color", "frob.number"] {
         assert!(recorded.contains(key), "{key}: {recorded}");
@@ -290,18 +286,18 @@ fn what_the_policy_forbids_meanwhile_does_not_leave_the_machine() {
     }
     assert!(shown.contains("frob.command") && sent.contains("frob.command"), "{shown} {sent}");
     // Of a sent run what was sent, also when the policy is gone.
-    let kept = String::from_utf8(person.frob(["telemetry", "show", "--json"]).stdout).expect("text");
+    let kept = String::from_utf8(user.run_frob(["telemetry", "show", "--json"]).stdout).expect("text");
     assert!(kept.contains("frob.command") && !kept.contains("frob.number"), "{kept}");
 }
 
 #[test]
-fn a_policys_headers_come_from_its_file_and_lie_nowhere_else() {
+fn policy_headers_are_read_from_their_file_and_never_stored() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
         return;
     }
     let receiver = Receiver::start().expect("a receiver");
     let elsewhere = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&elsewhere.http_endpoint())
+    let user = TestUser::sending_to(&elsewhere.http_endpoint())
         .with("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer annas-token");
     let script = format!(
         "mount -t tmpfs none /etc && mkdir /etc/tool-telemetry && cd /etc/tool-telemetry &&
@@ -311,7 +307,7 @@ fn a_policys_headers_come_from_its_file_and_lie_nowhere_else() {
         receiver.http_endpoint(),
         example("frob").display()
     );
-    let output = person.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
+    let output = user.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
     assert!(output.status.success(), "{output:?}");
     assert_eq!((receiver.traces().len(), elsewhere.connections()), (1, 0));
     let request = &receiver.requests()[0];
@@ -319,7 +315,7 @@ fn a_policys_headers_come_from_its_file_and_lie_nowhere_else() {
         (request.header("x-api-key"), request.header("x-team"), request.header("authorization")),
         (Some("of the machine"), Some("build"), None)
     );
-    for path in person.files().iter().filter(|path| path.is_file()) {
+    for path in user.files().iter().filter(|path| path.is_file()) {
         let bytes = std::fs::read(path).expect("a file");
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains("machine,x-team") && !text.contains("of%20the"), "{}", path.display());

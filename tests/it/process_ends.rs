@@ -2,7 +2,7 @@
 
 use tool_telemetry_receiver::Receiver;
 
-use crate::person::{Person, only_tree};
+use crate::test_user::{TestUser, only_tree};
 
 /// How the tool ends, its exit code or signal, and what the root span says.
 const ENDS: [(&str, Result<i32, i32>, &str); 17] = [
@@ -26,19 +26,19 @@ const ENDS: [(&str, Result<i32, i32>, &str); 17] = [
 ];
 
 #[test]
-fn every_end_is_reported_with_every_span_that_was_closed() {
+fn every_exit_is_reported_with_its_closed_spans() {
     use std::os::unix::process::ExitStatusExt as _;
 
     for (end, ended, says) in ENDS {
         let receiver = Receiver::start().expect("a receiver");
-        let person = Person::sending_to(&receiver.http_endpoint());
-        let output = person.frob(["build", "--spans", "1", "--end", end]);
+        let user = TestUser::sending_to(&receiver.http_endpoint());
+        let output = user.run_frob(["build", "--spans", "1", "--end", end]);
         let found = output.status.code().ok_or_else(|| output.status.signal().unwrap_or_default());
         assert_eq!(found, ended, "{end}");
         assert_eq!(output.stdout, b"working\n", "{end}");
-        person.flush();
+        user.flush();
         // Once more without telemetry: the tool ends as it does with it, and says the same.
-        let without = Person::new().frob(["build", "--spans", "1", "--end", end]);
+        let without = TestUser::new().run_frob(["build", "--spans", "1", "--end", end]);
         assert_eq!((without.status, without.stdout), (output.status, output.stdout), "{end}");
         assert_eq!(without_thread_ids(&without.stderr), without_thread_ids(&output.stderr), "{end}");
         let error = if says.contains("error.type") { "[error] " } else { "" };
@@ -57,22 +57,22 @@ fn without_thread_ids(text: &[u8]) -> String {
 }
 
 #[test]
-fn an_option_that_clap_does_not_know_is_reported_with_its_code() {
+fn clap_errors_are_reported_with_their_exit_code() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    let output = person.frob(["unknown-option"]);
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let output = user.run_frob(["unknown-option"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--no-such-option"));
-    person.flush();
+    user.flush();
     assert!(only_tree(&receiver).contains("process.exit.code=2 error.type=_OTHER"));
 }
 
 #[test]
-fn a_usage_error_before_any_command_is_reported_with_its_code() {
+fn usage_errors_are_reported_with_their_exit_code() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    assert_eq!(person.frob(["usage-error"]).status.code(), Some(2));
-    person.flush();
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    assert_eq!(user.run_frob(["usage-error"]).status.code(), Some(2));
+    user.flush();
     assert_eq!(
         only_tree(&receiver),
         "frob [error] process.executable.name=frob process.exit.code=2 error.type=_OTHER\n"
@@ -80,43 +80,43 @@ fn a_usage_error_before_any_command_is_reported_with_its_code() {
 }
 
 #[test]
-fn the_telemetry_commands_are_never_recorded() {
+fn telemetry_commands_are_never_recorded() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
+    let user = TestUser::sending_to(&receiver.http_endpoint());
     for command in ["status", "show", "purge", "flush", "on", "off"] {
-        assert!(person.frob(["telemetry", command]).status.success(), "{command}");
-        assert!(person.waiting().is_empty(), "{command}");
+        assert!(user.run_frob(["telemetry", command]).status.success(), "{command}");
+        assert!(user.pending_runs().is_empty(), "{command}");
     }
     assert!(receiver.requests().is_empty());
 }
 
 #[test]
-fn telemetry_is_a_word_as_any_other_in_a_tool_without_that_command() {
+fn telemetry_is_an_ordinary_word_without_the_command() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    let mut recipe = person.frob_command(["telemetry", "--end", "exit=7"]);
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let mut recipe = user.frob_command(["telemetry", "--end", "exit=7"]);
     let ended = recipe.env("FROB_TELEMETRY_COMMAND", "none").status().expect("the tool starts");
     assert_eq!(ended.code(), Some(7));
-    person.flush();
+    user.flush();
     assert!(only_tree(&receiver).contains("process.exit.code=7 error.type=_OTHER"));
 }
 
 #[test]
-fn a_run_that_goes_on_is_not_taken_for_a_dead_one() {
+fn a_running_tool_is_not_recovered_as_dead() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    let mut running = person
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let mut running = user
         .frob_command(["build", "--spans", "1", "--end", "wait"])
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("it starts");
-    crate::person::eventually("its spans are on disk", || {
-        person.waiting().iter().any(|path| std::fs::read(path).is_ok_and(|bytes| bytes.len() > 2_000))
+    crate::test_user::eventually("its spans are on disk", || {
+        user.pending_runs().iter().any(|path| std::fs::read(path).is_ok_and(|bytes| bytes.len() > 2_000))
     });
-    assert!(person.flush(), "nothing can be delivered yet");
+    assert!(user.flush(), "nothing can be delivered yet");
     assert!(receiver.requests().is_empty());
     running.kill().expect("it runs");
     running.wait().expect("it ends");
-    assert!(person.flush());
+    assert!(user.flush());
     assert!(only_tree(&receiver).contains("error.type=cut_off"));
 }

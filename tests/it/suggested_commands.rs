@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::person::{NOBODY, Person};
+use crate::test_user::{DEAD_ENDPOINT, TestUser};
 
 /// How the tool's command is typed, and with which arguments the tests' tool then does it. Where it has none, an author
 /// may still offer the same in words that no text knows.
@@ -21,28 +21,28 @@ fn said(output: &Output) -> String {
 
 /// Everything that the tool says of its telemetry.
 fn texts(typed: &str, arguments: &[&str]) -> Vec<String> {
-    let tool = || Person::new().with("FROB_TELEMETRY_COMMAND", typed);
-    let operator = || tool().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY);
-    let ask = |person: &Person, word| said(&person.frob(arguments.iter().chain(&[word])));
+    let tool = || TestUser::new().with("FROB_TELEMETRY_COMMAND", typed);
+    let operator = || tool().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
+    let ask = |user: &TestUser, word| said(&user.run_frob(arguments.iter().chain(&[word])));
     let mut texts = Vec::new();
 
     let newcomer = operator();
     texts.push(ask(&newcomer, "status"));
-    texts.push(newcomer.frob_at_terminal(80, "build"));
-    texts.push(newcomer.with("FROB_VERSION", "2.0.0").frob_at_terminal(80, "build"));
-    texts.push(said(&operator().with("CI", "true").frob(["build"])));
+    texts.push(newcomer.run_frob_at_terminal(80, "build"));
+    texts.push(newcomer.with("FROB_VERSION", "2.0.0").run_frob_at_terminal(80, "build"));
+    texts.push(said(&operator().with("CI", "true").run_frob(["build"])));
     // The maker's notice, on a terminal where not every sentence has room.
-    let of_maker = tool().with("FROB_MAKER", "https://telemetry.example.com/v1/traces");
-    texts.push(of_maker.frob_at_terminal(30, "build"));
+    let of_maker = tool().with("FROB_AUTHOR_ENDPOINT", "https://telemetry.example.com/v1/traces");
+    texts.push(of_maker.run_frob_at_terminal(30, "build"));
 
     let turned_on = operator();
     texts.push(ask(&turned_on, "on"));
-    turned_on.frob(["build"]);
+    turned_on.run_frob(["build"]);
     texts.extend(WORDS.map(|word| ask(&turned_on, word)));
     // What waits for one destination, while the tool sends to another.
     let elsewhere = operator();
     ask(&elsewhere, "on");
-    elsewhere.frob(["build"]);
+    elsewhere.run_frob(["build"]);
     ask(&elsewhere, "purge");
     let other = "http://127.0.0.1:19";
     let build =
@@ -56,7 +56,7 @@ fn texts(typed: &str, arguments: &[&str]) -> Vec<String> {
     let corrupt = operator();
     std::fs::create_dir_all(corrupt.home().join(".config/frob")).expect("a folder");
     std::fs::write(corrupt.home().join(".config/frob/telemetry.toml"), "x").expect("a file");
-    // What is off, for every reason that a person can bring about.
+    // What is off, for every reason that a user can bring about.
     let off = [
         corrupt,
         turned_on.with("CI", "true"),
@@ -64,11 +64,11 @@ fn texts(typed: &str, arguments: &[&str]) -> Vec<String> {
         operator().with("DO_NOT_TRACK", "1"),
         tool(),
         tool().with("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense"),
-        tool().with("FROB_MAKER", "https://telemetry.example.com/v1/traces").with("CI", "1"),
+        tool().with("FROB_AUTHOR_ENDPOINT", "https://telemetry.example.com/v1/traces").with("CI", "1"),
         tool().with("HOME", "/nonexistent"),
     ];
-    for person in off {
-        texts.extend(["status", "flush", "off", "flush", "on"].map(|word| ask(&person, word)));
+    for user in off {
+        texts.extend(["status", "flush", "off", "flush", "on"].map(|word| ask(&user, word)));
     }
     texts
 }
@@ -81,7 +81,7 @@ fn named(text: &str) -> impl Iterator<Item = String> {
 }
 
 #[test]
-fn every_command_that_a_text_names_is_there() {
+fn every_suggested_command_exists() {
     for (typed, arguments) in TOOLS.into_iter().filter(|(typed, _)| *typed != "none") {
         let texts = texts(typed, arguments);
         let mut named: Vec<_> = texts.iter().flat_map(|text| named(text)).collect();
@@ -92,15 +92,15 @@ fn every_command_that_a_text_names_is_there() {
             let word =
                 command.strip_prefix(typed).unwrap_or_else(|| panic!("{typed} is not {command}")).trim();
             assert!(WORDS.contains(&word), "{command}");
-            let person = Person::sending_to(NOBODY).with("FROB_TELEMETRY_COMMAND", typed);
-            person.frob(arguments.iter().chain(&[word]));
-            assert!(person.waiting().is_empty(), "{command} is not recorded");
+            let user = TestUser::sending_to(DEAD_ENDPOINT).with("FROB_TELEMETRY_COMMAND", typed);
+            user.run_frob(arguments.iter().chain(&[word]));
+            assert!(user.pending_runs().is_empty(), "{command} is not recorded");
         }
     }
 }
 
 #[test]
-fn a_tool_without_the_command_names_variables_and_files() {
+fn a_tool_without_the_command_suggests_variables_and_files() {
     let texts = texts("none", &["ask"]);
     for text in &texts {
         assert_eq!(named(text).next(), None, "{text}");
@@ -121,20 +121,20 @@ fn a_tool_without_the_command_names_variables_and_files() {
 }
 
 #[test]
-fn what_a_remedy_says_of_the_choices_file_turns_telemetry_on() {
-    let person = Person::new()
+fn the_suggested_choice_file_turns_telemetry_on() {
+    let user = TestUser::new()
         .with("FROB_TELEMETRY_COMMAND", "none")
         .with("FROB_OPT_IN", "1")
-        .with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY);
-    let told = said(&person.frob(["ask", "flush"]));
-    let file = person.home().join(".config/frob/telemetry.toml");
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
+    let told = said(&user.run_frob(["ask", "flush"]));
+    let file = user.home().join(".config/frob/telemetry.toml");
     assert!(
         told.contains(&format!("write `telemetry = \"on\"` into {} to turn it on", file.display())),
         "{told}"
     );
     std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
     std::fs::write(file, "telemetry = \"on\"\n").expect("a file");
-    assert!(person.frob_at_terminal(80, "build").contains("To turn it off: set FROB_TELEMETRY_OPTOUT=1."));
-    person.frob(["build"]);
-    assert_eq!(person.waiting().len(), 1, "the notice was shown, and the next run is recorded");
+    assert!(user.run_frob_at_terminal(80, "build").contains("To turn it off: set FROB_TELEMETRY_OPTOUT=1."));
+    user.run_frob(["build"]);
+    assert_eq!(user.pending_runs().len(), 1, "the notice was shown, and the next run is recorded");
 }

@@ -1,6 +1,6 @@
 //! Beside the layer nobody notices it: the other layers see the same, in whatever order they stand.
 
-use crate::person::{NOBODY, Person};
+use crate::test_user::{DEAD_ENDPOINT, TestUser};
 
 /// The names in `tests/tool/stacks.rs`, and whether a global filter hides spans from every layer in them.
 const STACKS: [(&str, bool); 18] = [
@@ -28,8 +28,8 @@ const STACKS: [(&str, bool); 18] = [
 const PLACE_UNKNOWN: [&str; 1] = ["reload"];
 
 /// What the witness saw: its own lines, how often filters were asked, and the highest level that is enabled.
-fn witness(person: &Person, stack: &str, telemetry: &str) -> (String, String) {
-    let output = person.frob(["stack", stack, "--telemetry", telemetry]);
+fn witness(user: &TestUser, stack: &str, telemetry: &str) -> (String, String) {
+    let output = user.run_frob(["stack", stack, "--telemetry", telemetry]);
     assert!(output.status.success(), "{stack}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("text");
     let (seen, level) = text.trim_end().rsplit_once('\n').expect("two parts");
@@ -37,22 +37,22 @@ fn witness(person: &Person, stack: &str, telemetry: &str) -> (String, String) {
 }
 
 #[test]
-fn the_other_layers_see_the_same_with_telemetry_on() {
+fn other_layers_see_the_same_with_telemetry_on() {
     for (stack, _) in STACKS {
-        let person = Person::sending_to(NOBODY);
-        let (without, _) = witness(&person, stack, "none");
-        let (with, _) = witness(&person, stack, "yes");
+        let user = TestUser::sending_to(DEAD_ENDPOINT);
+        let (without, _) = witness(&user, stack, "none");
+        let (with, _) = witness(&user, stack, "yes");
         assert_eq!(with, without, "{stack}");
     }
 }
 
 #[test]
-fn opted_out_not_even_the_level_changes() {
+fn opting_out_leaves_the_level_unchanged() {
     for (stack, _) in STACKS {
-        let person = Person::sending_to(NOBODY).with("DO_NOT_TRACK", "1");
+        let user = TestUser::sending_to(DEAD_ENDPOINT).with("DO_NOT_TRACK", "1");
         // Alone there is nobody else to notice.
         if stack != "alone" {
-            let (with, without) = (witness(&person, stack, "yes"), witness(&person, stack, "none"));
+            let (with, without) = (witness(&user, stack, "yes"), witness(&user, stack, "none"));
             assert_eq!(with.0, without.0, "{stack}");
             assert!(with.1 == without.1 || PLACE_UNKNOWN.contains(&stack), "{stack}: {with:?} {without:?}");
         }
@@ -60,11 +60,11 @@ fn opted_out_not_even_the_level_changes() {
 }
 
 #[test]
-fn the_run_is_always_reported_and_its_spans_unless_a_global_filter_hides_them() {
+fn a_global_filter_hides_spans_but_not_the_run() {
     for (stack, hidden) in STACKS {
-        let person = Person::sending_to(NOBODY);
-        witness(&person, stack, "yes");
-        let shown = String::from_utf8(person.frob(["telemetry", "show"]).stdout).expect("text");
+        let user = TestUser::sending_to(DEAD_ENDPOINT);
+        witness(&user, stack, "yes");
+        let shown = String::from_utf8(user.run_frob(["telemetry", "show"]).stdout).expect("text");
         let steps = shown.lines().filter(|line| line.trim().starts_with("step")).count();
         let inner = shown.lines().filter(|line| line.starts_with("    inner")).count();
         assert!(shown.contains("process.exit.code = 0"), "{stack}: {shown}");

@@ -1,4 +1,4 @@
-//! Fixture: a person with a home of their own, who runs the tool of the tests (`tests/tool`).
+//! Fixture: a user with a home of their own, who runs the tool of the tests (`tests/tool`).
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use tempfile::TempDir;
 use tool_telemetry_receiver::Receiver;
 
 /// Long enough for a loaded machine; nothing waits for it when all is well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 /// An address where nobody listens: a port that the kernel gave and that was closed again would be given away, so
 /// it is the discard port, which nothing on a test machine serves.
-pub(crate) const NOBODY: &str = "http://127.0.0.1:9";
+pub(crate) const DEAD_ENDPOINT: &str = "http://127.0.0.1:9";
 
 /// An example program of this package, built by `cargo test` before the tests run.
 pub(crate) fn example(name: &str) -> PathBuf {
@@ -33,24 +33,24 @@ pub(crate) fn copy_program(from: &Path, to: &Path) {
 }
 
 /// Compiles a file of this folder into a library to be preloaded.
-pub(crate) fn shim(person: &Person, source: &str) -> PathBuf {
-    let library = person.home().join(source).with_extension("so");
+pub(crate) fn compile_shim(user: &TestUser, source: &str) -> PathBuf {
+    let library = user.home().join(source).with_extension("so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(source);
     let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
     assert!(compiled.is_ok_and(|compiled| compiled.success()));
     library
 }
 
-/// A person with an empty home and no variables.
-pub(crate) struct Person {
+/// A user with an empty home and no variables.
+pub(crate) struct TestUser {
     home: TempDir,
     variables: Vec<(String, String)>,
     /// Who they are for the kernel, if it is not who runs the tests.
-    user: Option<u32>,
+    uid: Option<u32>,
 }
 
-/// Some user who is not who runs the tests: "nobody" on most machines.
-pub(crate) const SOMEBODY_ELSE: u32 = 65_534;
+/// Some uid who is not who runs the tests: "nobody" on most machines.
+pub(crate) const OTHER_UID: u32 = 65_534;
 
 /// Whether the tests run as root: only then can they do things as somebody else, and what needs it says so.
 #[expect(clippy::print_stdout, reason = "what a test could not show is for people")]
@@ -64,48 +64,48 @@ pub(crate) fn is_root(needed_for: &str) -> bool {
     is_root
 }
 
-impl Person {
-    /// A person who has not seen the notice.
+impl TestUser {
+    /// A user who has not seen the notice.
     pub(crate) fn new() -> Self {
-        Self { home: tempfile::tempdir().expect("a folder"), variables: Vec::new(), user: None }
+        Self { home: tempfile::tempdir().expect("a folder"), variables: Vec::new(), uid: None }
     }
 
-    /// Makes them another user, if the tests run as root: one whom permissions hold back.
-    pub(crate) fn without_power(mut self) -> Self {
-        if is_root("a person who is not root") {
-            self.give_home_to(SOMEBODY_ELSE);
-            self.user = Some(SOMEBODY_ELSE);
+    /// Makes them another uid, if the tests run as root: one whom permissions hold back.
+    pub(crate) fn unprivileged(mut self) -> Self {
+        if is_root("a user who is not root") {
+            self.chown_home(OTHER_UID);
+            self.uid = Some(OTHER_UID);
         }
         self
     }
 
-    /// Gives the home folder, and what is in it, to a user. Needs root.
-    pub(crate) fn give_home_to(&self, user: u32) {
+    /// Gives the home folder, and what is in it, to a uid. Needs root.
+    pub(crate) fn chown_home(&self, uid: u32) {
         for path in self.files().into_iter().chain([self.home().to_owned()]) {
-            std::os::unix::fs::lchown(path, Some(user), Some(user)).expect("we are root");
+            std::os::unix::fs::lchown(path, Some(uid), Some(uid)).expect("we are root");
         }
     }
 
-    /// The tool where this person can reach it.
+    /// The tool where this user can reach it.
     fn frob_program(&self) -> PathBuf {
         let program = example("frob");
-        let Some(user) = self.user else { return program };
+        let Some(uid) = self.uid else { return program };
         let copy = self.home().join("frob");
         if !copy.exists() && std::fs::hard_link(&program, &copy).is_err() {
             copy_program(&program, &copy);
-            std::os::unix::fs::chown(&copy, Some(user), Some(user)).expect("we are root");
+            std::os::unix::fs::chown(&copy, Some(uid), Some(uid)).expect("we are root");
         }
         copy
     }
 
-    /// A person who turned telemetry on, with this endpoint.
+    /// A user who turned telemetry on, with this endpoint.
     pub(crate) fn sending_to(endpoint: &str) -> Self {
-        let person = Self::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
-        person.frob(["telemetry", "on"]);
-        person
+        let user = Self::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+        user.run_frob(["telemetry", "on"]);
+        user
     }
 
-    /// Sets a variable in everything that the person runs.
+    /// Sets a variable in everything that the user runs.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
@@ -115,17 +115,17 @@ impl Person {
         self.home.path()
     }
 
-    /// Writes into the source of the tool that this person has (`tests/tool`): the uploader has it from there too.
-    pub(crate) fn whose_tool_has(self, name: &str, value: &str) -> Self {
+    /// Writes into the source of the tool that this user has (`tests/tool`): the uploader has it from there too.
+    pub(crate) fn with_tool_setting(self, name: &str, value: &str) -> Self {
         use std::io::Write as _;
 
-        let path = self.home().join(".frob-source");
+        let path = self.home().join(".frob-settings");
         let mut file = std::fs::File::options().append(true).create(true).open(path).expect("a file");
         writeln!(file, "{name}={value}").expect("a line");
         self
     }
 
-    /// A program in this person's environment, and in nothing else of ours.
+    /// A program in this user's environment, and in nothing else of ours.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
@@ -134,9 +134,9 @@ impl Person {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.home());
-        if let Some(user) = self.user {
+        if let Some(uid) = self.uid {
             use std::os::unix::process::CommandExt as _;
-            command.uid(user).gid(user);
+            command.uid(uid).gid(uid);
         }
         command
     }
@@ -149,7 +149,7 @@ impl Person {
     }
 
     /// Runs the tool.
-    pub(crate) fn frob<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Output {
+    pub(crate) fn run_frob<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Output {
         self.frob_command(arguments).output().expect("the tool starts")
     }
 
@@ -170,7 +170,7 @@ impl Person {
     }
 
     /// The run files that wait, sealed or not.
-    pub(crate) fn waiting(&self) -> Vec<PathBuf> {
+    pub(crate) fn pending_runs(&self) -> Vec<PathBuf> {
         self.files()
             .into_iter()
             .filter(|path| path.parent().is_some_and(|folder| folder.ends_with("runs")) && path.is_file())
@@ -179,7 +179,7 @@ impl Person {
 
     /// `telemetry status`, as text.
     pub(crate) fn status(&self) -> String {
-        String::from_utf8(self.frob(["telemetry", "status"]).stdout).expect("text")
+        String::from_utf8(self.run_frob(["telemetry", "status"]).stdout).expect("text")
     }
 
     /// The number behind a word in `telemetry status`; 0 if it does not stand there. All destinations together.
@@ -234,7 +234,12 @@ impl Person {
 
     /// An uploader for one destination, as a command would start it, not yet started. `purpose` is `detached`,
     /// `awaited` or `flush`.
-    pub(crate) fn uploader(&self, program: impl AsRef<OsStr>, endpoint: &str, purpose: &str) -> Command {
+    pub(crate) fn uploader_command(
+        &self,
+        program: impl AsRef<OsStr>,
+        endpoint: &str,
+        purpose: &str,
+    ) -> Command {
         let spool = self.spool(endpoint);
         let mut command = self.command(program);
         command
@@ -244,7 +249,7 @@ impl Person {
         command
     }
 
-    /// The process ids of this person's uploaders that run now, as `/proc` tells.
+    /// The process ids of this user's uploaders that run now, as `/proc` tells.
     pub(crate) fn uploaders(&self) -> Vec<u32> {
         let mine = [b"HOME=", self.home().as_os_str().as_encoded_bytes()].concat();
         std::fs::read_dir("/proc")
@@ -262,13 +267,13 @@ impl Person {
 
     /// Sends what waits and says whether nothing is left.
     pub(crate) fn flush(&self) -> bool {
-        self.frob(["telemetry", "flush"]).status.success()
+        self.run_frob(["telemetry", "flush"]).status.success()
     }
 }
 
 /// The one trace that a receiver got, as a tree.
 pub(crate) fn only_tree(receiver: &Receiver) -> String {
-    let traces = receiver.wait_for(1, PATIENCE).expect("a trace arrives");
+    let traces = receiver.wait_for(1, TIMEOUT).expect("a trace arrives");
     assert_eq!(traces.len(), 1, "{}", receiver.tree());
     traces[0].tree()
 }
@@ -277,7 +282,7 @@ pub(crate) fn only_tree(receiver: &Receiver) -> String {
 pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(started.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

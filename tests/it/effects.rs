@@ -1,8 +1,8 @@
 //! Every wish, and what is observed of it: the files that a command leaves, the processes that it starts, the sockets that
 //! it opens, and the calls that it makes more than a program which never calls this crate.
 
-use crate::choices::{SAW_NOTICE, under};
-use crate::person::{NOBODY, Person, example, is_root};
+use crate::precedence::{SAW_NOTICE, under};
+use crate::test_user::{DEAD_ENDPOINT, TestUser, example, is_root};
 
 /// What a command did.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,22 +68,22 @@ const TABLE: [(&str, Wish, Leaves); 18] = [
 
 /// Runs the tool once as it is after this wish, and counts.
 fn observe(wish: Wish) -> Observed {
-    let mut person = Person::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY);
+    let mut user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
     let mut choice = ON;
     let mut policy = "";
     match wish {
-        Wish::Variable(name, value) => person = person.with(name, value),
+        Wish::Variable(name, value) => user = user.with(name, value),
         Wish::Policy(text) => policy = text,
         Wish::Choice(text) => choice = text,
         // The notice went into a pipe a moment ago, and is not due again.
         Wish::NoTerminal => choice = "",
     }
-    let config = person.home().join(".config/frob");
+    let config = user.home().join(".config/frob");
     std::fs::create_dir_all(&config).expect("a folder");
     std::fs::write(config.join("telemetry.toml"), choice.replace("SAW_NOTICE", SAW_NOTICE)).expect("a file");
     if matches!(wish, Wish::NoTerminal) {
         std::fs::remove_file(config.join("telemetry.toml")).expect("it is there");
-        person.frob(["build"]);
+        user.run_frob(["build"]);
     }
     let list = tempfile::tempdir().expect("a folder");
     let trace = |telemetry: &str| {
@@ -94,11 +94,11 @@ fn observe(wish: Wish) -> Observed {
             list.display(),
             example("frob").display()
         );
-        under(policy, &person, &command);
+        under(policy, &user, &command);
         std::fs::read_to_string(&list).expect("the list")
     };
     let bare = trace("bare");
-    let before = person.files().len();
+    let before = user.files().len();
     let with = trace("yes");
     let is_socket = |line: &&str| line.contains(" socket(");
     let own = |text: &str| -> Vec<String> {
@@ -108,8 +108,8 @@ fn observe(wish: Wish) -> Observed {
     let calls = |text: &str| own(text).iter().filter(|line| !line.contains(" read(")).count();
     let sockets = own(&with).iter().filter(|line| is_socket(&line.as_str())).count();
     Observed {
-        files: person.files().len() - before,
-        runs: person.waiting().len(),
+        files: user.files().len() - before,
+        runs: user.pending_runs().len(),
         processes: with.lines().filter(|line| line.contains(" execve(")).count() - 1,
         sockets,
         sockets_elsewhere: with.lines().filter(is_socket).count() - sockets,
@@ -119,7 +119,7 @@ fn observe(wish: Wish) -> Observed {
 
 #[expect(clippy::print_stdout, reason = "the table is for people, with --nocapture")]
 #[test]
-fn each_wish_leaves_what_the_table_says() {
+fn every_setting_has_the_expected_effects() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
         return;
     }

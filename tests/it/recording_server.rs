@@ -5,27 +5,27 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::person::{PATIENCE, eventually};
+use crate::test_user::{TIMEOUT, eventually};
 
 /// A recording of all connections, one after the other.
-pub(crate) struct Wire {
+pub(crate) struct RecordingServer {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
-impl Wire {
+impl RecordingServer {
     /// Listens on a free port, and accepts everything.
     pub(crate) fn start() -> Self {
-        Self::at("127.0.0.1:0", "200 OK")
+        Self::start_at("127.0.0.1:0", "200 OK")
     }
 
     /// Listens at this address, which another test run on this machine may hold for a moment.
-    pub(crate) fn at(address: &str, answer: &'static str) -> Self {
+    pub(crate) fn start_at(address: &str, answer: &'static str) -> Self {
         let asked = Instant::now();
         let listener = loop {
             match TcpListener::bind(address) {
                 Ok(listener) => break listener,
-                Err(error) => assert!(asked.elapsed() < PATIENCE, "{address}: {error}"),
+                Err(error) => assert!(asked.elapsed() < TIMEOUT, "{address}: {error}"),
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
         };
@@ -59,7 +59,7 @@ impl Wire {
 
 /// Reads one request as it comes, and closes the connection after the answer.
 fn one_request(mut stream: TcpStream, answer: &str) -> Vec<u8> {
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     let mut bytes = Vec::new();
     let mut part = [0; 4096];
     while let Ok(count) = stream.read(&mut part)

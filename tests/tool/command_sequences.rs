@@ -26,7 +26,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
             crate::work(1);
             code
         }
-        // What the person may ask, asked in the middle of a command.
+        // What the user may ask, asked in the middle of a command.
         "asks" => telemetry.command("build", || {
             crate::work(1);
             match &*rest[0] {

@@ -5,16 +5,16 @@ use std::process::{Command, Output, Stdio};
 
 use tool_telemetry_receiver::{Answer, Receiver};
 
-use crate::person::{NOBODY, PATIENCE, Person, eventually, example, only_tree};
+use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually, example, only_tree};
 
-/// Runs a script of the shell in the person's home; `$FROB` is the tool.
-fn shell(person: &Person, script: &str) -> Output {
-    let output = person.command("sh").args(["-c", script]).env("FROB", example("frob")).output();
+/// Runs a script of the shell in the user's home; `$FROB` is the tool.
+fn shell(user: &TestUser, script: &str) -> Output {
+    let output = user.command("sh").args(["-c", script]).env("FROB", example("frob")).output();
     output.expect("a shell")
 }
 
 #[test]
-fn pipes_substitutions_and_locks_end_with_the_tool_and_not_with_the_uploader() {
+fn pipes_and_locks_are_released_when_the_tool_ends() {
     for script in [
         "x=$($FROB build); test \"$x\" = working",
         "x=$($FROB build 3>&1); test \"$x\" = working",
@@ -23,25 +23,25 @@ fn pipes_substitutions_and_locks_end_with_the_tool_and_not_with_the_uploader() {
         "$FROB build | cat; $FROB build 2>&1 | cat",
     ] {
         let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
-        let person = Person::sending_to(&receiver.http_endpoint());
-        let output = shell(&person, script);
+        let user = TestUser::sending_to(&receiver.http_endpoint());
+        let output = shell(&user, script);
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
         // It was started, and is at work still.
-        receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("an uploader");
+        receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("an uploader");
         // A second one that found the lock held is gone within its patience.
-        eventually("one is at work", || person.uploaders().len() == 1);
+        eventually("one is at work", || user.uploaders().len() == 1);
         assert_eq!(receiver.requests().len(), 1, "{script}");
     }
 }
 
 #[test]
-fn the_uploader_keeps_no_folder_and_no_file_of_others_busy() {
+fn the_uploader_holds_no_foreign_directory_or_file() {
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    let output = shell(&person, "$FROB build 3>three 4<. 9>&1 </etc/passwd");
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let output = shell(&user, "$FROB build 3>three 4<. 9>&1 </etc/passwd");
     assert!(output.status.success());
-    receiver.wait_until(|receiver| receiver.requests().len() == 1, PATIENCE).expect("an uploader");
-    let uploader = person.uploaders()[0];
+    receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("an uploader");
+    let uploader = user.uploaders()[0];
     let link = |name: String| std::fs::read_link(format!("/proc/{uploader}/{name}")).expect("a link");
     assert_eq!(link("cwd".to_owned()).to_str(), Some("/"));
     for entry in std::fs::read_dir(format!("/proc/{uploader}/fd")).expect("its files").flatten() {
@@ -56,20 +56,20 @@ fn the_uploader_keeps_no_folder_and_no_file_of_others_busy() {
 }
 
 /// Twenty people, so that there are twenty uploaders.
-fn twenty(receiver: &Receiver, run: impl Fn(&Person)) {
-    let people: Vec<_> = (0..20).map(|_| Person::sending_to(&receiver.http_endpoint())).collect();
+fn twenty(receiver: &Receiver, run: impl Fn(&TestUser)) {
+    let people: Vec<_> = (0..20).map(|_| TestUser::sending_to(&receiver.http_endpoint())).collect();
     people.iter().for_each(run);
-    let traces = receiver.wait_for(20, PATIENCE).expect("all are delivered");
+    let traces = receiver.wait_for(20, TIMEOUT).expect("all are delivered");
     assert_eq!((traces.len(), receiver.doubles()), (20, 0));
 }
 
 #[test]
-fn twenty_of_twenty_uploaders_survive_ctrl_c_at_any_moment_after_their_start() {
+fn uploaders_survive_ctrl_c() {
     let receiver = Receiver::start().expect("a receiver");
-    twenty(&receiver, |person| {
+    twenty(&receiver, |user| {
         // Without a pause the whole group gets Ctrl-C, from before the uploader's start until the tool has ended. The
         // tool is spared; what it starts is not, since an uploader is started with default signals.
-        let mut group = person
+        let mut group = user
             .command("sh")
             .args(["-c", "trap '' INT HUP QUIT; echo ready; read go; $FROB build; echo done; read end"])
             .env("FROB", example("frob"))
@@ -96,12 +96,12 @@ fn twenty_of_twenty_uploaders_survive_ctrl_c_at_any_moment_after_their_start() {
 }
 
 #[test]
-fn twenty_of_twenty_uploaders_survive_a_closed_terminal() {
+fn uploaders_survive_a_closed_terminal() {
     let receiver = Receiver::start().expect("a receiver");
-    twenty(&receiver, |person| {
+    twenty(&receiver, |user| {
         // `script` gives the tool a terminal, and closes it at once when the tool has ended.
         let frob = example("frob");
-        let output = person
+        let output = user
             .command("script")
             .args(["-qefc", &format!("{} build", frob.display()), "/dev/null"])
             .stdin(Stdio::null())
@@ -114,17 +114,17 @@ fn twenty_of_twenty_uploaders_survive_a_closed_terminal() {
 /// The run of a tool that ends as `end` says, and what stands in the tool's own file.
 fn ends(end: &str, code: i32) -> (String, String) {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    let output = person.frob(["build", "--spans", "1", "--end", end]);
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let output = user.run_frob(["build", "--spans", "1", "--end", end]);
     assert_eq!(output.status.code(), Some(code), "{end}");
     assert!(output.stderr.is_empty(), "{end}: {}", String::from_utf8_lossy(&output.stderr));
-    assert!(person.flush(), "{end}");
-    let mine = std::fs::read_to_string(person.home().join("mine")).unwrap_or_default();
+    assert!(user.flush(), "{end}");
+    let mine = std::fs::read_to_string(user.home().join("mine")).unwrap_or_default();
     (only_tree(&receiver), mine)
 }
 
 #[test]
-fn a_forked_child_neither_writes_nor_ends_the_run_of_its_parent() {
+fn a_forked_child_leaves_its_parents_run_alone() {
     let root = "frob process.executable.name=frob process.exit.code=0 frob.command=build\n";
     let step = "  step frob.number=0 frob.color=auto\n    inner frob.number=0\n";
     assert_eq!(ends("fork", 0).0, format!("{root}{step}{step}"));
@@ -132,14 +132,14 @@ fn a_forked_child_neither_writes_nor_ends_the_run_of_its_parent() {
 }
 
 #[test]
-fn a_child_that_was_forked_before_the_command_records_none() {
-    let person = Person::sending_to(NOBODY);
-    assert_eq!(person.frob(["fork-first"]).status.code(), None);
-    assert!(person.waiting().is_empty(), "{:?}", person.waiting());
+fn a_child_forked_before_the_command_records_nothing() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
+    assert_eq!(user.run_frob(["fork-first"]).status.code(), None);
+    assert!(user.pending_runs().is_empty(), "{:?}", user.pending_runs());
 }
 
 #[test]
-fn a_tool_that_closes_or_replaces_all_descriptors_finds_nothing_of_ours_in_its_files() {
+fn a_tool_that_replaces_its_descriptors_finds_its_files_unchanged() {
     let (tree, mine) = ends("close-all", 4);
     assert_eq!(mine, "mine\n".repeat(4));
     // What was written before lies on disk, and nobody wrote any more: the run was cut off.
@@ -152,41 +152,41 @@ fn a_tool_that_closes_or_replaces_all_descriptors_finds_nothing_of_ours_in_its_f
 #[test]
 fn a_daemon_is_reported_as_the_command_that_started_it() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    let held = person.home().join("held");
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let held = user.home().join("held");
     std::fs::write(&held, "").expect("a file");
-    assert_eq!(person.frob(["build", "--spans", "1", "--end", "daemon"]).status.code(), Some(0));
+    assert_eq!(user.run_frob(["build", "--spans", "1", "--end", "daemon"]).status.code(), Some(0));
     let tree = only_tree(&receiver);
     assert!(tree.contains("process.exit.code=0") && tree.matches("step").count() == 1, "{tree}");
     std::fs::remove_file(held).expect("it is there");
-    let mine = person.home().join("mine");
+    let mine = user.home().join("mine");
     eventually("the daemon ends", || {
         std::fs::read_to_string(&mine).is_ok_and(|text| text.ends_with("too\n"))
     });
     assert_eq!(std::fs::read_to_string(mine).expect("its file"), "mine\nmine too\n");
-    assert!(person.flush() && person.waiting().is_empty());
+    assert!(user.flush() && user.pending_runs().is_empty());
     assert_eq!(receiver.spans().len(), 3);
 }
 
 #[test]
-fn a_run_whose_process_died_is_recovered_while_its_forked_child_lives() {
+fn a_dead_parents_run_is_recovered_while_its_child_lives() {
     let receiver = Receiver::start().expect("a receiver");
-    let person = Person::sending_to(&receiver.http_endpoint());
-    let held = person.home().join("held");
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let held = user.home().join("held");
     std::fs::write(&held, "").expect("a file");
-    assert_eq!(person.frob(["build", "--spans", "1", "--end", "killed-with-child"]).status.code(), None);
-    assert!(person.flush());
+    assert_eq!(user.run_frob(["build", "--spans", "1", "--end", "killed-with-child"]).status.code(), None);
+    assert!(user.flush());
     assert!(only_tree(&receiver).contains("error.type=cut_off"));
     std::fs::remove_file(held).expect("it is there");
 }
 
 #[test]
-fn a_tool_that_has_few_descriptors_has_them_for_itself() {
+fn scarce_descriptors_are_left_to_the_tool() {
     for (limit, recorded) in [(4, 0), (8, 0), (64, 1)] {
-        let person = Person::sending_to(NOBODY).backing_off(NOBODY);
+        let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
         let script = format!("ulimit -n {limit}; exec $FROB build --end own-file");
-        let output = shell(&person, &script);
+        let output = shell(&user, &script);
         assert!(output.status.success(), "{limit}: {}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(person.waiting().len(), recorded, "{limit}");
+        assert_eq!(user.pending_runs().len(), recorded, "{limit}");
     }
 }
