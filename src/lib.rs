@@ -60,6 +60,8 @@
 #[allow(unused_extern_crates)]
 extern crate self as tool_telemetry;
 
+#[cfg(doc)]
+pub mod _documentation;
 pub mod command;
 mod consent;
 pub mod env;

@@ -365,6 +365,20 @@ fn the_lines_of_the_readme_are_those_of_a_tool_that_compiles() {
     }
 }
 
+/// `data_points!` compiles the file, and the page shows all of it.
+#[test]
+fn the_blocks_of_the_format_page_are_one_file_that_compiles() {
+    static FORMAT: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/format.toml");
+
+    let page = read("docs/telemetry-toml.md");
+    let blocks = page.split("```toml\n").skip(1).filter_map(|block| block.split("```").next());
+    assert_eq!(blocks.collect::<Vec<_>>().join("\n"), read("tests/data/format.toml"));
+    assert_eq!(FORMAT.keys().count(), page.matches("\nkind = ").count());
+    for kind in ["bool", "integer", "exit_code", "command", "set", "version", "moniker"] {
+        assert!(page.contains(&format!("\n### `{kind}`\n")), "{kind} is not described");
+    }
+}
+
 #[test]
 fn the_readme_has_at_most_120_lines() {
     let lines = read("README.md").lines().count();
