@@ -144,27 +144,3 @@ fn status_without_a_spool_counts_nothing() {
     let user = TestUser::sending_to(DEAD_ENDPOINT);
     assert_eq!(told(&user), 0);
 }
-
-#[test]
-fn off_between_two_requests_stops_the_second() {
-    let receiver = Receiver::start().expect("a receiver");
-    let endpoint = receiver.http_endpoint();
-    let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
-    // Runs of two versions go in two requests.
-    for version in ["1.0.0", "2.0.0"] {
-        user.frob_command(["build"]).env("FROB_VERSION", version).output().expect("it starts");
-    }
-    // A variable keeps its own process from recording, and nothing else.
-    user.frob_command(["build"]).env("DO_NOT_TRACK", "1").output().expect("it starts");
-    assert_eq!(user.count("pending"), 2);
-    std::fs::remove_file(user.spool(&endpoint).join("backoff")).expect("it is there");
-    receiver.answer_next([Answer::Delay(std::time::Duration::from_millis(500))]);
-    let mut uploader = user.uploader_command(crate::test_user::example("frob"), &endpoint, "awaited");
-    let mut uploader = uploader.arg("__upload-telemetry").spawn().expect("it starts");
-    crate::test_user::eventually("the first request is there", || receiver.peak_requests() == 1);
-    user.run_frob(["telemetry", "off"]);
-    assert!(user.pending_runs().is_empty());
-    uploader.wait().expect("it ends");
-    assert_eq!(receiver.requests().len(), 1);
-    assert_eq!((user.dropped("opted_out"), told(&user)), (2, 2));
-}

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use tool_telemetry_receiver::{Answer, Receiver};
 
-use crate::test_user::{TestUser, eventually};
+use crate::test_user::{DEAD_ENDPOINT, TestUser, eventually, example, is_root};
 
 #[test]
 fn a_file_size_limit_does_not_kill_the_tool() {
     let receiver = Receiver::start().expect("a receiver");
     let user = TestUser::sending_to(&receiver.http_endpoint());
-    let frob = crate::test_user::example("frob");
+    let frob = example("frob");
     // A write beyond the limit is answered with SIGXFSZ, which ends a process.
     for limit in ["ulimit -f 0", "ulimit -f 1", "ulimit -n 4"] {
         let script = format!("{limit}; exec {} build", frob.display());
@@ -126,4 +126,39 @@ fn private(user: &TestUser) {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(user.home().join(folder), mode).expect("it is there");
     }
+}
+
+#[test]
+fn a_full_disk_is_invisible_to_the_tool_and_losses_are_counted() {
+    if !is_root("a full tmpfs") {
+        return;
+    }
+    let user = TestUser::sending_to(DEAD_ENDPOINT);
+    let frob = example("frob");
+    // One page is left: the first lines of a run fit, the rest does not. Then none is left.
+    let script = format!(
+        "mount -t tmpfs -o size=256k,mode=700 none \"$HOME\" && cd \"$HOME\" && {0} telemetry on >/dev/null && {0} build >/dev/null || exit 90
+        until [ -e .local/state/frob/telemetry/*/counters ]; do :; done
+        dd if=/dev/zero of=fill bs=4k count=100 2>/dev/null
+        dd if=/dev/null of=fill bs=4k seek=1 count=0 conv=notrunc 2>/dev/null
+        truncate -s -4096 fill
+        {0} build --spans 100 --end return=7; test $? = 7 || exit 91
+        dd if=/dev/zero of=fill2 bs=4k count=100 2>/dev/null
+        {0} build --end return=7; test $? = 7 || exit 92
+        rm fill fill2
+        {0} build --end return=7; test $? = 7 || exit 93
+        {0} telemetry status",
+        frob.display()
+    );
+    let output = user.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{:?}: {told}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(told.matches("working\n").count(), 3, "{told}");
+    assert!(told.contains("pending    2") && told.contains("dropped    2 (disk)"), "{told}");
 }

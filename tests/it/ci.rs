@@ -139,3 +139,18 @@ fn on_for_one_author_does_not_cover_another() {
     other("FROB_CI_WAIT_MS", "0");
     assert_eq!(user.pending_runs().len(), 1, "the first one was chosen");
 }
+
+#[test]
+fn pid_1_of_a_container_waits_for_delivery() {
+    if !is_root("a process 1, in a process namespace of its own") {
+        return;
+    }
+    let receiver = Receiver::start().expect("a receiver");
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    let output =
+        user.command("unshare").args(["-p", "-f", "--kill-child"]).arg(example("frob")).arg("build").output();
+    assert!(output.expect("unshare").status.success());
+    // All that it started was ended with it.
+    assert_eq!(receiver.traces().len(), 1);
+    assert!(user.uploaders().is_empty());
+}

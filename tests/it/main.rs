@@ -1,41 +1,44 @@
-//! All integration tests, as one binary: it links once, and a test finds its neighbours' fixtures.
+//! All integration tests, in one binary: it links once, and the tests share their fixtures.
 
-mod accounting; // recorded = delivered + pending + dropped, whatever happens
-mod bad_disk; // a disk that is full, cannot be written, or gives back something else
-mod ci; // build machines: what is said, waited for and left
-mod contract; // the wire contract of `proto/`: generated code, and what requests carry beyond it
-mod deletion; // `off` and `purge` reach everything that is ours, and name what they could not delete
-mod delivery; // from a command to a receiver, and only to the run's own destination
-mod destination_settings; // settings that cannot be used are named, and runs wait
-mod detachment; // nobody waits for the uploader, nothing reaches it, nothing of ours gets into the tool's files
-mod documents; // the documents say what is there
-mod dotnet; // the example tool, as people run it
-mod effects;
-mod examples; // every example runs, and the receiver gets what it promises
-mod hostile_ground; // no home, no space, no rights, and planted files
-mod killed_uploader; // a claim dies with its owner, and nothing is lost with it
-mod limits; // how much may wait, and how large a run may be
+mod accounting; // recorded = delivered + pending + dropped
+mod bad_disk; // a disk that is full, read-only, or corrupted
+mod ci; // CI jobs and containers
+mod clock; // a clock that jumps
+mod contract; // the wire contract of `proto/`
+mod deletion; // `off` and `purge`
+mod delivery; // from a command to its own destination, over every protocol
+mod destination_settings; // headers, certificates, timeouts, and proxies
+mod detachment; // the uploader holds nothing of the tool's, and survives its terminal
+mod documents; // the tables of the documents, and the tests behind them
+mod dotnet; // the example tool `dotnet`
+mod effects; // what each setting leaves: files, processes, sockets, and system calls
+mod examples; // the other examples
+mod killed_uploader; // an uploader that is killed
+mod limits; // the limits on a run and on the spool
 mod no_locks; // a file system without locks, and an uploader that is frozen
-mod notice; // the first-run notice, on a terminal, in a pipe and in CI
-mod off; // `telemetry off` in the middle of everything, and looking without sending
-mod opt_out; // opted out means absent
-mod other_layers; // beside the layer nobody notices it
-mod otlp; // fixture: spans and senders that know nothing of our own contract
-mod policy_page; // the examples of docs/policy.md, on machines of their own
-mod precedence; // what variables, policy, choice and default make of each other
-mod process_ends; // a run is reported however its process ends
-mod receiver; // the OTLP receiver over real sockets: answers, limits, trees
-mod recording_server; // fixture: a server that keeps every byte that reaches it
-mod responses; // what the uploader makes of each answer, and when it comes back
-mod runs; // each command is a run, and what is none
-mod secrets; // secrets left anywhere reach neither the disk nor the wire
-mod side_by_side; // versions, upgrades, clocks, and people who change their minds
-mod spans; // spans on other threads, with explicit parents, recorded twice, never closed
-mod spool; // the spool's own files: names that are not ours, and what a user deletes
-mod status; // `telemetry status`, for people and for programs, and what errors say
-mod suggested_commands; // texts name only what the tool has
+mod notice; // the first-run notice
+mod off; // opting out while runs are written and sent
+mod opt_out; // the opt-out variables
+mod other_layers; // other layers see the same with and without telemetry
+mod otlp; // fixture: senders that do not use our contract
+mod planted_files; // files that another program planted
+mod policy_page; // the examples of docs/policy.md
+mod precedence; // which of the settings wins
+mod preview; // `<TOOL>_TELEMETRY=log` and `=trace`
+mod process_ends; // every way in which a process can end
+mod receiver; // the OTLP receiver
+mod recording_server; // fixture: a server that keeps every byte it gets
+mod responses; // what the uploader makes of each response
+mod runs; // each command is a run
+mod secrets; // secrets reach neither the disk nor the network
+mod spans; // parents, threads, and spans that are never closed
+mod spool; // the spool's own files
+mod status; // `telemetry status`, and errors that say what to do
+mod suggested_commands; // messages suggest only commands that the tool has
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod system_calls; // fixture: the system calls of a program, and what becomes of one
-mod test_user; // fixture: a user with a home of their own, who runs the tool of the tests
-mod uploader; // the uploader always ends, is alone, is small, and no refused run holds up another
-mod uploader_start; // the uploader where it is hard to start, or is ended with whoever started it // every wish, and what is observed of it: files, processes, sockets, calls
+mod system_calls; // fixture: traces a program's system calls, and refuses some
+mod test_user; // fixture: a user with a home directory, who runs the tests' tool
+mod unusable_home; // no home directory, or one that cannot be used
+mod uploader; // the uploader ends, works alone, stays small, and isolates a bad run
+mod uploader_start; // where an uploader is hard to start
+mod versions; // several versions of a tool, and a tool that is replaced

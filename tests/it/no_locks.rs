@@ -90,3 +90,27 @@ fn writers_enforce_the_limits_while_the_uploader_is_frozen() {
     signal("-CONT");
     eventually("it ends at once", || user.uploaders().iter().all(|process| !frozen.contains(process)));
 }
+
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn runs_are_delivered_where_flock_fails() {
+    use crate::system_calls::{Errno, Tracer, Verdict};
+
+    let receiver = Receiver::start().expect("a receiver");
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    for error in [Errno::ENOLCK, Errno::ENOSYS, Errno::EOPNOTSUPP] {
+        let before = receiver.traces().len();
+        let mut refused = 0;
+        let traced = Tracer::of(user.frob_command(["build", "--end", "return=7"]))
+            .with_all_that_it_starts()
+            .judged(|call| {
+                let is_lock = call.name == "flock";
+                refused += u32::from(is_lock);
+                if is_lock { Verdict::Refuse(error) } else { Verdict::Make }
+            })
+            .run();
+        assert!(refused >= 2, "the tool's and the uploader's: {refused}");
+        assert_eq!((traced.output.status.code(), &*traced.output.stdout), (Some(7), &b"working\n"[..]));
+        receiver.wait_for(before + 1, TIMEOUT).expect("it is delivered");
+    }
+}

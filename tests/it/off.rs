@@ -1,5 +1,6 @@
-//! `telemetry off` in the middle of everything; and `log` and `trace`, which show a run without sending it.
+//! Opting out while runs are written and sent.
 
+use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -80,79 +81,64 @@ fn local_commands_and_opted_out_runs_open_no_socket() {
     assert_ne!(network_calls(&user, &["telemetry", "flush"]), [""; 0]);
 }
 
-fn stderr(user: &TestUser, arguments: &[&str]) -> String {
-    String::from_utf8(user.run_frob(arguments).stderr).expect("text")
-}
-
 #[test]
-fn log_prints_the_run_and_does_nothing_else() {
-    let receiver = Receiver::start().expect("a receiver");
-    let endpoint = receiver.http_endpoint();
-    let user = TestUser::sending_to(&endpoint).with("FROB_TELEMETRY", "log");
-    let before = user.files();
-    let told = stderr(&user, &["build", "--spans", "1"]);
-    let mut lines = told.lines();
-    assert_eq!(lines.next(), Some(&*format!("frob telemetry: this would be sent to {endpoint}:")));
-    assert!(lines.all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{told}");
-    assert!(told.contains("frob.command") && told.contains("\"inner\""), "{told}");
-    assert!(!told.contains("anna"), "{told}");
-    assert_eq!(user.files(), before);
-    assert_eq!(receiver.connections(), 0);
-}
-
-#[test]
-fn log_and_trace_work_when_opted_out_and_leave_no_file() {
-    for (name, value, reason) in [
-        ("DO_NOT_TRACK", "1", "the environment variable DO_NOT_TRACK"),
-        ("FROB_TELEMETRY_OPTOUT", "1", "the environment variable FROB_TELEMETRY_OPTOUT"),
-        // Not opted out, but not told yet either.
-        ("ANYTHING", "1", "the notice has not been shown yet"),
-    ] {
-        let user = || TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT).with(name, value);
-        let log = user().with("FROB_TELEMETRY", "log");
-        let told = stderr(&log, &["build"]);
-        assert_eq!(told, format!("frob telemetry: nothing would be sent: {reason}\n"));
-        assert!(log.files().is_empty(), "{:?}", log.files());
-
-        let trace = user().with("FROB_TELEMETRY", "trace");
-        let told = stderr(&trace, &["build", "--spans", "1"]);
-        assert!(told.starts_with("frob  ") && told.contains("\n  step  "), "{told}");
-        assert!(!told.contains("goes to"), "{told}");
-        assert!(trace.files().is_empty(), "{:?}", trace.files());
+fn opting_out_stops_the_uploader_before_its_next_request() {
+    for by_command in [true, false] {
+        // The first request is answered when the user has opted out; a second version would make a second request.
+        let slow = Answer::Delay(Duration::from_secs(2));
+        let receiver = Receiver::builder().answers([slow]).start().expect("a receiver");
+        let endpoint = receiver.http_endpoint();
+        let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
+        for version in ["1.0.0", "2.0.0"] {
+            let ended = user.frob_command(["build"]).env("FROB_VERSION", version).status();
+            assert!(ended.is_ok_and(|ended| ended.success()));
+        }
+        let mut flush = user.frob_command(["telemetry", "flush"]);
+        let mut flush = flush.stdout(std::process::Stdio::null()).spawn().expect("it starts");
+        receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("a request");
+        if by_command {
+            assert!(user.run_frob(["telemetry", "off"]).status.success());
+            assert!(user.pending_runs().is_empty(), "deleted at once");
+        } else {
+            let choice = user.home().join(".config/frob/telemetry.toml");
+            fs::write(choice, "telemetry = \"off\"\n").expect("a file");
+        }
+        flush.wait().expect("it ends");
+        assert_eq!(receiver.requests().len(), 1, "by command: {by_command}");
+        let kept = user.files().iter().filter(|path| path.to_string_lossy().contains("/sent/")).count();
+        assert_eq!(kept, usize::from(!by_command));
     }
-    let user = TestUser::sending_to(DEAD_ENDPOINT);
-    user.run_frob(["telemetry", "off"]);
-    let (before, user) = (user.files(), user.with("FROB_TELEMETRY", "trace"));
-    assert!(stderr(&user, &["build"]).starts_with("frob  "));
-    assert_eq!(user.files(), before);
 }
 
 #[test]
-fn trace_prints_the_trace_id_only_if_an_operator_gets_the_run() {
+fn an_unreadable_choice_stops_sending_and_deletes_nothing() {
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
-    let user = TestUser::sending_to(&endpoint).with("FROB_TELEMETRY", "trace");
-    let told = stderr(&user, &["build"]);
-    let last = told.lines().last().expect("lines");
-    let traces = receiver.wait_for(1, TIMEOUT).expect("it arrives");
-    assert_eq!(last, format!("trace {} goes to {endpoint}", traces[0].trace_id()));
+    let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
+    assert!(user.run_frob(["build"]).status.success());
+    let choice = user.home().join(".config/frob/telemetry.toml");
+    let good = fs::read(&choice).expect("it is there");
+    for bad in [&b"telemetry = \"on"[..], b"", b"\0", b"telemetry = \"on\"\nnewer = 1\n"] {
+        fs::write(&choice, bad).expect("a file");
+        assert!(!user.flush(), "{bad:?}");
+        assert!(user.run_frob(["build"]).status.success());
+        assert_eq!((user.pending_runs().len(), receiver.connections()), (1, 0), "{bad:?}");
+    }
+    fs::write(&choice, good).expect("a file");
+    assert!(user.flush());
+    assert_eq!(receiver.traces().len(), 1);
+}
 
-    // Turned off while it ran: it goes nowhere, and nothing says that it does.
-    std::fs::write(user.home().join("held"), "").expect("a file");
-    let mut running = user.frob_command(["build", "--hold", "held"]);
-    let running = running.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
-    eventually("it writes", || !user.pending_runs().is_empty());
-    assert!(user.run_frob(["telemetry", "off"]).status.success());
-    std::fs::remove_file(user.home().join("held")).expect("it is there");
-    let told = String::from_utf8(running.wait_with_output().expect("it ends").stderr).expect("text");
-    assert!(told.starts_with("frob  ") && !told.contains("goes to"), "{told}");
-
-    // To the maker nothing goes while somebody looks.
-    let maker = TestUser::new().with("FROB_AUTHOR_ENDPOINT", &format!("{endpoint}/v1/traces"));
-    maker.run_frob(["telemetry", "on"]);
-    let maker = maker.with("FROB_TELEMETRY", "trace");
-    let told = stderr(&maker, &["build"]);
-    assert!(told.starts_with("frob  ") && !told.contains("goes to"), "{told}");
-    assert!(maker.pending_runs().is_empty());
+#[test]
+fn an_opt_out_variable_affects_only_its_own_process() {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
+    assert!(user.run_frob(["build"]).status.success());
+    for arguments in [&["build"][..], &["telemetry", "flush"]] {
+        user.frob_command(arguments).env("DO_NOT_TRACK", "1").output().expect("it starts");
+        assert_eq!((user.pending_runs().len(), receiver.connections()), (1, 0));
+    }
+    assert!(user.flush());
     assert_eq!(receiver.traces().len(), 1);
 }

@@ -301,19 +301,3 @@ fn changing_the_user_or_root_keeps_the_exit_code() {
         assert_eq!(user.count("dropped"), 0, "{end}");
     }
 }
-
-#[test]
-fn pending_runs_are_not_sent_while_the_choice_is_unreadable() {
-    let (receiver, user) = start();
-    let user = user.backing_off(&receiver.http_endpoint());
-    user.run_frob(["build"]);
-    let choice = user.home().join(".config/frob/telemetry.toml");
-    let said = std::fs::read(&choice).expect("a choice");
-    std::fs::write(&choice, "telemetry = \"o").expect("it is ours");
-    assert!(!user.flush());
-    assert_eq!((user.count("pending"), user.count("dropped")), (1, 0), "{}", user.status());
-    assert!(receiver.requests().is_empty());
-    std::fs::write(&choice, said).expect("it is ours");
-    assert!(user.flush());
-    only_tree(&receiver);
-}
