@@ -29,6 +29,7 @@ mod process_ends; // every way in which a process can end
 mod receiver; // the OTLP receiver
 mod recording_server; // fixture: a server that keeps every byte it gets
 mod responses; // what the uploader makes of each response
+mod rooms; // imports in `src` go one way
 mod runs; // each command is a run
 mod secrets; // secrets reach neither the disk nor the network
 mod spans; // parents, threads, and spans that are never closed
