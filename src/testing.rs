@@ -13,7 +13,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, Support
 
 use crate::model::data_points::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Value, Version};
 use crate::model::span::{Ending, Parent, Span, Subject, Tool};
-use crate::upload::answer::Batch;
+use crate::upload::delivery::Batch;
 use crate::upload::otlp_settings::{OtlpSettings, Protocol};
 
 const fn data_point(key: &'static str, kind: Kind) -> DataPoint {

@@ -18,7 +18,7 @@ use crate::model::settings::{CiPolicy, Settings};
 use crate::spool::directory::SpoolDirectory;
 use crate::spool::snapshot::SpoolSnapshot;
 use crate::telemetry::Telemetry;
-use crate::upload::detach::{self, Purpose};
+use crate::upload::launch::{self, UploadMode};
 
 /// The telemetry of another tool. Records nothing.
 pub(super) fn telemetry(
@@ -79,12 +79,12 @@ pub(super) fn flush(
             continue;
         }
         let environment = Environment::process();
-        let uploader = detach::start_program(
+        let uploader = launch::start_program(
             (program.as_os_str(), program.as_os_str()),
             environment,
             folder,
             settings,
-            Purpose::Flush,
+            UploadMode::Flush,
         )
         .map_err(Error::uploader)?;
         let _ = wait_for(uploader, spool, tell);

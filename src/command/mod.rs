@@ -40,7 +40,7 @@ use crate::spool::outcome::Outcome;
 use crate::spool::snapshot::SpoolSnapshot;
 use crate::spool::starts::Line;
 use crate::telemetry::Telemetry;
-use crate::upload::detach::{self, Purpose};
+use crate::upload::launch::{self, UploadMode};
 
 /// The error of a request that needs telemetry to be on.
 fn off(reason: &Reason, settings: &Settings) -> Error {
@@ -161,7 +161,7 @@ impl Telemetry {
             }
             Err(error) => return Err(Error::file("use", spool.root(), error)),
         }
-        let uploader = detach::start(environment, destination, Purpose::Flush).map_err(Error::uploader)?;
+        let uploader = launch::start(environment, destination, UploadMode::Flush).map_err(Error::uploader)?;
         Ok(wait_for(uploader, &spool, tell))
     }
 

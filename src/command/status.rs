@@ -20,7 +20,7 @@ use crate::spool::lock::starts_of;
 use crate::spool::outcome::Outcome;
 use crate::spool::snapshot::SpoolSnapshot;
 use crate::telemetry::Telemetry;
-use crate::upload::failure::{FailureKind, Names};
+use crate::upload::{failure::FailureKind, failure_text::SettingNames};
 #[cfg(any(feature = "http", feature = "grpc"))]
 use crate::upload::{otlp_settings::OtlpSettings, tls};
 
@@ -131,7 +131,7 @@ impl Telemetry {
                 paths.choice_file.display()
             ));
         }
-        let names = Names::in_force(&preflight, Environment::process(), &policy_file);
+        let names = SettingNames::in_force(&preflight, Environment::process(), &policy_file);
         let current = preflight.destination();
         warnings.extend(current.and_then(|destination| unusable_settings(destination, &names)));
         warnings.extend(current.and_then(passed_proxy));
@@ -324,7 +324,7 @@ impl DestinationStatus {
             newer_runs: newer,
             last_delivery: counters.last_delivery,
             last_failure: counters.last_failure.map(|(kind, at)| {
-                let text = FailureKind::parse(&kind).map(|kind| kind.text(&Names::default()));
+                let text = FailureKind::parse(&kind).map(|kind| kind.text(&SettingNames::default()));
                 Failure { kind, text: text.unwrap_or_default(), at }
             }),
             next_try_in: Backoff::read(&spool.backoff())
@@ -337,7 +337,7 @@ impl DestinationStatus {
     }
 
     /// Has the last failure speak of the settings that are in force now.
-    fn name_settings(&mut self, names: &Names) {
+    fn name_settings(&mut self, names: &SettingNames) {
         if let Some(failure) = &mut self.last_failure
             && let Some(kind) = FailureKind::parse(&failure.kind)
         {
@@ -348,7 +348,7 @@ impl DestinationStatus {
 
 /// What is wrong with the settings of a destination, before anything was sent with them.
 #[cfg(any(feature = "http", feature = "grpc"))]
-fn unusable_settings(destination: &Destination, names: &Names) -> Option<String> {
+fn unusable_settings(destination: &Destination, names: &SettingNames) -> Option<String> {
     let checked = OtlpSettings::of(destination).and_then(|settings| match destination.endpoint.is_https() {
         true => tls::check(&settings),
         false => Ok(0),
@@ -361,7 +361,7 @@ fn unusable_settings(destination: &Destination, names: &Names) -> Option<String>
 }
 
 #[cfg(not(any(feature = "http", feature = "grpc")))]
-fn unusable_settings(_: &Destination, _: &Names) -> Option<String> {
+fn unusable_settings(_: &Destination, _: &SettingNames) -> Option<String> {
     None
 }
 

@@ -25,14 +25,14 @@
 //! span when it ends, and children end first, a child's place may be known only later, and not at all if a span
 //! above it never ends: see the two exporters.
 
+mod allowlist_exporter;
 mod ancestry;
-mod approved;
-mod deliver;
-mod filter;
-mod spool;
+mod approval;
+mod exporter_transport;
+mod spool_exporter;
 #[cfg(all(test, feature = "http", feature = "grpc"))]
 mod tests;
 
-pub(crate) use deliver::{ExporterFactory, ToExporter};
-pub use filter::AllowlistExporter;
-pub use spool::SpoolExporter;
+pub use allowlist_exporter::AllowlistExporter;
+pub(crate) use exporter_transport::{ExporterFactory, ExporterTransport};
+pub use spool_exporter::SpoolExporter;

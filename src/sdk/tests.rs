@@ -15,7 +15,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData, SpanExporter};
 use tempfile::TempDir;
 
-use super::{AllowlistExporter, SpoolExporter, ToExporter};
+use super::{AllowlistExporter, ExporterTransport, SpoolExporter};
 use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::{Audience, Value};
@@ -25,8 +25,8 @@ use crate::spool::directory::SpoolDirectory;
 use crate::spool::read::{RecordedRun, read_run};
 use crate::telemetry::Telemetry;
 use crate::testing::{self, DATA_POINTS, TOOL};
-use crate::upload::answer::Transport as _;
-use crate::upload::answer::{DELIVERED, DeliveryOutcome, FailureKind, retry};
+use crate::upload::delivery::Transport as _;
+use crate::upload::delivery::{DeliveryOutcome, FailureKind};
 
 const TARGET: &str = "weave::resolve";
 
@@ -385,7 +385,7 @@ fn answers(
     make: impl Fn() -> Result<Told, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
 ) -> [DeliveryOutcome; 2] {
     let builder = Telemetry::builder("weave", "1.4.0").deliver_to(make);
-    let mut way = ToExporter::open(builder.exporter.as_ref().expect("an exporter"));
+    let mut way = ExporterTransport::open(builder.exporter.as_ref().expect("an exporter"));
     way.patience = patience;
     let spans = testing::spans();
     std::array::from_fn(|_| way.deliver(&testing::batch(&spans)))
@@ -393,13 +393,13 @@ fn answers(
 
 #[test]
 fn an_exporter_delivers_or_is_tried_again_whatever_it_does() {
-    let failed = retry(FailureKind::Exporter);
+    let failed = DeliveryOutcome::retry(FailureKind::Exporter);
     for (told, expected) in [
-        (Answers::Ok, [DELIVERED, DELIVERED]),
+        (Answers::Ok, [DeliveryOutcome::DELIVERED, DeliveryOutcome::DELIVERED]),
         (Answers::Err, [failed.clone(), failed.clone()]),
         (Answers::FlushErr, [failed.clone(), failed.clone()]),
         (Answers::Panic, [failed.clone(), failed.clone()]),
-        (Answers::Never, [retry(FailureKind::Timeout), failed.clone()]),
+        (Answers::Never, [DeliveryOutcome::retry(FailureKind::Timeout), failed.clone()]),
     ] {
         // Only one of them is waited for in vain; a panic takes its time to be told.
         let patience = Duration::from_millis(if matches!(told, Answers::Never) { 50 } else { 30_000 });

@@ -27,8 +27,8 @@ use crate::spool::directory::SpoolDirectory;
 use crate::spool::outcome::Outcome;
 use crate::telemetry::preview::Preview;
 #[cfg(feature = "sdk")]
-use crate::upload::answer::Transport;
-use crate::upload::detach::{Purpose, Role};
+use crate::upload::delivery::Transport;
+use crate::upload::launch::{ProcessRole, UploadMode};
 use crate::upload::{process, schedule};
 
 /// A process has one recording. Its start can fail, and then a later one may succeed.
@@ -68,10 +68,10 @@ struct RunStorage {
 /// Starts telemetry, or becomes the uploader and never returns.
 pub(super) fn start(builder: Builder) -> Telemetry {
     let environment = Environment::process();
-    match Role::of(environment, &mut std::env::args_os()) {
-        Role::Tool => {}
-        Role::Uploader(purpose) => become_uploader(&builder, purpose),
-        Role::Inert => return Telemetry::off(builder.settings, Reason::Uploader),
+    match ProcessRole::of(environment, &mut std::env::args_os()) {
+        ProcessRole::Tool => {}
+        ProcessRole::Uploader(mode) => become_uploader(&builder, mode),
+        ProcessRole::Inert => return Telemetry::off(builder.settings, Reason::Uploader),
     }
     let preflight = Preflight::run(&builder.settings, environment);
     let mut telemetry = Telemetry::off(builder.settings, Reason::Default);
@@ -112,13 +112,13 @@ pub(super) fn start(builder: Builder) -> Telemetry {
     telemetry
 }
 
-fn become_uploader(builder: &Builder, purpose: Purpose) -> ! {
+fn become_uploader(builder: &Builder, mode: UploadMode) -> ! {
     #[cfg(feature = "sdk")]
     if let Some(factory) = &builder.exporter {
-        let open_exporter = || Box::new(crate::sdk::ToExporter::open(factory)) as Box<dyn Transport>;
-        process::run(&builder.settings, Some(&open_exporter), purpose);
+        let open_exporter = || Box::new(crate::sdk::ExporterTransport::open(factory)) as Box<dyn Transport>;
+        process::run(&builder.settings, Some(&open_exporter), mode);
     }
-    process::run(&builder.settings, None, purpose)
+    process::run(&builder.settings, None, mode)
 }
 
 /// Called while the process exits, with its exit code: for `std::process::exit`, a panic, and every tool that

@@ -27,7 +27,7 @@ use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
-use crate::upload::answer::{self, Batch, DeliveryOutcome};
+use crate::upload::delivery::{self, Batch, DeliveryOutcome};
 use crate::upload::failure::{FailureKind, Setting, SettingFault};
 use crate::upload::otlp_settings::{OtlpSettings, Protocol};
 use crate::upload::transport::own_user_agent;
@@ -38,7 +38,7 @@ use crate::upload::{sdk_data, tls};
 pub(crate) struct GrpcTransport {
     /// There until this is dropped.
     runtime: Option<Runtime>,
-    client: TraceServiceClient<Watched>,
+    client: TraceServiceClient<RecordingChannel>,
     head: Arc<Mutex<Option<Head>>>,
     metadata: MetadataMap,
     timeout: Duration,
@@ -73,7 +73,7 @@ impl GrpcTransport {
         let head = Arc::default();
         let channel = {
             let _entered = runtime.enter();
-            Watched { channel: endpoint.connect_lazy(), head: Arc::clone(&head) }
+            RecordingChannel { channel: endpoint.connect_lazy(), head: Arc::clone(&head) }
         };
         // A server may answer in the request's compression without being asked, as every one in Go does.
         let mut client = TraceServiceClient::new(channel).accept_compressed(CompressionEncoding::Gzip);
@@ -86,7 +86,7 @@ impl GrpcTransport {
 
     pub(crate) fn send(&mut self, batch: &Batch<'_>) -> DeliveryOutcome {
         let Some(runtime) = &self.runtime else {
-            return answer::retry(FailureKind::Connection);
+            return DeliveryOutcome::retry(FailureKind::Connection);
         };
         let message = ExportTraceServiceRequest {
             resource_spans: group_spans_by_resource_and_scope(
@@ -108,7 +108,7 @@ impl GrpcTransport {
         match exported {
             Ok(Ok(response)) => of_response(&response),
             Ok(Err(status)) => of_failure(&status, head.as_ref()),
-            Err(_elapsed) => answer::retry(FailureKind::Timeout),
+            Err(_elapsed) => DeliveryOutcome::retry(FailureKind::Timeout),
         }
     }
 }
@@ -140,32 +140,32 @@ fn metadata(headers: &[(String, String)]) -> Result<MetadataMap, FailureKind> {
 fn of_response(response: &Response<ExportTraceServiceResponse>) -> DeliveryOutcome {
     match &response.get_ref().partial_success {
         Some(partial) => {
-            answer::of_partial_success(partial.rejected_spans, !partial.error_message.is_empty())
+            DeliveryOutcome::from_partial_success(partial.rejected_spans, !partial.error_message.is_empty())
         }
-        None => answer::DELIVERED,
+        None => DeliveryOutcome::DELIVERED,
     }
 }
 
 /// tonic makes a status of everything, also where no server sent one.
 fn of_failure(status: &Status, head: Option<&Head>) -> DeliveryOutcome {
     let Some(head) = head else {
-        return answer::retry(failure_kind(status));
+        return DeliveryOutcome::retry(failure_kind(status));
     };
     if head.http_status != 200 {
         let after = head.retry_after.as_deref();
-        let after =
-            after.and_then(|after| answer::retry_after(after, head.date.as_deref(), SystemTime::now()));
-        return answer::of_http_status(head.http_status, after)
-            .unwrap_or(answer::retry(FailureKind::NotOtlp));
+        let after = after
+            .and_then(|after| delivery::parse_retry_after(after, head.date.as_deref(), SystemTime::now()));
+        return DeliveryOutcome::from_http_status(head.http_status, after)
+            .unwrap_or(DeliveryOutcome::retry(FailureKind::NotOtlp));
     }
     match head.grpc_status {
-        _ if !head.is_grpc => answer::retry(FailureKind::NotOtlp),
+        _ if !head.is_grpc => DeliveryOutcome::retry(FailureKind::NotOtlp),
         // Accepted, with no message or one that cannot be read.
-        Some(0) => answer::DELIVERED,
-        Some(code) => answer::of_grpc_status(code, retry_delay(status.details())),
+        Some(0) => DeliveryOutcome::DELIVERED,
+        Some(code) => DeliveryOutcome::from_grpc_status(code, retry_delay(status.details())),
         // The answer ended before the server told a status, or its message could not be read.
-        None if status.source().is_some() => answer::retry(failure_kind(status)),
-        None => answer::retry(FailureKind::NotOtlp),
+        None if status.source().is_some() => DeliveryOutcome::retry(failure_kind(status)),
+        None => DeliveryOutcome::retry(FailureKind::NotOtlp),
     }
 }
 
@@ -215,12 +215,12 @@ fn grpc_status(headers: &http::HeaderMap) -> Option<i32> {
 
 /// A channel that notes what tonic turns into a status of its own.
 #[derive(Debug, Clone)]
-struct Watched {
+struct RecordingChannel {
     channel: Channel,
     head: Arc<Mutex<Option<Head>>>,
 }
 
-impl Service<http::Request<Body>> for Watched {
+impl Service<http::Request<Body>> for RecordingChannel {
     type Response = http::Response<Body>;
     type Error = tonic::transport::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;

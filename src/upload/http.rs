@@ -16,12 +16,12 @@ use ureq::http::{HeaderName, HeaderValue, Uri, header};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, DefaultConnector};
 
-use crate::upload::answer::{self, Batch, DeliveryOutcome};
+use crate::upload::delivery::{self, Batch, DeliveryOutcome};
 use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
 use crate::upload::otlp_settings::{OtlpSettings, Protocol};
 use crate::upload::proxy::Proxied;
 use crate::upload::transport::user_agent;
-use crate::upload::{body, proxy, response, sdk_data, tls};
+use crate::upload::{proxy, sdk_data, tls};
 
 /// Before and after decompression, which is not asked for.
 const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
@@ -29,7 +29,9 @@ const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
 /// So much of the answer to a failed request is read, to keep the connection; what it says is of no interest.
 const MAX_FAILURE_BYTES: u64 = 64 * 1024;
 
-mod head;
+mod body;
+mod response_body;
+mod response_head;
 
 /// An exporter, its client and its connection, for one destination.
 #[derive(Debug)]
@@ -117,7 +119,7 @@ impl Client {
         if !matches!(endpoint.scheme_str(), Some("https" | "http")) {
             return Err(no_address);
         }
-        let route = proxy::route(endpoint, variable).map_err(|proxy::NotAnAddress| {
+        let route = proxy::route(endpoint, variable).map_err(|proxy::InvalidProxyAddress| {
             FailureKind::Settings(Setting::Proxy, SettingFault::NotAnAddress)
         })?;
         let needs_tls = route.needs_tls();
@@ -127,7 +129,7 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // Seen by a proxy; the server sees the header in `headers`.
+            // HeadScan by a proxy; the server sees the header in `headers`.
             .user_agent(user_agent())
             .accept("")
             // Without it a server may compress its answer as it likes (RFC 9110, 12.5.3).
@@ -144,12 +146,12 @@ impl Client {
         let agent = match route.forward {
             None => ureq::Agent::with_parts(
                 config.build(),
-                DefaultConnector::default().chain(head::Lenient),
+                DefaultConnector::default().chain(response_head::HeadFilter),
                 DefaultResolver::default(),
             ),
             Some(connector) => ureq::Agent::with_parts(
                 config.build(),
-                connector.chain(head::Lenient),
+                connector.chain(response_head::HeadFilter),
                 DefaultResolver::default(),
             ),
         };
@@ -184,11 +186,14 @@ impl Client {
             request = request.header(name, value);
         }
         let Ok(request) = request.body(&*body) else {
-            return answer::retry(FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress));
+            return DeliveryOutcome::retry(FailureKind::Settings(
+                Setting::Endpoint,
+                SettingFault::NotAnAddress,
+            ));
         };
         match self.agent.run(request) {
             Ok(response) => self.judge(response),
-            Err(error) => answer::retry(self.failure_kind(&error)),
+            Err(error) => DeliveryOutcome::retry(self.failure_kind(&error)),
         }
     }
 
@@ -197,28 +202,28 @@ impl Client {
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let now = self.exchange(|exchange| exchange.now);
         let date = text(header::DATE);
-        let after =
-            text(header::RETRY_AFTER).and_then(|value| answer::retry_after(&value, date.as_deref(), now));
+        let after = text(header::RETRY_AFTER)
+            .and_then(|value| delivery::parse_retry_after(&value, date.as_deref(), now));
         let content_type = text(header::CONTENT_TYPE);
         if self.proxied == Proxied::Forwarded && proxy::has_answered(&response) {
             let _ = response.body_mut().with_config().limit(MAX_FAILURE_BYTES).read_to_vec();
             return DeliveryOutcome::Retry { after, kind: FailureKind::Proxy(Some(status)) };
         }
-        if let Some(answer) = answer::of_http_status(status, after) {
+        if let Some(answer) = DeliveryOutcome::from_http_status(status, after) {
             let _ = response.body_mut().with_config().limit(MAX_FAILURE_BYTES).read_to_vec();
             return answer;
         }
-        if content_type.as_deref().is_some_and(|content_type| !response::is_otlp(content_type)) {
-            return answer::retry(FailureKind::NotOtlp);
+        if content_type.as_deref().is_some_and(|content_type| !response_body::is_otlp(content_type)) {
+            return DeliveryOutcome::retry(FailureKind::NotOtlp);
         }
         match response.body_mut().with_config().limit(MAX_RESPONSE_BYTES).read_to_vec() {
             Ok(body) => match body::unpacked(&body, MAX_RESPONSE_BYTES) {
-                Some(body) => response::of_success(content_type.as_deref(), &body),
-                None => answer::retry(FailureKind::NotOtlp),
+                Some(body) => response_body::of_success(content_type.as_deref(), &body),
+                None => DeliveryOutcome::retry(FailureKind::NotOtlp),
             },
             // No refusal, since a success may have been meant, and no success, since it cannot be read.
-            Err(ureq::Error::BodyExceedsLimit(_)) => answer::retry(FailureKind::TooLarge),
-            Err(error) => answer::retry(self.failure_kind(&error)),
+            Err(ureq::Error::BodyExceedsLimit(_)) => DeliveryOutcome::retry(FailureKind::TooLarge),
+            Err(error) => DeliveryOutcome::retry(self.failure_kind(&error)),
         }
     }
 

@@ -1,25 +1,35 @@
 //! The uploader: how runs leave the spool.
+//!
+//! How a batch travels:
+//!
+//! 1. `schedule` decides whether a command starts an uploader, and `launch` starts it: the same program, detached, with
+//!    an environment that we construct.
+//! 2. `process` is the uploader's process, from its start to its exit code.
+//! 3. `uploader` takes the spool's lock and repeats until no run is pending: `uploader/recovery` seals the runs of dead
+//!    processes, `uploader/queue` reads runs into batches, and `uploader/send` sends them, halves a refused batch, and
+//!    records each run's outcome.
+//! 4. `transport` picks the protocol: `http` with `proxy` and `forward_proxy`, or `grpc`; both use `tls`,
+//!    `otlp_settings`, and the export request of `sdk_data`.
+//! 5. `delivery` turns the server's answer into a `DeliveryOutcome`. `failure` names what went wrong, and
+//!    `failure_text` explains it to the user.
 
-// Without OTLP, nothing reads an answer.
+// Without OTLP, no answer is parsed.
 #[cfg_attr(not(any(feature = "http", feature = "grpc")), allow(dead_code))]
-pub(crate) mod answer;
-#[cfg(feature = "http")]
-mod body;
-pub(crate) mod detach;
+pub(crate) mod delivery;
 pub(crate) mod failure;
+pub(crate) mod failure_text;
 #[cfg(feature = "http")]
-mod forward;
+mod forward_proxy;
 #[cfg(feature = "grpc")]
 pub(crate) mod grpc;
 #[cfg(feature = "http")]
 pub(crate) mod http;
+pub(crate) mod launch;
 #[cfg(any(feature = "http", feature = "grpc"))]
 pub(crate) mod otlp_settings;
 pub(crate) mod process;
 #[cfg(feature = "http")]
 pub(crate) mod proxy;
-#[cfg(feature = "http")]
-mod response;
 pub(crate) mod schedule;
 #[cfg(any(feature = "http", feature = "grpc", feature = "sdk"))]
 pub(crate) mod sdk_data;
@@ -29,5 +39,5 @@ pub(crate) mod tls;
 pub(crate) mod transport;
 pub(crate) mod uploader;
 
-/// Whether this build can send at all.
+/// Whether this build can send over OTLP.
 pub(crate) const CAN_DELIVER: bool = cfg!(any(feature = "http", feature = "grpc"));

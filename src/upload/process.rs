@@ -1,7 +1,7 @@
 //! The uploader's process, from its start to its exit.
 
-use super::answer::Transport;
-use super::detach::Purpose;
+use super::delivery::Transport;
+use super::launch::UploadMode;
 use crate::consent::destination::Destination;
 use crate::env::Environment;
 use crate::model::chosen_by::ChosenBy;
@@ -16,11 +16,11 @@ pub(crate) const STILL_PENDING: i32 = 3;
 pub(crate) type OpenExporter<'a> = Option<&'a (dyn Fn() -> Box<dyn Transport> + Sync)>;
 
 /// This process is an uploader: works, and exits.
-pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, purpose: Purpose) -> ! {
+pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, mode: UploadMode) -> ! {
     let environment = Environment::process();
     platform::ignore_terminal();
     // Nobody waits for the others for long.
-    if purpose == Purpose::Detached && environment.raw(crate::env::UPLOADER_COPIED).is_none() {
+    if mode == UploadMode::Detached && environment.raw(crate::env::UPLOADER_COPIED).is_none() {
         platform::go_on_from_memory(crate::env::UPLOADER_COPIED);
     }
     platform::name_process(settings.name);
@@ -39,11 +39,11 @@ pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, purpose:
     // On a thread of its own, whatever the tool's `main` has set up on this one: in an asynchronous runtime, as below
     // `#[tokio::main]`, no other may be started.
     let code = std::thread::scope(|scope| {
-        let work = || upload(settings, open_exporter, Environment::process(), purpose);
+        let work = || upload(settings, open_exporter, Environment::process(), mode);
         match std::thread::Builder::new().spawn_scoped(scope, work) {
             Ok(thread) => thread.join().unwrap_or(STILL_PENDING),
             // No more threads for this user.
-            Err(_) => upload(settings, open_exporter, Environment::process(), purpose),
+            Err(_) => upload(settings, open_exporter, Environment::process(), mode),
         }
     });
     if is_awaited {
@@ -77,11 +77,11 @@ fn upload(
     settings: &Settings,
     open_exporter: OpenExporter<'_>,
     environment: Environment<'_>,
-    purpose: Purpose,
+    mode: UploadMode,
 ) -> i32 {
     use crate::consent::preflight::Preflight;
     use crate::model::allowlist::Allowlist;
-    use crate::upload::uploader::{End, Uploader};
+    use crate::upload::uploader::{Uploader, UploaderExit};
 
     let preflight = Preflight::run(settings, environment);
     let (Some(destination), Some(paths), Some(data_points)) =
@@ -113,28 +113,28 @@ fn upload(
         tool: settings.name,
         version: settings.version,
         limits: settings.limits,
-        purpose,
+        mode,
         awaited_for: settings.ci_wait,
         starter: environment.text(crate::env::UPLOADER_STARTER).and_then(|process| process.parse().ok()),
         may_send: &may_send,
     };
     // The way is opened with the first batch: what people named may be slow to read, and then the lock says that one is
     // at work, or each command would start one more.
-    let mut way = Unopened { open: || open_transport(open_exporter, destination), way: None };
+    let mut way = LazyTransport { open: || open_transport(open_exporter, destination), way: None };
     match uploader.work(&mut way, settings.uploader_life) {
-        End::NothingLeft => 0,
-        End::StillPending => STILL_PENDING,
+        UploaderExit::NothingLeft => 0,
+        UploaderExit::StillPending => STILL_PENDING,
     }
 }
 
 /// A way that is opened when something is to be sent.
-struct Unopened<F> {
+struct LazyTransport<F> {
     open: F,
     way: Option<Box<dyn Transport>>,
 }
 
-impl<F: Fn() -> Option<Box<dyn Transport>>> super::answer::Transport for Unopened<F> {
-    fn deliver(&mut self, batch: &super::answer::Batch<'_>) -> super::answer::DeliveryOutcome {
+impl<F: Fn() -> Option<Box<dyn Transport>>> super::delivery::Transport for LazyTransport<F> {
+    fn deliver(&mut self, batch: &super::delivery::Batch<'_>) -> super::delivery::DeliveryOutcome {
         use crate::upload::failure::{FailureKind, Setting, SettingFault};
 
         if self.way.is_none() {
@@ -144,7 +144,7 @@ impl<F: Fn() -> Option<Box<dyn Transport>>> super::answer::Transport for Unopene
             Some(way) => way.deliver(batch),
             None => {
                 let kind = FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt);
-                super::answer::retry(kind)
+                super::delivery::DeliveryOutcome::retry(kind)
             }
         }
     }

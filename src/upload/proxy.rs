@@ -12,7 +12,7 @@ use ureq::http::uri::{Parts, Scheme};
 use ureq::http::{HeaderName, HeaderValue, Response, Uri, header};
 use ureq::{Proxy, ProxyProtocol};
 
-use crate::upload::forward::ForwardConnector;
+use crate::upload::forward_proxy::ForwardConnector;
 
 /// What stands between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(crate) struct Route {
 
 /// What the variable holds is no address of a proxy.
 #[derive(Debug)]
-pub(crate) struct NotAnAddress;
+pub(crate) struct InvalidProxyAddress;
 
 impl Route {
     /// Whether TLS is spoken with the endpoint or the proxy.
@@ -47,15 +47,18 @@ impl Route {
     }
 }
 
-pub(crate) fn route(endpoint: Uri, variable: &dyn Fn(&str) -> Option<String>) -> Result<Route, NotAnAddress> {
+pub(crate) fn route(
+    endpoint: Uri,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Route, InvalidProxyAddress> {
     let Some(address) = for_endpoint(&endpoint, variable) else {
         let headers = Vec::new();
         return Ok(Route { target: endpoint, tunnel: None, forward: None, headers, proxied: Proxied::No });
     };
-    let proxy = Proxy::new(&address).map_err(|_| NotAnAddress)?;
+    let proxy = Proxy::new(&address).map_err(|_| InvalidProxyAddress)?;
     let is_http = matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
     if is_http && endpoint.scheme() == Some(&Scheme::HTTP) {
-        return forwarded(&endpoint, &proxy).ok_or(NotAnAddress);
+        return forwarded(&endpoint, &proxy).ok_or(InvalidProxyAddress);
     }
     let (tunnel, headers) = (Some(proxy), Vec::new());
     Ok(Route { target: endpoint, tunnel, forward: None, headers, proxied: Proxied::Tunnel })

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::detach::{self, Purpose};
+use super::launch::{self, UploadMode};
 use crate::consent::destination::Destination;
 use crate::env::Environment;
 use crate::model::chosen_by::ChosenBy;
@@ -87,7 +87,7 @@ struct Start<'a> {
 
 impl Start<'_> {
     fn and_leave(&self, probe: &Probe) {
-        match detach::start(self.environment, self.destination, Purpose::Detached) {
+        match launch::start(self.environment, self.destination, UploadMode::Detached) {
             Ok(uploader) => probe.note(Line::Started(uploader.process())),
             Err(error) => self.failed(Line::of_error(&error)),
         }
@@ -95,7 +95,7 @@ impl Start<'_> {
 
     /// Says whether the uploader reported its end in time.
     fn and_wait(&self, wait: Duration) -> bool {
-        let mut uploader = match detach::start(self.environment, self.destination, Purpose::Awaited) {
+        let mut uploader = match launch::start(self.environment, self.destination, UploadMode::Awaited) {
             Ok(uploader) => uploader,
             Err(error) => {
                 self.failed(Line::of_error(&error));

@@ -14,7 +14,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use crate::model::data_points::{DataPoints, Value};
 use crate::model::span::{self, Ending, Span, Subject, Tool};
-use crate::upload::answer::Batch;
+use crate::upload::delivery::Batch;
 
 /// The resource of every span of this tool: [`span::resource`], and nothing that the environment says.
 pub(crate) fn resource(tool: Tool<'_>) -> Resource {

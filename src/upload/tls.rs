@@ -227,9 +227,9 @@ pub(crate) fn failure(error: &rustls::Error) -> TlsFailure {
 /// can overtake what it said. So one more handshake is made, in which nothing is sent.
 pub(crate) fn asks_for_certificate(settings: &OtlpSettings) -> bool {
     #[derive(Debug, Default)]
-    struct Asked(AtomicBool);
+    struct CertificateRequest(AtomicBool);
 
-    impl ResolvesClientCert for Asked {
+    impl ResolvesClientCert for CertificateRequest {
         fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
             self.0.store(true, Ordering::Relaxed);
             None
@@ -240,7 +240,7 @@ pub(crate) fn asks_for_certificate(settings: &OtlpSettings) -> bool {
         }
     }
 
-    let asked = Arc::new(Asked::default());
+    let asked = Arc::new(CertificateRequest::default());
     let shake = || -> Option<()> {
         let patience = settings.timeout.min(Duration::from_secs(3));
         let provider = Arc::new(rustls::crypto::ring::default_provider());

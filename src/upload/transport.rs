@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::consent::destination::Destination;
-use crate::upload::answer::{self, Batch, DeliveryOutcome, Transport};
+use crate::upload::delivery::{Batch, DeliveryOutcome, Transport};
 use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
 #[cfg(feature = "grpc")]
 use crate::upload::grpc::GrpcTransport;
@@ -22,13 +22,13 @@ const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 /// A destination that spans can be sent to, one request after the other.
 #[derive(Debug)]
 pub(crate) struct OtlpTransport {
-    way: Way,
+    way: ProtocolTransport,
     /// Nothing if they could not be read.
     settings: Option<OtlpSettings>,
 }
 
 #[derive(Debug)]
-enum Way {
+enum ProtocolTransport {
     #[cfg(feature = "http")]
     Http(Box<HttpTransport>),
     #[cfg(feature = "grpc")]
@@ -38,7 +38,7 @@ enum Way {
     Unusable(FailureKind),
 }
 
-impl Way {
+impl ProtocolTransport {
     fn open(settings: &OtlpSettings) -> Result<Self, FailureKind> {
         match settings.protocol {
             #[cfg(feature = "http")]
@@ -67,7 +67,7 @@ impl Way {
 impl OtlpTransport {
     /// Prepares everything but the connection.
     pub(crate) fn open(settings: &OtlpSettings) -> Self {
-        let way = Way::open(settings).unwrap_or_else(Way::Unusable);
+        let way = ProtocolTransport::open(settings).unwrap_or_else(ProtocolTransport::Unusable);
         Self { way, settings: Some(settings.clone()) }
     }
 
@@ -75,7 +75,7 @@ impl OtlpTransport {
     pub(crate) fn to(destination: &Destination) -> Self {
         match OtlpSettings::of(destination) {
             Ok(settings) => Self::open(&settings),
-            Err(kind) => Self { way: Way::Unusable(kind), settings: None },
+            Err(kind) => Self { way: ProtocolTransport::Unusable(kind), settings: None },
         }
     }
 
@@ -86,14 +86,14 @@ impl OtlpTransport {
         let _ = now;
         let answer = match &mut self.way {
             #[cfg(feature = "http")]
-            Way::Http(transport) => transport.send(batch, now),
+            ProtocolTransport::Http(transport) => transport.send(batch, now),
             #[cfg(feature = "grpc")]
-            Way::Grpc(transport) => transport.send(batch),
-            Way::Unusable(kind) => answer::retry(*kind),
+            ProtocolTransport::Grpc(transport) => transport.send(batch),
+            ProtocolTransport::Unusable(kind) => DeliveryOutcome::retry(*kind),
         };
         match (answer, &self.settings) {
             (DeliveryOutcome::Retry { after: None, kind }, Some(settings)) => {
-                answer::retry(self.explain(kind, settings))
+                DeliveryOutcome::retry(self.explain(kind, settings))
             }
             (answer, _) => answer,
         }
@@ -161,7 +161,7 @@ mod tests {
             let mut transport = OtlpTransport::open(&testing::settings("not an address", protocol));
             let answer = transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
             let kind = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
-            assert_eq!(answer, answer::retry(kind));
+            assert_eq!(answer, DeliveryOutcome::retry(kind));
         }
     }
 }

@@ -53,20 +53,23 @@ fn invalid_headers_are_named_and_block_sending() {
     let receiver = Receiver::start().expect("a receiver");
     for (headers, what) in [
         ("authorization=Bearer x,secret", "has a header without `=`"),
-        ("authorization=Bearer%0Asecret", "has a value with a character that no header can hold"),
-        ("authorization=\"Bearer secret\"", "has a header in quotes"),
-        ("{\"authorization\": \"secret\"}", "is written as JSON"),
-        ("authorization=secret\nx=y", "holds a line break"),
-        ("a secret=x", "has a header whose name no header can have"),
-        ("authorization=secret%FF", "holds bytes that are not UTF-8"),
+        ("authorization=Bearer%0Asecret", "has a header whose value contains an invalid character"),
+        ("authorization=\"Bearer secret\"", "has a quoted header"),
+        ("{\"authorization\": \"secret\"}", "is JSON"),
+        ("authorization=secret\nx=y", "contains a line break"),
+        ("a secret=x", "has a header with an invalid name"),
+        ("authorization=secret%FF", "is not valid UTF-8"),
         ("content-type=secret", "has a header about the body or the connection"),
-        (",", "gives no header"),
+        (",", "contains no header"),
     ] {
         for variable in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
             let user = TestUser::sending_to(&receiver.http_endpoint()).with(variable, headers);
             let text = sentence(&failed(user));
             assert!(text.starts_with(&format!("{variable} {what}")), "{text}");
-            assert!(text.ends_with("; runs wait until that is mended") && !text.contains("secret"), "{text}");
+            assert!(
+                text.ends_with("; runs stay pending until this is fixed") && !text.contains("secret"),
+                "{text}"
+            );
         }
     }
     assert_eq!(receiver.requests().len(), 0);
@@ -101,7 +104,7 @@ fn unusable_certificate_files_are_named_and_block_sending() {
     type Make<'a> = &'a dyn Fn(&TestUser) -> String;
     let cases: [(&str, Make<'_>, &str); 7] = [
         ("CERTIFICATE", &missing, "does not exist"),
-        ("CERTIFICATE", &|user| file(user, "empty.pem", ""), "holds no certificate in PEM that can be used"),
+        ("CERTIFICATE", &|user| file(user, "empty.pem", ""), "contains no usable PEM certificate"),
         ("CERTIFICATE", &|user| fifo(user, "fifo"), "is not a regular file"),
         ("CERTIFICATE", &|user| user.home().to_str().expect("text").to_owned(), "is not a regular file"),
         ("CERTIFICATE", &|_| "/dev/zero".to_owned(), "is not a regular file"),
@@ -154,11 +157,11 @@ fn an_unusable_policy_headers_file_is_named_and_the_runs_are_kept() {
     let receiver = Receiver::start().expect("a receiver");
     for (make, what) in [
         ("true", "does not exist"),
-        ("echo a=b > $F && chmod 600 $F", "may not be read by this user"),
+        ("echo a=b > $F && chmod 600 $F", "is not readable by this user"),
         ("mkfifo $F", "is not a regular file"),
         ("echo secret > $F", "has a header without `=`"),
-        ("printf '\\377=secret' > $F", "holds bytes that are not UTF-8"),
-        (": > $F", "gives no header"),
+        ("printf '\\377=secret' > $F", "is not valid UTF-8"),
+        (": > $F", "contains no header"),
     ] {
         let user = TestUser::new().unprivileged();
         let frob = user.frob_command(["build"]).get_program().to_str().expect("text").to_owned();
@@ -178,7 +181,7 @@ fn an_unusable_policy_headers_file_is_named_and_the_runs_are_kept() {
         let output = command.args(["-m", "sh", "-c", &script]).output().expect("unshare");
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         let by = "headers_file in /etc/tool-telemetry/policy.toml";
-        let named = match what.starts_with("has") || what.starts_with("gives") || what.starts_with("holds") {
+        let named = match ["has a", "contains", "is not valid"].iter().any(|start| what.starts_with(start)) {
             true => format!("{by} {what}"),
             false => format!("/etc/tool-telemetry/headers (set by {by}) {what}"),
         };
@@ -294,10 +297,7 @@ fn an_untrusted_certificate_names_the_variable_that_trusts_it() {
     let user = failed(TestUser::sending_to(&format!("https://{address}")));
     let text = sentence(&user);
     assert!(user.status().contains("last failure: tls unknown_issuer"), "{}", user.status());
-    assert!(
-        text.contains("name the certificate of its authority in OTEL_EXPORTER_OTLP_CERTIFICATE"),
-        "{text}"
-    );
+    assert!(text.contains("name its authority's certificate in OTEL_EXPORTER_OTLP_CERTIFICATE"), "{text}");
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn missing_root_certificates_are_reported() {
     command.args(["-m", "sh", "-c", script]).env("FROB", crate::test_user::example("frob"));
     let output = command.output().expect("unshare");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(told.contains("there are no root certificates on this machine; install them"), "{output:?}");
+    assert!(told.contains("this machine has no root certificates; install them"), "{output:?}");
     assert!(
         told.contains("last failure: settings roots missing") && told.contains("  pending    1\n"),
         "{told}"

@@ -18,7 +18,6 @@ use tonic::transport::{Server, ServerTlsConfig};
 
 use super::*;
 use crate::testing::{self, Authority};
-use crate::upload::answer::DELIVERED;
 use crate::upload::failure::TlsFailure;
 use crate::upload::otlp_settings::ClientIdentity;
 use crate::upload::transport::OtlpTransport;
@@ -143,7 +142,7 @@ fn sends_the_same_spans_as_http() {
         let mut settings = settings(receiver.address);
         settings.gzip = gzip;
         settings.headers = vec![("X-Key".into(), "a, b=c".into())];
-        assert_eq!(send(&settings), DELIVERED);
+        assert_eq!(send(&settings), DeliveryOutcome::DELIVERED);
         let (metadata, message) = receiver.requests().remove(0);
         let text = |name| metadata.get(name).and_then(|value| value.to_str().ok());
         assert_eq!(text("x-key"), Some("a, b=c"));
@@ -187,8 +186,8 @@ fn the_answer_is_the_receivers() {
     let retry = |after, code| DeliveryOutcome::Retry { after, kind: FailureKind::Grpc(code) };
     let refused = |code| DeliveryOutcome::Refused { kind: FailureKind::Grpc(code) };
     let script = [
-        (ok(), DELIVERED),
-        (partial(0, ""), DELIVERED),
+        (ok(), DeliveryOutcome::DELIVERED),
+        (partial(0, ""), DeliveryOutcome::DELIVERED),
         (partial(2, "bad"), DeliveryOutcome::Delivered { rejected: 2, warned: false }),
         (partial(0, "hmm"), DeliveryOutcome::Delivered { rejected: 0, warned: true }),
         (Err(Status::unavailable("x")), retry(None, 14)),
@@ -238,7 +237,7 @@ fn the_timeout_bounds_the_whole_exchange() {
             settings.endpoint = format!("{scheme}://{address}");
             settings.timeout = Duration::from_millis(300);
             let start = Instant::now();
-            assert_eq!(send(&settings), answer::retry(FailureKind::Timeout), "{settings:?}");
+            assert_eq!(send(&settings), DeliveryOutcome::retry(FailureKind::Timeout), "{settings:?}");
             assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
         }
     }
@@ -250,21 +249,21 @@ fn no_connection_is_retried_and_found_again() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = closed.local_addr().expect("its address");
     drop(closed);
-    assert_eq!(send(&settings(address)), answer::retry(FailureKind::Connection));
+    assert_eq!(send(&settings(address)), DeliveryOutcome::retry(FailureKind::Connection));
     // It answers in the wrong protocol, or not at all.
     for text in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
         let (address, server) = testing::serve_by(|mut stream| {
             let _ = std::io::Write::write_all(&mut stream, text);
         });
-        assert_eq!(send(&settings(address)), answer::retry(FailureKind::Connection));
+        assert_eq!(send(&settings(address)), DeliveryOutcome::retry(FailureKind::Connection));
         server.join().expect("a server");
     }
     let receiver = Receiver::start([ok()], None);
     let mut transport = open(&settings(receiver.address));
     let spans = testing::spans();
-    assert_eq!(transport.send(&testing::batch(&spans)), DELIVERED);
+    assert_eq!(transport.send(&testing::batch(&spans)), DeliveryOutcome::DELIVERED);
     assert_eq!(receiver.requests().len(), 1);
-    assert_eq!(transport.send(&testing::batch(&spans)), answer::retry(FailureKind::Connection));
+    assert_eq!(transport.send(&testing::batch(&spans)), DeliveryOutcome::retry(FailureKind::Connection));
 }
 
 /// HTTP/2, but not gRPC: one answer to every request.
@@ -295,9 +294,9 @@ fn serve_http2(status: u16, content_type: &'static str) -> (SocketAddr, oneshot:
 #[test]
 fn what_is_not_grpc_has_received_nothing() {
     for (status, content_type, wanted) in [
-        (200, "text/html", answer::retry(FailureKind::NotOtlp)),
-        (503, "text/html", answer::retry(FailureKind::Http(503))),
-        (302, "text/html", answer::retry(FailureKind::Http(302))),
+        (200, "text/html", DeliveryOutcome::retry(FailureKind::NotOtlp)),
+        (503, "text/html", DeliveryOutcome::retry(FailureKind::Http(503))),
+        (302, "text/html", DeliveryOutcome::retry(FailureKind::Http(302))),
         (404, "text/html", DeliveryOutcome::Refused { kind: FailureKind::Http(404) }),
     ] {
         let (address, stop, thread) = serve_http2(status, content_type);
@@ -329,18 +328,18 @@ fn tls_trusts_the_given_root_only() {
         certificate: write("client.pem", &certificate.pem()),
         key: write("client.key", &key.serialize_pem()),
     });
-    assert_eq!(send(&settings), DELIVERED);
+    assert_eq!(send(&settings), DeliveryOutcome::DELIVERED);
 
     let mut anonymous = settings.clone();
     anonymous.client = None;
     let spans = testing::spans();
     let answer =
         OtlpTransport::open(&anonymous).send(&testing::batch(&spans), std::time::SystemTime::UNIX_EPOCH);
-    assert_eq!(answer, answer::retry(FailureKind::Tls(TlsFailure::ClientCertificate)));
+    assert_eq!(answer, DeliveryOutcome::retry(FailureKind::Tls(TlsFailure::ClientCertificate)));
 
     let mut misled = settings.clone();
     misled.certificate = Some(write("stranger.pem", &stranger.root));
-    assert_eq!(send(&misled), answer::retry(FailureKind::Tls(TlsFailure::UnknownIssuer)));
+    assert_eq!(send(&misled), DeliveryOutcome::retry(FailureKind::Tls(TlsFailure::UnknownIssuer)));
     assert_eq!(receiver.requests().len(), 1);
 }
 

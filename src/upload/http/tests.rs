@@ -9,7 +9,6 @@ use prost::Message as _;
 use super::*;
 use crate::model::span;
 use crate::testing::{self, Authority, Request, answer};
-use crate::upload::answer::DELIVERED;
 
 fn settings(address: SocketAddr) -> OtlpSettings {
     testing::settings(format!("http://{address}/v1/traces"), Protocol::HttpProtobuf)
@@ -60,7 +59,7 @@ fn posts_protobuf_and_nothing_but_our_headers() {
         settings.headers =
             vec![("X-Key".into(), "a, b=c".into()), ("authorization".into(), "Bearer x".into())];
     });
-    assert_eq!(answer, DELIVERED);
+    assert_eq!(answer, DeliveryOutcome::DELIVERED);
     assert_eq!(request.head[0], "POST /v1/traces HTTP/1.1");
     assert_eq!(
         request.header_names(),
@@ -82,7 +81,7 @@ fn posts_protobuf_and_nothing_but_our_headers() {
 #[test]
 fn compresses_when_told() {
     let (answer, request) = exchange(ok(), |settings| settings.gzip = true);
-    assert_eq!(answer, DELIVERED);
+    assert_eq!(answer, DeliveryOutcome::DELIVERED);
     assert_eq!(request.header("content-encoding"), Some("gzip"));
     let mut body = Vec::new();
     GzDecoder::new(&*request.body).read_to_end(&mut body).expect("gzip");
@@ -98,7 +97,7 @@ fn posts_json_on_one_line() {
                 settings.protocol = Protocol::HttpJson;
                 settings.gzip = gzip;
             });
-        assert_eq!(answer, DELIVERED);
+        assert_eq!(answer, DeliveryOutcome::DELIVERED);
         assert_eq!(request.header("content-type"), Some("application/json"));
         assert_eq!(request.header("content-encoding"), gzip.then_some("gzip"));
         let mut json = String::new();
@@ -118,20 +117,20 @@ fn the_answer_is_the_servers() {
     let refused = |kind| DeliveryOutcome::Refused { kind };
     let html = "Content-Type: text/html\r\n";
     for (reply, wanted) in [
-        (ok(), DELIVERED),
-        (answer("200 OK", "", b""), DELIVERED),
-        (answer("204 No Content", "", b""), DELIVERED),
+        (ok(), DeliveryOutcome::DELIVERED),
+        (answer("200 OK", "", b""), DeliveryOutcome::DELIVERED),
+        (answer("204 No Content", "", b""), DeliveryOutcome::DELIVERED),
         (
             answer("200 OK", testing::PROTOBUF, b"\x0a\x02\x08\x02"),
             DeliveryOutcome::Delivered { rejected: 2, warned: false },
         ),
-        (answer("200 OK", html, b"<html>Log in</html>"), answer::retry(FailureKind::NotOtlp)),
-        (answer("200 OK", html, b""), answer::retry(FailureKind::NotOtlp)),
+        (answer("200 OK", html, b"<html>Log in</html>"), DeliveryOutcome::retry(FailureKind::NotOtlp)),
+        (answer("200 OK", html, b""), DeliveryOutcome::retry(FailureKind::NotOtlp)),
         (answer("400 Bad Request", testing::PROTOBUF, b"\x12\x04test"), refused(FailureKind::Http(400))),
         (answer("413 Content Too Large", "", b""), refused(FailureKind::TooLarge)),
         (answer("500 Internal Server Error", html, b"oops"), refused(FailureKind::Http(500))),
-        (answer("503 Service Unavailable", "", b""), answer::retry(FailureKind::Http(503))),
-        (b"SSH-2.0-OpenSSH_9.9\r\n\r\n\r\n".to_vec(), answer::retry(FailureKind::NotOtlp)),
+        (answer("503 Service Unavailable", "", b""), DeliveryOutcome::retry(FailureKind::Http(503))),
+        (b"SSH-2.0-OpenSSH_9.9\r\n\r\n\r\n".to_vec(), DeliveryOutcome::retry(FailureKind::NotOtlp)),
     ] {
         let shown = String::from_utf8_lossy(&reply).into_owned();
         assert_eq!(answered(reply), wanted, "{shown}");
@@ -197,7 +196,7 @@ fn each_freedom_of_a_server_is_a_success() {
         ("rotel's", answer("200 OK", testing::JSON, br#"{"partialSuccess":null}"#)),
         ("empty gzip", answer("200 OK", testing::JSON, &body::gzip(b"{}"))),
     ] {
-        assert_eq!(answered(reply), DELIVERED, "{what}");
+        assert_eq!(answered(reply), DeliveryOutcome::DELIVERED, "{what}");
     }
 }
 
@@ -210,7 +209,7 @@ fn a_head_beyond_all_bounds_is_no_answer() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
         while stream.write_all(b"X-Endless: 1\r\n").is_ok() {}
     });
-    assert_eq!(send(&settings(address)), answer::retry(FailureKind::NotOtlp));
+    assert_eq!(send(&settings(address)), DeliveryOutcome::retry(FailureKind::NotOtlp));
     server.join().expect("a server");
 }
 
@@ -235,7 +234,10 @@ fn more_than_an_answer_announced_is_no_part_of_the_next() {
     let mut transport = open(&settings(address));
     let spans = testing::spans();
     for _ in 0..2 {
-        assert_eq!(transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH), DELIVERED);
+        assert_eq!(
+            transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH),
+            DeliveryOutcome::DELIVERED
+        );
     }
     drop(transport);
     server.join().expect("a server");
@@ -267,7 +269,10 @@ fn a_redirect_is_not_followed() {
     let location = format!("Location: http://{}/v1/traces\r\n", elsewhere.local_addr().expect("its address"));
     for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"] {
         let code = status[..3].parse().expect("a number");
-        assert_eq!(answered(answer(status, &location, b"moved")), answer::retry(FailureKind::Http(code)));
+        assert_eq!(
+            answered(answer(status, &location, b"moved")),
+            DeliveryOutcome::retry(FailureKind::Http(code))
+        );
     }
     elsewhere.set_nonblocking(true).expect("a socket option");
     assert!(elsewhere.accept().is_err(), "it was followed");
@@ -297,7 +302,7 @@ fn an_endless_answer_is_cut_off() {
         let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
         while stream.write_all(&chunk).is_ok() {}
     });
-    assert_eq!(send(&settings(address)), answer::retry(FailureKind::TooLarge));
+    assert_eq!(send(&settings(address)), DeliveryOutcome::retry(FailureKind::TooLarge));
     server.join().expect("a server");
 }
 
@@ -333,7 +338,7 @@ fn the_timeout_bounds_the_whole_exchange() {
                 settings.endpoint = settings.endpoint.replace("http:", "https:");
             }
             let start = Instant::now();
-            assert_eq!(send(&settings), answer::retry(FailureKind::Timeout), "{settings:?}");
+            assert_eq!(send(&settings), DeliveryOutcome::retry(FailureKind::Timeout), "{settings:?}");
             assert!(start.elapsed() < settings.timeout + Duration::from_secs(2), "{:?}", start.elapsed());
         }
     }
@@ -344,7 +349,7 @@ fn the_timeout_bounds_the_whole_exchange() {
 #[test]
 fn no_connection_and_no_answer_are_retried() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address");
-    assert_eq!(send(&settings(closed)), answer::retry(FailureKind::Connection));
+    assert_eq!(send(&settings(closed)), DeliveryOutcome::retry(FailureKind::Connection));
     for answer in [
         &b""[..],
         b"HTTP/1.1 200",
@@ -355,7 +360,7 @@ fn no_connection_and_no_answer_are_retried() {
             testing::read_request(&mut stream, 0);
             let _ = stream.get_mut().write_all(answer);
         });
-        assert_eq!(send(&settings(address)), answer::retry(FailureKind::Connection));
+        assert_eq!(send(&settings(address)), DeliveryOutcome::retry(FailureKind::Connection));
         server.join().expect("a server");
     }
 }
@@ -375,7 +380,12 @@ fn requests_share_a_connection_until_the_server_closes_it() {
     }
     assert_eq!(
         answers,
-        [DELIVERED, DeliveryOutcome::Refused { kind: FailureKind::Http(400) }, DELIVERED, DELIVERED]
+        [
+            DeliveryOutcome::DELIVERED,
+            DeliveryOutcome::Refused { kind: FailureKind::Http(400) },
+            DeliveryOutcome::DELIVERED,
+            DeliveryOutcome::DELIVERED
+        ]
     );
     drop(transport);
     let requests = server.join().expect("a server");
@@ -399,7 +409,7 @@ fn ipv6_literals_are_reached() {
         stream.get_mut().write_all(&ok()).expect("an answer");
         request
     });
-    assert_eq!(send(&settings(address)), DELIVERED);
+    assert_eq!(send(&settings(address)), DeliveryOutcome::DELIVERED);
     let request = server.join().expect("a server").expect("a request");
     assert_eq!(request.header("host"), Some(&*address.to_string()));
 }
@@ -429,7 +439,7 @@ const BEHIND: &str = "http://collector.invalid:4318/v1/traces?x=%2F";
 fn a_proxy_is_asked_for_the_whole_address_of_a_plain_endpoint() {
     let (address, server) = testing::serve(vec![ok(), ok()]);
     for endpoint in [BEHIND, "http://collector.invalid/"] {
-        assert_eq!(through("http", address, endpoint, |_| ()), DELIVERED);
+        assert_eq!(through("http", address, endpoint, |_| ()), DeliveryOutcome::DELIVERED);
     }
     let requests = server.join().expect("a proxy");
     let (with_port, without) = (&requests[0], &requests[1]);
@@ -465,7 +475,7 @@ fn a_proxy_makes_a_tunnel_to_a_secure_endpoint_and_never_sees_the_headers() {
         settings.certificate = Some(root);
     });
     // It is the collector's certificate that is looked at.
-    assert_eq!(answer, answer::retry(FailureKind::Tls(TlsFailure::OtherName)));
+    assert_eq!(answer, DeliveryOutcome::retry(FailureKind::Tls(TlsFailure::OtherName)));
     assert!(server.join().expect("a server").is_none());
     proxy.join().expect("a proxy");
 }
@@ -491,7 +501,7 @@ fn a_proxy_of_socks_is_asked_for_the_name() {
         assert_eq!(request.head[0], "POST /v1/traces?x=%2F HTTP/1.1");
         (&stream).write_all(&ok()).expect("an answer");
     });
-    assert_eq!(through("socks5h", address, BEHIND, |_| ()), DELIVERED);
+    assert_eq!(through("socks5h", address, BEHIND, |_| ()), DeliveryOutcome::DELIVERED);
     proxy.join().expect("a proxy");
 }
 
@@ -499,7 +509,7 @@ fn a_proxy_of_socks_is_asked_for_the_name() {
 fn a_proxys_refusal_is_told_apart_from_the_receivers() {
     let page = |status: &str, headers: &str| testing::answer(status, headers, b"no");
     let html = "Content-Type: text/html; charset=utf-8\r\n";
-    let proxys = |status| answer::retry(FailureKind::Proxy(status));
+    let proxys = |status| DeliveryOutcome::retry(FailureKind::Proxy(status));
     let refused = |status| DeliveryOutcome::Refused { kind: FailureKind::Http(status) };
     for (secure, answered, wanted) in [
         (false, page("407 Proxy Authentication Required", ""), proxys(Some(407))),
@@ -574,7 +584,7 @@ fn the_environment_adds_nothing() {
     }
     let (answer, request) =
         exchange(ok(), |settings| settings.headers = vec![("x-key".into(), "ours".into())]);
-    assert_eq!(answer, DELIVERED);
+    assert_eq!(answer, DeliveryOutcome::DELIVERED);
     assert_eq!(
         request.header_names(),
         ["accept-encoding", "content-length", "content-type", "host", "user-agent", "x-key"]

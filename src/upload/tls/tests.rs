@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::testing::{self, Authority};
-use crate::upload::answer::{self, DELIVERED, DeliveryOutcome};
+use crate::upload::delivery::DeliveryOutcome;
 use crate::upload::otlp_settings::Protocol;
 use crate::upload::transport::OtlpTransport;
 
@@ -46,13 +46,13 @@ fn a_given_root_is_trusted_with_either_version() {
         let (address, server) = authority.serve(None, versions, ok());
         let mut settings = settings(address);
         settings.certificate = Some(files.write("root.pem", &authority.root));
-        assert_eq!(send(&settings), DELIVERED);
+        assert_eq!(send(&settings), DeliveryOutcome::DELIVERED);
         assert!(server.join().expect("a server").is_some());
     }
 }
 
 fn failed(failure: TlsFailure) -> DeliveryOutcome {
-    answer::retry(FailureKind::Tls(failure))
+    DeliveryOutcome::retry(FailureKind::Tls(failure))
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn what_is_not_trusted_gets_nothing_and_is_named() {
 #[test]
 fn a_self_signed_certificate_is_its_own_root_unless_it_is_marked_as_an_authority() {
     let files = Files::new();
-    for (is_ca, wanted) in [(false, DELIVERED), (true, failed(TlsFailure::RootAsServer))] {
+    for (is_ca, wanted) in [(false, DeliveryOutcome::DELIVERED), (true, failed(TlsFailure::RootAsServer))] {
         let (root, address, server) = Authority::serve_self_signed(is_ca, ok());
         let mut settings = settings(address);
         settings.certificate = Some(files.write("root.pem", &root));
@@ -95,7 +95,7 @@ fn the_good_certificates_of_a_bundle_are_trusted() {
     let mut settings = settings(address);
     settings.certificate = Some(files.write("root.pem", &bundle));
     assert_eq!(check(&settings), Ok(2));
-    assert_eq!(send(&settings), DELIVERED);
+    assert_eq!(send(&settings), DeliveryOutcome::DELIVERED);
     assert!(server.join().expect("a server").is_some());
 }
 
@@ -163,7 +163,7 @@ fn shows_its_certificate_to_a_server_that_asks() {
             certificate: files.write("client.pem", &certificate.pem()),
             key: files.write("client.key", &key),
         });
-        assert_eq!(send(&settings), DELIVERED);
+        assert_eq!(send(&settings), DeliveryOutcome::DELIVERED);
         assert!(server.join().expect("a server").is_some());
     }
 }
@@ -208,7 +208,7 @@ fn files_that_cannot_be_used_are_named() {
     let endpoint = ([127, 0, 0, 1], 1).into();
     let is_unusable = |settings: &OtlpSettings, setting, fault| {
         let kind = FailureKind::Settings(setting, fault);
-        assert_eq!(send(settings), answer::retry(kind));
+        assert_eq!(send(settings), DeliveryOutcome::retry(kind));
         assert_eq!(check(settings), Err(kind));
     };
     for text in ["", "no PEM", BROKEN, &key.serialize_pem()] {

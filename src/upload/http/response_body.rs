@@ -10,7 +10,7 @@ use std::num::IntErrorKind;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
 
-use crate::upload::answer::{self, DELIVERED, DeliveryOutcome, FailureKind};
+use crate::upload::delivery::{DeliveryOutcome, FailureKind};
 
 /// What a successful status with this body means.
 ///
@@ -18,7 +18,7 @@ use crate::upload::answer::{self, DELIVERED, DeliveryOutcome, FailureKind};
 /// nothing of their own to say send it, and a portal always has something to show.
 pub(crate) fn of_success(content_type: Option<&str>, body: &[u8]) -> DeliveryOutcome {
     let says = match content_type {
-        None if body.is_empty() => return DELIVERED,
+        None if body.is_empty() => return DeliveryOutcome::DELIVERED,
         None => json_partial_success(body),
         Some(value) if is_otlp(value) => {
             protobuf_partial_success(body).or_else(|| json_partial_success(body))
@@ -26,8 +26,10 @@ pub(crate) fn of_success(content_type: Option<&str>, body: &[u8]) -> DeliveryOut
         Some(_) => None,
     };
     match says {
-        Some(PartialSuccess { rejected, has_message }) => answer::of_partial_success(rejected, has_message),
-        None => answer::retry(FailureKind::NotOtlp),
+        Some(PartialSuccess { rejected, has_message }) => {
+            DeliveryOutcome::from_partial_success(rejected, has_message)
+        }
+        None => DeliveryOutcome::retry(FailureKind::NotOtlp),
     }
 }
 
@@ -221,7 +223,11 @@ mod tests {
             (JSON, "\n\0"),
             (JSON, r#"{"partialSuccess":{"rejectedSpans":"0","errorMessage":""},"new":[1,{"a":[]},"\"]"]}"#),
         ] {
-            assert_eq!(of_success(content_type, body.as_bytes()), DELIVERED, "{content_type:?} {body:?}");
+            assert_eq!(
+                of_success(content_type, body.as_bytes()),
+                DeliveryOutcome::DELIVERED,
+                "{content_type:?} {body:?}"
+            );
         }
     }
 
@@ -234,15 +240,15 @@ mod tests {
             (br#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"bad"}}"#, delivered(3, false)),
             (br#"{"partialSuccess":{"rejectedSpans":3}}"#, delivered(3, false)),
             (br#"{"partialSuccess":{"rejectedSpans":3.0}}"#, delivered(3, false)),
-            (br#"{"partialSuccess":{"rejectedSpans":null,"errorMessage":null}}"#, DELIVERED),
-            (br#"{"partialSuccess":{"rejectedSpans":"-9223372036854775809"}}"#, DELIVERED),
+            (br#"{"partialSuccess":{"rejectedSpans":null,"errorMessage":null}}"#, DeliveryOutcome::DELIVERED),
+            (br#"{"partialSuccess":{"rejectedSpans":"-9223372036854775809"}}"#, DeliveryOutcome::DELIVERED),
             (br#"{"partialSuccess":{"rejectedSpans":1e300}}"#, delivered(i64::MAX as u64, false)),
             (
                 br#"{"partialSuccess":{"rejectedSpans":"9223372036854775808"}}"#,
                 delivered(i64::MAX as u64, false),
             ),
             (b"\x0a\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f", delivered(i64::MAX as u64, false)),
-            (b"\x0a\x0b\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", DELIVERED),
+            (b"\x0a\x0b\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", DeliveryOutcome::DELIVERED),
             (br#"{"partial_success":{"rejected_spans":3}}"#, delivered(3, false)),
             (br#"{"partialSuccess":{"errorMessage":"h\"m}"}}"#, delivered(0, true)),
         ] {
@@ -284,7 +290,11 @@ mod tests {
         let body =
             br#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"h\"m\u00e9"},"x":[1.5,true,null]}"#;
         for length in 0..body.len() {
-            assert_eq!(of_success(JSON, &body[..length]) == DELIVERED, length == 0, "{length}");
+            assert_eq!(
+                of_success(JSON, &body[..length]) == DeliveryOutcome::DELIVERED,
+                length == 0,
+                "{length}"
+            );
             for byte in [0, b'"', b'\\', b'{', b']', 0xff] {
                 let mut spoilt = body.to_vec();
                 spoilt[length] = byte;

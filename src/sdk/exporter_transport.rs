@@ -9,8 +9,8 @@ use std::time::Duration;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use crate::upload::answer::Transport;
-use crate::upload::answer::{Batch, DELIVERED, DeliveryOutcome, FailureKind, retry};
+use crate::upload::delivery::Transport;
+use crate::upload::delivery::{Batch, DeliveryOutcome, FailureKind};
 use crate::upload::sdk_data;
 
 /// For one batch, as long as OTLP's exporters take by default.
@@ -59,13 +59,13 @@ fn serve(mut exporter: impl SpanExporter, work: &Receiver<Work>, answers: &Sende
 
 /// The way to a destination that an exporter knows.
 #[derive(Debug)]
-pub(crate) struct ToExporter {
+pub(crate) struct ExporterTransport {
     /// Nothing once an answer did not come: a late one would be taken for the next batch's.
     channels: Option<(Sender<Work>, Receiver<bool>)>,
     pub(super) patience: Duration,
 }
 
-impl ToExporter {
+impl ExporterTransport {
     pub(crate) fn open(factory: &ExporterFactory) -> Self {
         let (work, to_do) = channel();
         let (answer, answers) = channel();
@@ -75,19 +75,21 @@ impl ToExporter {
     }
 }
 
-impl Transport for ToExporter {
+impl Transport for ExporterTransport {
     fn deliver(&mut self, batch: &Batch<'_>) -> DeliveryOutcome {
-        let Some((work, answers)) = &self.channels else { return retry(FailureKind::Exporter) };
+        let Some((work, answers)) = &self.channels else {
+            return DeliveryOutcome::retry(FailureKind::Exporter);
+        };
         let answer = match work.send((sdk_data::resource(batch.tool), sdk_data::spans(batch))) {
             Ok(()) => answers.recv_timeout(self.patience),
             Err(_) => Err(RecvTimeoutError::Disconnected),
         };
         match answer {
-            Ok(true) => DELIVERED,
-            Ok(false) => retry(FailureKind::Exporter),
+            Ok(true) => DeliveryOutcome::DELIVERED,
+            Ok(false) => DeliveryOutcome::retry(FailureKind::Exporter),
             Err(gone) => {
                 self.channels = None;
-                retry(match gone {
+                DeliveryOutcome::retry(match gone {
                     RecvTimeoutError::Timeout => FailureKind::Timeout,
                     RecvTimeoutError::Disconnected => FailureKind::Exporter,
                 })
@@ -96,7 +98,7 @@ impl Transport for ToExporter {
     }
 }
 
-impl Drop for ToExporter {
+impl Drop for ExporterTransport {
     /// Lets the exporter shut down, for a bounded time.
     fn drop(&mut self) {
         if let Some((work, answers)) = self.channels.take() {

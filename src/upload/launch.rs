@@ -10,7 +10,7 @@ use crate::platform;
 
 /// What an uploader is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum UploadMode {
     /// Nobody waits for it.
     Detached,
     /// A command waits for it, but only a moment: it does not linger.
@@ -19,42 +19,42 @@ pub(crate) enum Purpose {
     Flush,
 }
 
-impl Purpose {
+impl UploadMode {
     fn name(self) -> &'static str {
         match self {
-            Purpose::Detached => "detached",
-            Purpose::Awaited => "awaited",
-            Purpose::Flush => "flush",
+            UploadMode::Detached => "detached",
+            UploadMode::Awaited => "awaited",
+            UploadMode::Flush => "flush",
         }
     }
 }
 
 /// Whether this process was started as an uploader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum ProcessRole {
     Tool,
-    Uploader(Purpose),
+    Uploader(UploadMode),
     /// It has an uploader's environment but other arguments: the tool's own code runs, and nothing is recorded
     /// or started, so that no uploader ever starts another.
     Inert,
 }
 
-impl Role {
+impl ProcessRole {
     pub(crate) fn of(
         environment: Environment<'_>,
         arguments: &mut dyn Iterator<Item = std::ffi::OsString>,
     ) -> Self {
         if environment.raw(env::UPLOADER).is_none() {
-            return Role::Tool;
+            return ProcessRole::Tool;
         }
         let word = arguments.nth(1);
         if word.as_deref() != Some(OsStr::new(env::UPLOADER_ARGUMENT)) || arguments.next().is_some() {
-            return Role::Inert;
+            return ProcessRole::Inert;
         }
         match environment.text(env::UPLOADER_PURPOSE).as_deref() {
-            Some("flush") => Role::Uploader(Purpose::Flush),
-            Some("awaited") => Role::Uploader(Purpose::Awaited),
-            _ => Role::Uploader(Purpose::Detached),
+            Some("flush") => ProcessRole::Uploader(UploadMode::Flush),
+            Some("awaited") => ProcessRole::Uploader(UploadMode::Awaited),
+            _ => ProcessRole::Uploader(UploadMode::Detached),
         }
     }
 }
@@ -63,13 +63,13 @@ impl Role {
 pub(crate) fn start(
     environment: Environment<'_>,
     destination: &Destination,
-    purpose: Purpose,
+    mode: UploadMode,
 ) -> io::Result<platform::Child> {
     // A multi-call program finds out by its name which tool it is.
     let own_name = std::env::args_os().next().unwrap_or_default();
     let operator = (destination.chosen_by == ChosenBy::Operator).then_some(destination);
     let start =
-        |program| spawn(program, &own_name, environment, &destination.directory_name(), operator, purpose);
+        |program| spawn(program, &own_name, environment, &destination.directory_name(), operator, mode);
     match start(platform::own_program(environment.is_loaded_with())?) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => start(platform::own_program_without_proc()?),
         started => started,
@@ -83,10 +83,10 @@ pub(crate) fn start_program(
     environment: Environment<'_>,
     folder: &str,
     operator: Option<&Destination>,
-    purpose: Purpose,
+    mode: UploadMode,
 ) -> io::Result<platform::Child> {
     let program = platform::Program { path: text(program)?, loaded: None };
-    spawn(program, name, environment, folder, operator, purpose)
+    spawn(program, name, environment, folder, operator, mode)
 }
 
 fn spawn(
@@ -95,7 +95,7 @@ fn spawn(
     environment: Environment<'_>,
     folder: &str,
     operator: Option<&Destination>,
-    purpose: Purpose,
+    mode: UploadMode,
 ) -> io::Result<platform::Child> {
     let is_loaded_with = environment.is_loaded_with();
     let mut variables = Vec::with_capacity(24);
@@ -107,9 +107,9 @@ fn spawn(
         Ok(())
     };
     set(env::UPLOADER.as_ref(), folder.as_ref())?;
-    set(env::UPLOADER_PURPOSE.as_ref(), purpose.name().as_ref())?;
+    set(env::UPLOADER_PURPOSE.as_ref(), mode.name().as_ref())?;
     set(env::UPLOADER_STARTER.as_ref(), std::process::id().to_string().as_ref())?;
-    let is_awaited = purpose != Purpose::Detached;
+    let is_awaited = mode != UploadMode::Detached;
     if is_awaited {
         set(env::UPLOADER_TELLS.as_ref(), "3".as_ref())?;
     }

@@ -9,13 +9,13 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 use super::ancestry::{Above, Ancestry, Key, Placement};
-use super::approved;
+use super::approval;
 use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::{Audience, DataPoints, Version};
 use crate::model::ids::Ids;
 use crate::model::span::{Parent, Span, Subject, Tool};
-use crate::upload::answer::Batch;
+use crate::upload::delivery::Batch;
 use crate::upload::sdk_data;
 
 /// How long an approved span is kept back for what is above it. As long as the SDK's batch processor lets a span
@@ -100,10 +100,10 @@ impl<E: SpanExporter> AllowlistExporter<E> {
     fn take(&self, ancestry: &mut Ancestry, data: &SpanData, out: &mut Vec<Span>) {
         let key = (data.span_context.trace_id().to_bytes(), data.span_context.span_id().to_bytes());
         let above = Above::of(data);
-        let subject = approved::subject(&self.allowlist, data);
+        let subject = approval::subject(&self.allowlist, data);
         if let Some(subject) = subject {
             let (trace_id, span_id) = self.mapped(key);
-            let (start, end) = approved::times(data);
+            let (start, end) = approval::times(data);
             let mut span = Span {
                 trace_id,
                 span_id,
@@ -111,7 +111,7 @@ impl<E: SpanExporter> AllowlistExporter<E> {
                 subject: Subject::Approved(subject),
                 start,
                 end,
-                values: approved::values(&self.allowlist, subject, data),
+                values: approval::values(&self.allowlist, subject, data),
             };
             match ancestry.place(above) {
                 Placement::Known(above) => {

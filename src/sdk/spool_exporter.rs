@@ -7,7 +7,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 use super::ancestry::{Above, Ancestry, Placement};
-use super::approved;
+use super::approval;
 use crate::model::span::{Parent, Span, Subject};
 use crate::record::{RunId, Runs};
 
@@ -65,14 +65,14 @@ fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
     let Some(first) = runs.started(run) else { return };
     let key = (data.span_context.trace_id().to_bytes(), data.span_context.span_id().to_bytes());
     let above = Above::of(data);
-    let subject = approved::subject(&runs.allowlist, data);
+    let subject = approval::subject(&runs.allowlist, data);
     if let Some(subject) = subject {
         let place = ancestry.place(above);
         let parent = match place {
             Placement::Known(above) => parent(runs, run, above),
             Placement::UntilItEnds(above) => parent(runs, run, Above::Span(above)),
         };
-        let (start, end) = approved::times(data);
+        let (start, end) = approval::times(data);
         let last = runs.now().max(first);
         let mut span = Span {
             // Its run's, once it is handed over.
@@ -82,7 +82,7 @@ fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
             subject: Subject::Approved(subject),
             start: start.clamp(first, last),
             end: end.clamp(first, last),
-            values: approved::values(&runs.allowlist, subject, data),
+            values: approval::values(&runs.allowlist, subject, data),
         };
         if runs.span_closed(run, &mut span)
             && let Placement::UntilItEnds(above) = place

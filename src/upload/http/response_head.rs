@@ -30,13 +30,13 @@ const MAX_LINE_BYTES: usize = 1024;
 
 /// Wraps every connection of an agent.
 #[derive(Debug)]
-pub(super) struct Lenient;
+pub(super) struct HeadFilter;
 
-impl<In: Transport> Connector<In> for Lenient {
-    type Out = LenientTransport<In>;
+impl<In: Transport> Connector<In> for HeadFilter {
+    type Out = HeadFilterTransport<In>;
 
     fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
-        Ok(chained.map(|inner| LenientTransport {
+        Ok(chained.map(|inner| HeadFilterTransport {
             inner,
             state: State::Idle,
             head: Vec::new(),
@@ -47,7 +47,7 @@ impl<In: Transport> Connector<In> for Lenient {
 }
 
 #[derive(Debug)]
-pub(super) struct LenientTransport<In> {
+pub(super) struct HeadFilterTransport<In> {
     inner: In,
     state: State,
     /// What came of a head so far.
@@ -68,7 +68,7 @@ enum State {
     Opaque,
 }
 
-impl<In: Transport> LenientTransport<In> {
+impl<In: Transport> HeadFilterTransport<In> {
     /// Takes over what has come, and passes the head on once it is whole.
     fn take_head(&mut self) -> Result<(), Error> {
         let buffers = self.inner.buffers();
@@ -77,15 +77,15 @@ impl<In: Transport> LenientTransport<In> {
         buffers.input_consume(length);
         loop {
             match look(&self.head) {
-                Seen::Part if self.head.len() > MAX_HEAD_BYTES => {
+                HeadScan::Incomplete if self.head.len() > MAX_HEAD_BYTES => {
                     return Err(Error::LargeResponseHeader(self.head.len(), MAX_HEAD_BYTES));
                 }
-                Seen::Part => return Ok(()),
-                Seen::NotHttp => {
+                HeadScan::Incomplete => return Ok(()),
+                HeadScan::NotHttp => {
                     self.state = State::Opaque;
                     self.ready.append(&mut self.head);
                 }
-                Seen::Whole { length, status } => {
+                HeadScan::Complete { length, status } => {
                     let rest = self.head.split_off(length);
                     let head = std::mem::replace(&mut self.head, rest);
                     // 100 Continue, 103 Early Hints and the like: the answer is still to come.
@@ -113,7 +113,7 @@ impl<In: Transport> LenientTransport<In> {
     }
 }
 
-impl<In: Transport> Transport for LenientTransport<In> {
+impl<In: Transport> Transport for HeadFilterTransport<In> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.inner.buffers()
     }
@@ -169,22 +169,22 @@ impl<In: Transport> Transport for LenientTransport<In> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Seen {
-    /// More must come.
-    Part,
+enum HeadScan {
+    /// More bytes must arrive.
+    Incomplete,
     NotHttp,
     /// A head of so many bytes, the empty line included.
-    Whole {
+    Complete {
         length: usize,
         status: u16,
     },
 }
 
-fn look(bytes: &[u8]) -> Seen {
+fn look(bytes: &[u8]) -> HeadScan {
     const VERSION: &[u8] = b"HTTP/1.";
     let start = &bytes[..bytes.len().min(VERSION.len())];
     if !VERSION.starts_with(start) {
-        return Seen::NotHttp;
+        return HeadScan::NotHttp;
     }
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let mut length = 0;
@@ -196,14 +196,14 @@ fn look(bytes: &[u8]) -> Seen {
                     break;
                 }
             }
-            _ => return Seen::Part,
+            _ => return HeadScan::Incomplete,
         }
     }
     let status = bytes.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()).nth(1);
     let status = status.filter(|digits| digits.len() == 3 && digits.iter().all(u8::is_ascii_digit));
     match status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()) {
-        Some(status) => Seen::Whole { length, status },
-        None => Seen::NotHttp,
+        Some(status) => HeadScan::Complete { length, status },
+        None => HeadScan::NotHttp,
     }
 }
 
@@ -242,7 +242,7 @@ mod tests {
     fn of_a_head_the_lines_remain_that_are_read() {
         let head = b"HTTP/1.0 200 Tr\xe8s bien\nX-Any: 1\r\ncontent-TYPE :  application/json \r\n folded\r\nBad\r\n: none\r\n\
             Content-Length: 2\r\nCONTENT-LENGTH: 2\r\nDate: \x01\r\n\r\n{}";
-        let Seen::Whole { length, status } = look(head) else { panic!("a head") };
+        let HeadScan::Complete { length, status } = look(head) else { panic!("a head") };
         assert_eq!((&head[length..], status), (&b"{}"[..], 200));
         let essence = String::from_utf8(essence(&head[..length], status)).expect("text");
         assert_eq!(essence, "HTTP/1.0 200 \r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n");
@@ -252,11 +252,11 @@ mod tests {
     fn a_head_comes_in_parts_and_what_is_none_is_left_alone() {
         let head = b"HTTP/1.1 204\r\nA: b\r\n\r\n";
         for length in 0..head.len() {
-            assert_eq!(look(&head[..length]), Seen::Part, "{length}");
+            assert_eq!(look(&head[..length]), HeadScan::Incomplete, "{length}");
         }
-        assert_eq!(look(head), Seen::Whole { length: head.len(), status: 204 });
+        assert_eq!(look(head), HeadScan::Complete { length: head.len(), status: 204 });
         for other in [&b"\x16\x03\x03"[..], b"SSH-2.0", b"<html>", b"HTTP/2 200", b"HTTP/1.1 twice\r\n\r\n"] {
-            assert_eq!(look(other), Seen::NotHttp);
+            assert_eq!(look(other), HeadScan::NotHttp);
         }
     }
 }

@@ -1,0 +1,122 @@
+//! The queue of pending runs, read into batches.
+
+use std::collections::VecDeque;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use super::{LARGEST_FILE, SkippedRuns, StopReason, Uploader};
+use crate::model::data_points::Version;
+use crate::model::span::{LineWriter, Tool};
+use crate::platform::{self, is_foreign, is_missing, random_number};
+use crate::spool::backoff::Backoff;
+use crate::spool::listing::SpooledRun;
+use crate::spool::outcome::Outcome;
+use crate::spool::read::{RecordedRun, read_run};
+
+/// Runs in one request.
+const MAX_RUNS: usize = 512;
+/// Spans in one request, unless a single run has more. It bounds the memory of a request.
+pub(super) const MAX_SPANS: usize = 4096;
+
+/// A run with its entry in the spool.
+pub(super) struct LoadedRun {
+    pub(super) entry: SpooledRun,
+    pub(super) run: RecordedRun,
+}
+
+/// The most spans in one request while this backoff applies.
+pub(super) fn max_spans(backoff: Option<Backoff>) -> usize {
+    backoff.and_then(|backoff| backoff.most_spans).unwrap_or(MAX_SPANS)
+}
+
+impl Uploader<'_> {
+    /// Reads the next runs of one version of the tool, oldest first. Runs of other versions stay in the queue.
+    pub(super) fn next_batch(
+        &self,
+        queue: &mut VecDeque<SpooledRun>,
+        skipped: &mut SkippedRuns,
+        max_spans: usize,
+    ) -> Result<Vec<LoadedRun>, StopReason> {
+        let mut batch: Vec<LoadedRun> = Vec::new();
+        let mut others = VecDeque::new();
+        let mut spans = 0;
+        while let Some(entry) = queue.pop_front() {
+            let Some(run) = self.read(&entry, skipped)? else { continue };
+            let fits = batch.is_empty() || spans + run.spans.len() <= max_spans;
+            if batch.first().is_some_and(|first| first.run.version != run.version) {
+                others.push_back(entry);
+            } else if !fits {
+                queue.push_front(entry);
+                break;
+            } else {
+                spans += run.spans.len();
+                batch.push(LoadedRun { entry, run });
+            }
+            if batch.len() == MAX_RUNS || others.len() == MAX_RUNS {
+                break;
+            }
+        }
+        while let Some(other) = others.pop_back() {
+            queue.push_front(other);
+        }
+        Ok(batch)
+    }
+
+    /// Reads a run. Archives a file that holds none, and skips one that cannot be read now.
+    fn read(&self, entry: &SpooledRun, skipped: &mut SkippedRuns) -> Result<Option<RecordedRun>, StopReason> {
+        let path = self.spool.runs().join(entry.name.sealed());
+        let content = platform::open_own(&path, false, false).and_then(|(mut file, metadata)| {
+            let mut bytes = Vec::with_capacity(metadata.len().min(LARGEST_FILE) as usize);
+            if metadata.len() <= LARGEST_FILE {
+                file.read_to_end(&mut bytes)?;
+            }
+            Ok(bytes)
+        });
+        let mut run = match content {
+            Ok(bytes) => read_run(&bytes, self.allowlist.data_points, self.tool),
+            // `telemetry off` deleted it.
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) if is_foreign(&error) => None,
+            Err(_) => {
+                skipped.insert(entry.name.random);
+                return Ok(None);
+            }
+        };
+        match &mut run {
+            // The newer version of the tool knows what this version would drop.
+            Some(run) if run.left_out > 0 && self.is_newer(run) => {
+                skipped.insert(entry.name.random);
+                return Ok(None);
+            }
+            Some(run) => {
+                let before = run.left_out;
+                run.keep_only(&self.allowlist);
+                if run.left_out > before {
+                    // Deletes the withheld values from disk, so that `show` lists of a sent run only the sent values.
+                    let _ = self.rewrite(&path, run);
+                }
+            }
+            None => {
+                skipped.insert(entry.name.random);
+                self.archive(entry.name, entry.name, Outcome::Damaged)?;
+            }
+        }
+        Ok(run)
+    }
+
+    fn is_newer(&self, run: &RecordedRun) -> bool {
+        Version::parse(self.version)
+            .zip(Version::parse(&run.version))
+            .is_some_and(|(own, recorded_by)| own.is_before(&recorded_by))
+    }
+
+    fn rewrite(&self, path: &Path, run: &RecordedRun) -> io::Result<()> {
+        let tool = Tool { name: self.tool, version: &run.version };
+        let text = LineWriter::new(self.allowlist.data_points, tool).text(&run.spans);
+        let temporary = self.spool.rewritten(random_number());
+        platform::create_private(&temporary)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .and_then(|()| std::fs::rename(&temporary, path))
+            .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+    }
+}
