@@ -379,6 +379,22 @@ fn the_blocks_of_the_format_page_are_one_file_that_compiles() {
     }
 }
 
+/// A test is named by its function in backticks, perhaps after its modules. Such a name has four words or more.
+#[test]
+fn the_tests_that_documents_name_exist() {
+    let tests = names_of_tests();
+    let functions: Vec<&str> = tests.iter().filter_map(|name| name.rsplit("::").next()).collect();
+    for document in ["ARCHITECTURE.md", "docs/failures.md", "docs/otlp.md", "docs/policy.md"] {
+        let text = read(document);
+        for code in text.split('`').skip(1).step_by(2).filter(|code| code.contains("::")) {
+            let function = code.rsplit("::").next().unwrap_or_default();
+            if function.matches('_').count() >= 3 && !function.contains('(') {
+                assert!(functions.contains(&function), "{document}: {code} is no test");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_readme_has_at_most_120_lines() {
     let lines = read("README.md").lines().count();
