@@ -1,11 +1,11 @@
-//! recorded = delivered + pending + dropped, where the test counts what it started itself.
+//! recorded = delivered + pending + dropped. The test counts the runs that it starts.
 
 use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::test_user::{DEAD_ENDPOINT, TestUser};
 
-/// The right side.
-fn told(user: &TestUser) -> u64 {
+/// All runs that `status` accounts for.
+fn total(user: &TestUser) -> u64 {
     user.count("pending") + user.count("delivered") + user.count("dropped")
 }
 
@@ -23,38 +23,38 @@ fn counts_add_up_after_every_outcome() {
     run(&mut recorded, "return=0");
     run(&mut recorded, "abort");
     assert!(user.flush());
-    assert_eq!((user.count("delivered"), told(&user)), (2, recorded));
+    assert_eq!((user.count("delivered"), total(&user)), (2, recorded));
 
-    // Refused for ever.
+    // Refused.
     receiver.answer_next([Answer::status(400)]);
     run(&mut recorded, "return=0");
     assert!(user.flush());
-    assert_eq!((user.dropped("refused"), told(&user)), (1, recorded));
+    assert_eq!((user.dropped("refused"), total(&user)), (1, recorded));
 
-    // Accepted in part: delivered, and the rejected spans have a counter of their own.
+    // Partly accepted: delivered, and the rejected spans are counted.
     receiver.answer_next([Answer::partial_success(2, "too many")]);
     run(&mut recorded, "return=0");
     assert!(user.flush());
-    assert_eq!((user.count("delivered"), told(&user)), (3, recorded));
+    assert_eq!((user.count("delivered"), total(&user)), (3, recorded));
     assert!(user.status().contains("2 spans rejected by the receiver"), "{}", user.status());
 
-    // A server that is busy: nothing is lost.
+    // A busy server: the run stays pending.
     receiver.answer_next([Answer::status(503).with_retry_after("1")]);
     run(&mut recorded, "return=0");
     user.flush();
-    assert_eq!((user.count("pending"), told(&user)), (1, recorded));
+    assert_eq!((user.count("pending"), total(&user)), (1, recorded));
 
-    // Deleted by the user, sealed and not.
+    // Deleted by the user: one sealed run, and one that was cut off.
     run(&mut recorded, "signal=KILL");
     user.run_frob(["telemetry", "purge"]);
-    assert_eq!((user.dropped("purged"), told(&user)), (2, recorded));
+    assert_eq!((user.dropped("purged"), total(&user)), (2, recorded));
 
     // Off and on again.
     run(&mut recorded, "return=0");
     user.run_frob(["telemetry", "off"]);
     user.run_frob(["build"]);
     user.run_frob(["telemetry", "on"]);
-    assert_eq!((user.dropped("opted_out"), told(&user)), (1, recorded));
+    assert_eq!((user.dropped("opted_out"), total(&user)), (1, recorded));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn unreadable_runs_are_counted_as_damaged() {
     }
     std::thread::sleep(std::time::Duration::from_millis(2_100));
     assert!(user.flush());
-    assert_eq!((user.dropped("damaged"), told(&user)), (2, 2));
+    assert_eq!((user.dropped("damaged"), total(&user)), (2, 2));
     assert!(receiver.traces().is_empty());
 }
 
@@ -104,7 +104,7 @@ fn truncated_or_corrupted_state_files_are_harmless() {
     let spool = user.spool(&endpoint);
     std::fs::write(spool.join("backoff"), "until=1000 failures=2 asked=no\n").expect("it can be written");
     let run =
-        std::fs::read_dir(spool.join("sent")).expect("a folder").flatten().next().expect("a run").path();
+        std::fs::read_dir(spool.join("sent")).expect("a directory").flatten().next().expect("a run").path();
     let waiting = spool.join("runs").join(run.file_name().expect("a name"));
     std::fs::copy(&run, &waiting).expect("it can be written");
     let choice = user.home().join(".config/frob/telemetry.toml");
@@ -123,11 +123,11 @@ fn truncated_or_corrupted_state_files_are_harmless() {
                     (Some(0), &b"working\n"[..]),
                     "{file:?}"
                 );
-                // A choice that no longer says which receiver was agreed to is one without its notice.
-                let said = String::from_utf8_lossy(&output.stderr);
+                // A choice file that lost the notice's receiver shows the notice again.
+                let stderr = String::from_utf8_lossy(&output.stderr);
                 let is_notice =
-                    file.ends_with("telemetry.toml") && said.starts_with("frob reports how it is");
-                assert!(said.is_empty() || is_notice, "{file:?} {position}: {output:?}");
+                    file.ends_with("telemetry.toml") && stderr.starts_with("frob reports how it is");
+                assert!(stderr.is_empty() || is_notice, "{file:?} {position}: {output:?}");
                 let status = user.run_frob(["telemetry", "status"]);
                 assert!(status.status.success(), "{file:?} {position}");
                 let _ = user.flush();
@@ -142,5 +142,5 @@ fn truncated_or_corrupted_state_files_are_harmless() {
 #[test]
 fn status_without_a_spool_counts_nothing() {
     let user = TestUser::sending_to(DEAD_ENDPOINT);
-    assert_eq!(told(&user), 0);
+    assert_eq!(total(&user), 0);
 }

@@ -1,5 +1,5 @@
-//! A disk that is full, cannot be written, or gives back something else: the tool does not notice, and no uploader
-//! runs in circles. What the system may refuse call by call is tried by `tests/soak`.
+//! A disk that is full, read-only, or corrupted does not disturb the tool, and no uploader runs in a loop.
+//! `tests/soak` fails each system call in turn.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ fn a_file_size_limit_does_not_kill_the_tool() {
     let receiver = Receiver::start().expect("a receiver");
     let user = TestUser::sending_to(&receiver.http_endpoint());
     let frob = example("frob");
-    // A write beyond the limit is answered with SIGXFSZ, which ends a process.
+    // A write beyond the limit raises SIGXFSZ, which kills the process.
     for limit in ["ulimit -f 0", "ulimit -f 1", "ulimit -n 4"] {
         let script = format!("{limit}; exec {} build", frob.display());
         let output = user.command("bash").args(["-c", &script]).output().expect("bash runs");
@@ -27,8 +27,8 @@ fn an_unwritable_backoff_starts_few_uploaders() {
     let endpoint = receiver.http_endpoint();
     let user = TestUser::sending_to(&endpoint);
     let spool = user.spool(&endpoint);
-    std::fs::create_dir_all(spool.join("backoff").join("in the way")).expect("a folder");
-    private(&user);
+    std::fs::create_dir_all(spool.join("backoff").join("in the way")).expect("a directory");
+    make_private(&user);
     let started = Instant::now();
     for _ in 0..1_000 {
         user.run_frob(["build", "--spans", "0"]);
@@ -37,10 +37,10 @@ fn an_unwritable_backoff_starts_few_uploaders() {
     // The shortest wait after a failure is a second.
     let most = 2 + started.elapsed().as_secs() as usize;
     assert!(receiver.requests().len() <= most, "{} requests", receiver.requests().len());
-    // The lock is given back when the backoff can be written.
+    // The uploader keeps the lock until it can write the backoff.
     std::fs::remove_dir_all(spool.join("backoff")).expect("it is there");
     eventually("the backoff is written", || {
-        // Should the last uploader have ended by now, this starts the next.
+        // Starts the next uploader if the last one has ended.
         user.run_frob(["build", "--spans", "0"]);
         spool.join("backoff").is_file()
     });
@@ -55,18 +55,19 @@ fn unwritable_outcomes_are_not_resent_in_a_loop() {
     assert!(user.flush());
     let outcomes = user.spool(&endpoint).join("outcomes");
     std::fs::remove_dir(&outcomes).expect("it is empty");
-    // Gone: it is made again.
+    // A missing directory is created again.
     user.run_frob(["build"]);
     assert!(user.flush());
     assert_eq!((user.count("delivered"), receiver.requests().len()), (2, 2));
-    // Gone while a request is under way: made again too, and nothing is sent twice.
+    // It is also created again if it disappears during a request, and nothing is sent twice.
     receiver.answer_next([Answer::Delay(Duration::from_millis(400))]);
     user.run_frob(["build"]);
     eventually("it is under way", || receiver.requests().len() == 3);
     std::fs::remove_dir(&outcomes).expect("it is empty");
     assert!(user.flush());
     assert_eq!((user.count("delivered"), receiver.requests().len()), (3, 3));
-    // In the way: nothing is sent, since what became of it could not be told. Only an uploader that was at work
+    // In the way: nothing is sent, since what became of it could not be printed. Only an uploader that was at
+    // work
     // already finds that out when it has sent.
     std::fs::remove_dir(&outcomes).expect("it is empty");
     std::fs::write(&outcomes, "").expect("it can be written");
@@ -75,7 +76,7 @@ fn unwritable_outcomes_are_not_resent_in_a_loop() {
     }
     assert!(!user.flush());
     std::fs::remove_file(&outcomes).expect("it is there");
-    std::fs::create_dir(&outcomes).expect("a folder");
+    std::fs::create_dir(&outcomes).expect("a directory");
     assert!(receiver.requests().len() <= 4, "{} requests", receiver.requests().len());
     assert!(user.flush());
     assert_eq!((user.count("delivered"), receiver.traces().len()), (23, 23));
@@ -98,7 +99,7 @@ fn deleting_the_spool_of_a_running_tool_is_harmless() {
     let output = running.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"working\n"[..], &b""[..]));
-    // The next one records as if nothing had been.
+    // The next run is recorded as usual.
     user.run_frob(["build"]);
     assert!(user.flush());
     assert_eq!(user.count("delivered"), 1);
@@ -121,10 +122,10 @@ fn an_uploader_with_a_deleted_lock_leaves_the_new_spool_alone() {
     assert_eq!((user.count("delivered"), user.count("pending"), receiver.doubles()), (3, 0, 0));
 }
 
-fn private(user: &TestUser) {
-    for folder in [".local/state/frob", ".local/state/frob/telemetry"] {
+fn make_private(user: &TestUser) {
+    for directory in [".local/state/frob", ".local/state/frob/telemetry"] {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        std::fs::set_permissions(user.home().join(folder), mode).expect("it is there");
+        std::fs::set_permissions(user.home().join(directory), mode).expect("it is there");
     }
 }
 
@@ -135,7 +136,7 @@ fn a_full_disk_is_invisible_to_the_tool_and_losses_are_counted() {
     }
     let user = TestUser::sending_to(DEAD_ENDPOINT);
     let frob = example("frob");
-    // One page is left: the first lines of a run fit, the rest does not. Then none is left.
+    // One page is free: the first lines of a run fit, and the rest does not. Then no page is free.
     let script = format!(
         "mount -t tmpfs -o size=256k,mode=700 none \"$HOME\" && cd \"$HOME\" && {0} telemetry on >/dev/null && {0} build >/dev/null || exit 90
         until [ -e .local/state/frob/telemetry/*/counters ]; do :; done
@@ -151,14 +152,14 @@ fn a_full_disk_is_invisible_to_the_tool_and_losses_are_counted() {
         frob.display()
     );
     let output = user.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
-        "{:?}: {told}{}",
+        "{:?}: {printed}{}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(told.matches("working\n").count(), 3, "{told}");
-    assert!(told.contains("pending    2") && told.contains("dropped    2 (disk)"), "{told}");
+    assert_eq!(printed.matches("working\n").count(), 3, "{printed}");
+    assert!(printed.contains("pending    2") && printed.contains("dropped    2 (disk)"), "{printed}");
 }

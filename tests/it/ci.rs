@@ -1,5 +1,5 @@
-//! Build machines: a run is sent before its command ends, within a bound; and one command of a job pays for an
-//! endpoint that does not answer. What they print is in `notice`.
+//! In CI and in containers a command waits for its delivery, for a bounded time, and only one command of a job
+//! waits for an endpoint that does not answer.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually, example, is_root};
 
-/// A user on a build machine, who has seen the line that is the notice there.
+/// A user in a CI job that has printed the notice.
 fn machine(endpoint: &str) -> TestUser {
     TestUser::sending_to(endpoint).with("CI", "true")
 }
@@ -15,12 +15,12 @@ fn machine(endpoint: &str) -> TestUser {
 #[test]
 fn a_run_is_delivered_before_its_command_ends() {
     let receiver = Receiver::start().expect("a receiver");
-    // Longer than the default, for a test machine under load.
+    // Longer than the default, for a loaded machine.
     let user = machine(&receiver.http_endpoint()).with_tool_setting("FROB_CI_WAIT_MS", "20000");
     for number in 1..=3 {
         assert!(user.run_frob(["build"]).status.success());
         assert_eq!(receiver.traces().len(), number);
-        assert!(user.uploaders().is_empty(), "what it started has ended before it");
+        assert!(user.uploaders().is_empty(), "its uploader ended first");
     }
 }
 
@@ -30,9 +30,9 @@ fn one_command_waits_300_ms_and_later_ones_do_not() {
     for _ in 0..3 {
         let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
         let user = machine(&receiver.http_endpoint());
-        let asked = Instant::now();
+        let started = Instant::now();
         assert!(user.run_frob(["build"]).status.success());
-        let took = asked.elapsed();
+        let took = started.elapsed();
         assert!(took >= Duration::from_millis(300), "it waited: {took:?}");
         shortest = shortest.min(took);
 
@@ -41,10 +41,10 @@ fn one_command_waits_300_ms_and_later_ones_do_not() {
             assert!(user.uploaders().len() <= 1, "no other uploader was started");
         }
         assert!(receiver.connections() <= 1, "{}", receiver.connections());
-        assert_eq!(user.count("pending"), 6, "what can be tried again stays");
+        assert_eq!(user.count("pending"), 6, "runs that can be retried stay");
         assert!(user.status().contains("next try in"), "{}", user.status());
     }
-    // Of three, one is not held up by what else runs on this machine.
+    // On a loaded machine at least one of three is fast.
     assert!(shortest < Duration::from_millis(900), "{shortest:?}");
 }
 
@@ -54,13 +54,13 @@ fn an_abandoned_uploader_does_not_wait_for_another() {
     let endpoint = receiver.http_endpoint();
     let user = machine(&endpoint);
     assert!(user.run_frob(["build"]).status.success());
-    receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("one is at work");
-    let asked = Instant::now();
+    receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("an uploader works");
+    let started = Instant::now();
     let mut second = user.uploader_command(example("frob"), &endpoint, "awaited");
     let second = second.arg("__upload-telemetry").status().expect("it starts");
-    assert!(!second.success(), "something waits still");
-    // The one at work may live for a minute.
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(!second.success(), "a run is still pending");
+    // The working uploader may live for a minute.
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(user.uploaders().len(), 1);
 }
 
@@ -102,9 +102,9 @@ fn flush_works_as_a_pipeline_step() {
     dead.run_frob(["build"]);
     let flushed = dead.run_frob(["telemetry", "flush"]);
     assert_eq!(flushed.status.code(), Some(3));
-    let told = String::from_utf8(flushed.stdout).expect("text");
-    assert_eq!(told, "Something waits still; `frob telemetry status` tells what.\n");
-    assert_eq!(flushed.stderr, b"", "no counter where nobody watches");
+    let stdout = String::from_utf8(flushed.stdout).expect("text");
+    assert_eq!(stdout, "Something waits still; `frob telemetry status` tells what.\n");
+    assert_eq!(flushed.stderr, b"", "no progress bar without a terminal");
 }
 
 #[test]
@@ -114,15 +114,15 @@ fn pid_1_of_a_container_waits_no_longer_and_loses_nothing() {
     }
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
     let user = TestUser::sending_to(&receiver.http_endpoint());
-    let asked = Instant::now();
+    let started = Instant::now();
     let mut command = user.command("unshare");
     let output = command.args(["-p", "-f", "--kill-child"]).arg(example("frob")).arg("build").output();
     assert!(output.expect("unshare").status.success());
-    let took = asked.elapsed();
+    let took = started.elapsed();
     assert!(took >= Duration::from_millis(300) && took < TIMEOUT / 3, "{took:?}");
     assert!(user.uploaders().is_empty(), "it was ended with the container");
     assert_eq!(user.count("pending"), 1);
-    // A container that keeps its state pays once.
+    // A container that keeps its state waits only once.
     assert!(user.status().contains("next try in"), "{}", user.status());
 }
 
@@ -150,7 +150,7 @@ fn pid_1_of_a_container_waits_for_delivery() {
     let output =
         user.command("unshare").args(["-p", "-f", "--kill-child"]).arg(example("frob")).arg("build").output();
     assert!(output.expect("unshare").status.success());
-    // All that it started was ended with it.
+    // The kernel ended its processes with it.
     assert_eq!(receiver.traces().len(), 1);
     assert!(user.uploaders().is_empty());
 }

@@ -1,4 +1,4 @@
-//! Clocks that jump.
+//! Clocks that jump change no duration, and runs with implausible times expire.
 
 use std::fs;
 use std::time::{Duration, SystemTime};

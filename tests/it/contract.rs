@@ -1,4 +1,4 @@
-//! The wire contract: generated code that agrees with `proto/`, and requests that go beyond it.
+//! The wire contract: the generated code matches `proto/`, and fields outside of it are counted.
 
 use std::path::Path;
 
@@ -15,8 +15,8 @@ use crate::otlp::*;
 /// The definitions, by their paths below `proto/`.
 const PROTO_FILES: [&str; 1] = ["opentelemetry/proto/collector/trace/v1/trace_service.proto"];
 
-/// To make the committed code anew after a change of `proto/`:
-/// `TOOL_TELEMETRY_REGENERATE=1 cargo test --test it generated_code`.
+/// `TOOL_TELEMETRY_REGENERATE=1 cargo test --test it generated_code` writes the committed code again after a
+/// change of `proto/`.
 const REGENERATE: &str = "TOOL_TELEMETRY_REGENERATE";
 
 #[test]
@@ -39,11 +39,11 @@ fn generated_code_matches_the_proto_files() {
         if std::env::var_os(REGENERATE).is_some() {
             std::fs::write(committed.join(&name), &code).unwrap();
         }
-        // Line ends may have been changed by the checkout.
+        // A checkout may change line ends.
         let old = std::fs::read_to_string(committed.join(&name)).unwrap_or_default().replace("\r\n", "\n");
         assert!(
             old == code,
-            "crates/receiver/src/generated/{name} is not what proto/ says; run the test with {REGENERATE}=1 and commit"
+            "crates/receiver/src/generated/{name} does not match proto/; run the test with {REGENERATE}=1 and commit"
         );
         names.push(name);
     }
@@ -54,10 +54,10 @@ fn generated_code_matches_the_proto_files() {
         .filter(|name| name != "mod.rs")
         .collect();
     files.sort();
-    assert_eq!(files, names, "crates/receiver/src/generated holds files that no definition makes");
+    assert_eq!(files, names, "crates/receiver/src/generated holds files without a definition");
 }
 
-/// What is outside in a request, over HTTP in protobuf; the request is accepted all the same.
+/// The fields of a protobuf request that are outside of the contract. The request is accepted anyway.
 fn outside(body: &[u8]) -> Vec<String> {
     let receiver = Receiver::start().unwrap();
     assert_eq!(send(&receiver, body).partial_success(), None);
@@ -74,7 +74,7 @@ fn none() -> Vec<String> {
     Vec::new()
 }
 
-/// A message inside of another: the field's number and the content.
+/// An embedded message: the field's number and the content.
 fn nested(number: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![number << 3 | 2];
     prost::encoding::encode_varint(content.len() as u64, &mut bytes);
@@ -82,7 +82,7 @@ fn nested(number: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A request with one span, made of a good one and more bytes.
+/// A request with one valid span, followed by more bytes in that span.
 fn with_span_bytes(more: &[u8]) -> Vec<u8> {
     let mut span = span(1, "dotnet", 1).encode_to_vec();
     span.extend(more);
@@ -124,7 +124,7 @@ fn fields_outside_the_contract_are_named() {
         }),
         ("trace_state (3)", &|r| first(r).trace_state = "a=b".into()),
         ("dropped_attributes_count (10)", &|r| first(r).dropped_attributes_count = 1),
-        // An event without a name or time is an event.
+        // An event without a name or time is still an event.
         ("events (11)", &|r| first(r).events.push(Event::default())),
         ("dropped_events_count (12)", &|r| first(r).dropped_events_count = 1),
         ("links (13)", &|r| first(r).links.push(Link::default())),
@@ -168,8 +168,8 @@ fn value(request: &mut ExportTraceServiceRequest, value: any_value::Value) {
 
 #[test]
 fn fields_outside_the_contract_are_counted_and_never_stored() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("received.jsonl");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("received.jsonl");
     let receiver = Receiver::builder().keep_in(&path).answers([Answer::status(503)]).start().unwrap();
     let mut leaking = span(1, "dotnet", 1);
     leaking.trace_state = "leak=1".to_owned();
@@ -180,7 +180,7 @@ fn fields_outside_the_contract_are_counted_and_never_stored() {
     ];
     let event = Event { name: "leak".to_owned(), ..Event::default() };
     leaking.events = vec![event.clone(), event];
-    // Also when the answer is that it should come again.
+    // Also if the answer requests a retry.
     send(&receiver, &bytes(vec![leaking.clone()]));
     send_grpc(&receiver, vec![leaking], None, TIMEOUT).unwrap();
     assert_eq!(receiver.tree(), "dotnet [error] dotnet.command=build\n");
@@ -204,8 +204,8 @@ fn default_values_are_inside_the_contract() {
 
 #[test]
 fn an_unknown_field_after_an_overlong_varint_is_found() {
-    // The kind once more, 1 in a varint of five bytes instead of one, would make up in length for a field 99 of
-    // four bytes that a comparison of lengths should find.
+    // The kind in a varint of five bytes instead of one hides a field of four bytes from a comparison of
+    // lengths.
     let mut span = Span { kind: 0, ..span(1, "dotnet", 1) }.encode_to_vec();
     span.extend([0x30, 0x81, 0x80, 0x80, 0x80, 0x00]);
     let request = |span: &[u8]| nested(1, &nested(2, &nested(2, span)));
@@ -245,22 +245,22 @@ fn unknown_fields_of_every_wire_type_and_depth_are_found() {
 #[test]
 fn bits_dropped_by_decoding_are_found() {
     let spans = "resource_spans.scope_spans.spans";
-    // 1 in the lower half of a kind, and 7 in the upper one.
+    // A kind with 1 in its lower half and 7 in its upper half.
     let mut kind = vec![0x30];
     prost::encoding::encode_varint(7 << 32 | 1, &mut kind);
     assert_eq!(
         outside(&with_span_bytes(&kind)),
         [format!("{spans}.kind (6, again)"), format!("{spans}.kind (6, not a value of the enum)")]
     );
-    // A true that is 77.
+    // A bool with the value 77.
     let attribute = [nested(1, b"key"), nested(2, &[0x10, 77])].concat();
     assert_eq!(
         outside(&with_span_bytes(&nested(9, &attribute))),
         [format!("{spans}.attributes.value.bool_value (2, not 0 or 1)")]
     );
-    // Two names, of which the last one counts.
+    // Two names, of which the last counts.
     assert_eq!(outside(&with_span_bytes(b"\x2a\x01x")), [format!("{spans}.name (5, again)")]);
-    // Two members of one oneof: only the last is decoded.
+    // Two members of a oneof. Only the last is decoded.
     let attribute = [nested(1, b"key"), nested(2, &[0x0a, 4, b'l', b'e', b'a', b'k', 0x10, 1])].concat();
     assert_eq!(
         outside(&with_span_bytes(&nested(9, &attribute))),
@@ -281,7 +281,7 @@ fn unknown_field_names_are_bounded() {
     assert_eq!(receiver.outside_contract().len(), 1_001);
 }
 
-/// The JSON of a request with one span, which has `more` besides.
+/// The JSON of a request with one span, which also has `more`.
 fn json_span(more: serde_json::Value) -> serde_json::Value {
     let mut span = json!({
         "traceId": "5B8EFFF798038103D269B633813FC60C", "spanId": "eee19b7ec3c1b174", "parentSpanId": "",
@@ -400,7 +400,7 @@ fn json_of_the_wrong_type_is_refused_and_not_echoed() {
         assert!(got.text().contains(r#""code":3"#) && !got.text().contains("secret"), "{}", got.text());
         assert_eq!(receiver.tree(), "");
     }
-    // Nested without an end.
+    // Endless nesting.
     let receiver = Receiver::start().unwrap();
     assert_eq!(send_json(&receiver, &r#"{"x":["#.repeat(1 << 20)).status, 400);
 }

@@ -1,5 +1,5 @@
-//! `off` and `purge` reach everything that is ours and nothing else, make room on a full disk, and name what they could
-//! not delete.
+//! `off` and `purge` delete all runs and nothing else, work on a full disk, and name the files that they cannot
+//! delete.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -13,17 +13,17 @@ use crate::test_user::{DEAD_ENDPOINT, OTHER_UID, TestUser, eventually, is_root};
 
 const WORDS: [&str; 2] = ["off", "purge"];
 
-fn state(user: &TestUser) -> PathBuf {
+fn state_directory(user: &TestUser) -> PathBuf {
     user.home().join(".local/state/frob")
 }
 
-/// Whatever lies below a folder and has something of a run in it.
-fn with_runs(folder: &Path) -> Vec<PathBuf> {
+/// The files below a directory that hold spans.
+fn files_with_spans(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let kind = entry.file_type().expect("a kind");
         if kind.is_dir() {
-            found.extend(with_runs(&entry.path()));
+            found.extend(files_with_spans(&entry.path()));
         } else if kind.is_file() {
             let bytes = fs::read(entry.path()).expect("a file");
             found.extend(bytes.windows(13).any(|part| part == b"resourceSpans").then(|| entry.path()));
@@ -32,7 +32,7 @@ fn with_runs(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A user with a run that was sent, one whose outcome is not counted yet, and one that waits.
+/// A user with a sent run, a run whose outcome is not counted yet, and a pending run.
 fn user() -> (Receiver, TestUser, PathBuf) {
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
@@ -50,7 +50,7 @@ fn user() -> (Receiver, TestUser, PathBuf) {
     (receiver, user, spool)
 }
 
-fn told(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -59,7 +59,7 @@ fn off_and_purge_delete_every_run() {
     for word in WORDS {
         let (_receiver, user, spool) = user();
         let run = fs::read(user.pending_runs().remove(0)).expect("a run");
-        let telemetry = spool.parent().expect("a folder");
+        let telemetry = spool.parent().expect("a directory");
         let strange = [
             "runs/run1-00000000000000000000000000000001-r3-d5.jsonl",
             "runs/run1-0000000000000000000000000000000A.jsonl",
@@ -76,15 +76,15 @@ fn off_and_purge_delete_every_run() {
             "../run1-00000000000000000000000000000009.jsonl",
         ];
         for name in strange {
-            fs::create_dir_all(spool.join(name).parent().expect("a folder")).expect("folders");
+            fs::create_dir_all(spool.join(name).parent().expect("a directory")).expect("folders");
             fs::write(spool.join(name), &run).expect("a file");
         }
         let odd = std::os::unix::ffi::OsStrExt::from_bytes(b"not \xff text");
         fs::write(telemetry.join::<&std::ffi::OsStr>(odd), &run).expect("a file");
-        assert!(with_runs(&state(&user)).len() >= strange.len());
+        assert!(files_with_spans(&state_directory(&user)).len() >= strange.len());
         let output = user.run_frob(["telemetry", word]);
-        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-        assert_eq!(with_runs(&state(&user)), [""; 0].map(PathBuf::from), "{word}");
+        assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+        assert_eq!(files_with_spans(&state_directory(&user)), [""; 0].map(PathBuf::from), "{word}");
         assert_eq!((user.count("pending"), user.dropped("refused")), (0, 1), "{}", user.status());
     }
 }
@@ -96,12 +96,12 @@ fn open_runs_are_deleted_and_counted_once() {
         fs::write(user.home().join("held"), "").expect("a file");
         let mut running =
             user.frob_command(["build", "--hold", "held"]).stdout(Stdio::null()).spawn().expect("it starts");
-        eventually("it writes", || !with_runs(&state(&user)).is_empty());
+        eventually("it writes", || !files_with_spans(&state_directory(&user)).is_empty());
         assert!(user.run_frob(["telemetry", word]).status.success());
-        assert!(with_runs(&state(&user)).is_empty(), "{word}");
+        assert!(files_with_spans(&state_directory(&user)).is_empty(), "{word}");
         fs::remove_file(user.home().join("held")).expect("it is there");
         assert!(running.wait().expect("it ends").success());
-        assert!(with_runs(&state(&user)).is_empty(), "{word}");
+        assert!(files_with_spans(&state_directory(&user)).is_empty(), "{word}");
         assert_eq!((user.dropped(reason), user.count("pending")), (1, 0), "{}", user.status());
     }
 }
@@ -111,7 +111,7 @@ fn links_are_not_followed_and_fifos_do_not_block() {
     for word in WORDS {
         let (_receiver, user, spool) = user();
         let outside = user.home().join("mine");
-        fs::create_dir(&outside).expect("a folder");
+        fs::create_dir(&outside).expect("a directory");
         let mine = outside.join("run1-00000000000000000000000000000001.jsonl");
         fs::write(&mine, "precious").expect("a file");
         let runs = spool.join("runs");
@@ -128,44 +128,44 @@ fn links_are_not_followed_and_fifos_do_not_block() {
         ] {
             assert!(Command::new("mkfifo").arg(spool.join(fifo)).status().expect("mkfifo").success());
         }
-        let asked = Instant::now();
+        let started = Instant::now();
         let output = user.run_frob(["telemetry", word]);
-        assert!(asked.elapsed() < Duration::from_secs(10), "{word}");
-        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        assert!(started.elapsed() < Duration::from_secs(10), "{word}");
+        assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
         assert_eq!(fs::read(&mine).expect("it is there"), b"precious", "{word}");
-        assert!(with_runs(&state(&user)).is_empty(), "{word}");
+        assert!(files_with_spans(&state_directory(&user)).is_empty(), "{word}");
 
-        // A whole folder that leads elsewhere is named.
-        fs::remove_dir_all(&runs).expect("a folder");
+        // A directory that is a link is named.
+        fs::remove_dir_all(&runs).expect("a directory");
         symlink(&outside, &runs).expect("a link");
         let output = user.run_frob(["telemetry", word]);
-        assert_eq!(output.status.code(), Some(1), "{}", told(&output));
-        assert!(told(&output).contains(runs.to_str().expect("text")), "{}", told(&output));
+        assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+        assert!(printed(&output).contains(runs.to_str().expect("text")), "{}", printed(&output));
         assert_eq!(fs::read(&mine).expect("it is there"), b"precious", "{word}");
     }
 }
 
 #[test]
 fn undeletable_files_are_named_and_the_command_fails() {
-    if !is_root("runs that belong to somebody else") {
+    if !is_root("runs that belong to another user") {
         return;
     }
     for word in WORDS {
         let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
         user.run_frob(["build"]);
         let run = user.pending_runs().remove(0);
-        let runs = run.parent().expect("a folder").to_owned();
+        let runs = run.parent().expect("a directory").to_owned();
         user.chown_home(OTHER_UID);
         let user = user.unprivileged();
-        fs::set_permissions(&runs, fs::Permissions::from_mode(0o500)).expect("we are root");
+        fs::set_permissions(&runs, fs::Permissions::from_mode(0o500)).expect("the tests run as root");
         let output = user.run_frob(["telemetry", word]);
-        assert_eq!(output.status.code(), Some(1), "{}", told(&output));
-        assert!(told(&output).contains(run.to_str().expect("text")), "{}", told(&output));
+        assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+        assert!(printed(&output).contains(run.to_str().expect("text")), "{}", printed(&output));
         assert_eq!(user.status().contains("is off"), word == "off", "{}", user.status());
     }
 }
 
-/// A home on a disk of its own, which is given back.
+/// A home directory on a file system of its own, which is unmounted at the end.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -191,20 +191,20 @@ fn off_works_on_a_full_disk() {
     if !is_root("a small disk of its own") {
         return;
     }
-    for waits in [true, false] {
+    for is_pending in [true, false] {
         let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
         let disk = Disk::small(user.home());
         assert!(user.run_frob(["telemetry", "on"]).status.success());
         let user = user.backing_off(DEAD_ENDPOINT);
-        if waits {
+        if is_pending {
             user.run_frob(["build"]);
             assert_eq!(user.pending_runs().len(), 1);
         }
         disk.fill();
         assert!(fs::write(user.home().join("more"), "more").is_err());
         let output = user.run_frob(["telemetry", "off"]);
-        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-        assert!(with_runs(&state(&user)).is_empty());
+        assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+        assert!(files_with_spans(&state_directory(&user)).is_empty());
         assert!(user.status().contains("is off"), "{}", user.status());
         user.run_frob(["build"]);
         assert!(user.pending_runs().is_empty());

@@ -1,4 +1,4 @@
-//! From a command to a receiver: every protocol, no receiver at first, and only the run's own destination.
+//! From a command to its own destination, over every protocol, with a receiver that may come up later.
 
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,7 @@ fn pending_runs_arrive_when_the_endpoint_comes_up() {
     assert!(!user.flush());
     assert_eq!(user.count("pending"), 20);
     assert!(user.status().contains("last failure: connection"), "{}", user.status());
-    // The same address, now served: one of loopback's that no other test has.
+    // Now a receiver listens at the same address, which no other test uses.
     let address = "127.91.7.3:4318".parse().expect("an address");
     let receiver = Receiver::builder().http_address(address).start().expect("the address is free");
     assert!(user.flush());
@@ -96,24 +96,24 @@ fn a_run_goes_only_to_its_own_destination() {
     let first = Receiver::start().expect("a receiver");
     let user = TestUser::sending_to(DEAD_ENDPOINT);
     user.run_frob(["build"]);
-    let elsewhere =
+    let user =
         user.with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &format!("{}/v1/traces", first.http_endpoint()));
-    elsewhere.run_frob(["telemetry", "on"]);
-    elsewhere.run_frob(["test"]);
+    user.run_frob(["telemetry", "on"]);
+    user.run_frob(["test"]);
     let traces = first.wait_for(1, TIMEOUT).expect("a trace");
-    assert!(elsewhere.flush());
+    assert!(user.flush());
     assert_eq!(traces.len(), 1);
     assert_eq!(first.tree().matches("frob.command=test").count(), 1);
     assert_eq!(first.traces().len(), 1, "the run for the other endpoint stays");
-    assert_eq!(elsewhere.count("pending"), 1);
+    assert_eq!(user.count("pending"), 1);
 }
 
 #[test]
 fn the_author_receives_nothing_meant_for_another_service() {
-    let maker = Receiver::start().expect("a receiver");
+    let author = Receiver::start().expect("a receiver");
     let service = Receiver::start().expect("a receiver");
     let user = TestUser::new()
-        .with_tool_setting("FROB_AUTHOR_ENDPOINT", &format!("{}/v1/traces", maker.http_endpoint()))
+        .with_tool_setting("FROB_AUTHOR_ENDPOINT", &format!("{}/v1/traces", author.http_endpoint()))
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &service.http_endpoint())
         .with("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer annas-token")
         .with("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-tenant=anna")
@@ -122,29 +122,29 @@ fn the_author_receives_nothing_meant_for_another_service() {
         .with("TRACESTATE", "vendor=anna");
     user.run_frob(["telemetry", "on"]);
     user.run_frob(["build", "--spans", "1"]);
-    // Only what is meant for the maker: `inner` is for operators.
-    let tree = only_tree(&maker);
+    // Only data points for the author: `inner` is for operators.
+    let tree = only_tree(&author);
     assert!(tree.contains("step") && !tree.contains("inner"), "{tree}");
-    let request = &maker.requests()[0];
+    let request = &author.requests()[0];
     assert_eq!(request.encoding(), Some(Encoding::Protobuf));
     assert_eq!((request.header("authorization"), request.header("x-tenant")), (None, None));
-    assert_ne!(maker.traces()[0].trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_ne!(author.traces()[0].trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
     assert!(service.requests().is_empty());
 }
 
 #[test]
 fn only_a_direct_child_at_the_same_destination_joins_its_parents_trace() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let maker = Receiver::start().expect("a receiver");
-    let endpoint = maker.http_endpoint();
+    let author = Receiver::start().expect("a receiver");
+    let endpoint = author.http_endpoint();
     let user = TestUser::new().with_tool_setting("FROB_AUTHOR_ENDPOINT", &format!("{endpoint}/v1/traces"));
     user.run_frob(["telemetry", "on"]);
     let receiver = format!("maker+the-tests+{}", endpoint.replace("://", "-").replace(':', "-"));
     let run = |mut command: std::process::Command, receiver: &str| {
         let parent = format!("00-{TRACE}-00f067aa0ba902b7-01;{};{receiver}", std::process::id());
-        let before = maker.traces().len();
+        let before = author.traces().len();
         command.env("TOOL_TELEMETRY_PARENT", parent).output().expect("it starts");
-        let traces = maker.wait_for(before + 1, TIMEOUT).expect("the run arrives");
+        let traces = author.wait_for(before + 1, TIMEOUT).expect("the run arrives");
         traces.iter().filter(|trace| trace.trace_id() == TRACE).count()
     };
     assert_eq!(run(user.frob_command(["build"]), &receiver), 1);
@@ -188,13 +188,13 @@ fn flush_takes_over_from_a_lingering_uploader() {
         .map(|run| {
             user.run_frob(["build"]);
             receiver.wait_for(run, TIMEOUT).expect("its run");
-            let asked = Instant::now();
+            let started = Instant::now();
             assert!(user.flush());
-            asked.elapsed()
+            started.elapsed()
         })
         .min()
         .expect("five times");
-    // It would linger for 500 ms.
+    // The uploader would linger for 500 ms.
     assert!(fastest < Duration::from_millis(300), "{fastest:?}");
     assert!(!user.spool(&receiver.http_endpoint()).join("waiter").exists());
 }

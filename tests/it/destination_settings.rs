@@ -1,4 +1,5 @@
-//! Settings of a destination that cannot be used: each is named, nothing is sent without it, and runs wait.
+//! Headers, certificates, timeouts, and proxies. A setting that cannot be used is named, and the runs stay
+//! pending.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,7 +10,7 @@ use tool_telemetry_receiver::Receiver;
 
 use crate::test_user::{TIMEOUT, TestUser, eventually, is_root};
 
-/// A user with one run that waits after a failed `flush`.
+/// Runs the tool once and flushes, which must fail and keep the run.
 fn failed(user: TestUser) -> TestUser {
     user.run_frob(["telemetry", "on"]);
     user.run_frob(["build"]);
@@ -19,7 +20,7 @@ fn failed(user: TestUser) -> TestUser {
     user
 }
 
-/// The sentence about the last failure, which is also a warning, since the settings are still what they were.
+/// The sentence for the last failure. It is also a warning, because the settings have not changed.
 fn sentence(user: &TestUser) -> String {
     let output = user.run_frob(["telemetry", "status", "--json"]);
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -34,7 +35,7 @@ fn sentence(user: &TestUser) -> String {
     text
 }
 
-/// Has the user's file hold this.
+/// Writes a file to the user's home directory.
 fn file(user: &TestUser, name: &str, content: &str) -> String {
     let path = user.home().join(name);
     std::fs::write(&path, content).expect("a file");
@@ -142,7 +143,7 @@ fn a_fifo_as_a_certificate_does_not_block_the_uploader() {
         for _ in 0..30 {
             user.run_frob(["build"]);
         }
-        // One that waited for the file would live for 60 s.
+        // An uploader that blocks on the file would live for 60 s.
         eventually("they have ended", || user.uploaders().is_empty());
         eventually("it says why", || user.status().contains("last failure: settings "));
         assert_eq!(user.count("pending"), 30);
@@ -179,14 +180,14 @@ fn an_unusable_policy_headers_file_is_named_and_the_runs_are_kept() {
             .env("HOME", user.home())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         let output = command.args(["-m", "sh", "-c", &script]).output().expect("unshare");
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         let by = "headers_file in /etc/tool-telemetry/policy.toml";
         let named = match ["has a", "contains", "is not valid"].iter().any(|start| what.starts_with(start)) {
             true => format!("{by} {what}"),
             false => format!("/etc/tool-telemetry/headers (set by {by}) {what}"),
         };
-        assert!(told.contains(&named) && told.contains("  pending    1\n"), "{named}\n{output:?}");
-        assert!(!told.contains("secret"), "{told}");
+        assert!(printed.contains(&named) && printed.contains("  pending    1\n"), "{named}\n{output:?}");
+        assert!(!printed.contains("secret"), "{printed}");
     }
     assert_eq!(receiver.requests().len(), 0);
 }
@@ -204,7 +205,7 @@ fn overlong_hosts_are_refused_by_name() {
     assert!(status.contains("warning: OTEL_EXPORTER_OTLP_ENDPOINT names a host that is longer"), "{status}");
 }
 
-/// A TLS server before a receiver, whose certificate is its own root.
+/// Starts a TLS server with a self-signed certificate in front of a receiver.
 fn secure(receiver: &Receiver) -> (String, SocketAddr) {
     let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
     params.is_ca = rcgen::IsCa::ExplicitNoCa;
@@ -227,14 +228,14 @@ fn secure(receiver: &Receiver) -> (String, SocketAddr) {
         for stream in listener.incoming().flatten() {
             let connection = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
             let stream = rustls::StreamOwned::new(connection, stream);
-            let _ = pass_on(stream, TcpStream::connect(&behind).expect("the receiver"));
+            let _ = forward(stream, TcpStream::connect(&behind).expect("the receiver"));
         }
     });
     (certificate.pem(), address)
 }
 
-/// Passes on one request after the other, and the answers.
-fn pass_on(mut client: impl Read + Write, behind: TcpStream) -> std::io::Result<()> {
+/// Forwards requests and their responses, one after another.
+fn forward(mut client: impl Read + Write, behind: TcpStream) -> std::io::Result<()> {
     let mut behind = BufReader::new(behind);
     loop {
         let mut request = Vec::new();
@@ -276,11 +277,11 @@ fn relative_paths_and_bundles_with_a_broken_certificate_work() {
     for (variable, value, warns) in [
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "bundle.pem", true),
         ("SSL_CERT_FILE", "./bundle.pem", false),
-        ("SSL_CERT_DIR", "elsewhere:certs", false),
+        ("SSL_CERT_DIR", "missing:certs", false),
     ] {
         let user = TestUser::sending_to(&format!("https://{address}")).with(variable, value);
         file(&user, "bundle.pem", &format!("{BROKEN}{root}"));
-        std::fs::create_dir(user.home().join("certs")).expect("a folder");
+        std::fs::create_dir(user.home().join("certs")).expect("a directory");
         file(&user, "certs/0123abcd.0", &root);
         user.run_frob(["build"]);
         eventually("it is delivered", || user.count("delivered") == 1);
@@ -312,11 +313,11 @@ fn missing_root_certificates_are_reported() {
     let mut command = user.command("unshare");
     command.args(["-m", "sh", "-c", script]).env("FROB", crate::test_user::example("frob"));
     let output = command.output().expect("unshare");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(told.contains("this machine has no root certificates; install them"), "{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("this machine has no root certificates; install them"), "{output:?}");
     assert!(
-        told.contains("last failure: settings roots missing") && told.contains("  pending    1\n"),
-        "{told}"
+        printed.contains("last failure: settings roots missing") && printed.contains("  pending    1\n"),
+        "{printed}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Nobody waits for the uploader, nothing reaches it, and nothing of ours gets into the tool's own files.
+//! The uploader holds nothing of the tool's, survives its terminal, and leaves the tool's own files alone.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output, Stdio};
@@ -7,7 +7,7 @@ use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually, example, only_tree};
 
-/// Runs a script of the shell in the user's home; `$FROB` is the tool.
+/// Runs a shell script in the user's home directory. `$FROB` is the tool.
 fn shell(user: &TestUser, script: &str) -> Output {
     let output = user.command("sh").args(["-c", script]).env("FROB", example("frob")).output();
     output.expect("a shell")
@@ -26,10 +26,10 @@ fn pipes_and_locks_are_released_when_the_tool_ends() {
         let user = TestUser::sending_to(&receiver.http_endpoint());
         let output = shell(&user, script);
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-        // It was started, and is at work still.
+        // The uploader was started and is still working.
         receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("an uploader");
-        // A second one that found the lock held is gone within its patience.
-        eventually("one is at work", || user.uploaders().len() == 1);
+        // A second one finds the lock held and ends.
+        eventually("one uploader works", || user.uploaders().len() == 1);
         assert_eq!(receiver.requests().len(), 1, "{script}");
     }
 }
@@ -55,10 +55,10 @@ fn the_uploader_holds_no_foreign_directory_or_file() {
     }
 }
 
-/// Twenty people, so that there are twenty uploaders.
+/// Runs it for twenty users, so that there are twenty uploaders.
 fn twenty(receiver: &Receiver, run: impl Fn(&TestUser)) {
-    let people: Vec<_> = (0..20).map(|_| TestUser::sending_to(&receiver.http_endpoint())).collect();
-    people.iter().for_each(run);
+    let users: Vec<_> = (0..20).map(|_| TestUser::sending_to(&receiver.http_endpoint())).collect();
+    users.iter().for_each(run);
     let traces = receiver.wait_for(20, TIMEOUT).expect("all are delivered");
     assert_eq!((traces.len(), receiver.doubles()), (20, 0));
 }
@@ -67,8 +67,8 @@ fn twenty(receiver: &Receiver, run: impl Fn(&TestUser)) {
 fn uploaders_survive_ctrl_c() {
     let receiver = Receiver::start().expect("a receiver");
     twenty(&receiver, |user| {
-        // Without a pause the whole group gets Ctrl-C, from before the uploader's start until the tool has ended. The
-        // tool is spared; what it starts is not, since an uploader is started with default signals.
+        // The process group gets Ctrl-C in a loop until the tool has ended. The tool ignores it; an uploader
+        // starts with default signals.
         let mut group = user
             .command("sh")
             .args(["-c", "trap '' INT HUP QUIT; echo ready; read go; $FROB build; echo done; read end"])
@@ -99,7 +99,7 @@ fn uploaders_survive_ctrl_c() {
 fn uploaders_survive_a_closed_terminal() {
     let receiver = Receiver::start().expect("a receiver");
     twenty(&receiver, |user| {
-        // `script` gives the tool a terminal, and closes it at once when the tool has ended.
+        // `script` provides a terminal and closes it when the tool ends.
         let frob = example("frob");
         let output = user
             .command("script")
@@ -111,7 +111,7 @@ fn uploaders_survive_a_closed_terminal() {
     });
 }
 
-/// The run of a tool that ends as `end` says, and what stands in the tool's own file.
+/// The run of a tool with this end, and the content of the tool's own file.
 fn ends(end: &str, code: i32) -> (String, String) {
     let receiver = Receiver::start().expect("a receiver");
     let user = TestUser::sending_to(&receiver.http_endpoint());
@@ -142,7 +142,7 @@ fn a_child_forked_before_the_command_records_nothing() {
 fn a_tool_that_replaces_its_descriptors_finds_its_files_unchanged() {
     let (tree, mine) = ends("close-all", 4);
     assert_eq!(mine, "mine\n".repeat(4));
-    // What was written before lies on disk, and nobody wrote any more: the run was cut off.
+    // Spans that were written before are on disk, and the run was cut off.
     assert!(tree.contains("error.type=cut_off") && tree.matches("step").count() == 1, "{tree}");
     let (tree, mine) = ends("replace-all", 4);
     assert_eq!(mine, "mine\n");

@@ -1,4 +1,4 @@
-//! The documents say what is there, and each row of their tables is performed by tests that this program has.
+//! The tables of the documents name existing tests, and the documents describe the code as it is.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,11 +8,14 @@ use tool_telemetry_receiver::Receiver;
 use crate::precedence::on_machine;
 use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually, example, is_root};
 
-/// A row that is known: its first two cells, word for word, and the tests that perform it. "soak …" is a part of
-/// `tests/soak`, "cli …" a test of the program `tool-telemetry`, "library …" a unit test; the gate runs all of them.
+/// A row that is known: its first two cells, word for word, and the tests that perform it. "soak …" is a part
+/// of
+/// `tests/soak`, "cli …" a test of the program `tool-telemetry`, "library …" a unit test; the gate runs all of
+/// them.
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
-/// The tables of a document that have the same first line: the document, that line, and the rows of all of them. A
+/// The tables of a document that have the same first line: the document, that line, and the rows of all of
+/// them. A
 /// third column names the same tests, or their modules.
 const TABLES: [(&str, &str, &[Row]); 2] = [
     ("docs/users.md", "| to decide | how |", &DECISIONS),
@@ -183,7 +186,7 @@ fn rows(document: &str, first_line: &str) -> Vec<Vec<String>> {
     rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
-/// The tests of this program and the parts of the soak, as they name themselves.
+/// All names of tests: this binary's, the soak's parts, and those of other test binaries.
 fn names_of_tests() -> Vec<String> {
     let list = |program: &Path, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().expect("it starts");
@@ -201,15 +204,17 @@ fn names_of_tests() -> Vec<String> {
     names
 }
 
-/// The tests in the files of a folder, as `file::test`: those of other programs than this one are read in their source.
-fn tests_in(folder: &str) -> Vec<String> {
+/// The tests in the files of a directory, as `file::test`: those of other programs than this one are read in
+/// their source.
+fn tests_in(directory: &str) -> Vec<String> {
     let mut names = Vec::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
-    while let Some(folder) = folders.pop() {
-        for path in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)];
+    while let Some(directory) = directories.pop() {
+        for path in
+            std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path())
         {
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
                 continue;
             }
             let text = std::fs::read_to_string(&path).expect("a source file");
@@ -264,7 +269,7 @@ fn is_part_of(test: &str, name: &str) -> bool {
     rest.starts_with("::") || (name.starts_with("soak ") && rest.starts_with('-'))
 }
 
-/// Somebody who turned on the tool of the tests and another one, `greet`.
+/// A user who turned on the tests' tool and `greet`.
 fn user_of_two_tools() -> TestUser {
     let user = TestUser::sending_to(DEAD_ENDPOINT);
     assert!(greet(&user, &["telemetry", "on"]));
@@ -275,11 +280,11 @@ fn greet(user: &TestUser, arguments: &[&str]) -> bool {
     user.command(example("minimal")).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
-/// Runs both; how many runs of each are recorded.
+/// Runs both tools. Returns how many runs of each were recorded.
 fn recorded(user: &TestUser) -> (usize, usize) {
     let of = |tool: &str| {
-        let folder = user.home().join(".local/state").join(tool);
-        user.pending_runs().iter().filter(|path| path.starts_with(&folder)).count()
+        let directory = user.home().join(".local/state").join(tool);
+        user.pending_runs().iter().filter(|path| path.starts_with(&directory)).count()
     };
     let before = (of("frob"), of("greet"));
     assert!(user.run_frob(["build"]).status.success() && greet(user, &["hello"]));
@@ -322,22 +327,22 @@ fn the_machine_policy_turns_off_every_tool() {
 
 #[test]
 fn runs_go_to_the_users_collector_and_not_to_the_author() {
-    let [own, maker] = [(); 2].map(|()| Receiver::start().expect("a receiver"));
-    // The author named no endpoint.
+    let [own, author] = [(); 2].map(|()| Receiver::start().expect("a receiver"));
+    // A tool without an endpoint of its author.
     let user = TestUser::sending_to(&own.http_endpoint());
     user.run_frob(["build"]);
     own.wait_for(1, TIMEOUT).expect("it arrives");
 
-    // The author named one: then the user says so.
+    // A tool with an endpoint of its author follows the variable only on request.
     let user = TestUser::new()
-        .with_tool_setting("FROB_AUTHOR_ENDPOINT", &format!("{}/v1/traces", maker.http_endpoint()))
+        .with_tool_setting("FROB_AUTHOR_ENDPOINT", &format!("{}/v1/traces", author.http_endpoint()))
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &own.http_endpoint());
     user.run_frob(["telemetry", "on"]);
     let user = user.with("FROB_TELEMETRY", "otlp");
     user.run_frob(["build"]);
     own.wait_for(2, TIMEOUT).expect("it arrives");
     eventually("its uploader has ended", || user.uploaders().is_empty());
-    assert_eq!(maker.connections(), 0);
+    assert_eq!(author.connections(), 0);
 }
 
 /// The block of a Markdown document that begins with this line.
@@ -405,13 +410,14 @@ fn the_readme_has_at_most_120_lines() {
 #[test]
 fn unsafe_code_is_confined_to_platform_and_the_layer() {
     let mut elsewhere = Vec::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    while let Some(folder) = folders.pop() {
-        for path in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(directory) = directories.pop() {
+        for path in
+            std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path())
         {
             if path.is_dir() {
-                folders.push(path);
-            } else if !path.parent().is_some_and(|folder| folder.ends_with("platform")) {
+                directories.push(path);
+            } else if !path.parent().is_some_and(|directory| directory.ends_with("platform")) {
                 let text = std::fs::read_to_string(&path).expect("a source file");
                 let blocks = text.matches("unsafe {").count();
                 let name = path.file_name().expect("a name").to_string_lossy().into_owned();

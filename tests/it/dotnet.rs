@@ -1,4 +1,4 @@
-//! The example tool `dotnet`, as people run it.
+//! The example tool `dotnet`.
 
 use std::process::Output;
 
@@ -6,7 +6,7 @@ use tool_telemetry_receiver::Receiver;
 
 use crate::test_user::{TIMEOUT, TestUser, example, only_tree};
 
-/// What a run of it begins with, and one that failed.
+/// How the tree of a run begins, and that of a failed run.
 const ROOT: &str = "dotnet process.executable.name=dotnet";
 const FAILED: &str = "dotnet [error] process.executable.name=dotnet";
 
@@ -22,49 +22,49 @@ const READ: &str = "\n  project dotnet.project.test_runner=xunit dotnet.project.
 const BUILT: &str = "\n  target dotnet.target.framework=net451\n    compile\
                      \n  target dotnet.target.framework=netcoreapp1.1\n    compile";
 
-struct Desk {
+struct Fixture {
     receiver: Receiver,
     user: TestUser,
 }
 
-/// A user with this project in the current folder, and telemetry on.
-fn desk(project: &str) -> Desk {
+/// A user with this project in the working directory, and with telemetry on.
+fn fixture(project: &str) -> Fixture {
     let receiver = Receiver::start().expect("a receiver");
     let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.http_endpoint());
     std::fs::write(user.home().join("project.json"), project).expect("a project");
-    let desk = Desk { receiver, user };
-    assert_eq!(desk.dotnet(["telemetry", "on"]).status.code(), Some(0));
-    desk
+    let fixture = Fixture { receiver, user };
+    assert_eq!(fixture.dotnet(["telemetry", "on"]).status.code(), Some(0));
+    fixture
 }
 
-impl Desk {
+impl Fixture {
     fn dotnet<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Output {
         self.user.command(example("dotnet")).args(arguments).output().expect("the tool starts")
     }
 
-    /// Runs it, and gives its exit code, what it said on stderr, and the tree that arrived.
+    /// Runs the tool. Returns its exit code, its stderr, and the tree that arrived.
     #[track_caller]
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let output = self.dotnet(arguments.iter().copied());
         assert_eq!(self.dotnet(["telemetry", "flush"]).status.code(), Some(0));
         let tree = only_tree(&self.receiver);
-        let told = String::from_utf8(output.stderr).expect("text");
-        (output.status.code().expect("an exit code"), told, tree.trim_end().to_owned())
+        let stderr = String::from_utf8(output.stderr).expect("text");
+        (output.status.code().expect("an exit code"), stderr, tree.trim_end().to_owned())
     }
 
-    /// Runs it, and it must succeed, and be reported so.
+    /// Runs the tool, which must succeed and be reported as a success.
     #[track_caller]
     fn succeeds(&self, arguments: &[&str], command: &str, spans: &str) {
         let expected = format!("{ROOT} process.exit.code=0 dotnet.command={command}{spans}");
         assert_eq!(self.run(arguments), (0, String::new(), expected));
     }
 
-    /// Runs it, and it must fail, say so, and be reported so.
+    /// Runs the tool, which must fail with a message and be reported as a failure.
     #[track_caller]
     fn fails(&self, arguments: &[&str], code: i32, says: &str, command: &str, spans: &str) {
-        let (ended, told, tree) = self.run(arguments);
-        assert_eq!(ended, code, "{told}");
-        assert_eq!(told.trim_end(), says);
+        let (ended, stderr, tree) = self.run(arguments);
+        assert_eq!(ended, code, "{stderr}");
+        assert_eq!(stderr.trim_end(), says);
         let expected =
             format!("{FAILED} process.exit.code={code} error.type=_OTHER dotnet.command={command}{spans}");
         assert_eq!(tree, expected);
@@ -74,24 +74,24 @@ impl Desk {
 #[test]
 fn every_command_reports_what_it_read_and_built() {
     for command in ["build", "run", "test", "publish", "pack"] {
-        desk(PROJECT).succeeds(&[command], command, &format!("{READ}{BUILT}"));
+        fixture(PROJECT).succeeds(&[command], command, &format!("{READ}{BUILT}"));
     }
-    desk(PROJECT).succeeds(&["restore"], "restore", &format!("{READ}\n  restore"));
+    fixture(PROJECT).succeeds(&["restore"], "restore", &format!("{READ}\n  restore"));
 }
 
 #[test]
 fn new_writes_a_project_that_builds_and_never_overwrites() {
-    let folder = desk(PROJECT);
-    folder.succeeds(&["new", "--project", "other/place"], "new", "");
-    let built = folder.dotnet(["build", "--project", "other/place"]);
+    let directory = fixture(PROJECT);
+    directory.succeeds(&["new", "--project", "other/place"], "new", "");
+    let built = directory.dotnet(["build", "--project", "other/place"]);
     assert_eq!(built.stdout, b"Built for netcoreapp1.1\n");
 
     let says = "dotnet: project.json: there is a project already; remove it first, or name another place with \
                 `--project`";
-    let folder = desk(PROJECT);
-    folder.fails(&["new"], 1, says, "new", "");
+    let directory = fixture(PROJECT);
+    directory.fails(&["new"], 1, says, "new", "");
     assert_eq!(
-        std::fs::read_to_string(folder.user.home().join("project.json")).expect("the project"),
+        std::fs::read_to_string(directory.user.home().join("project.json")).expect("the project"),
         PROJECT
     );
 }
@@ -99,17 +99,17 @@ fn new_writes_a_project_that_builds_and_never_overwrites() {
 #[test]
 fn only_the_chosen_framework_is_built() {
     let chosen = "\n  target dotnet.target.framework=net451\n    compile";
-    desk(PROJECT).succeeds(&["build", "--framework", "net451"], "build", &format!("{READ}{chosen}"));
+    fixture(PROJECT).succeeds(&["build", "--framework", "net451"], "build", &format!("{READ}{chosen}"));
 
     let says = "dotnet: the project is not for net46; choose one of: net451, netcoreapp1.1";
-    desk(PROJECT).fails(&["build", "--framework", "net46"], 1, says, "build", READ);
+    fixture(PROJECT).fails(&["build", "--framework", "net46"], 1, says, "build", READ);
 }
 
 #[test]
 fn unknown_values_become_other() {
     let project = r#"{ "testRunner": "Anna.Runner", "frameworks": { "anna-pc": {}, ".NETPortable,Version=v4.5": {} } }"#;
     let other = "\n  target dotnet.target.framework=other\n    compile";
-    desk(project).succeeds(
+    fixture(project).succeeds(
         &["test"],
         "test",
         &format!("\n  project dotnet.project.test_runner=other dotnet.project.runtimes=false{other}{other}"),
@@ -121,7 +121,7 @@ fn an_empty_runtimes_node_means_false() {
     for project in
         ["{}", r#"{ "runtimes": {} }"#, r#"{ "runtimes": null }"#, "\u{feff}// nothing\n{ /* */ }\r\n"]
     {
-        desk(project).succeeds(&["build"], "build", "\n  project dotnet.project.runtimes=false");
+        fixture(project).succeeds(&["build"], "build", "\n  project dotnet.project.runtimes=false");
     }
 }
 
@@ -130,14 +130,14 @@ fn the_last_duplicate_key_wins() {
     let project = r#"{ "frameworks": { "net45": {} }, "frameworks": { "net46": {}, "net46": {} } }"#;
     let spans =
         "\n  project dotnet.project.runtimes=false\n  target dotnet.target.framework=net46\n    compile";
-    desk(project).succeeds(&["build"], "build", spans);
+    fixture(project).succeeds(&["build"], "build", spans);
 }
 
 #[test]
 fn a_missing_project_is_printed_and_reported() {
     let says = "dotnet: nowhere/project.json: there is no such project; make one with `dotnet new`, or name \
                 another with `--project`";
-    desk(PROJECT).fails(&["build", "--project", "nowhere"], 1, says, "build", "\n  project");
+    fixture(PROJECT).fails(&["build", "--project", "nowhere"], 1, says, "build", "\n  project");
 }
 
 #[test]
@@ -158,14 +158,14 @@ fn a_malformed_project_is_printed_with_its_position_and_reported() {
     ];
     for (project, what) in cases {
         let says = format!("dotnet: project.json, {what}; correct it there and try again");
-        desk(project).fails(&["test"], 1, &says, "test", "\n  project");
+        fixture(project).fails(&["test"], 1, &says, "test", "\n  project");
     }
 }
 
 #[test]
 fn usage_errors_are_reported_with_their_exit_code() {
     for arguments in [&["rebuild"] as &[_], &["build", "--frobnicate"], &[]] {
-        let (code, _, tree) = desk(PROJECT).run(arguments);
+        let (code, _, tree) = fixture(PROJECT).run(arguments);
         assert_eq!((code, tree), (2, format!("{FAILED} process.exit.code=2 error.type=_OTHER")));
     }
 }
@@ -184,11 +184,11 @@ fn run_exits_like_the_program_that_it_ran() {
         let arguments = [&["run", "--"], program].concat();
         let spans = format!("{READ}{BUILT}");
         match (code, says) {
-            (0, _) => desk(PROJECT).succeeds(&arguments, "run", &spans),
-            (_, "") => desk(PROJECT).fails(&arguments, code, "", "run", &spans),
+            (0, _) => fixture(PROJECT).succeeds(&arguments, "run", &spans),
+            (_, "") => fixture(PROJECT).fails(&arguments, code, "", "run", &spans),
             _ => {
                 let says = format!("dotnet: {}: {says}", program[0]);
-                desk(PROJECT).fails(&arguments, code, &says, "run", &spans);
+                fixture(PROJECT).fails(&arguments, code, &says, "run", &spans);
             }
         }
     }
@@ -196,19 +196,19 @@ fn run_exits_like_the_program_that_it_ran() {
 
 #[test]
 fn a_child_tools_run_nests_under_its_parents_run() {
-    let desk = desk(PROJECT);
-    // The same tool once more, and another one.
+    let fixture = fixture(PROJECT);
+    // The same tool, which runs another one.
     let dotnet = example("dotnet");
     let minimal = example("minimal");
-    assert!(desk.user.command(&minimal).args(["telemetry", "on"]).status().is_ok_and(|it| it.success()));
+    assert!(fixture.user.command(&minimal).args(["telemetry", "on"]).status().is_ok_and(|it| it.success()));
     let again = [dotnet.to_str().expect("text"), "run", "--", minimal.to_str().expect("text"), "hello"];
-    desk.dotnet(["run", "--"].into_iter().chain(again));
-    desk.receiver.wait_until(|seen| seen.spans().len() == 13, TIMEOUT).expect("all spans");
+    fixture.dotnet(["run", "--"].into_iter().chain(again));
+    fixture.receiver.wait_until(|seen| seen.spans().len() == 13, TIMEOUT).expect("all spans");
     let outer = format!("{ROOT} process.exit.code=0 dotnet.command=run{READ}{BUILT}\n");
     let inner =
         format!("{outer}  greet process.executable.name=greet process.exit.code=0 greet.command=hello\n");
     let inner: String = inner.lines().map(|line| format!("  {line}\n")).collect();
-    assert_eq!(only_tree(&desk.receiver), outer + &inner);
+    assert_eq!(only_tree(&fixture.receiver), outer + &inner);
 }
 
 #[test]
@@ -217,12 +217,12 @@ fn opting_out_leaves_no_file() {
     let user = TestUser::new()
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.http_endpoint())
         .with("DOTNET_CLI_TELEMETRY_OPTOUT", "1");
-    let desk = Desk { receiver, user };
+    let fixture = Fixture { receiver, user };
     for arguments in [&["build"] as &[_], &["rebuild"], &["run", "--", "true"]] {
-        desk.dotnet(arguments.iter().copied());
+        fixture.dotnet(arguments.iter().copied());
     }
-    assert_eq!(desk.user.files(), Vec::<std::path::PathBuf>::new());
-    assert_eq!(desk.receiver.connections(), 0);
+    assert_eq!(fixture.user.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(fixture.receiver.connections(), 0);
 }
 
 #[test]
@@ -231,34 +231,34 @@ fn nothing_is_recorded_before_the_notice() {
     let user = TestUser::new()
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.http_endpoint())
         .with("DOTNET_NOLOGO", "1");
-    let desk = Desk { receiver, user };
-    assert_eq!(desk.dotnet(["build"]).stderr.iter().filter(|byte| **byte == b'\n').count(), 1);
-    assert_eq!(desk.user.files(), Vec::<std::path::PathBuf>::new());
+    let fixture = Fixture { receiver, user };
+    assert_eq!(fixture.dotnet(["build"]).stderr.iter().filter(|byte| **byte == b'\n').count(), 1);
+    assert_eq!(fixture.user.files(), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
 fn telemetry_commands_are_never_recorded() {
-    let desk = desk(PROJECT);
+    let fixture = fixture(PROJECT);
     for command in ["status", "show", "purge", "flush", "off", "on"] {
-        assert_eq!(desk.dotnet(["telemetry", command]).status.code(), Some(0), "{command}");
+        assert_eq!(fixture.dotnet(["telemetry", command]).status.code(), Some(0), "{command}");
     }
-    // Neither when they end in the argument parser.
-    assert_eq!(desk.dotnet(["telemetry", "bogus"]).status.code(), Some(2));
-    assert_eq!(desk.dotnet(["telemetry", "--help"]).status.code(), Some(0));
-    desk.dotnet(["build"]);
-    assert_eq!(desk.dotnet(["telemetry", "flush"]).status.code(), Some(0));
-    let traces = desk.receiver.wait_for(1, TIMEOUT).expect("the build arrives");
-    assert_eq!(traces.len(), 1, "{}", desk.receiver.tree());
+    // They are not recorded if they end in the argument parser either.
+    assert_eq!(fixture.dotnet(["telemetry", "bogus"]).status.code(), Some(2));
+    assert_eq!(fixture.dotnet(["telemetry", "--help"]).status.code(), Some(0));
+    fixture.dotnet(["build"]);
+    assert_eq!(fixture.dotnet(["telemetry", "flush"]).status.code(), Some(0));
+    let traces = fixture.receiver.wait_for(1, TIMEOUT).expect("the build arrives");
+    assert_eq!(traces.len(), 1, "{}", fixture.receiver.tree());
 }
 
 #[test]
 fn the_tools_log_keeps_what_telemetry_omits() {
-    let desk = desk(PROJECT);
-    assert_eq!(desk.dotnet(["build"]).stderr, b"");
-    let log = desk.user.command(example("dotnet")).arg("build").env("DOTNET_LOG", "debug").output();
+    let fixture = fixture(PROJECT);
+    assert_eq!(fixture.dotnet(["build"]).stderr, b"");
+    let log = fixture.user.command(example("dotnet")).arg("build").env("DOTNET_LOG", "debug").output();
     let log = String::from_utf8(log.expect("the tool starts").stderr).expect("text");
     assert!(log.contains("Anna's project") && log.contains("Anna.Private"), "{log}");
-    assert_eq!(desk.dotnet(["telemetry", "flush"]).status.code(), Some(0));
-    desk.receiver.wait_for(2, TIMEOUT).expect("both arrive");
-    assert!(!desk.receiver.tree().contains("Anna"), "{}", desk.receiver.tree());
+    assert_eq!(fixture.dotnet(["telemetry", "flush"]).status.code(), Some(0));
+    fixture.receiver.wait_for(2, TIMEOUT).expect("both arrive");
+    assert!(!fixture.receiver.tree().contains("Anna"), "{}", fixture.receiver.tree());
 }

@@ -1,4 +1,4 @@
-//! Every example runs, and the receiver gets what its text promises.
+//! Every example runs, and the receiver gets what the example promises.
 
 use std::process::{Command, Output};
 
@@ -9,7 +9,7 @@ use crate::test_user::{TIMEOUT, TestUser, example, only_tree};
 
 const RUN: &str = "greet process.executable.name=greet process.exit.code=0 greet.command=hello\n";
 
-/// A user who turned the examples' telemetry on and sends to their own receiver.
+/// A user who turned the examples' telemetry on and sends to this receiver.
 fn user(receiver: &Receiver) -> TestUser {
     turned_on(TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.http_endpoint()))
 }
@@ -27,14 +27,14 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
-/// Runs an example once; gives what the receiver got.
+/// Runs an example once. Returns the tree that the receiver got.
 fn tree_of(name: &str, arguments: &[&str]) -> String {
     let receiver = Receiver::start().expect("a receiver");
     let user = user(&receiver);
     let output = run(user.command(example(name)).args(arguments));
     let names: Vec<&str> = arguments.iter().filter(|word| **word != "hello").copied().collect();
-    let said = String::from_utf8(output.stdout).expect("text").replace('\n', " ");
-    assert!(names.iter().all(|name| said.contains(name)), "{said}");
+    let stdout = String::from_utf8(output.stdout).expect("text").replace('\n', " ");
+    assert!(names.iter().all(|name| stdout.contains(name)), "{stdout}");
     let tree = only_tree(&receiver);
     assert_eq!(receiver.outside_contract(), [""; 0]);
     tree
@@ -92,9 +92,9 @@ fn other_exporter() {
 fn allowlist_only() {
     let user = TestUser::new();
     let output = run(user.command(example("allowlist_only")).args(["Anna", "Bert"]));
-    let said = String::from_utf8(output.stdout).expect("text");
-    assert!(said.contains("greeting") && said.contains("greet.people: I64(2)"), "{said}");
-    assert!(!said.contains("Anna") && !said.contains("examples/"), "{said}");
+    let stdout = String::from_utf8(output.stdout).expect("text");
+    assert!(stdout.contains("greeting") && stdout.contains("greet.people: I64(2)"), "{stdout}");
+    assert!(!stdout.contains("Anna") && !stdout.contains("examples/"), "{stdout}");
     assert!(user.files().is_empty());
 }
 
@@ -110,8 +110,8 @@ fn calls_tools() {
 
 #[test]
 fn every_example_is_short() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    for entry in std::fs::read_dir(folder).expect("the folder").flatten() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for entry in std::fs::read_dir(directory).expect("the directory").flatten() {
         if entry.path().extension().is_some_and(|extension| extension == "rs") {
             let lines = std::fs::read_to_string(entry.path()).expect("text").lines().count();
             assert!(lines < 60, "{}: {lines} lines", entry.path().display());

@@ -1,4 +1,4 @@
-//! How much may wait, and how large a run may be. Five thousand runs at once are `tests/soak`'s.
+//! The limits on a run and on the spool. `tests/soak` tries five thousand runs.
 
 use std::time::{Duration, SystemTime};
 
@@ -36,7 +36,7 @@ fn the_authors_limits_apply() {
         }
         if reason == "limit_age" {
             for path in user.pending_runs() {
-                // As far ahead is as old as as far back.
+                // A time in the future expires like one in the past.
                 let time = SystemTime::now() + Duration::from_secs(1_000);
                 std::fs::File::options()
                     .append(true)
@@ -45,7 +45,7 @@ fn the_authors_limits_apply() {
                     .expect("it");
             }
         }
-        // Whoever holds the lock enforces them; it does not get through.
+        // The uploader enforces the limits; its endpoint is dead.
         std::fs::remove_file(user.spool(DEAD_ENDPOINT).join("backoff")).expect("it is there");
         user.flush();
         let (pending, dropped) = (user.count("pending"), user.dropped(reason));
@@ -81,10 +81,10 @@ fn foreign_files_in_the_spool_cost_a_command_little() {
         assert_eq!(traced.output.stdout, b"working\n");
         traced.calls.iter().map(|call| call.entries).sum()
     };
-    // One in 64 looks at the limits, once, and at a number of files that is bounded.
+    // One command in 64 enforces the limits, once, and reads a bounded number of entries.
     let most = (0..10).map(|_| entries("0")).max().expect("some runs");
     assert!(most <= 11_000, "{most} entries were read");
-    // A large run looks at its end, and one in 64 of them at their beginning too.
+    // A large run enforces them at its end, and one in 64 at its beginning too.
     let read = entries("100");
     assert!((10_192..=22_000).contains(&read), "{read} entries were read");
 }

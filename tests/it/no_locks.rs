@@ -1,9 +1,6 @@
-//! Where locks do not do what they should: a file system that has none, and an uploader that is frozen.
+//! File systems without locks, and an uploader that is frozen while it holds one.
 
-#![expect(
-    unsafe_code,
-    reason = "only the kernel can take a system call away from a process and its children"
-)]
+#![expect(unsafe_code, reason = "only the kernel can block a system call of a process and its children")]
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -13,7 +10,7 @@ use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::test_user::{TIMEOUT, TestUser, eventually};
 
-/// Takes `flock` from a program and all that it starts, and OFD locks too.
+/// Blocks `flock` for a program and its children, and OFD locks unless `with_ofd` is set.
 fn without_locks(command: &mut Command, with_ofd: bool) -> &mut Command {
     const ALLOW: u32 = 0x7fff_0000;
     const NOT_THERE: u32 = 0x0005_0000 | libc::ENOSYS as u32;
@@ -85,7 +82,7 @@ fn writers_enforce_the_limits_while_the_uploader_is_frozen() {
         user.dropped("limit_runs") > 2
     });
     assert!(user.count("pending") <= 3, "{}", user.status());
-    let outcomes = std::fs::read_dir(user.spool(&endpoint).join("outcomes")).expect("a folder");
+    let outcomes = std::fs::read_dir(user.spool(&endpoint).join("outcomes")).expect("a directory");
     assert!(outcomes.flatten().all(|entry| entry.metadata().is_ok_and(|file| file.len() == 0)));
     signal("-CONT");
     eventually("it ends at once", || user.uploaders().iter().all(|process| !frozen.contains(process)));
@@ -94,7 +91,7 @@ fn writers_enforce_the_limits_while_the_uploader_is_frozen() {
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn runs_are_delivered_where_flock_fails() {
-    use crate::system_calls::{Errno, Tracer, Verdict};
+    use crate::system_calls::{Action, Errno, Tracer};
 
     let receiver = Receiver::start().expect("a receiver");
     let user = TestUser::sending_to(&receiver.http_endpoint());
@@ -102,11 +99,11 @@ fn runs_are_delivered_where_flock_fails() {
         let before = receiver.traces().len();
         let mut refused = 0;
         let traced = Tracer::of(user.frob_command(["build", "--end", "return=7"]))
-            .with_all_that_it_starts()
-            .judged(|call| {
+            .following_children()
+            .intercept(|call| {
                 let is_lock = call.name == "flock";
                 refused += u32::from(is_lock);
-                if is_lock { Verdict::Refuse(error) } else { Verdict::Make }
+                if is_lock { Action::Fail(error) } else { Action::Continue }
             })
             .run();
         assert!(refused >= 2, "the tool's and the uploader's: {refused}");

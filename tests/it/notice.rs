@@ -1,4 +1,4 @@
-//! The first-run notice, on a terminal of its own: `script` of util-linux gives one, and `stty` its width.
+//! The first-run notice. `script` of util-linux provides a terminal, and `stty` sets its width.
 
 use std::process::Output;
 
@@ -6,15 +6,15 @@ use tool_telemetry_receiver::Receiver;
 
 use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, example};
 
-const MAKER: &str = "https://telemetry.example.com/v1/traces";
-/// The directory of its runs, and the key of its notice.
-const MAKERS_DIRECTORY: &str = "maker+the-tests+https-telemetry.example.com-443";
+const AUTHOR: &str = "https://telemetry.example.com/v1/traces";
+/// The directory of the author's runs, and the key of the notice.
+const AUTHORS_DIRECTORY: &str = "maker+the-tests+https-telemetry.example.com-443";
 const CHOICE: &str = ".config/frob/telemetry.toml";
 
-/// What the tool itself says.
+/// The tool's own output.
 const WORK: &str = "working\n";
 
-/// The whole notice of the tool of the tests, at 80 columns.
+/// The whole notice at 80 columns.
 const NOTICE: &str = "\
 frob reports how it is used, from the next run on. It sends this and no more:
   When a command was run and how long it took. The version of the tool. The
@@ -26,28 +26,28 @@ To turn it off: `frob telemetry off`, or set FROB_TELEMETRY_OPTOUT=1.
 To see what is sent: `frob telemetry show`. More: https://example.com/privacy
 ";
 
-/// A user who has not seen the notice of a tool that reports to its maker.
+/// A user who has not seen the notice of a tool that reports to its author.
 fn newcomer() -> TestUser {
-    TestUser::new().with("FROB_AUTHOR_ENDPOINT", MAKER)
+    TestUser::new().with("FROB_AUTHOR_ENDPOINT", AUTHOR)
 }
 
-/// A user who has not seen the notice, and has their runs sent where nobody answers.
+/// A user who has not seen the notice and sends to an operator.
 fn operator() -> TestUser {
     TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT)
 }
 
 impl TestUser {
-    /// Runs `frob build` on a terminal so many columns wide, and gives what stands on the screen.
+    /// Runs `frob build` on a terminal of this width. Returns its text, with Unix line ends.
     fn build_at_terminal(&self, columns: u32) -> String {
         self.run_frob_at_terminal(columns, "build").replace("\r\n", "\n")
     }
 
-    /// Runs the tool on a terminal so many columns wide, and gives what the terminal got.
+    /// Runs the tool on a terminal of this width. Returns the bytes that the terminal got.
     pub(crate) fn run_frob_at_terminal(&self, columns: u32, arguments: &str) -> String {
         self.run_at_terminal(columns, &format!("exec {} {arguments}", example("frob").display()))
     }
 
-    /// Runs shell commands on a terminal so many columns wide, and gives what the terminal got.
+    /// Runs shell commands on a terminal of this width. Returns the bytes that the terminal got.
     pub(crate) fn run_at_terminal(&self, columns: u32, commands: &str) -> String {
         let run = format!("stty cols {columns} && {commands}");
         let output = self
@@ -66,12 +66,12 @@ impl TestUser {
 
     fn write_choice(&self, text: &str) {
         let path = self.home().join(CHOICE);
-        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
         std::fs::write(path, text).expect("a file");
     }
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("text")
 }
 
@@ -90,7 +90,7 @@ fn the_first_run_shows_it_and_the_second_is_recorded() {
 fn later_runs_need_no_terminal() {
     let user = newcomer();
     user.build_at_terminal(80);
-    assert_eq!(said(&user.run_frob(["build"])), "");
+    assert_eq!(stderr(&user.run_frob(["build"])), "");
     assert_eq!(user.pending_runs().len(), 1);
 }
 
@@ -109,28 +109,28 @@ fn a_narrow_terminal_wraps_between_words() {
     assert!(shown.lines().all(|line| line.len() <= 40), "{shown}");
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(words(&shown), words(&format!("{NOTICE}{WORK}")));
-    assert!(shown.contains("`frob telemetry show`"), "no command is torn apart: {shown}");
+    assert!(shown.contains("`frob telemetry show`"), "commands are not wrapped: {shown}");
 }
 
 #[test]
 fn in_a_pipe_it_is_printed_daily_and_does_not_count() {
     let user = newcomer();
-    assert_eq!(said(&user.run_frob(["build"])), NOTICE);
+    assert_eq!(stderr(&user.run_frob(["build"])), NOTICE);
     for _ in 0..3 {
-        assert_eq!(said(&user.run_frob(["build"])), "");
+        assert_eq!(stderr(&user.run_frob(["build"])), "");
     }
     assert!(user.pending_runs().is_empty());
     let off = "telemetry of frob is off: the notice has not been shown yet";
     assert!(user.status().starts_with(off), "{}", user.status());
-    // A day later.
+    // After a day it is due again.
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     for (printed, is_due) in [(now - 86_300, false), (now - 86_500, true), (now + 86_500, true)] {
         user.write_choice(&format!("printed = {printed}\n"));
-        assert_eq!(!said(&user.run_frob(["build"])).is_empty(), is_due, "{printed}");
+        assert_eq!(!stderr(&user.run_frob(["build"])).is_empty(), is_due, "{printed}");
     }
     assert!(user.pending_runs().is_empty());
-    // On a terminal it is shown at once, and counts.
+    // On a terminal it is shown at once and counts.
     assert_eq!(user.build_at_terminal(80), format!("{NOTICE}{WORK}"));
     user.run_frob(["build"]);
     assert_eq!(user.pending_runs().len(), 1);
@@ -146,26 +146,27 @@ fn one_of_many_concurrent_commands_prints_it_in_a_pipe() {
             command.spawn().expect("it starts")
         })
         .collect();
-    let told: Vec<_> =
-        running.into_iter().map(|running| said(&running.wait_with_output().expect("it ends"))).collect();
-    assert_eq!(told.iter().filter(|told| !told.is_empty()).count(), 1, "{told:?}");
+    let printed: Vec<_> =
+        running.into_iter().map(|running| stderr(&running.wait_with_output().expect("it ends"))).collect();
+    assert_eq!(printed.iter().filter(|printed| !printed.is_empty()).count(), 1, "{printed:?}");
 }
 
 #[test]
 fn one_of_many_concurrent_commands_prints_it_on_a_terminal() {
     let user = newcomer();
     let frob = example("frob").display().to_string();
-    let told = user.run_at_terminal(80, &format!("for n in 1 2 3 4 5 6 7 8; do {frob} build & done; wait"));
-    assert_eq!(told.matches("reports how it is used").count(), 1, "{told}");
+    let printed =
+        user.run_at_terminal(80, &format!("for n in 1 2 3 4 5 6 7 8; do {frob} build & done; wait"));
+    assert_eq!(printed.matches("reports how it is used").count(), 1, "{printed}");
     assert!(user.choice().contains("[notice]"), "{}", user.choice());
 }
 
 #[test]
 fn a_new_destination_gets_nothing_before_its_notice() {
     for (before, after) in [
-        // Another maker's tool of the same name, a fork, or a tool that was sold.
-        (("FROB_AUTHOR_ENDPOINT", MAKER), ("FROB_AUTHOR_ENDPOINT", "https://another.example/v1/traces")),
-        // The collector of another project.
+        // Another author's tool of the same name, a fork, or a sold tool.
+        (("FROB_AUTHOR_ENDPOINT", AUTHOR), ("FROB_AUTHOR_ENDPOINT", "https://another.example/v1/traces")),
+        // Another project's collector.
         (
             ("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:19"),
@@ -186,13 +187,13 @@ fn a_new_destination_gets_nothing_before_its_notice() {
             user.run_frob(["build"]);
             assert!(user.status().contains("the notice has not been shown yet"), "{}", user.status());
             assert!(user.build_at_terminal(80).contains("reports how it is used, from the next run on"));
-            assert_eq!(user.pending_runs(), for_the_first, "nothing was recorded, and nothing moved");
+            assert_eq!(user.pending_runs(), for_the_first, "nothing was recorded or moved");
             assert_eq!(user.build_at_terminal(80), WORK);
             let directories: Vec<_> =
                 user.pending_runs().iter().map(|run| run.parent().map(ToOwned::to_owned)).collect();
             assert_ne!(directories[0], directories[1]);
 
-            // The first one's notice still counts.
+            // The notice for the first destination still counts.
             let user = user.with(before.0, before.1);
             assert_eq!(user.build_at_terminal(80), WORK);
             assert_eq!(user.pending_runs().len(), 3);
@@ -211,13 +212,13 @@ fn an_explicitly_chosen_collector_needs_no_notice() {
 
 #[test]
 fn a_suppressed_notice_keeps_telemetry_off() {
-    let silenced = newcomer().with("FROB_NOLOGO", "1");
+    let suppressed = newcomer().with("FROB_NOLOGO", "1");
     for _ in 0..2 {
-        assert_eq!(silenced.build_at_terminal(80), WORK);
-        assert_eq!(said(&silenced.run_frob(["build"])), "");
+        assert_eq!(suppressed.build_at_terminal(80), WORK);
+        assert_eq!(stderr(&suppressed.run_frob(["build"])), "");
     }
-    assert!(silenced.files().is_empty());
-    // Once shown, silence changes nothing.
+    assert!(suppressed.files().is_empty());
+    // The variable has no effect after the notice was shown.
     let shown = newcomer();
     shown.build_at_terminal(80);
     let shown = shown.with("FROB_NOLOGO", "1");
@@ -231,7 +232,7 @@ fn an_opt_in_tool_records_nothing_before_on() {
     let before = user.files();
     for _ in 0..2 {
         assert_eq!(user.build_at_terminal(80), WORK);
-        assert_eq!(said(&user.run_frob(["build"])), "");
+        assert_eq!(stderr(&user.run_frob(["build"])), "");
     }
     assert_eq!(user.files(), before);
     assert!(user.status().contains("it asks first, and nobody turned it on"), "{}", user.status());
@@ -251,16 +252,20 @@ To turn it off: `frob telemetry off`, or set FROB_TELEMETRY_OPTOUT=1.
 To see what is sent: `frob telemetry show`. More: https://example.com/privacy
 ";
     let user = newcomer().with("FROB_VERSION", "2.0.0").with("FROB_CACHED", "1");
-    user.write_choice(&format!("[notice]\n\"{MAKERS_DIRECTORY}\" = \"1.0.0\"\n"));
+    user.write_choice(&format!("[notice]\n\"{AUTHORS_DIRECTORY}\" = \"1.0.0\"\n"));
     let cached = |user: &TestUser| {
         let show = user.run_frob(["telemetry", "show"]).stdout;
         String::from_utf8(show).expect("text").matches("frob.cached").count()
     };
-    // Into a pipe, on a terminal, and afterwards.
-    assert_eq!(said(&user.run_frob(["build"])), new);
-    assert_eq!(said(&user.run_frob(["build"])), "");
+    // In a pipe, on a terminal, and afterwards.
+    assert_eq!(stderr(&user.run_frob(["build"])), new);
+    assert_eq!(stderr(&user.run_frob(["build"])), "");
     assert_eq!(user.build_at_terminal(80), format!("{new}{WORK}"));
-    assert_eq!((user.pending_runs().len(), cached(&user)), (3, 0), "the rest is recorded all the while");
+    assert_eq!(
+        (user.pending_runs().len(), cached(&user)),
+        (3, 0),
+        "the other data points are recorded in the meantime"
+    );
     assert_eq!(user.build_at_terminal(80), WORK);
     assert_eq!((user.pending_runs().len(), cached(&user)), (4, 2));
 }
@@ -273,26 +278,26 @@ fn in_ci_it_is_one_line_and_the_run_is_recorded() {
     let line = format!(
         "frob reports how it is used to {endpoint}; what: `frob telemetry show`, off: FROB_TELEMETRY_OPTOUT=1\n"
     );
-    assert_eq!(said(&operator.run_frob(["build"])), line);
+    assert_eq!(stderr(&operator.run_frob(["build"])), line);
     receiver.wait_for(1, TIMEOUT).expect("the run arrives");
-    assert_eq!(said(&operator.run_frob(["build"])), "", "it is said once");
+    assert_eq!(stderr(&operator.run_frob(["build"])), "", "it is printed once");
     receiver.wait_for(2, TIMEOUT).expect("both arrive");
-    // To the maker only where the author chose that.
-    let maker = TestUser::new()
+    // A run goes to the author only under `CiPolicy::IncludeMaker`.
+    let author = TestUser::new()
         .with("CI", "1")
         .with_tool_setting("FROB_AUTHOR_ENDPOINT", &format!("{endpoint}/v1/traces"));
-    assert_eq!(said(&maker.run_frob(["build"])), "");
-    assert!(maker.pending_runs().is_empty());
-    let maker = maker.with_tool_setting("FROB_CI_INCLUDES_MAKER", "1");
-    assert_eq!(said(&maker.run_frob(["build"])), line);
+    assert_eq!(stderr(&author.run_frob(["build"])), "");
+    assert!(author.pending_runs().is_empty());
+    let author = author.with_tool_setting("FROB_CI_INCLUDES_MAKER", "1");
+    assert_eq!(stderr(&author.run_frob(["build"])), line);
     receiver.wait_for(3, TIMEOUT).expect("the third arrives");
-    // Silenced it is not said, so nothing is recorded.
-    let silenced = operator_in_ci_silenced(&endpoint);
-    assert_eq!(said(&silenced.run_frob(["build"])), "");
-    assert!(silenced.files().is_empty());
+    // A suppressed notice keeps telemetry off.
+    let suppressed = operator_in_ci_with_suppressed_notice(&endpoint);
+    assert_eq!(stderr(&suppressed.run_frob(["build"])), "");
+    assert!(suppressed.files().is_empty());
 }
 
-fn operator_in_ci_silenced(endpoint: &str) -> TestUser {
+fn operator_in_ci_with_suppressed_notice(endpoint: &str) -> TestUser {
     TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).with("CI", "true").with("FROB_NOLOGO", "1")
 }
 
@@ -304,7 +309,7 @@ fn an_unreadable_choice_is_kept_and_means_off() {
         let before = user.choice();
         assert_eq!(user.build_at_terminal(80), WORK);
         let in_ci = user.frob_command(["build"]).env("CI", "1").output().expect("it starts");
-        assert_eq!(said(&in_ci), "");
+        assert_eq!(stderr(&in_ci), "");
         assert_eq!(user.choice(), before, "{damaged:?}");
         assert!(user.pending_runs().is_empty(), "{damaged:?}");
         let status = user.status();
@@ -322,7 +327,7 @@ fn a_notice_that_cannot_be_saved_is_not_printed() {
     std::fs::write(user.home().join(".config"), "in the way").expect("a file");
     for _ in 0..2 {
         assert_eq!(user.build_at_terminal(80), WORK);
-        assert_eq!(said(&user.run_frob(["build"])), "");
+        assert_eq!(stderr(&user.run_frob(["build"])), "");
     }
     assert!(user.pending_runs().is_empty());
 }
@@ -330,23 +335,23 @@ fn a_notice_that_cannot_be_saved_is_not_printed() {
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn a_concurrent_off_is_not_overwritten_by_the_notice() {
-    use crate::system_calls::{Tracer, Verdict};
+    use crate::system_calls::{Action, Tracer};
 
-    // The tool has read the choice, and is about to remember the notice: this is its first step towards it.
+    // The tool has read the choice, and its first `mkdir` prepares to save the notice.
     let user = newcomer();
     let mut offs = 0;
     let traced = Tracer::of(user.frob_command(["build"]))
-        .judged(|call| {
+        .intercept(|call| {
             if call.name == "mkdir" && call.number == 1 {
                 assert!(user.run_frob(["telemetry", "off"]).status.success());
                 offs += 1;
             }
-            Verdict::Make
+            Action::Continue
         })
         .run();
     assert_eq!(offs, 1);
     assert!(traced.output.status.success());
-    assert_eq!(said(&traced.output), "", "who said no is not told that it begins");
+    assert_eq!(stderr(&traced.output), "", "no notice after `off`");
     assert!(user.choice().contains("telemetry = \"off\""), "{}", user.choice());
     user.run_frob(["build"]);
     assert!(user.pending_runs().is_empty());

@@ -26,8 +26,8 @@ fn off_stops_all_writers_and_the_uploader() {
 
     let off = user.run_frob(["telemetry", "off"]);
     assert!(off.status.success());
-    let told = String::from_utf8(off.stdout).expect("text");
-    assert!(told.starts_with("Telemetry of frob is off. Deleted "), "{told}");
+    let printed = String::from_utf8(off.stdout).expect("text");
+    assert!(printed.starts_with("Telemetry of frob is off. Deleted "), "{printed}");
     std::fs::remove_file(user.home().join("held")).expect("it is there");
     for mut run in held {
         assert!(run.wait().expect("it ends").success());
@@ -46,12 +46,12 @@ fn off_stops_all_writers_and_the_uploader() {
     assert_eq!(user.count("pending"), 0);
 }
 
-/// The system calls by which the tool, or what it started, used the network.
+/// The system calls with which the tool, or a process that it started, used the network.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn network_calls(user: &TestUser, arguments: &[&str]) -> Vec<String> {
     use crate::system_calls::Tracer;
 
-    let traced = Tracer::of(user.frob_command(arguments)).with_all_that_it_starts().run();
+    let traced = Tracer::of(user.frob_command(arguments)).following_children().run();
     assert!(traced.output.status.code().is_some(), "{traced:?}");
     traced.calls.iter().map(ToString::to_string).filter(|call| is_of_the_network(call)).collect()
 }
@@ -75,7 +75,7 @@ fn local_commands_and_opted_out_runs_open_no_socket() {
         let user = TestUser::sending_to(DEAD_ENDPOINT).with(name, value);
         assert_eq!(network_calls(&user, &["build"]), [""; 0], "{name}={value}");
     }
-    // A socket is seen where there is one.
+    // The test can see a socket.
     let user = on();
     user.run_frob(["build"]);
     assert_ne!(network_calls(&user, &["telemetry", "flush"]), [""; 0]);
@@ -84,7 +84,7 @@ fn local_commands_and_opted_out_runs_open_no_socket() {
 #[test]
 fn opting_out_stops_the_uploader_before_its_next_request() {
     for by_command in [true, false] {
-        // The first request is answered when the user has opted out; a second version would make a second request.
+        // The first response comes after the opt-out. A second version needs a second request.
         let slow = Answer::Delay(Duration::from_secs(2));
         let receiver = Receiver::builder().answers([slow]).start().expect("a receiver");
         let endpoint = receiver.http_endpoint();

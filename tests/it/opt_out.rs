@@ -1,4 +1,4 @@
-//! Opted out means absent.
+//! The opt-out variables: no file, no process, and no extra system call.
 
 use std::path::Path;
 use std::process::Command;
@@ -51,7 +51,7 @@ const VARIABLES: [(&str, &str, bool); 53] = [
     ("OTEL_SDK_DISABLED", "true\r", true),
     ("OTEL_SDK_DISABLED", "\"true\"", true),
     ("OTEL_SDK_DISABLED", "false", false),
-    // OpenTelemetry has anything but `true` mean false; `status` warns.
+    // For OpenTelemetry any value but `true` means false. `status` warns.
     ("OTEL_SDK_DISABLED", "1", false),
     ("OTEL_TRACES_EXPORTER", "none", true),
     ("OTEL_TRACES_EXPORTER", " NONE ", true),
@@ -112,7 +112,7 @@ fn status_lists_the_valid_values_of_a_misspelt_variable() {
 fn opting_out_creates_and_deletes_no_file() {
     let user = TestUser::sending_to(DEAD_ENDPOINT);
     user.run_frob(["build"]);
-    // Nothing of the first run is at work any more.
+    // After a flush no uploader is running.
     assert!(!user.flush());
     let before = user.files();
     let user = user.with("DO_NOT_TRACK", "1");
@@ -129,21 +129,21 @@ fn opting_out_adds_no_system_call() {
 
     let calls = |user: &TestUser, telemetry: &str| {
         let program = user.frob_command(["stack", "before-plain", "--telemetry", telemetry]);
-        let traced = Tracer::of(program).with_all_that_it_starts().run();
+        let traced = Tracer::of(program).following_children().run();
         assert!(traced.output.status.success());
-        // Process ids and pipes have other numbers in every run, and folders other names.
+        // Process ids, pipes, and directories differ in each run.
         let home = user.home().to_string_lossy();
         let alike =
             |call: &Call| call.to_string().replace(&*home, "~").replace(|it: char| it.is_ascii_digit(), "");
         let mut calls: Vec<String> = traced.calls.iter().map(alike).collect();
-        // `/proc/self/maps` has lines of other lengths in every run, and is read in more or fewer pieces.
+        // `/proc/self/maps` is read in a varying number of pieces.
         calls.dedup_by(|next, call| next == call && call.starts_with("read(/proc/"));
         calls
     };
     for (name, value, opts_out) in VARIABLES {
         if opts_out {
             let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT).with(name, value);
-            // `bare` never calls the library at all.
+            // `bare` never calls the library.
             let (with, without) = (calls(&user, "yes"), calls(&user, "bare"));
             assert!(without.len() > 10, "{without:?}");
             assert_eq!(with, without, "{name}={value}");
@@ -151,7 +151,7 @@ fn opting_out_adds_no_system_call() {
     }
 }
 
-/// A program of its own, so that only what it needs is built anew.
+/// A program of its own, so that the rest is not rebuilt.
 const PACKAGED: &str = r#"
 static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("telemetry.toml");
 
@@ -166,22 +166,23 @@ fn main() -> std::process::ExitCode {
 fn a_build_with_telemetry_off_stays_off() {
     let user = TestUser::sending_to(DEAD_ENDPOINT);
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = user.home().join("packaged");
-    std::fs::create_dir_all(folder.join("src")).expect("a folder");
+    let directory = user.home().join("packaged");
+    std::fs::create_dir_all(directory.join("src")).expect("a directory");
     let manifest = format!(
         "[package]\nname = \"packaged\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
          tool-telemetry = {{ path = {source:?}, default-features = false }}\n"
     );
-    std::fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
-    std::fs::write(folder.join("src/main.rs"), PACKAGED).expect("a program");
-    std::fs::copy(source.join("tests/tool/telemetry.toml"), folder.join("telemetry.toml")).expect("a copy");
-    std::fs::copy(source.join("Cargo.lock"), folder.join("Cargo.lock")).expect("a copy");
+    std::fs::write(directory.join("Cargo.toml"), manifest).expect("a manifest");
+    std::fs::write(directory.join("src/main.rs"), PACKAGED).expect("a program");
+    std::fs::copy(source.join("tests/tool/telemetry.toml"), directory.join("telemetry.toml"))
+        .expect("a copy");
+    std::fs::copy(source.join("Cargo.lock"), directory.join("Cargo.lock")).expect("a copy");
     let build = |switch: &str| {
         Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--offline"])
             .env("TOOL_TELEMETRY_BUILD", switch)
-            .env("CARGO_TARGET_DIR", folder.join("target"))
-            .current_dir(&folder)
+            .env("CARGO_TARGET_DIR", directory.join("target"))
+            .current_dir(&directory)
             .output()
             .expect("cargo runs")
     };
@@ -191,7 +192,7 @@ fn a_build_with_telemetry_off_stays_off() {
     assert!(message.contains("TOOL_TELEMETRY_BUILD has a value that is not understood"), "{message}");
     let built = build("Off");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let output = user.command(folder.join("target/debug/packaged")).output().expect("it runs");
+    let output = user.command(directory.join("target/debug/packaged")).output().expect("it runs");
     assert!(user.pending_runs().is_empty());
     let status = String::from_utf8(output.stdout).expect("text");
     assert!(status.contains("off: turned off by whoever built this"), "{status}");

@@ -1,8 +1,8 @@
-//! Beside the layer nobody notices it: the other layers see the same, in whatever order they stand.
+//! Other layers see the same with and without telemetry, in every order.
 
 use crate::test_user::{DEAD_ENDPOINT, TestUser};
 
-/// The names in `tests/tool/stacks.rs`, and whether a global filter hides spans from every layer in them.
+/// The stacks of `tests/tool/stacks.rs`, and whether a global filter hides spans from all of their layers.
 const STACKS: [(&str, bool); 18] = [
     ("alone", false),
     ("before-plain", false),
@@ -24,10 +24,10 @@ const STACKS: [(&str, bool); 18] = [
     ("before-two-filtered", false),
 ];
 
-/// Behind a reload the place of our layer cannot be known, so it does not say up to which level it looks.
+/// Inside of `reload` our layer cannot know its position, so it gives no level hint.
 const PLACE_UNKNOWN: [&str; 1] = ["reload"];
 
-/// What the witness saw: its own lines, how often filters were asked, and the highest level that is enabled.
+/// The witness's output: the lines that it saw with the number of filter calls, and the highest enabled level.
 fn witness(user: &TestUser, stack: &str, telemetry: &str) -> (String, String) {
     let output = user.run_frob(["stack", stack, "--telemetry", telemetry]);
     assert!(output.status.success(), "{stack}: {}", String::from_utf8_lossy(&output.stderr));
@@ -50,7 +50,7 @@ fn other_layers_see_the_same_with_telemetry_on() {
 fn opting_out_leaves_the_level_unchanged() {
     for (stack, _) in STACKS {
         let user = TestUser::sending_to(DEAD_ENDPOINT).with("DO_NOT_TRACK", "1");
-        // Alone there is nobody else to notice.
+        // Without another layer there is nothing to compare.
         if stack != "alone" {
             let (with, without) = (witness(&user, stack, "yes"), witness(&user, stack, "none"));
             assert_eq!(with.0, without.0, "{stack}");

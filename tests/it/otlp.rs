@@ -1,5 +1,5 @@
-//! Spans and senders for tests of the receiver. They are opentelemetry-proto's and ureq's, so they know nothing of
-//! our own contract.
+//! Fixture: spans and senders for the receiver's tests, from opentelemetry-proto and ureq, which do not use our
+//! contract.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use prost::Message as _;
 use tonic::codec::CompressionEncoding;
 use tool_telemetry_receiver::Receiver;
 
-/// Long enough for a loaded machine; no test waits for it unless it fails.
+/// How long a test waits before it fails. Long enough for a loaded machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 pub(crate) const JSON: &str = "application/json";
@@ -27,7 +27,7 @@ pub(crate) fn attribute(key: &str, value: any_value::Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
-/// A span of trace 1 without a parent, from `start` to 10 ns later.
+/// A root span of trace 1 that lasts 10 ns.
 pub(crate) fn span(id: u8, name: &str, start: u64) -> Span {
     Span {
         trace_id: vec![1; 16],
@@ -70,7 +70,7 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug)]
 pub(crate) struct Got {
     pub(crate) status: u16,
@@ -83,7 +83,7 @@ impl Got {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The partial success of a protobuf answer: rejected spans and the message.
+    /// The partial success of a protobuf response: the rejected spans and the message.
     pub(crate) fn partial_success(&self) -> Option<(i64, String)> {
         assert_eq!((self.status, self.header("content-type")), (200, PROTOBUF));
         let response = ExportTraceServiceResponse::decode(&self.body[..]).unwrap();
@@ -95,7 +95,7 @@ impl Got {
     }
 }
 
-/// A client that follows nothing, and takes any status for an answer. One connection, kept open.
+/// A client that follows no redirect, returns any status, and keeps one connection open.
 pub(crate) fn client(timeout: Duration) -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -142,7 +142,7 @@ pub(crate) fn send_json(receiver: &Receiver, body: &str) -> Got {
     post(receiver, "/v1/traces", &[("content-type", JSON)], body.as_bytes()).unwrap()
 }
 
-/// Sends one request over gRPC, on a connection of its own.
+/// Sends one request over gRPC, on its own connection.
 pub(crate) fn send_grpc(
     receiver: &Receiver,
     spans: Vec<Span>,
@@ -160,7 +160,7 @@ pub(crate) fn send_grpc(
         request.metadata_mut().insert("x-planted", "leaked".parse().unwrap());
         client.export(request).await.map(tonic::Response::into_inner)
     };
-    // tonic's own timeout ends with the head of the answer.
+    // tonic's own timeout only covers the head of the response.
     let late = |_| Err(tonic::Status::deadline_exceeded("the test's own timeout"));
     runtime.block_on(async { tokio::time::timeout(timeout, sending).await.unwrap_or_else(late) })
 }

@@ -9,46 +9,46 @@ use std::time::Instant;
 use tool_telemetry_receiver::Receiver;
 
 use crate::test_user::{DEAD_ENDPOINT, OTHER_UID, TestUser, is_root};
-use crate::unusable_home::{SOON, make, picture, state, works};
+use crate::unusable_home::{SOON, assert_unnoticed, listing, make_directory, state_directory};
 
 #[test]
 fn unsafe_state_directories_are_not_used() {
     type Plant = fn(&TestUser);
     let plants: [(&str, Plant); 7] = [
-        ("the tool's folder is a link", |user| {
-            make(&user.home().join("target"), 0o700);
-            make(state(user).parent().expect("above"), 0o700);
-            symlink(user.home().join("target"), state(user)).expect("a link");
+        ("the tool's directory is a link", |user| {
+            make_directory(&user.home().join("target"), 0o700);
+            make_directory(state_directory(user).parent().expect("above"), 0o700);
+            symlink(user.home().join("target"), state_directory(user)).expect("a link");
         }),
         ("ours is a link", |user| {
-            make(&user.home().join("target"), 0o700);
-            make(&state(user), 0o700);
-            symlink(user.home().join("target"), state(user).join("telemetry")).expect("a link");
+            make_directory(&user.home().join("target"), 0o700);
+            make_directory(&state_directory(user), 0o700);
+            symlink(user.home().join("target"), state_directory(user).join("telemetry")).expect("a link");
         }),
         ("ours is a link to nowhere", |user| {
-            make(&state(user), 0o700);
-            symlink(user.home().join("target"), state(user).join("telemetry")).expect("a link");
+            make_directory(&state_directory(user), 0o700);
+            symlink(user.home().join("target"), state_directory(user).join("telemetry")).expect("a link");
         }),
-        ("the tool's folder is a file", |user| {
-            make(state(user).parent().expect("above"), 0o700);
-            fs::write(state(user), "mine").expect("a file");
+        ("the tool's directory is a file", |user| {
+            make_directory(state_directory(user).parent().expect("above"), 0o700);
+            fs::write(state_directory(user), "mine").expect("a file");
         }),
         ("ours is a file", |user| {
-            make(&state(user), 0o700);
-            fs::write(state(user).join("telemetry"), "mine").expect("a file");
+            make_directory(&state_directory(user), 0o700);
+            fs::write(state_directory(user).join("telemetry"), "mine").expect("a file");
         }),
-        ("the state folder is a file", |user| {
-            make(&user.home().join(".local"), 0o700);
+        ("the state directory is a file", |user| {
+            make_directory(&user.home().join(".local"), 0o700);
             fs::write(user.home().join(".local/state"), "mine").expect("a file");
         }),
-        ("ours is open to others", |user| make(&state(user).join("telemetry"), 0o755)),
+        ("ours is open to others", |user| make_directory(&state_directory(user).join("telemetry"), 0o755)),
     ];
     for (what, plant) in plants {
         let user = TestUser::sending_to(DEAD_ENDPOINT);
         plant(&user);
-        let before = picture(user.home());
-        works(&mut user.frob_command([""; 0]));
-        assert_eq!(picture(user.home()), before, "{what}");
+        let before = listing(user.home());
+        assert_unnoticed(&mut user.frob_command([""; 0]));
+        assert_eq!(listing(user.home()), before, "{what}");
         let flushed = user.run_frob(["telemetry", "flush"]);
         assert!(flushed.status.success() || !flushed.stderr.is_empty(), "{what}: says why");
         assert!(user.uploaders().is_empty());
@@ -56,7 +56,7 @@ fn unsafe_state_directories_are_not_used() {
     }
 }
 
-/// Names as our own files have.
+/// A name that a run file could have.
 fn name(number: u8, ending: &str) -> String {
     format!("run1-{number:032x}.{ending}")
 }
@@ -66,10 +66,10 @@ fn planted_files_are_ignored() {
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
     let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
-    works(&mut user.frob_command([""; 0]));
+    assert_unnoticed(&mut user.frob_command([""; 0]));
     let runs = user.spool(&endpoint).join("runs");
     let own = fs::read(&user.pending_runs()[0]).expect("a run");
-    // A run elsewhere, of the right format: it is reached by a link only.
+    // A valid run outside of the spool, which only a link reaches.
     let secret = user.home().join("secret");
     let foreign = String::from_utf8_lossy(&own).replace("\"build\"", "\"test\"");
     fs::write(&secret, &foreign).expect("a file");
@@ -83,7 +83,7 @@ fn planted_files_are_ignored() {
         assert!(made.is_ok_and(|made| made.success()));
     }
     for (number, ending) in [(7, "jsonl"), (8, "open")] {
-        make(&runs.join(name(number, ending)).join("inner"), 0o700);
+        make_directory(&runs.join(name(number, ending)).join("inner"), 0o700);
     }
     let mut huge = Vec::new();
     for (number, ending) in [(9, "jsonl"), (10, "open")] {
@@ -103,16 +103,15 @@ fn planted_files_are_ignored() {
         }
         let path = runs.join(name(16, "jsonl"));
         fs::write(&path, &foreign).expect("a file");
-        std::os::unix::fs::chown(&path, Some(OTHER_UID), None).expect("we are root");
+        std::os::unix::fs::chown(&path, Some(OTHER_UID), None).expect("the tests run as root");
     }
-    let limits = TestUser::with_tool_setting(user, "FROB_LIMIT_BYTES", "100000000000");
-    let user = limits;
+    let user = user.with_tool_setting("FROB_LIMIT_BYTES", "100000000000");
 
-    let asked = Instant::now();
-    works(&mut user.frob_command([""; 0]));
+    let started = Instant::now();
+    assert_unnoticed(&mut user.frob_command([""; 0]));
     user.flush();
     let status = user.status();
-    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
 
     let traces = receiver.traces();
     assert_eq!(traces.len(), 2, "{}", receiver.tree());
@@ -127,7 +126,7 @@ fn planted_files_are_ignored() {
     }
     assert!(status.contains("2 runs of a newer version"), "{status}");
     assert_eq!(user.count("delivered"), 2);
-    // Not ours, though they have our names: counted, so that the sum stays right, and gone.
+    // Huge files with the names of runs are counted as damaged and deleted.
     assert!(huge.iter().all(|path| !path.exists()), "{status}");
 }
 
@@ -139,7 +138,7 @@ fn replaced_state_files_are_harmless() {
         ("fifo", |path, _| {
             assert!(Command::new("mkfifo").arg(path).status().is_ok_and(|made| made.success()));
         }),
-        ("folder", |path, _| make(path, 0o700)),
+        ("directory", |path, _| make_directory(path, 0o700)),
         ("huge", |path, _| fs::File::create(path).and_then(|file| file.set_len(10 << 30)).expect("a file")),
     ];
     for (kind, plant) in plants {
@@ -147,24 +146,25 @@ fn replaced_state_files_are_harmless() {
             let receiver = Receiver::start().expect("a receiver");
             let endpoint = receiver.http_endpoint();
             let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
-            works(&mut user.frob_command([""; 0]));
+            assert_unnoticed(&mut user.frob_command([""; 0]));
             let path = match file {
                 "choice" => user.home().join(".config/frob/telemetry.toml"),
                 file => user.spool(&endpoint).join(file),
             };
-            // What would be believed if it were followed: the same choice, and a wait of our own making.
+            // The content that would count if the link were followed: the same choice, and a backoff.
             let secret = user.home().join("secret");
             let content = fs::read_to_string(&path).unwrap_or_default().replace("asked=no", "asked=yes");
             fs::write(&secret, &content).expect("a file");
             let _ = fs::remove_file(&path);
             plant(&path, &secret);
-            let asked = Instant::now();
-            works(&mut user.frob_command([""; 0]));
+            let started = Instant::now();
+            assert_unnoticed(&mut user.frob_command([""; 0]));
             user.flush();
             user.status();
-            assert!(asked.elapsed() < SOON, "{kind} {file}: {:?}", asked.elapsed());
+            assert!(started.elapsed() < SOON, "{kind} {file}: {:?}", started.elapsed());
             assert_eq!(fs::read_to_string(&secret).expect("untouched"), content);
-            // Without a choice that can be read telemetry is off, without a lock nobody sends; a backoff that is none is over.
+            // Telemetry is off without a readable choice, nothing is sent without a lock, and an invalid
+            // backoff does not count.
             match file {
                 "choice" | "uploader.lock" if (file, kind) != ("uploader.lock", "huge") => {
                     assert!(receiver.requests().is_empty(), "{kind} {file}");

@@ -1,4 +1,4 @@
-//! The examples of `docs/policy.md`, each run on a machine of its own.
+//! The examples of `docs/policy.md`, each on a machine of its own.
 
 use serde_json::Value;
 use tool_telemetry::command::check_policy;
@@ -10,7 +10,7 @@ use crate::test_user::{TestUser, is_root};
 const PAGE: &str = include_str!("../../docs/policy.md");
 const COLLECTOR: &str = "https://collector.example.com:4318";
 
-/// The heading and its example.
+/// The headings and their examples.
 fn examples() -> Vec<(&'static str, &'static str)> {
     let examples: Vec<_> = PAGE
         .split("\n### ")
@@ -25,7 +25,7 @@ fn examples() -> Vec<(&'static str, &'static str)> {
     examples
 }
 
-/// What the receiver got from a tool under an example, and what `status` said.
+/// The requests that a receiver got under an example's policy, and the output of `status`.
 struct Observed {
     is_off: bool,
     origin: String,
@@ -36,11 +36,11 @@ struct Observed {
 fn run(example: &str) -> Observed {
     let receiver = Receiver::start().expect("a receiver");
     let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
-    // This machine's `/etc` has no roots of the system's.
+    // The machine's own `/etc` has no root certificates.
     let roots = user.home().join("certificate");
     let user = user.with("SSL_CERT_FILE", roots.to_str().expect("text"));
     user.run_frob(["telemetry", "on"]);
-    // A tool that gets a certificate must not be told to use it on an address without TLS.
+    // A certificate needs an address with TLS.
     let is_tls = example.contains("certificate");
     let policy =
         if is_tls { example.to_owned() } else { example.replace(COLLECTOR, &receiver.http_endpoint()) };
@@ -53,7 +53,7 @@ fn run(example: &str) -> Observed {
         cp {0}/key client.key && mkdir /etc/ssl && cp {0}/certificate /etc/ssl/collector-ca.pem",
         user.home().display()
     );
-    // Where the policy says off, `flush` says so and fails.
+    // `flush` fails if the policy turns telemetry off.
     let flush = if is_tls { ":" } else { "frob telemetry flush >/dev/null 2>&1" };
     let commands = format!("frob build >/dev/null && {{ {flush} || :; }} && frob telemetry status --json");
     let status: Value = serde_json::from_str(&on_machine(&prepare, &user, &commands)).expect("JSON");
@@ -82,18 +82,18 @@ fn every_example_does_what_the_page_says() {
             "`compression`" => assert_eq!(header("content-encoding"), Some("gzip")),
             "`headers_file`" | "`[tool.NAME]`" => assert_eq!(header("x-team"), Some("the build")),
             "`certificate`" | "`client_certificate` and `client_key`" => assert_eq!(seen.origin, COLLECTOR),
-            // Without an endpoint it narrows what goes where it went before.
+            // Without an endpoint the policy narrows the runs of the user's own destination.
             "`data_points`" => assert_eq!(seen.origin, "http://127.0.0.1:9"),
-            other => panic!("say here what {other} is to do"),
+            other => panic!("add the expected effect of {other} here"),
         }
     }
 }
 
 #[test]
 fn every_key_has_a_valid_example() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("policy.toml");
-    // The keys as the program lists them.
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("policy.toml");
+    // The keys, from the program's own list.
     std::fs::write(&file, "nosuch = ''\n").expect("a file");
     let message = check_policy(&file).errors[0].message().to_owned();
     let (_, keys) = message.split_once("the keys are ").expect("the keys");

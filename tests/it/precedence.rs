@@ -1,5 +1,5 @@
-//! What variables, the machine's policy, the user's choice and the tool's default make of each other, with real
-//! files. The decision itself has its table in `src/consent/decide.rs`.
+//! Which of the variables, the machine's policy, the user's choice, and the tool's default wins, with real
+//! files. `src/consent/decide.rs` has the table of the decision itself.
 
 use serde_json::Value;
 use tool_telemetry_receiver::Receiver;
@@ -9,7 +9,7 @@ use crate::test_user::{DEAD_ENDPOINT, OTHER_UID, TestUser, example, is_root};
 /// The notice of this version was shown, and named `DEAD_ENDPOINT`.
 pub(crate) const SAW_NOTICE: &str = "[notice]\n\"operator+the-tests+http-127.0.0.1-9\" = \"2.0.0\"\n";
 
-/// What is in the choice file, and whether the tool asks first: the columns of the table. The notice was shown.
+/// The columns: the choice file, and whether the tool is opt-in. The notice was shown.
 const COLUMNS: [(&str, bool); 8] = [
     ("SAW_NOTICE", false),
     ("SAW_NOTICE", true),
@@ -21,7 +21,7 @@ const COLUMNS: [(&str, bool); 8] = [
     ("telemetry = \"o", true),
 ];
 
-/// The policy, and what comes out in each column.
+/// The rows: the policy, and the expected result in each column.
 #[rustfmt::skip]
 const TABLE: [(&str, [&str; 8]); 9] = [
     ("", [
@@ -44,7 +44,7 @@ const TABLE: [(&str, [&str; 8]); 9] = [
         "off policy", "off policy", "off policy", "off policy",
         "off policy", "off policy", "off policy", "off policy",
     ]),
-    // A table cannot turn on what is off for all.
+    // A tool's table cannot turn on telemetry that is off for all tools.
     ("telemetry = \"off\"\n[tool.frob]\nendpoint = \"http://127.0.0.1:19\"\n", [
         "off policy", "off policy", "off policy", "off policy",
         "off policy", "off policy", "off policy", "off policy",
@@ -63,24 +63,25 @@ const TABLE: [(&str, [&str; 8]); 9] = [
     ]),
 ];
 
-fn user(choice: &str, asks_first: bool) -> TestUser {
+fn user(choice: &str, is_opt_in: bool) -> TestUser {
     let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
-    let user = if asks_first { user.with_tool_setting("FROB_OPT_IN", "1") } else { user };
-    let folder = user.home().join(".config/frob");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join("telemetry.toml"), choice.replace("SAW_NOTICE", SAW_NOTICE)).expect("a file");
+    let user = if is_opt_in { user.with_tool_setting("FROB_OPT_IN", "1") } else { user };
+    let directory = user.home().join(".config/frob");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    std::fs::write(directory.join("telemetry.toml"), choice.replace("SAW_NOTICE", SAW_NOTICE))
+        .expect("a file");
     user
 }
 
 /// Runs commands on a machine with this policy.
-pub(crate) fn under(policy: &str, user: &TestUser, commands: &str) -> String {
+pub(crate) fn with_policy(policy: &str, user: &TestUser, commands: &str) -> String {
     std::fs::write(user.home().join(".policy"), policy).expect("a file");
     let copy = format!("cp {}/.policy policy.toml", user.home().display());
     on_machine(if policy.is_empty() { ":" } else { &copy }, user, commands)
 }
 
-/// Runs commands on a machine that was prepared, in the policy's folder, by others: in a mount namespace with an `/etc` of
-/// its own.
+/// Runs commands on a machine that `prepare` set up in the directory of the policy: in a mount namespace with
+/// its own `/etc`.
 pub(crate) fn on_machine(prepare: &str, user: &TestUser, commands: &str) -> String {
     let script = format!(
         "mount -t tmpfs none /etc && mkdir /etc/tool-telemetry && cd /etc/tool-telemetry && {{ {prepare}; }} &&
@@ -92,9 +93,9 @@ pub(crate) fn on_machine(prepare: &str, user: &TestUser, commands: &str) -> Stri
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// Runs the tool once on a machine with this policy. Gives `status`.
-fn run_under(policy: &str, user: &TestUser) -> Value {
-    let status = under(policy, user, "frob build >/dev/null && frob telemetry status --json");
+/// Runs the tool once on a machine with this policy. Returns `status`.
+fn run_with_policy(policy: &str, user: &TestUser) -> Value {
+    let status = with_policy(policy, user, "frob build >/dev/null && frob telemetry status --json");
     serde_json::from_str(&status).expect("JSON")
 }
 
@@ -104,25 +105,25 @@ fn every_combination_of_settings_has_the_expected_result() {
         return;
     }
     for (policy, row) in TABLE {
-        for ((choice, asks_first), expected) in COLUMNS.into_iter().zip(row) {
-            let told = |status: &Value| {
+        for ((choice, is_opt_in), expected) in COLUMNS.into_iter().zip(row) {
+            let decision = |status: &Value| {
                 format!("{} {}", status["telemetry"].as_str().unwrap(), status["reason"].as_str().unwrap())
             };
-            let with = format!("{policy:?} {choice:?} {asks_first}");
+            let with = format!("{policy:?} {choice:?} {is_opt_in}");
 
-            let user = user(choice, asks_first);
-            let status = run_under(policy, &user);
-            assert_eq!(told(&status), expected, "{with}");
+            let user = user(choice, is_opt_in);
+            let status = run_with_policy(policy, &user);
+            assert_eq!(decision(&status), expected, "{with}");
             let is_on = expected.starts_with("on ");
             assert_eq!(user.pending_runs().len(), usize::from(is_on), "{with}");
 
-            // A variable has the first word, and turns off only.
-            let user = self::user(choice, asks_first).with("FROB_TELEMETRY_OPTOUT", "1");
-            let status = run_under(policy, &user);
-            assert_eq!(told(&status), "off variable", "{with}");
+            // A variable comes first, and can only turn off.
+            let user = self::user(choice, is_opt_in).with("FROB_TELEMETRY_OPTOUT", "1");
+            let status = run_with_policy(policy, &user);
+            assert_eq!(decision(&status), "off variable", "{with}");
             assert!(user.pending_runs().is_empty(), "{with}");
-            let user = self::user(choice, asks_first).with("FROB_TELEMETRY_OPTOUT", "0");
-            assert_eq!(told(&run_under(policy, &user)), expected, "{with}");
+            let user = self::user(choice, is_opt_in).with("FROB_TELEMETRY_OPTOUT", "0");
+            assert_eq!(decision(&run_with_policy(policy, &user)), expected, "{with}");
         }
     }
 }
@@ -133,31 +134,31 @@ fn a_policy_redirects_narrows_and_reports_its_errors() {
         return;
     }
     let on = "telemetry = \"on\"\nSAW_NOTICE";
-    // The policy's endpoint, not the variable's.
+    // The policy's endpoint wins over the variable's.
     let redirected = user(on, false);
-    let status = run_under("[tool.frob]\nendpoint = \"http://127.0.0.1:19\"\n", &redirected);
+    let status = run_with_policy("[tool.frob]\nendpoint = \"http://127.0.0.1:19\"\n", &redirected);
     assert_eq!(status["destination"]["origin"], "http://127.0.0.1:19");
     assert_eq!(status["destination"]["chosen_by"], "operator");
     assert!(redirected.pending_runs()[0].starts_with(redirected.spool("http://127.0.0.1:19")));
-    // Only the data points that it lists, and what every run has.
+    // Only the listed data points are recorded.
     let narrowed = user(on, false);
-    run_under("[tool.frob]\ndata_points = [\"frob.command\"]\n", &narrowed);
+    run_with_policy("[tool.frob]\ndata_points = [\"frob.command\"]\n", &narrowed);
     let run = std::fs::read_to_string(&narrowed.pending_runs()[0]).expect("a run");
     assert!(run.contains("frob.command"), "{run}");
     for key in ["process.exit.code", "frob.color", "frob.number"] {
         assert!(!run.contains(key), "{key}: {run}");
     }
-    // The file and the line.
-    let status = run_under("[tool.frob]\ntelemetry = off\n", &user(on, false));
+    // A warning names the file and the line.
+    let status = run_with_policy("[tool.frob]\ntelemetry = off\n", &user(on, false));
     let warning = status["warnings"][0].as_str().expect("a warning");
     assert!(warning.starts_with("/etc/tool-telemetry/policy.toml, line 2 is not understood"), "{warning}");
-    // What is for another tool is not for this one.
+    // A table for another tool does not apply.
     let other = user(on, false);
-    let status = run_under("[tool.other]\ntelemetry = \"off\"\n", &other);
+    let status = run_with_policy("[tool.other]\ntelemetry = \"off\"\n", &other);
     assert_eq!((&status["telemetry"], &status["reason"]), (&"on".into(), &"person".into()));
 }
 
-/// How the administrator left the file, and what `status` says of it; nothing where telemetry is on.
+/// How the administrator left the file, and the warning of `status`; none if telemetry is on.
 const FILES: [(&str, &str); 25] = [
     (":", ""),
     ("rmdir /etc/tool-telemetry", ""),
@@ -249,14 +250,14 @@ fn an_unreadable_policy_means_off() {
 #[test]
 fn a_dangling_link_to_the_choice_file_means_off() {
     for link in ["telemetry.toml", "", ".."] {
-        // In CI nobody is asked, and an operator gets the runs without a notice.
+        // In CI an operator gets runs without a prior notice.
         let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT).with("CI", "1");
         let link = match link {
             ".." => user.home().join(".config"),
             "" => user.home().join(".config/frob"),
             file => user.home().join(".config/frob").join(file),
         };
-        std::fs::create_dir_all(link.parent().expect("a folder")).expect("a folder");
+        std::fs::create_dir_all(link.parent().expect("a directory")).expect("a directory");
         std::os::unix::fs::symlink("/not/mounted", &link).expect("a link");
         user.run_frob(["build"]);
         assert!(user.pending_runs().is_empty(), "{}", link.display());
@@ -276,8 +277,8 @@ fn a_narrowed_policy_applies_to_pending_runs() {
     std::fs::remove_file(user.spool(&endpoint).join("backoff")).expect("it is there");
     let recorded = std::fs::read_to_string(&user.pending_runs()[0]).expect("a run");
     let narrower = "[tool.frob]\ndata_points = [\"frob.command\"]\n";
-    let shown = under(narrower, &user, "frob telemetry show --json");
-    under(narrower, &user, "frob telemetry flush");
+    let shown = with_policy(narrower, &user, "frob telemetry show --json");
+    with_policy(narrower, &user, "frob telemetry flush");
     let sent = format!("{:?}", receiver.spans());
     for key in ["process.exit.code", "frob.color", "frob.number"] {
         assert!(recorded.contains(key), "{key}: {recorded}");
@@ -285,7 +286,7 @@ fn a_narrowed_policy_applies_to_pending_runs() {
         assert!(!sent.contains(key), "{key}: {sent}");
     }
     assert!(shown.contains("frob.command") && sent.contains("frob.command"), "{shown} {sent}");
-    // Of a sent run what was sent, also when the policy is gone.
+    // A sent run is shown as it was sent, even without the policy.
     let kept = String::from_utf8(user.run_frob(["telemetry", "show", "--json"]).stdout).expect("text");
     assert!(kept.contains("frob.command") && !kept.contains("frob.number"), "{kept}");
 }
@@ -296,8 +297,8 @@ fn policy_headers_are_read_from_their_file_and_never_stored() {
         return;
     }
     let receiver = Receiver::start().expect("a receiver");
-    let elsewhere = Receiver::start().expect("a receiver");
-    let user = TestUser::sending_to(&elsewhere.http_endpoint())
+    let other = Receiver::start().expect("a receiver");
+    let user = TestUser::sending_to(&other.http_endpoint())
         .with("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer annas-token");
     let script = format!(
         "mount -t tmpfs none /etc && mkdir /etc/tool-telemetry && cd /etc/tool-telemetry &&
@@ -309,7 +310,7 @@ fn policy_headers_are_read_from_their_file_and_never_stored() {
     );
     let output = user.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
     assert!(output.status.success(), "{output:?}");
-    assert_eq!((receiver.traces().len(), elsewhere.connections()), (1, 0));
+    assert_eq!((receiver.traces().len(), other.connections()), (1, 0));
     let request = &receiver.requests()[0];
     assert_eq!(
         (request.header("x-api-key"), request.header("x-team"), request.header("authorization")),

@@ -16,12 +16,12 @@ fn log_prints_the_run_and_does_nothing_else() {
     let endpoint = receiver.http_endpoint();
     let user = TestUser::sending_to(&endpoint).with("FROB_TELEMETRY", "log");
     let before = user.files();
-    let told = stderr(&user, &["build", "--spans", "1"]);
-    let mut lines = told.lines();
+    let printed = stderr(&user, &["build", "--spans", "1"]);
+    let mut lines = printed.lines();
     assert_eq!(lines.next(), Some(&*format!("frob telemetry: this would be sent to {endpoint}:")));
-    assert!(lines.all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{told}");
-    assert!(told.contains("frob.command") && told.contains("\"inner\""), "{told}");
-    assert!(!told.contains("anna"), "{told}");
+    assert!(lines.all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{printed}");
+    assert!(printed.contains("frob.command") && printed.contains("\"inner\""), "{printed}");
+    assert!(!printed.contains("anna"), "{printed}");
     assert_eq!(user.files(), before);
     assert_eq!(receiver.connections(), 0);
 }
@@ -31,19 +31,19 @@ fn log_and_trace_work_when_opted_out_and_leave_no_file() {
     for (name, value, reason) in [
         ("DO_NOT_TRACK", "1", "the environment variable DO_NOT_TRACK"),
         ("FROB_TELEMETRY_OPTOUT", "1", "the environment variable FROB_TELEMETRY_OPTOUT"),
-        // Not opted out, but not told yet either.
+        // Not opted out, but the notice was not shown.
         ("ANYTHING", "1", "the notice has not been shown yet"),
     ] {
         let user = || TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT).with(name, value);
         let log = user().with("FROB_TELEMETRY", "log");
-        let told = stderr(&log, &["build"]);
-        assert_eq!(told, format!("frob telemetry: nothing would be sent: {reason}\n"));
+        let printed = stderr(&log, &["build"]);
+        assert_eq!(printed, format!("frob telemetry: nothing would be sent: {reason}\n"));
         assert!(log.files().is_empty(), "{:?}", log.files());
 
         let trace = user().with("FROB_TELEMETRY", "trace");
-        let told = stderr(&trace, &["build", "--spans", "1"]);
-        assert!(told.starts_with("frob  ") && told.contains("\n  step  "), "{told}");
-        assert!(!told.contains("goes to"), "{told}");
+        let printed = stderr(&trace, &["build", "--spans", "1"]);
+        assert!(printed.starts_with("frob  ") && printed.contains("\n  step  "), "{printed}");
+        assert!(!printed.contains("goes to"), "{printed}");
         assert!(trace.files().is_empty(), "{:?}", trace.files());
     }
     let user = TestUser::sending_to(DEAD_ENDPOINT);
@@ -58,27 +58,27 @@ fn trace_prints_the_trace_id_only_if_an_operator_gets_the_run() {
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
     let user = TestUser::sending_to(&endpoint).with("FROB_TELEMETRY", "trace");
-    let told = stderr(&user, &["build"]);
-    let last = told.lines().last().expect("lines");
+    let printed = stderr(&user, &["build"]);
+    let last = printed.lines().last().expect("lines");
     let traces = receiver.wait_for(1, TIMEOUT).expect("it arrives");
     assert_eq!(last, format!("trace {} goes to {endpoint}", traces[0].trace_id()));
 
-    // Turned off while it ran: it goes nowhere, and nothing says that it does.
+    // Off while it runs: the run goes nowhere, and no trace id is printed.
     std::fs::write(user.home().join("held"), "").expect("a file");
     let mut running = user.frob_command(["build", "--hold", "held"]);
     let running = running.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
     eventually("it writes", || !user.pending_runs().is_empty());
     assert!(user.run_frob(["telemetry", "off"]).status.success());
     std::fs::remove_file(user.home().join("held")).expect("it is there");
-    let told = String::from_utf8(running.wait_with_output().expect("it ends").stderr).expect("text");
-    assert!(told.starts_with("frob  ") && !told.contains("goes to"), "{told}");
+    let printed = String::from_utf8(running.wait_with_output().expect("it ends").stderr).expect("text");
+    assert!(printed.starts_with("frob  ") && !printed.contains("goes to"), "{printed}");
 
-    // To the maker nothing goes while somebody looks.
-    let maker = TestUser::new().with("FROB_AUTHOR_ENDPOINT", &format!("{endpoint}/v1/traces"));
-    maker.run_frob(["telemetry", "on"]);
-    let maker = maker.with("FROB_TELEMETRY", "trace");
-    let told = stderr(&maker, &["build"]);
-    assert!(told.starts_with("frob  ") && !told.contains("goes to"), "{told}");
-    assert!(maker.pending_runs().is_empty());
+    // A run that is previewed is not sent to the author.
+    let author = TestUser::new().with("FROB_AUTHOR_ENDPOINT", &format!("{endpoint}/v1/traces"));
+    author.run_frob(["telemetry", "on"]);
+    let author = author.with("FROB_TELEMETRY", "trace");
+    let printed = stderr(&author, &["build"]);
+    assert!(printed.starts_with("frob  ") && !printed.contains("goes to"), "{printed}");
+    assert!(author.pending_runs().is_empty());
     assert_eq!(receiver.traces().len(), 1);
 }

@@ -1,10 +1,10 @@
-//! A run is reported however its process ends, and the tool ends as it would without telemetry.
+//! A run is reported however its process ends, and the tool ends as it does without telemetry.
 
 use tool_telemetry_receiver::Receiver;
 
 use crate::test_user::{TestUser, only_tree};
 
-/// How the tool ends, its exit code or signal, and what the root span says.
+/// How the tool ends, its exit code or signal, and the attributes of the root span.
 const ENDS: [(&str, Result<i32, i32>, &str); 17] = [
     ("return=0", Ok(0), "process.exit.code=0"),
     ("return=7", Ok(7), "process.exit.code=7 error.type=_OTHER"),
@@ -37,7 +37,7 @@ fn every_exit_is_reported_with_its_closed_spans() {
         assert_eq!(found, ended, "{end}");
         assert_eq!(output.stdout, b"working\n", "{end}");
         user.flush();
-        // Once more without telemetry: the tool ends as it does with it, and says the same.
+        // Without telemetry the tool ends in the same way, with the same output.
         let without = TestUser::new().run_frob(["build", "--spans", "1", "--end", end]);
         assert_eq!((without.status, without.stdout), (output.status, output.stdout), "{end}");
         assert_eq!(without_thread_ids(&without.stderr), without_thread_ids(&output.stderr), "{end}");
@@ -50,7 +50,7 @@ fn every_exit_is_reported_with_its_closed_spans() {
     }
 }
 
-/// A panic's message names the thread by a number of the system's.
+/// Removes the thread id from a panic message.
 fn without_thread_ids(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     text.split(' ').filter(|word| !word.starts_with('(')).collect::<Vec<_>>().join(" ")

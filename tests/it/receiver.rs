@@ -1,4 +1,4 @@
-//! The OTLP receiver over real sockets.
+//! The OTLP receiver, over real sockets.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use tool_telemetry_receiver::{self, Answer, Encoding, Receiver, SpanKind, Transp
 
 use crate::otlp::*;
 
-/// A run that failed in its second step; its spans arrive in the order in which they ended.
+/// A run that failed in its second step. Its spans arrive in the order in which they ended.
 fn run() -> Vec<Span> {
     let mut root = span(1, "dotnet", 100);
     root.attributes = vec![
@@ -167,7 +167,7 @@ fn duplicate_spans_are_dropped_and_counted() {
     send_grpc(&receiver, vec![span(2, "b", 2), span(3, "c", 3)], None, TIMEOUT).unwrap();
     assert_eq!(receiver.tree(), "a\nb\nc\n");
     assert_eq!((receiver.doubles(), receiver.rejected()), (2, 0));
-    // The same span id in another trace is another span.
+    // The same span id in another trace is a different span.
     send(&receiver, &bytes(vec![Span { trace_id: vec![2; 16], ..span(1, "d", 4) }]));
     assert_eq!((receiver.doubles(), receiver.traces().len()), (2, 2));
 }
@@ -241,14 +241,14 @@ fn non_otlp_requests_are_refused_with_the_matching_status() {
     let got = client(TIMEOUT).get(format!("{}/v1/traces", receiver.http_endpoint())).call().unwrap();
     assert_eq!((got.status().as_u16(), got.headers()["allow"].to_str().unwrap()), (405, "POST"));
     assert_eq!(receiver.spans().len(), 0);
-    // The content type's parameters and case do not matter.
+    // Parameters and case of the content type do not matter.
     let headers = [("content-type", "Application/JSON; charset=utf-8")];
     assert_eq!(post(&receiver, "/v1/traces", &headers, b"{}").unwrap().text(), "{}");
 }
 
 #[test]
 fn gzip_bombs_are_stopped_over_both_transports() {
-    // A file of gzip can have many members. Whoever reads on after one byte too many would find that it is broken.
+    // A gzip file may have many members. A reader that goes past the limit finds the broken end.
     let mut packed = gzip(&[0; 1 << 20]).repeat(tool_telemetry_receiver::MAX_BODY >> 20);
     packed.extend(gzip(&[0]));
     packed.extend(b"not gzip");
@@ -274,7 +274,7 @@ fn an_oversized_body_is_refused_unread() {
     )
     .unwrap();
     let mut answer = [0; 12];
-    // The sender may have sent nothing yet: what it announces is enough.
+    // The announced length is enough; no body was sent.
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 413");
 }
@@ -373,7 +373,7 @@ fn grpc_statuses_carry_their_retry_delay() {
     assert!(status.details().starts_with(&[0x08, 8]));
     let retry_info = [0x0a, 8, 0x08, 1, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01];
     assert!(status.details().ends_with(&retry_info), "{:x?}", status.details());
-    // Over HTTP the same is said in HTTP's words.
+    // Over HTTP this is the equivalent status.
     let got = send(&receiver, &bytes(run()));
     assert_eq!((got.status, got.header("retry-after")), (429, "2"));
     assert_eq!(receiver.tree(), "");
@@ -532,8 +532,8 @@ fn connections_and_requests_are_counted() {
 
 #[test]
 fn accepted_spans_are_kept_as_otlp_json_lines() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("received.jsonl");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("received.jsonl");
     let answers = [Answer::Ok, Answer::status(503)];
     let receiver = Receiver::builder().keep_in(&path).answers(answers).start().unwrap();
     assert_eq!(receiver.file(), Some(path.as_path()));
@@ -542,7 +542,7 @@ fn accepted_spans_are_kept_as_otlp_json_lines() {
     remote.attributes =
         vec![text("a", "\u{1}\"\\ü\u{2028}"), attribute("b", any_value::Value::IntValue(i64::MIN))];
     let headers = [("content-type", PROTOBUF), ("authorization", "secret")];
-    // Accepted; refused; a double and a rejected span, which bring nothing new; accepted.
+    // Accepted, refused, a duplicate with a rejected span, and accepted.
     let bad = Span { kind: 0, ..span(2, "bad", 1) };
     for spans in [vec![remote.clone()], vec![span(3, "lost", 1)], vec![remote.clone(), bad], run()] {
         post(&receiver, "/v1/traces", &headers, &bytes(spans)).unwrap();
@@ -569,14 +569,14 @@ fn accepted_spans_are_kept_as_otlp_json_lines() {
     }]});
     assert_eq!(serde_json::from_str::<serde_json::Value>(lines[0]).unwrap(), expected);
 
-    // A line is a request: sent to another receiver, it brings the same spans, and nothing beyond the contract.
+    // Each line is a request. Sent to another receiver, it gives the same spans, all inside the contract.
     let reader = Receiver::start().unwrap();
     for line in lines {
         assert_eq!(send_json(&reader, line).text(), "{}");
     }
     assert_eq!(reader.tree(), receiver.tree());
     assert_eq!(reader.outside_contract(), [""; 0]);
-    // A second receiver goes on in the same file.
+    // A second receiver appends to the same file.
     drop(receiver);
     let receiver = Receiver::builder().keep_in(&path).start().unwrap();
     send(&receiver, &bytes(vec![span(5, "later", 9)]));
@@ -597,7 +597,7 @@ fn addresses_are_loopback_and_configurable() {
     let everywhere = Receiver::builder().grpc_address(([0, 0, 0, 0], 0).into()).start().unwrap_err();
     assert_eq!(everywhere.kind(), std::io::ErrorKind::InvalidInput);
     let other = Receiver::builder().http_address(([127, 0, 0, 2], 0).into()).start();
-    // Only Linux has all of 127.0.0.0/8 without being told.
+    // Only Linux configures all of 127.0.0.0/8.
     if cfg!(target_os = "linux") {
         assert!(other.unwrap().http_endpoint().starts_with("http://127.0.0.2:"));
     }

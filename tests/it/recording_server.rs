@@ -1,4 +1,4 @@
-//! Fixture: a server that keeps every byte that reaches it, and knows of HTTP only where a request ends.
+//! Fixture: a server that keeps every byte it gets, and knows only enough HTTP to find the end of a request.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,25 +7,25 @@ use std::time::Instant;
 
 use crate::test_user::{TIMEOUT, eventually};
 
-/// A recording of all connections, one after the other.
+/// Serves one connection after another.
 pub(crate) struct RecordingServer {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl RecordingServer {
-    /// Listens on a free port, and accepts everything.
+    /// Listens on a free port, and answers 200.
     pub(crate) fn start() -> Self {
         Self::start_at("127.0.0.1:0", "200 OK")
     }
 
-    /// Listens at this address, which another test run on this machine may hold for a moment.
+    /// Listens at this address. Another test run may hold it for a moment.
     pub(crate) fn start_at(address: &str, answer: &'static str) -> Self {
-        let asked = Instant::now();
+        let started = Instant::now();
         let listener = loop {
             match TcpListener::bind(address) {
                 Ok(listener) => break listener,
-                Err(error) => assert!(asked.elapsed() < TIMEOUT, "{address}: {error}"),
+                Err(error) => assert!(started.elapsed() < TIMEOUT, "{address}: {error}"),
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
         };
@@ -50,14 +50,14 @@ impl RecordingServer {
         self.requests.lock().expect("a recording").clone()
     }
 
-    /// Waits for so many.
+    /// Waits for this many requests.
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Vec<u8>> {
         eventually("requests arrive", || self.requests().len() >= count);
         self.requests()
     }
 }
 
-/// Reads one request as it comes, and closes the connection after the answer.
+/// Reads one request, answers it, and closes the connection.
 fn one_request(mut stream: TcpStream, answer: &str) -> Vec<u8> {
     stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     let mut bytes = Vec::new();

@@ -1,5 +1,5 @@
-/* What a proxifier does: whoever this is preloaded into connects to the port that PROXYCHAINS_SOCKS5_PORT names, wherever it wanted
-   to go. The variable is proxychains's own, since only those are passed on. To be preloaded: `cc -shared -fPIC`. */
+/* Acts like a proxifier: each connection goes to the port PROXYCHAINS_SOCKS5_PORT of loopback instead. The variable is one of
+   proxychains, because the uploader gets only those. For LD_PRELOAD: `cc -shared -fPIC`. */
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <sys/socket.h>

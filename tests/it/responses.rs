@@ -1,5 +1,5 @@
-//! What the uploader makes of each answer, over HTTP, with JSON and over gRPC: the table of the OTLP specification, and what
-//! stands between a program and its server.
+//! What the uploader makes of each response over HTTP, HTTP/JSON, and gRPC: the table of the OTLP
+//! specification, proxies, and captive portals.
 
 use std::io::{BufRead as _, Write as _};
 use std::net::TcpListener;
@@ -9,19 +9,19 @@ use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually};
 
-/// What must come of a run whose only request was answered in some way.
-enum Then {
-    /// Never sent again; so many spans were rejected.
+/// What must become of a run whose only request got some response.
+enum Expected {
+    /// Never sent again. This many spans were rejected.
     Delivered(u64),
-    /// Kept; the kind of the failure, and for how many seconds nobody sends. `flush` tries at once.
+    /// Pending, with this failure. `flush` retries at once.
     Kept(&'static str),
-    /// The same, but the server asked for about so many seconds, which `flush` obeys too.
+    /// Pending, with this failure, for about the seconds that the server requested. `flush` honours them too.
     KeptFor(&'static str, u64),
-    /// Dropped and counted; never sent again.
+    /// Dropped, counted, and never sent again.
     Refused(&'static str),
 }
 
-use Then::*;
+use Expected::*;
 
 const HTTP: &str = "http/protobuf";
 const JSON: &str = "http/json";
@@ -31,8 +31,8 @@ fn endpoint(receiver: &Receiver, protocol: &str) -> String {
     if protocol == GRPC { receiver.grpc_endpoint() } else { receiver.http_endpoint() }
 }
 
-/// A user with one run that waits, in whose spool nothing happens by itself.
-fn waiting(endpoint: &str, protocol: &str) -> TestUser {
+/// A user with one pending run and a backoff, so that no uploader starts by itself.
+fn user_with_pending_run(endpoint: &str, protocol: &str) -> TestUser {
     let user = TestUser::new()
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         .with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
@@ -44,14 +44,14 @@ fn waiting(endpoint: &str, protocol: &str) -> TestUser {
     user
 }
 
-fn check(protocol: &str, answer: Answer, then: Then) {
-    let told = format!("{protocol}: {answer:?}");
+fn check(protocol: &str, answer: Answer, then: Expected) {
+    let context = format!("{protocol}: {answer:?}");
     let receiver = Receiver::builder().answers([answer]).start().expect("a receiver");
-    let user = waiting(&endpoint(&receiver, protocol), protocol);
+    let user = user_with_pending_run(&endpoint(&receiver, protocol), protocol);
     let is_done = user.flush();
-    assert_eq!(receiver.requests().len(), 1, "{told}");
+    assert_eq!(receiver.requests().len(), 1, "{context}");
     let pending = user.count("pending");
-    // The kind, without when it was.
+    // The kind of failure, without its time.
     let status = user.status();
     let failure =
         status.lines().find_map(|line| line.trim().strip_prefix("last failure: ")?.split(',').next());
@@ -60,55 +60,55 @@ fn check(protocol: &str, answer: Answer, then: Then) {
             assert_eq!(
                 (is_done, pending, user.count("delivered")),
                 (true, 0, 1),
-                "{told}\n{}",
+                "{context}\n{}",
                 user.status()
             );
             let spans = user
                 .status()
                 .lines()
                 .find_map(|line| line.trim().strip_suffix(" spans rejected by the receiver")?.parse().ok());
-            assert_eq!(spans.unwrap_or(0), rejected, "{told}");
-            assert_eq!(failure, None, "{told}");
+            assert_eq!(spans.unwrap_or(0), rejected, "{context}");
+            assert_eq!(failure, None, "{context}");
         }
         Refused(kind) => {
             assert_eq!(
                 (pending, user.count("delivered"), user.dropped("refused")),
                 (0, 0, 1),
-                "{told}\n{}",
+                "{context}\n{}",
                 user.status()
             );
-            assert_eq!(failure, Some(kind), "{told}");
+            assert_eq!(failure, Some(kind), "{context}");
         }
         Kept(kind) => {
-            assert_eq!((is_done, pending), (false, 1), "{told}\n{}", user.status());
-            assert_eq!(failure, Some(kind), "{told}");
-            // The second failure in a row: between 2 and 4 seconds, rounded up.
-            assert!((1..=5).contains(&waits(&user)), "{told}: {}", waits(&user));
-            runs_start_nothing(&user, &receiver, &told);
-            assert!(user.flush(), "{told}");
+            assert_eq!((is_done, pending), (false, 1), "{context}\n{}", user.status());
+            assert_eq!(failure, Some(kind), "{context}");
+            // The second failure in a row backs off for 2 to 4 seconds, rounded up.
+            assert!((1..=5).contains(&backoff_seconds(&user)), "{context}: {}", backoff_seconds(&user));
+            runs_start_nothing(&user, &receiver, &context);
+            assert!(user.flush(), "{context}");
         }
         KeptFor(kind, seconds) => {
-            assert_eq!((is_done, pending), (false, 1), "{told}\n{}", user.status());
-            assert_eq!(failure, Some(kind), "{told}");
+            assert_eq!((is_done, pending), (false, 1), "{context}\n{}", user.status());
+            assert_eq!(failure, Some(kind), "{context}");
             assert!(
-                (seconds.saturating_sub(5)..=seconds + 1).contains(&waits(&user)),
-                "{told}: {}",
-                waits(&user)
+                (seconds.saturating_sub(5)..=seconds + 1).contains(&backoff_seconds(&user)),
+                "{context}: {}",
+                backoff_seconds(&user)
             );
-            runs_start_nothing(&user, &receiver, &told);
-            assert!(!user.flush(), "{told}");
-            assert_eq!(receiver.requests().len(), 1, "{told}");
+            runs_start_nothing(&user, &receiver, &context);
+            assert!(!user.flush(), "{context}");
+            assert_eq!(receiver.requests().len(), 1, "{context}");
             return;
         }
     }
-    assert!(user.flush(), "{told}");
-    assert_eq!(user.count("pending"), 0, "{told}");
+    assert!(user.flush(), "{context}");
+    assert_eq!(user.count("pending"), 0, "{context}");
     if !matches!(then, Kept(_)) {
-        assert_eq!(receiver.requests().len(), 1, "sent again: {told}");
+        assert_eq!(receiver.requests().len(), 1, "sent again: {context}");
     }
 }
 
-fn waits(user: &TestUser) -> u64 {
+fn backoff_seconds(user: &TestUser) -> u64 {
     let status = user.status();
     let line = status
         .lines()
@@ -116,14 +116,14 @@ fn waits(user: &TestUser) -> u64 {
     line.unwrap_or(0)
 }
 
-/// The wait lies on disk, so every process obeys it.
-fn runs_start_nothing(user: &TestUser, receiver: &Receiver, told: &str) {
+/// The backoff is on disk, so every process honours it.
+fn runs_start_nothing(user: &TestUser, receiver: &Receiver, context: &str) {
     let before = user.count("pending");
     for _ in 0..2 {
-        assert!(user.run_frob(["build"]).status.success(), "{told}");
-        assert!(user.uploaders().is_empty(), "{told}");
+        assert!(user.run_frob(["build"]).status.success(), "{context}");
+        assert!(user.uploaders().is_empty(), "{context}");
     }
-    assert_eq!((receiver.requests().len(), user.count("pending")), (1, before + 2), "{told}");
+    assert_eq!((receiver.requests().len(), user.count("pending")), (1, before + 2), "{context}");
 }
 
 fn body(status: u16, content_type: &str, bytes: &[u8]) -> Answer {
@@ -137,11 +137,11 @@ fn http_statuses_are_handled_as_otlp_requires() {
         check(HTTP, Answer::status(status).with_retry_after("120"), KeptFor(kind, 120));
     }
     check(JSON, Answer::status(503), Kept("http 503"));
-    let date = httpdate_in(Duration::from_secs(90));
+    let date = http_date_in(Duration::from_secs(90));
     check(HTTP, Answer::status(503).with_retry_after(date.clone()), KeptFor("http 503", 90));
     check(JSON, Answer::status(429).with_retry_after(date), KeptFor("http 429", 90));
     check(HTTP, Answer::status(503).with_retry_after("soon"), Kept("http 503"));
-    // A day at most, whatever the server says.
+    // At most a day.
     check(HTTP, Answer::status(503).with_retry_after("99999999999"), KeptFor("http 503", 86_400));
     for (status, kind) in [
         (400, "http 400"),
@@ -164,12 +164,12 @@ fn http_statuses_are_handled_as_otlp_requires() {
 #[test]
 fn flush_reports_refused_runs_as_not_pending() {
     let receiver = Receiver::builder().answers([Answer::status(401)]).start().expect("a receiver");
-    let user = waiting(&receiver.http_endpoint(), HTTP);
+    let user = user_with_pending_run(&receiver.http_endpoint(), HTTP);
     let flush = user.run_frob(["telemetry", "flush"]);
     assert_eq!((user.count("pending"), user.dropped("refused")), (0, 1));
     assert_eq!(flush.status.code(), Some(3));
-    let told = String::from_utf8(flush.stdout).expect("text");
-    assert_eq!(told, "Nothing waits, but not all was delivered; `frob telemetry status` tells why.\n");
+    let context = String::from_utf8(flush.stdout).expect("text");
+    assert_eq!(context, "Nothing waits, but not all was delivered; `frob telemetry status` tells why.\n");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn grpc_statuses_are_handled_as_otlp_requires() {
     ] {
         check(GRPC, Answer::grpc(code).with_retry_info(soon), Refused(kind));
     }
-    // What a proxy in between answers.
+    // A proxy's own responses.
     check(GRPC, Answer::status(503), Kept("http 503"));
     check(GRPC, Answer::status(404), Refused("http 404"));
 }
@@ -212,7 +212,7 @@ fn a_partial_success_is_never_retried() {
     check(HTTP, body(200, "application/x-protobuf", b""), Delivered(0));
     check(HTTP, body(200, "application/x-protobuf", &[0x0a, 0]), Delivered(0));
     check(HTTP, body(200, "application/json", b"{\"partialSuccess\":null}"), Delivered(0));
-    // Some receivers answer JSON with protobuf's content type.
+    // Some receivers send JSON with the content type of protobuf.
     check(JSON, body(200, "application/x-protobuf", b"{\"partialSuccess\":{}}"), Delivered(0));
 }
 
@@ -229,7 +229,7 @@ fn non_otlp_responses_keep_the_run() {
 
 #[test]
 fn proxy_and_portal_statuses_keep_the_run() {
-    // Neither is ever the collector's own.
+    // A collector sends neither.
     for (status, kind) in [(407, "proxy 407"), (511, "proxy 511")] {
         for protocol in [HTTP, JSON] {
             check(protocol, body(status, "text/html", b"log in"), Kept(kind));
@@ -240,7 +240,7 @@ fn proxy_and_portal_statuses_keep_the_run() {
 
 #[test]
 fn rejected_spans_are_capped_at_the_spans_sent() {
-    // A run with two steps of two spans each.
+    // The run has five spans.
     for protocol in [HTTP, JSON, GRPC] {
         check(protocol, Answer::partial_success(100, "of 5"), Delivered(5));
         check(protocol, Answer::partial_success(u32::MAX, ""), Delivered(5));
@@ -252,11 +252,11 @@ fn rejected_spans_are_capped_at_the_spans_sent() {
 
 #[test]
 fn redirects_are_not_followed() {
-    let elsewhere = Receiver::start().expect("a receiver");
-    let address = format!("{}/v1/traces", elsewhere.http_endpoint());
+    let other = Receiver::start().expect("a receiver");
+    let address = format!("{}/v1/traces", other.http_endpoint());
     check(HTTP, Answer::Redirect(address.clone()), Kept("http 307"));
     check(JSON, Answer::Redirect(address), Kept("http 307"));
-    assert_eq!(elsewhere.connections(), 0);
+    assert_eq!(other.connections(), 0);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn broken_and_stalled_connections_keep_the_run() {
 fn a_truncated_response_resends_the_same_ids() {
     for protocol in [HTTP, JSON, GRPC] {
         let receiver = Receiver::builder().answers([Answer::Truncated]).start().expect("a receiver");
-        let user = waiting(&endpoint(&receiver, protocol), protocol);
+        let user = user_with_pending_run(&endpoint(&receiver, protocol), protocol);
         assert!(!user.flush(), "{protocol}");
         assert!(user.flush(), "{protocol}");
         assert_eq!((receiver.requests().len(), receiver.doubles()), (2, 5), "{protocol}");
@@ -283,11 +283,12 @@ fn a_truncated_response_resends_the_same_ids() {
 #[test]
 fn connection_and_tls_failures_keep_the_run() {
     for protocol in [HTTP, JSON, GRPC] {
-        let user = waiting(DEAD_ENDPOINT, protocol);
+        let user = user_with_pending_run(DEAD_ENDPOINT, protocol);
         assert!(!user.flush());
         assert!(user.status().contains("last failure: connection"), "{}", user.status());
         let receiver = Receiver::start().expect("a receiver");
-        let user = waiting(&endpoint(&receiver, protocol).replace("http://", "https://"), protocol);
+        let user =
+            user_with_pending_run(&endpoint(&receiver, protocol).replace("http://", "https://"), protocol);
         assert!(!user.flush());
         assert!(user.status().contains("last failure: tls"), "{protocol}: {}", user.status());
         assert_eq!((user.count("pending"), receiver.requests().len()), (1, 0));
@@ -298,7 +299,7 @@ fn connection_and_tls_failures_keep_the_run() {
 fn the_proxy_variable_is_honoured() {
     let proxy = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("http://{}", proxy.local_addr().expect("its address"));
-    let asked = std::thread::spawn(move || {
+    let request_line = std::thread::spawn(move || {
         let (stream, _) = proxy.accept().expect("the uploader");
         let mut stream = std::io::BufReader::new(stream);
         let mut line = String::new();
@@ -307,17 +308,20 @@ fn the_proxy_variable_is_honoured() {
         let _ = stream.get_mut().write_all(answer.as_bytes());
         line
     });
-    let user = waiting("http://collector.invalid:4318", HTTP).with("http_proxy", &address);
+    let user = user_with_pending_run("http://collector.invalid:4318", HTTP).with("http_proxy", &address);
     assert!(!user.flush());
     assert!(user.status().contains("last failure: proxy 503"), "{}", user.status());
-    assert_eq!(asked.join().expect("a line"), "POST http://collector.invalid:4318/v1/traces HTTP/1.1\r\n");
+    assert_eq!(
+        request_line.join().expect("a line"),
+        "POST http://collector.invalid:4318/v1/traces HTTP/1.1\r\n"
+    );
     assert_eq!(user.count("pending"), 1);
 }
 
 #[test]
 fn the_backoff_grows_with_each_failure() {
     let receiver = Receiver::builder().always(Answer::status(503)).start().expect("a receiver");
-    let user = waiting(&receiver.http_endpoint(), HTTP);
+    let user = user_with_pending_run(&receiver.http_endpoint(), HTTP);
     let mut ceilings = Vec::new();
     for failures in 2..8_u64 {
         assert!(!user.flush());
@@ -325,12 +329,16 @@ fn the_backoff_grows_with_each_failure() {
             std::fs::read_to_string(user.spool(&receiver.http_endpoint()).join("backoff")).expect("a file");
         assert!(text.contains(&format!(" failures={failures} asked=no\n")), "{text}");
         let ceiling = 2_u64 << (failures - 1);
-        assert!((ceiling / 2 - 1..=ceiling + 1).contains(&waits(&user)), "{failures}: {}", waits(&user));
+        assert!(
+            (ceiling / 2 - 1..=ceiling + 1).contains(&backoff_seconds(&user)),
+            "{failures}: {}",
+            backoff_seconds(&user)
+        );
         ceilings.push(ceiling);
     }
     receiver.answer_next([Answer::Ok]);
     assert!(user.flush());
-    assert!(!user.spool(&receiver.http_endpoint()).join("backoff").exists(), "over with the first success");
+    assert!(!user.spool(&receiver.http_endpoint()).join("backoff").exists(), "the first success removes it");
 }
 
 #[test]
@@ -338,18 +346,18 @@ fn an_implausible_backoff_is_ignored() {
     for (seconds, rest, is_over) in [
         (3_000, "failures=9 asked=no", false),
         (80_000, "failures=9 asked=yes", false),
-        // Further ahead than we would ever write: the clock was set back since.
+        // Further ahead than we ever write, so the clock was set back.
         (4_000, "failures=9 asked=no", true),
         (100_000, "failures=9 asked=yes", true),
         (i64::MAX, "failures=9 asked=yes", true),
-        // Long ago: the clock was set forward since.
+        // Long ago, so the clock was set forward.
         (-1_000_000_000, "failures=9 asked=no", true),
-        // Not as we write it.
+        // Not in our format.
         (3_000, "failures=9 asked=maybe", true),
         (3_000, "", true),
     ] {
         let receiver = Receiver::start().expect("a receiver");
-        let user = waiting(&receiver.http_endpoint(), HTTP);
+        let user = user_with_pending_run(&receiver.http_endpoint(), HTTP);
         user.write_backoff(&receiver.http_endpoint(), seconds, rest);
         assert!(user.run_frob(["build"]).status.success());
         if is_over {
@@ -368,8 +376,12 @@ fn the_uploader_writes_the_backoff_and_exits() {
     let user = TestUser::sending_to(&receiver.http_endpoint());
     assert!(user.run_frob(["build"]).status.success());
     receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("a request");
-    eventually("it has ended", || user.uploaders().is_empty());
-    assert!((20..=31).contains(&waits(&user)), "long before the time is over: {}", waits(&user));
+    eventually("the uploader ends", || user.uploaders().is_empty());
+    assert!(
+        (20..=31).contains(&backoff_seconds(&user)),
+        "long before the backoff ends: {}",
+        backoff_seconds(&user)
+    );
 }
 
 #[test]
@@ -390,12 +402,12 @@ fn the_exit_code_of_flush_gives_the_reason() {
     let user = TestUser::sending_to(DEAD_ENDPOINT);
     assert_eq!(user.run_frob(["telemetry", "flush"]).status.code(), Some(0), "nothing waits");
     user.run_frob(["build"]);
-    assert_eq!(user.run_frob(["telemetry", "flush"]).status.code(), Some(3), "something waits still");
+    assert_eq!(user.run_frob(["telemetry", "flush"]).status.code(), Some(3), "a run is pending");
     let user = user.with("DO_NOT_TRACK", "1");
     assert_eq!(user.run_frob(["telemetry", "flush"]).status.code(), Some(1), "telemetry is off");
     assert_eq!(user.pending_runs().len(), 1);
 }
 
-fn httpdate_in(time: Duration) -> String {
+fn http_date_in(time: Duration) -> String {
     httpdate::fmt_http_date(SystemTime::now() + time)
 }

@@ -1,4 +1,4 @@
-//! Each command is a run; what is none is not reported, and looking at runs changes nothing.
+//! Each command is a run, and everything outside of a command is not.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
@@ -22,7 +22,7 @@ fn trees(receiver: &Receiver, number: usize) -> Vec<String> {
     trees
 }
 
-/// The root span's line.
+/// The line of the root span.
 fn root(command: &str, code: u8) -> String {
     let (mark, error) = if code == 0 { ("", "") } else { ("[error] ", " error.type=_OTHER") };
     format!(
@@ -112,9 +112,9 @@ fn off_before_the_first_command_makes_no_file() {
     let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
     let mut shell = user.frob_command(["shell"]);
     let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
-    let mut said = BufReader::new(shell.stdout.take().expect("a pipe")).lines();
-    assert_eq!(said.next().expect("a line").expect("text"), "ready");
-    // As long as a user needs: from half a second on the first command asks again.
+    let mut output = BufReader::new(shell.stdout.take().expect("a pipe")).lines();
+    assert_eq!(output.next().expect("a line").expect("text"), "ready");
+    // A first command that begins half a second after the start reads the choice again.
     std::thread::sleep(Duration::from_millis(600));
     assert!(user.run_frob(["telemetry", "off"]).status.success());
     let before = user.files();
@@ -133,10 +133,10 @@ fn a_shell_reports_each_command_as_it_ends() {
     writeln!(lines, "build 0").expect("it reads");
     assert_eq!(only_tree(&receiver), format!("{}{STEP}", root("build", 0)));
     writeln!(lines, "test 3").expect("it reads");
-    let ids = receiver.wait_for(2, TIMEOUT).expect("while the shell goes on");
+    let ids = receiver.wait_for(2, TIMEOUT).expect("while the shell is running");
     assert_ne!(ids[0].trace_id(), ids[1].trace_id());
     eventually("both are counted", || user.count("delivered") == 2);
-    // Off means off from the next command on, also in a process that started before.
+    // `off` applies from the next command on, also in a process that is already running.
     assert!(user.run_frob(["telemetry", "off"]).status.success());
     writeln!(lines, "run 0").expect("it reads");
     drop(lines);
@@ -207,18 +207,18 @@ fn many_commands_use_bounded_memory_files_and_uploaders() {
     let endpoint = receiver.http_endpoint();
     let user = TestUser::sending_to(&endpoint);
     std::fs::write(user.home().join(".frob-uploaders"), "").expect("a file");
-    let ask = |commands: u64| {
+    let run_many = |commands: u64| {
         String::from_utf8(user.run_frob(["many", &commands.to_string()]).stdout).expect("text")
     };
-    let number_in = |told: &str, name: &str| -> u64 {
-        let line = told.lines().find_map(|line| line.strip_prefix(name)).expect("it is told");
+    let number_in = |printed: &str, name: &str| -> u64 {
+        let line = printed.lines().find_map(|line| line.strip_prefix(name)).expect("the line is printed");
         line.split_whitespace().next().expect("a number").parse().expect("a number")
     };
-    let (few, told) = (ask(10), ask(MANY));
-    let number = |name: &str| number_in(&told, name);
-    assert!(number("VmRSS:") < number_in(&few, "VmRSS:") + 4_000, "{few}\n{told}");
-    assert_eq!(number("more files:"), 0, "{told}");
-    assert!(number("children: ") <= 2, "{told}");
+    let (few, printed) = (run_many(10), run_many(MANY));
+    let number = |name: &str| number_in(&printed, name);
+    assert!(number("VmRSS:") < number_in(&few, "VmRSS:") + 4_000, "{few}\n{printed}");
+    assert_eq!(number("more files:"), 0, "{printed}");
+    assert!(number("children: ") <= 2, "{printed}");
     user.flush();
     let ended = user.count("delivered") + user.count("dropped") + user.count("pending");
     assert_eq!(ended, 10 + MANY, "{}", user.status());
@@ -227,7 +227,7 @@ fn many_commands_use_bounded_memory_files_and_uploaders() {
     eventually("they end", || user.uploaders().is_empty());
 }
 
-/// Children of a process that have ended, with all their threads, and that it has not asked after.
+/// The zombies of a process.
 fn ended_children(process: u32) -> usize {
     let is_one = |status: &String| {
         let fields: Vec<&str> = status.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
@@ -268,7 +268,7 @@ fn exec_reports_the_run_and_nests_the_new_programs_run_under_it() {
 
 #[test]
 fn a_failed_exec_continues_the_run() {
-    // No uploader is in the way: the moment in which it could be faster is as long as `exec` takes to fail.
+    // The backoff keeps an uploader from sending the run before `exec` fails.
     let receiver = Receiver::start().expect("a receiver");
     let user = TestUser::sending_to(&receiver.http_endpoint()).backing_off(&receiver.http_endpoint());
     let output = user.run_frob(["exec", "/no/such/program"]);

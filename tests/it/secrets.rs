@@ -1,4 +1,4 @@
-//! Secrets that a dependency or an author left somewhere reach no byte on disk and none on the wire.
+//! Secrets in spans, events, arguments, and variables reach neither the disk nor the network.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
@@ -9,9 +9,9 @@ use crate::recording_server::RecordingServer;
 use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, example, only_tree};
 
 const SECRET: &[u8] = b"secret-";
-/// Every way in.
+/// Every way in which spans reach telemetry.
 const WAYS: [&str; 2] = ["layer", "sdk"];
-/// Of a trace of somebody else's, that this process was started in.
+/// The trace of another program that started this process.
 const FOREIGN_TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const FOREIGN_SPAN: &str = "00f067aa0ba902b7";
 
@@ -24,7 +24,7 @@ fn raw(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(byte).collect()
 }
 
-/// A user in whose environment there are secrets, too.
+/// A user with secrets in the environment.
 fn user(endpoint: &str) -> TestUser {
     let endpoint = endpoint.replace("http://", "http://anna:secret-password@");
     let user = TestUser::new()
@@ -39,8 +39,8 @@ fn user(endpoint: &str) -> TestUser {
     user
 }
 
-/// A user who agreed to what the tool's own maker gets.
-fn user_of_maker(endpoint: &str) -> TestUser {
+/// A user who turned on telemetry to the tool's author.
+fn user_of_author(endpoint: &str) -> TestUser {
     let user = user(DEAD_ENDPOINT);
     std::fs::write(user.home().join("maker"), format!("{endpoint}/v1/traces")).expect("a file");
     assert!(planted(&user, "on").status.success());
@@ -57,7 +57,7 @@ fn planted(user: &TestUser, way: &str) -> Output {
         .expect("it starts")
 }
 
-/// Everything below the home, names and contents; at least one run is among it.
+/// Checks the names and content of all files in the home directory, one of which must be a run.
 fn assert_disk_is_clean(user: &TestUser, also: &[&str]) {
     let mut runs = 0;
     for file in user.files() {
@@ -78,7 +78,7 @@ fn assert_body_is_clean(body: &[u8]) {
     for wanted in [SECRET, b"main.rs", b"exception", b"anna"] {
         assert!(!contains(body, wanted), "{text}");
     }
-    // What the program called its foreign parent and its link.
+    // The foreign parent and the link that the program set.
     for id in [[0xfa; 8], [0xfb; 8]] {
         assert!(!body.windows(8).any(|window| window == id), "{text}");
     }
@@ -93,10 +93,10 @@ fn split(request: &[u8]) -> (String, &[u8]) {
 #[test]
 fn the_author_receives_no_secret() {
     for way in WAYS {
-        let maker = RecordingServer::start();
-        let user = user_of_maker(&maker.endpoint());
+        let author = RecordingServer::start();
+        let user = user_of_author(&author.endpoint());
         assert_eq!(planted(&user, way).status.code(), Some(101), "{way}");
-        let request = maker.wait_for(1).remove(0);
+        let request = author.wait_for(1).remove(0);
         assert_body_is_clean(split(&request).1);
         assert!(!contains(&request, SECRET), "{way}: {}", String::from_utf8_lossy(&request));
         for id in [FOREIGN_TRACE, FOREIGN_SPAN] {
@@ -139,16 +139,19 @@ fn pending_runs_hold_no_secret() {
 
 #[test]
 fn only_our_own_child_nests_under_a_run_of_the_author() {
-    let maker = Receiver::start().expect("a receiver");
-    let user = user_of_maker(&maker.http_endpoint());
+    let author = Receiver::start().expect("a receiver");
+    let user = user_of_author(&author.http_endpoint());
     assert!(planted(&user, "relay").status.success());
-    maker
-        .wait_until(|maker| maker.traces().iter().any(|trace| trace.tree().contains("number=7")), TIMEOUT)
+    author
+        .wait_until(|author| author.traces().iter().any(|trace| trace.tree().contains("number=7")), TIMEOUT)
         .expect("a child");
-    maker
-        .wait_until(|maker| maker.traces().iter().any(|trace| trace.tree().contains("command=run")), TIMEOUT)
+    author
+        .wait_until(
+            |author| author.traces().iter().any(|trace| trace.tree().contains("command=run")),
+            TIMEOUT,
+        )
         .expect("a parent");
-    let tree = only_tree(&maker);
+    let tree = only_tree(&author);
     let mut lines = tree.lines();
     assert!(
         lines.next().is_some_and(|line| line.starts_with("planted ") && line.ends_with(".command=run")),
@@ -159,11 +162,11 @@ fn only_our_own_child_nests_under_a_run_of_the_author() {
         "{tree}"
     );
     assert!(lines.all(|line| line.starts_with("    step")), "{tree}");
-    assert!(maker.spans().iter().all(|span| span.trace_id() != FOREIGN_TRACE), "{tree}");
+    assert!(author.spans().iter().all(|span| span.trace_id() != FOREIGN_TRACE), "{tree}");
 }
 
-/// Where the SDK alone would have told them: or the tests above prove nothing.
-const TOLD_BY_THE_SDK: [&str; 28] = [
+/// What the SDK alone exports. Without these the other tests would prove nothing.
+const EXPORTED_BY_THE_SDK: [&str; 28] = [
     "secret-color",
     "secret-debug",
     "secret-display",
@@ -198,8 +201,8 @@ const TOLD_BY_THE_SDK: [&str; 28] = [
 fn the_allowlist_exporter_passes_no_secret() {
     let user = user(DEAD_ENDPOINT);
     let bare = planted(&user, "bare").stdout;
-    let told = |wanted: &&str| contains(&bare, wanted.as_bytes());
-    let missing: Vec<_> = TOLD_BY_THE_SDK.into_iter().filter(|wanted| !told(wanted)).collect();
+    let is_exported = |wanted: &&str| contains(&bare, wanted.as_bytes());
+    let missing: Vec<_> = EXPORTED_BY_THE_SDK.into_iter().filter(|wanted| !is_exported(wanted)).collect();
     assert!(missing.is_empty(), "{missing:?} in {}", String::from_utf8_lossy(&bare));
     for way in ["wrapped", "wrapped-for-operator"] {
         let output = planted(&user, way).stdout;

@@ -1,4 +1,4 @@
-//! The spool's own files: names that are not ours, and what a user deletes.
+//! The spool's own files: foreign names, edited content, and runs of a newer version.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use tool_telemetry_receiver::Receiver;
 use crate::recording_server::RecordingServer;
 use crate::test_user::{TestUser, eventually};
 
-/// What `flush` may take that sends a run or two; an uploader in circles takes a minute.
+/// A flush of two runs is faster than this. An uploader in a loop takes a minute.
 const SOON: Duration = Duration::from_secs(15);
 
-/// A user with one run that waits.
+/// A user with one pending run.
 fn user_with_a_run(receiver: &Receiver) -> (TestUser, PathBuf) {
     let endpoint = receiver.http_endpoint();
     let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
@@ -40,7 +40,7 @@ fn noncanonical_run_names_are_left_alone() {
 fn a_run_that_cannot_be_renamed_is_sent_once() {
     let receiver = Receiver::start().expect("a receiver");
     let (user, run) = user_with_a_run(&receiver);
-    // The system renames no file to another name that it has already, and says that it did.
+    // `rename` does nothing and succeeds if both names are links to the same file.
     let outcome = run.with_extension("delivered");
     let outcome =
         user.spool(&receiver.http_endpoint()).join("outcomes").join(outcome.file_name().expect("a name"));
@@ -51,15 +51,15 @@ fn a_run_that_cannot_be_renamed_is_sent_once() {
 
 #[test]
 fn text_appended_to_a_version_is_not_sent() {
-    let wire = RecordingServer::start();
-    let user = TestUser::sending_to(&wire.endpoint()).backing_off(&wire.endpoint());
+    let server = RecordingServer::start();
+    let user = TestUser::sending_to(&server.endpoint()).backing_off(&server.endpoint());
     user.run_frob(["build"]);
     let run = user.pending_runs().remove(0);
     let text = fs::read_to_string(&run).expect("a run").replace(":\"1.0.0\"", ":\"1.0.0-john.doe\"");
     assert!(text.contains("john.doe"), "{text}");
     fs::write(&run, text).expect("it is ours");
     user.run_frob(["telemetry", "flush"]);
-    let request = wire.wait_for(1).remove(0);
+    let request = server.wait_for(1).remove(0);
     let has = |wanted: &[u8]| request.windows(wanted.len()).any(|part| part == wanted);
     assert!(has(b"service.version") && has(b"1.0.0") && !has(b"john"));
 }
@@ -73,7 +73,7 @@ fn a_run_of_a_newer_version_waits_for_an_uploader_that_knows_it() {
     fs::write(&run, text).expect("it is ours");
     assert!(!user.flush());
     assert_eq!((user.count("pending"), receiver.requests().len()), (1, 0), "{}", user.status());
-    // Where it is not newer, no version knows it, and what is left out is counted where people see it.
+    // If the version is not newer, no version knows the value, and `status` counts it as left out.
     let user = user.with_tool_setting("FROB_VERSION", "1.1.0");
     assert!(user.flush());
     assert_eq!((user.count("pending"), receiver.requests().len()), (0, 1), "{}", user.status());
@@ -84,18 +84,18 @@ fn a_run_of_a_newer_version_waits_for_an_uploader_that_knows_it() {
 fn status_show_and_flush_agree_on_running_and_killed_runs() {
     let receiver = Receiver::start().expect("a receiver");
     let user = TestUser::sending_to(&receiver.http_endpoint()).backing_off(&receiver.http_endpoint());
-    let told = |arguments: &[&str]| String::from_utf8(user.run_frob(arguments).stdout).expect("text");
+    let printed = |arguments: &[&str]| String::from_utf8(user.run_frob(arguments).stdout).expect("text");
     let mut running = user.frob_command(["build", "--end", "wait"]);
     let mut running = running.stdout(std::process::Stdio::null()).spawn().expect("it starts");
-    eventually("it writes", || told(&["telemetry", "show"]).contains("(running)"));
-    assert!(told(&["telemetry", "show"]).contains("being written"));
+    eventually("it writes", || printed(&["telemetry", "show"]).contains("(running)"));
+    assert!(printed(&["telemetry", "show"]).contains("being written"));
     assert!(user.status().contains("pending    1 (1 being written)"), "{}", user.status());
-    assert_eq!(told(&["telemetry", "flush"]), "Nothing waits but 1 being written.\n");
+    assert_eq!(printed(&["telemetry", "flush"]), "Nothing waits but 1 being written.\n");
     running.kill().expect("it runs");
     running.wait().expect("it ended");
-    let shown = told(&["telemetry", "show"]);
+    let shown = printed(&["telemetry", "show"]);
     assert!(shown.contains("pending") && shown.contains("cut_off") && !shown.contains("running"), "{shown}");
     assert!(user.status().contains("pending    1\n"), "{}", user.status());
-    assert_eq!(told(&["telemetry", "flush"]), "Nothing waits.\n");
+    assert_eq!(printed(&["telemetry", "flush"]), "Nothing waits.\n");
     assert_eq!(receiver.traces().len(), 1);
 }

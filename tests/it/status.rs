@@ -1,4 +1,4 @@
-//! `telemetry status`, for people and for programs; and errors that say what to do.
+//! `telemetry status` as text and as JSON, and errors that say what to do.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ fn status(user: &TestUser) -> Value {
 fn json_always_has_every_key() {
     let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
     user.run_frob(["build"]);
-    let mut told = status(&user);
-    let destination = &mut told["destinations"][0];
+    let mut printed = status(&user);
+    let destination = &mut printed["destinations"][0];
     assert!(destination["next_try_in"].take().is_u64());
     let choice_file = user.home().join(".config/frob/telemetry.toml");
     let none = json!({ "refused": 0, "limit_bytes": 0, "limit_runs": 0, "limit_age": 0, "disk": 0, "damaged": 0,
                        "opted_out": 0, "purged": 0, "discarded": 0, "limit_open": 0 });
     assert_eq!(
-        told,
+        printed,
         json!({
             "format": 1,
             "tool": "frob",
@@ -56,9 +56,9 @@ fn json_always_has_every_key() {
             }],
         })
     );
-    // Nothing at all: the same keys.
+    // A user without a spool gets the same keys.
     let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&status(&TestUser::new())), keys(&told));
+    assert_eq!(keys(&status(&TestUser::new())), keys(&printed));
 }
 
 #[test]
@@ -67,23 +67,25 @@ fn it_reports_the_decision_and_the_runs() {
     let user = TestUser::sending_to(&receiver.http_endpoint());
     user.run_frob(["build"]);
     receiver.wait_for(1, TIMEOUT).expect("it arrives");
-    eventually("its time is written down", || status(&user)["destinations"][0]["last_delivery"].is_u64());
+    eventually("the time of the delivery is stored", || {
+        status(&user)["destinations"][0]["last_delivery"].is_u64()
+    });
     assert_eq!(status(&user)["destinations"][0]["delivered"], 1);
     let text = user.status();
     assert!(text.starts_with("telemetry of frob is on: your own choice (/"), "{text}");
     assert!(text.contains("  last delivery: ") && text.contains(" ago\n"), "{text}");
 
-    // Opted out by a variable, the counts are there all the same.
+    // The counts are also shown when a variable opts out.
     let user = user.with("DO_NOT_TRACK", "1");
-    let told = status(&user);
-    assert_eq!((&told["telemetry"], &told["variable"]), (&json!("off"), &json!("DO_NOT_TRACK")));
-    assert_eq!(told["destinations"][0]["delivered"], 1);
+    let printed = status(&user);
+    assert_eq!((&printed["telemetry"], &printed["variable"]), (&json!("off"), &json!("DO_NOT_TRACK")));
+    assert_eq!(printed["destinations"][0]["delivered"], 1);
 
     let damaged = user.with("DO_NOT_TRACK", "");
     eventually("its uploader has ended", || damaged.uploaders().is_empty());
     damaged.run_frob(["telemetry", "off"]);
-    let told = status(&damaged);
-    assert_eq!((&told["telemetry"], &told["reason"]), (&json!("off"), &json!("person")));
+    let printed = status(&damaged);
+    assert_eq!((&printed["telemetry"], &printed["reason"]), (&json!("off"), &json!("person")));
     assert!(damaged.status().contains("runs would go to "), "{}", damaged.status());
 }
 
@@ -103,7 +105,7 @@ fn show_prints_otlp_json_lines() {
 
 #[test]
 fn every_error_says_what_to_do() {
-    let on_variable = TestUser::sending_to(DEAD_ENDPOINT).with("DO_NOT_TRACK", "1");
+    let do_not_track = TestUser::sending_to(DEAD_ENDPOINT).with("DO_NOT_TRACK", "1");
     let nowhere = TestUser::new();
     nowhere.run_frob(["telemetry", "on"]);
     let turned_off = TestUser::sending_to(DEAD_ENDPOINT);
@@ -114,7 +116,7 @@ fn every_error_says_what_to_do() {
     std::fs::write(in_the_way.home().join(".config"), "x").expect("a file");
     let homeless = TestUser::new().with("HOME", "/nonexistent");
     for (user, command, what, to_do) in [
-        (&on_variable, "flush", "the environment variable DO_NOT_TRACK", "unset DO_NOT_TRACK"),
+        (&do_not_track, "flush", "the environment variable DO_NOT_TRACK", "unset DO_NOT_TRACK"),
         (&nowhere, "flush", "there is nowhere to send to", "set OTEL_EXPORTER_OTLP_ENDPOINT"),
         (&turned_off, "flush", "your own choice", "`frob telemetry on`"),
         (&corrupt, "flush", "the file with your choice cannot be read", "writes it anew"),
@@ -125,9 +127,12 @@ fn every_error_says_what_to_do() {
     ] {
         let output = user.run_frob(["telemetry", command]);
         assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{what}");
-        let told = String::from_utf8(output.stderr).expect("text");
-        assert!(told.starts_with("frob: ") && told.contains(what) && told.contains(to_do), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
+        let printed = String::from_utf8(output.stderr).expect("text");
+        assert!(
+            printed.starts_with("frob: ") && printed.contains(what) && printed.contains(to_do),
+            "{printed}"
+        );
+        assert_eq!(printed.lines().count(), 1, "{printed}");
     }
 }
 
@@ -153,7 +158,7 @@ fn a_slow_flush_draws_and_erases_a_progress_bar() {
     assert!(shown.starts_with(&nothing_yet), "{shown:?}");
     assert!(shown.ends_with(&format!("\r{:52}\rNothing waits.\r\n", "")), "{shown:?}");
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
-    // One that does not take long says nothing on the way.
+    // A fast flush draws no bar.
     let nothing = TestUser::sending_to(DEAD_ENDPOINT).run_frob_at_terminal(80, "telemetry flush");
     assert_eq!(nothing, "Nothing waits.\r\n");
 }

@@ -1,11 +1,12 @@
-//! Texts name only what the tool has: in a tool without the command, `just telemetry off` runs the user's own recipe.
+//! Messages suggest only commands that the tool has. In a tool without the command, `just telemetry off` would
+//! run the user's own recipe.
 
 use std::process::Output;
 
 use crate::test_user::{DEAD_ENDPOINT, TestUser};
 
-/// How the tool's command is typed, and with which arguments the tests' tool then does it. Where it has none, an author
-/// may still offer the same in words that no text knows.
+/// How the tool's telemetry command is typed, and the arguments with which the tests' tool runs it. An author
+/// may offer the same under a name that messages do not know.
 const TOOLS: [(&str, &[&str]); 4] = [
     ("frob telemetry", &["telemetry"]),
     ("cargo frob telemetry", &["frob", "telemetry"]),
@@ -15,48 +16,53 @@ const TOOLS: [(&str, &[&str]); 4] = [
 
 const WORDS: [&str; 6] = ["on", "off", "status", "show", "flush", "purge"];
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat()
 }
 
-/// Everything that the tool says of its telemetry.
+/// Every message of the tool about telemetry.
 fn texts(typed: &str, arguments: &[&str]) -> Vec<String> {
     let tool = || TestUser::new().with("FROB_TELEMETRY_COMMAND", typed);
     let operator = || tool().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
-    let ask = |user: &TestUser, word| said(&user.run_frob(arguments.iter().chain(&[word])));
+    let ask = |user: &TestUser, word| printed(&user.run_frob(arguments.iter().chain(&[word])));
     let mut texts = Vec::new();
 
     let newcomer = operator();
     texts.push(ask(&newcomer, "status"));
     texts.push(newcomer.run_frob_at_terminal(80, "build"));
     texts.push(newcomer.with("FROB_VERSION", "2.0.0").run_frob_at_terminal(80, "build"));
-    texts.push(said(&operator().with("CI", "true").run_frob(["build"])));
-    // The maker's notice, on a terminal where not every sentence has room.
-    let of_maker = tool().with("FROB_AUTHOR_ENDPOINT", "https://telemetry.example.com/v1/traces");
-    texts.push(of_maker.run_frob_at_terminal(30, "build"));
+    texts.push(printed(&operator().with("CI", "true").run_frob(["build"])));
+    // The author's notice, on a narrow terminal.
+    let of_author = tool().with("FROB_AUTHOR_ENDPOINT", "https://telemetry.example.com/v1/traces");
+    texts.push(of_author.run_frob_at_terminal(30, "build"));
 
     let turned_on = operator();
     texts.push(ask(&turned_on, "on"));
     turned_on.run_frob(["build"]);
     texts.extend(WORDS.map(|word| ask(&turned_on, word)));
-    // What waits for one destination, while the tool sends to another.
-    let elsewhere = operator();
-    ask(&elsewhere, "on");
-    elsewhere.run_frob(["build"]);
-    ask(&elsewhere, "purge");
+    // Runs are pending for one destination while the tool sends to another.
+    let other_destination = operator();
+    ask(&other_destination, "on");
+    other_destination.run_frob(["build"]);
+    ask(&other_destination, "purge");
     let other = "http://127.0.0.1:19";
-    let build =
-        |endpoint| elsewhere.frob_command(["build"]).env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).output();
+    let build = |endpoint| {
+        other_destination.frob_command(["build"]).env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).output()
+    };
     let on = arguments.iter().chain(&["on"]);
-    elsewhere.frob_command(on).env("OTEL_EXPORTER_OTLP_ENDPOINT", other).output().expect("the tool starts");
+    other_destination
+        .frob_command(on)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", other)
+        .output()
+        .expect("the tool starts");
     build(other).expect("the tool starts");
-    let flushed = ask(&elsewhere, "flush");
+    let flushed = ask(&other_destination, "flush");
     assert!(flushed.starts_with("Nothing waits for this destination"), "{flushed}");
     texts.push(flushed);
     let corrupt = operator();
-    std::fs::create_dir_all(corrupt.home().join(".config/frob")).expect("a folder");
+    std::fs::create_dir_all(corrupt.home().join(".config/frob")).expect("a directory");
     std::fs::write(corrupt.home().join(".config/frob/telemetry.toml"), "x").expect("a file");
-    // What is off, for every reason that a user can bring about.
+    // Telemetry is off, for every reason that a user can cause.
     let off = [
         corrupt,
         turned_on.with("CI", "true"),
@@ -73,8 +79,8 @@ fn texts(typed: &str, arguments: &[&str]) -> Vec<String> {
     texts
 }
 
-/// What stands between backticks, and is no line of a file.
-fn named(text: &str) -> impl Iterator<Item = String> {
+/// The commands between backticks. Lines of a file are left out.
+fn suggested(text: &str) -> impl Iterator<Item = String> {
     let flat = text.replace("\r\n", " ");
     let codes: Vec<_> = flat.split('`').skip(1).step_by(2).map(str::to_owned).collect();
     codes.into_iter().filter(|code| !code.contains(" = "))
@@ -84,11 +90,11 @@ fn named(text: &str) -> impl Iterator<Item = String> {
 fn every_suggested_command_exists() {
     for (typed, arguments) in TOOLS.into_iter().filter(|(typed, _)| *typed != "none") {
         let texts = texts(typed, arguments);
-        let mut named: Vec<_> = texts.iter().flat_map(|text| named(text)).collect();
-        named.sort_unstable();
-        named.dedup();
-        assert!(named.len() >= 4, "{named:?}");
-        for command in named {
+        let mut suggestions: Vec<_> = texts.iter().flat_map(|text| suggested(text)).collect();
+        suggestions.sort_unstable();
+        suggestions.dedup();
+        assert!(suggestions.len() >= 4, "{suggestions:?}");
+        for command in suggestions {
             let word =
                 command.strip_prefix(typed).unwrap_or_else(|| panic!("{typed} is not {command}")).trim();
             assert!(WORDS.contains(&word), "{command}");
@@ -103,11 +109,11 @@ fn every_suggested_command_exists() {
 fn a_tool_without_the_command_suggests_variables_and_files() {
     let texts = texts("none", &["ask"]);
     for text in &texts {
-        assert_eq!(named(text).next(), None, "{text}");
+        assert_eq!(suggested(text).next(), None, "{text}");
         for word in WORDS {
             assert!(!text.contains(&format!("telemetry {word}")), "{text}");
         }
-        assert!(!text.contains("tool-telemetry "), "whoever reads this may not have that program: {text}");
+        assert!(!text.contains("tool-telemetry "), "the reader may not have that program: {text}");
     }
     let all = texts.concat();
     for way in [
@@ -126,13 +132,13 @@ fn the_suggested_choice_file_turns_telemetry_on() {
         .with("FROB_TELEMETRY_COMMAND", "none")
         .with("FROB_OPT_IN", "1")
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
-    let told = said(&user.run_frob(["ask", "flush"]));
+    let message = printed(&user.run_frob(["ask", "flush"]));
     let file = user.home().join(".config/frob/telemetry.toml");
     assert!(
-        told.contains(&format!("write `telemetry = \"on\"` into {} to turn it on", file.display())),
-        "{told}"
+        message.contains(&format!("write `telemetry = \"on\"` into {} to turn it on", file.display())),
+        "{message}"
     );
-    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    std::fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
     std::fs::write(file, "telemetry = \"on\"\n").expect("a file");
     assert!(user.run_frob_at_terminal(80, "build").contains("To turn it off: set FROB_TELEMETRY_OPTOUT=1."));
     user.run_frob(["build"]);

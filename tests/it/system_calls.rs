@@ -1,7 +1,6 @@
-//! Fixture: the system calls of a program, as the kernel tells them to a tracer (`ptrace`), and what becomes of one.
-//!
-//! A test sees every call before it is made, and may hold it up, refuse it, or end the process there.
-#![allow(unsafe_code, reason = "between `fork` and `exec` nothing but the one call that asks to be traced")]
+//! Fixture: traces the system calls of a program (`ptrace`). A test sees each call before it is made, and may
+//! delay it, let it fail, or kill the process.
+#![allow(unsafe_code, reason = "between `fork` and `exec` only `traceme` is called")]
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,15 +21,15 @@ use syscalls::Sysno;
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) name: &'static str,
-    /// The how-manieth of all threads that were traced makes it; the first is 0.
+    /// The index of its thread among all traced threads, from 0.
     pub(crate) thread: usize,
-    /// The how-manieth of its name in its thread.
+    /// The number of calls with this name in its thread so far, from 1.
     pub(crate) number: usize,
-    /// The paths that it names, and those of the descriptors that it works on, in the order of its arguments.
+    /// The paths of its arguments: texts and descriptors, in their order.
     pub(crate) paths: Vec<String>,
-    /// What the kernel answered: an error is negative. Nothing if the process ended in it, or before it.
+    /// The kernel's result; an error is negative. `None` if the process ended first.
     pub(crate) result: Option<i64>,
-    /// The names that `getdents64` gave.
+    /// The number of entries that `getdents64` returned.
     pub(crate) entries: usize,
 }
 
@@ -45,73 +44,73 @@ impl fmt::Display for Call {
     }
 }
 
-/// What becomes of a call.
+/// What to do with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Make,
-    /// The process ends (SIGKILL) before the call.
+pub(crate) enum Action {
+    Continue,
+    /// Kill the process before the call (SIGKILL).
     Kill,
-    /// The call is not made, and fails with this error.
-    Refuse(Errno),
+    /// Do not make the call, and return this error.
+    Fail(Errno),
 }
 
 /// A program that ran to its end.
 #[derive(Debug)]
 pub(crate) struct Traced {
-    /// From the first after its `execve`, in the order of their beginnings.
+    /// From the first call after `execve`, in the order in which they began.
     pub(crate) calls: Vec<Call>,
     pub(crate) output: Output,
 }
 
-type Judge<'a> = dyn FnMut(&Call) -> Verdict + Send + 'a;
+type Handler<'a> = dyn FnMut(&Call) -> Action + Send + 'a;
 
 /// A program that is about to be run.
 pub(crate) struct Tracer<'a> {
     command: Command,
     options: Options,
-    judge: Box<Judge<'a>>,
+    handler: Box<Handler<'a>>,
 }
 
 impl<'a> Tracer<'a> {
-    /// Of all threads of the program, and of no process that it starts.
+    /// Traces all threads of the program, and no process that it starts.
     pub(crate) fn of(command: Command) -> Self {
         let options = Options::PTRACE_O_TRACESYSGOOD
             | Options::PTRACE_O_TRACEEXEC
             | Options::PTRACE_O_EXITKILL
-            // Not of what is cloned with SIGCHLD, as processes are.
+            // Processes are cloned with SIGCHLD, and are not traced.
             | Options::PTRACE_O_TRACECLONE;
-        Self { command, options, judge: Box::new(|_| Verdict::Make) }
+        Self { command, options, handler: Box::new(|_| Action::Continue) }
     }
 
-    /// All processes that it starts too, also those that go on after it.
-    pub(crate) fn with_all_that_it_starts(mut self) -> Self {
+    /// Traces also the processes that it starts, even those that outlive it.
+    pub(crate) fn following_children(mut self) -> Self {
         self.options |= Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK;
         self
     }
 
-    /// Asks before each call.
-    pub(crate) fn judged(mut self, judge: impl FnMut(&Call) -> Verdict + Send + 'a) -> Self {
-        self.judge = Box::new(judge);
+    /// Calls the handler before each system call.
+    pub(crate) fn intercept(mut self, handler: impl FnMut(&Call) -> Action + Send + 'a) -> Self {
+        self.handler = Box::new(handler);
         self
     }
 
-    /// Runs the program until all that is traced has ended.
+    /// Runs until every traced process has ended.
     pub(crate) fn run(mut self) -> Traced {
-        // The kernel tells the thread that started the program, which must have no other children.
+        // The kernel notifies the thread that started the program. It must have no other children.
         std::thread::scope(|scope| scope.spawn(|| self.run_here(scope)).join()).expect("the tracer")
     }
 
     #[expect(clippy::zombie_processes, reason = "`follow` waits for it, as for all that is traced")]
     fn run_here<'scope>(&mut self, scope: &'scope std::thread::Scope<'scope, '_>) -> Traced {
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // SAFETY: `traceme` is one system call and allocates nothing.
+        // SAFETY: `traceme` is a single system call and allocates nothing.
         unsafe { self.command.pre_exec(|| Ok(ptrace::traceme()?)) };
         let mut program = self.command.spawn().expect("the program starts");
         let (stdout, stderr) = (program.stdout.take().expect("piped"), program.stderr.take().expect("piped"));
         let (stdout, stderr) = (scope.spawn(|| all(stdout)), scope.spawn(|| all(stderr)));
 
         let mut tracing = Tracing { first: Pid::from_raw(program.id() as i32), ..Tracing::default() };
-        let status = tracing.follow(self.options, &mut *self.judge);
+        let status = tracing.follow(self.options, &mut *self.handler);
         let [stdout, stderr] = [stdout, stderr].map(|reader| reader.join().expect("the reader"));
         Traced { calls: tracing.calls, output: Output { status, stdout, stderr } }
     }
@@ -150,24 +149,24 @@ struct Thread {
 }
 
 impl Tracing {
-    fn follow(&mut self, options: Options, judge: &mut Judge<'_>) -> ExitStatus {
+    fn follow(&mut self, options: Options, handler: &mut Handler<'_>) -> ExitStatus {
         let mut status = None;
         loop {
             let (process, signal) = match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD))
             {
                 Ok(WaitStatus::PtraceSyscall(process)) => {
-                    self.at_call(process, judge);
+                    self.at_call(process, handler);
                     (process, None)
                 }
                 Ok(WaitStatus::Stopped(process, signal)) => (process, self.signal(process, signal, options)),
                 Ok(WaitStatus::PtraceEvent(process, _, event)) => {
-                    // Met here, in the order of their beginnings: the new ones themselves come in any order.
+                    // Register new threads here, in order: their own first stops come in any order.
                     let begins =
                         [libc::PTRACE_EVENT_CLONE, libc::PTRACE_EVENT_FORK, libc::PTRACE_EVENT_VFORK];
                     if begins.contains(&event)
                         && let Ok(new) = ptrace::getevent(process)
                     {
-                        self.meet(Pid::from_raw(new as i32));
+                        self.register(Pid::from_raw(new as i32));
                     }
                     (process, None)
                 }
@@ -183,7 +182,7 @@ impl Tracing {
                 Err(Errno::ECHILD) => return status.expect("the program has ended"),
                 Err(error) => panic!("waitpid: {error}"),
             };
-            // A process may be killed while it is stopped: its end is told next.
+            // A process may be killed while it is stopped. Its end is reported next.
             match ptrace::syscall(process, signal) {
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(error) => panic!("ptrace: {error}"),
@@ -191,10 +190,10 @@ impl Tracing {
         }
     }
 
-    /// The signal that the process gets; nothing where the signal is only how the kernel tells of a new process.
+    /// The signal to deliver; none if it only announces a new process.
     fn signal(&mut self, process: Pid, signal: Signal, options: Options) -> Option<Signal> {
-        self.meet(process);
-        if std::mem::replace(&mut self.threads.get_mut(&process).expect("it was met").has_begun, true) {
+        self.register(process);
+        if std::mem::replace(&mut self.threads.get_mut(&process).expect("it is registered").has_begun, true) {
             return Some(signal);
         }
         if process == self.first {
@@ -203,7 +202,7 @@ impl Tracing {
         None
     }
 
-    fn meet(&mut self, thread: Pid) {
+    fn register(&mut self, thread: Pid) {
         let place = self.threads_seen;
         self.threads.entry(thread).or_insert_with(|| {
             self.threads_seen += 1;
@@ -219,11 +218,11 @@ impl Tracing {
     }
 
     /// A process is stopped at the entry to a call, or at the exit from it.
-    fn at_call(&mut self, process: Pid, judge: &mut Judge<'_>) {
-        // Killed meanwhile.
+    fn at_call(&mut self, process: Pid, handler: &mut Handler<'_>) {
+        // The process was killed in the meantime.
         let Ok(mut registers) = ptrace::getregs(process) else { return };
-        self.meet(process);
-        let state = self.threads.get_mut(&process).expect("it was met");
+        self.register(process);
+        let state = self.threads.get_mut(&process).expect("it is registered");
         if let Some(within) = state.within.take() {
             if let Some(error) = state.refused.take() {
                 registers.rax = -i64::from(error as i32) as u64;
@@ -242,11 +241,11 @@ impl Tracing {
         let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10];
         let paths = paths(process, name, arguments);
         let call = Call { name, thread: state.place, number: *number, paths, result: None, entries: 0 };
-        match judge(&call) {
-            Verdict::Make => {}
-            Verdict::Kill => kill(process, Signal::SIGKILL).expect("it is ours"),
-            Verdict::Refuse(error) => {
-                // There is no call of this number: the kernel makes none.
+        match handler(&call) {
+            Action::Continue => {}
+            Action::Kill => kill(process, Signal::SIGKILL).expect("it is ours"),
+            Action::Fail(error) => {
+                // No system call has this number, so the kernel makes none.
                 registers.orig_rax = u64::MAX;
                 ptrace::setregs(process, registers).expect("it is stopped, and ours");
                 state.refused = Some(error);
@@ -257,7 +256,7 @@ impl Tracing {
     }
 }
 
-/// What a call is about.
+/// The paths of a call's arguments.
 fn paths(process: Pid, name: &str, arguments: [u64; 4]) -> Vec<String> {
     let text = |at: usize| Some(string(process, arguments[at]));
     let descriptor = |at: usize| {
@@ -285,7 +284,7 @@ fn paths(process: Pid, name: &str, arguments: [u64; 4]) -> Vec<String> {
 
 fn memory(process: Pid, address: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
-    // Opened each time: after an `execve` an open one shows what was there before.
+    // Opened each time, because an open file shows the memory from before `execve`.
     let read = File::open(format!("/proc/{process}/mem")).and_then(|file| file.read_at(&mut bytes, address));
     bytes.truncate(read.unwrap_or(0));
     bytes
@@ -297,7 +296,7 @@ fn string(process: Pid, address: u64) -> String {
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-/// How many `linux_dirent64` there are: each tells its length in the bytes 16 and 17.
+/// Counts `linux_dirent64` entries. Bytes 16 and 17 hold the length of each.
 fn entries(mut bytes: &[u8]) -> usize {
     let mut count = 0;
     while let Some(length) = bytes.get(16..18) {
@@ -309,28 +308,28 @@ fn entries(mut bytes: &[u8]) -> usize {
 
 #[test]
 fn calls_can_be_delayed_refused_or_fatal() {
-    let cat = |file: &str, verdict: Verdict| {
+    let cat = |file: &str, action: Action| {
         let mut command = Command::new("cat");
         command.arg(file).env_clear().env("PATH", "/usr/bin:/bin");
-        let judge = |call: &Call| match call.name {
-            "openat" if call.paths == [file] => verdict,
-            _ => Verdict::Make,
+        let handler = |call: &Call| match call.name {
+            "openat" if call.paths == [file] => action,
+            _ => Action::Continue,
         };
-        Tracer::of(command).judged(judge).run()
+        Tracer::of(command).intercept(handler).run()
     };
     let file = "/proc/version";
-    let Traced { calls, output } = cat(file, Verdict::Make);
+    let Traced { calls, output } = cat(file, Action::Continue);
     assert_eq!(output.stdout, std::fs::read(file).expect("Linux"));
     assert!(calls.iter().all(|call| call.thread == 0), "it has one thread");
-    let told: Vec<_> = calls.iter().map(ToString::to_string).filter(|call| call.contains(file)).collect();
-    assert_eq!(told.first().map(String::as_str), Some("openat(/proc/version)"), "{told:?}");
+    let opened: Vec<_> = calls.iter().map(ToString::to_string).filter(|call| call.contains(file)).collect();
+    assert_eq!(opened.first().map(String::as_str), Some("openat(/proc/version)"), "{opened:?}");
 
-    let Traced { calls, output } = cat(file, Verdict::Refuse(Errno::EIO));
+    let Traced { calls, output } = cat(file, Action::Fail(Errno::EIO));
     assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]));
     assert!(String::from_utf8_lossy(&output.stderr).contains("Input/output error"), "{output:?}");
     assert!(calls.iter().any(|call| call.to_string() == "openat(/proc/version) = EIO"));
 
-    let Traced { calls, output } = cat(file, Verdict::Kill);
+    let Traced { calls, output } = cat(file, Action::Kill);
     assert_eq!((output.status.signal(), output.stderr), (Some(9), Vec::new()));
     assert_eq!(calls.last().map(ToString::to_string).as_deref(), Some("openat(/proc/version) = ?"));
 }

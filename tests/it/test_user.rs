@@ -1,4 +1,4 @@
-//! Fixture: a user with a home of their own, who runs the tool of the tests (`tests/tool`).
+//! Fixture: a user with a home directory, who runs the tests' tool (`tests/tool`).
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,31 +8,31 @@ use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use tool_telemetry_receiver::Receiver;
 
-/// Long enough for a loaded machine; nothing waits for it when all is well.
+/// How long a test waits before it fails. Long enough for a loaded machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
-/// An address where nobody listens: a port that the kernel gave and that was closed again would be given away, so
-/// it is the discard port, which nothing on a test machine serves.
+/// An endpoint that refuses connections: the discard port, which no test machine serves. The kernel could give
+/// a free port to another test.
 pub(crate) const DEAD_ENDPOINT: &str = "http://127.0.0.1:9";
 
 /// An example program of this package, built by `cargo test` before the tests run.
 pub(crate) fn example(name: &str) -> PathBuf {
-    let mut folder = std::env::current_exe().expect("the test's own path");
-    folder.pop();
-    if folder.ends_with("deps") || folder.ends_with("examples") {
-        folder.pop();
+    let mut directory = std::env::current_exe().expect("the test's own path");
+    directory.pop();
+    if directory.ends_with("deps") || directory.ends_with("examples") {
+        directory.pop();
     }
-    let program = folder.join("examples").join(name);
+    let program = directory.join("examples").join(name);
     assert!(program.is_file(), "{} is missing: run `cargo build --examples`", program.display());
     program
 }
 
-/// Copies a program to run it. By a process of its own: a descriptor that is open for writing here might be inherited by
-/// what another test starts at the same moment, and a file that somebody may write cannot be run.
+/// Copies a program, in a process of its own. A child of another test could inherit a descriptor that is open
+/// for writing here, and the copy could not be executed (ETXTBSY).
 pub(crate) fn copy_program(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg(from).arg(to).status().is_ok_and(|copied| copied.success()));
 }
 
-/// Compiles a file of this folder into a library to be preloaded.
+/// Compiles a file of this directory to a library for `LD_PRELOAD`.
 pub(crate) fn compile_shim(user: &TestUser, source: &str) -> PathBuf {
     let library = user.home().join(source).with_extension("so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(source);
@@ -41,25 +41,25 @@ pub(crate) fn compile_shim(user: &TestUser, source: &str) -> PathBuf {
     library
 }
 
-/// A user with an empty home and no variables.
+/// A user with a home directory of their own and no environment variables.
 pub(crate) struct TestUser {
     home: TempDir,
     variables: Vec<(String, String)>,
-    /// Who they are for the kernel, if it is not who runs the tests.
+    /// The user id, if it differs from that of the tests.
     uid: Option<u32>,
 }
 
-/// Some uid who is not who runs the tests: "nobody" on most machines.
+/// Another user's id: `nobody` on most machines.
 pub(crate) const OTHER_UID: u32 = 65_534;
 
-/// Whether the tests run as root: only then can they do things as somebody else, and what needs it says so.
-#[expect(clippy::print_stdout, reason = "what a test could not show is for people")]
+/// Whether the tests run as root. A test that needs root prints what it skips.
+#[expect(clippy::print_stdout, reason = "a skipped test is printed")]
 pub(crate) fn is_root(needed_for: &str) -> bool {
     use std::os::unix::fs::MetadataExt as _;
 
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     if !is_root {
-        println!("not shown, since it needs root: {needed_for}");
+        println!("skipped, because it needs root: {needed_for}");
     }
     is_root
 }
@@ -67,12 +67,12 @@ pub(crate) fn is_root(needed_for: &str) -> bool {
 impl TestUser {
     /// A user who has not seen the notice.
     pub(crate) fn new() -> Self {
-        Self { home: tempfile::tempdir().expect("a folder"), variables: Vec::new(), uid: None }
+        Self { home: tempfile::tempdir().expect("a directory"), variables: Vec::new(), uid: None }
     }
 
-    /// Makes them another uid, if the tests run as root: one whom permissions hold back.
+    /// Becomes a user without root's rights, if the tests run as root.
     pub(crate) fn unprivileged(mut self) -> Self {
-        if is_root("a user who is not root") {
+        if is_root("a user without root's rights") {
             self.chown_home(OTHER_UID);
             self.uid = Some(OTHER_UID);
         }
@@ -86,7 +86,7 @@ impl TestUser {
         }
     }
 
-    /// The tool where this user can reach it.
+    /// The tool, at a path that this user can reach.
     fn frob_program(&self) -> PathBuf {
         let program = example("frob");
         let Some(uid) = self.uid else { return program };
@@ -105,7 +105,7 @@ impl TestUser {
         user
     }
 
-    /// Sets a variable in everything that the user runs.
+    /// Sets an environment variable for each program that the user runs.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
@@ -115,7 +115,7 @@ impl TestUser {
         self.home.path()
     }
 
-    /// Writes into the source of the tool that this user has (`tests/tool`): the uploader has it from there too.
+    /// Changes what the author of the tool has set (`tests/tool`). The uploader reads it from the same file.
     pub(crate) fn with_tool_setting(self, name: &str, value: &str) -> Self {
         use std::io::Write as _;
 
@@ -125,7 +125,7 @@ impl TestUser {
         self
     }
 
-    /// A program in this user's environment, and in nothing else of ours.
+    /// A program in this user's environment, without the environment of the tests.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
@@ -141,7 +141,7 @@ impl TestUser {
         command
     }
 
-    /// The tool, not yet started.
+    /// A command that runs the tool.
     pub(crate) fn frob_command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
         let mut command = self.command(self.frob_program());
         command.args(arguments);
@@ -156,11 +156,11 @@ impl TestUser {
     /// Everything below the home, sorted.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
-        let mut folders = vec![self.home().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let mut directories = vec![self.home().to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    folders.push(entry.path());
+                    directories.push(entry.path());
                 }
                 files.push(entry.path());
             }
@@ -169,11 +169,13 @@ impl TestUser {
         files
     }
 
-    /// The run files that wait, sealed or not.
+    /// The files of pending runs, sealed or not.
     pub(crate) fn pending_runs(&self) -> Vec<PathBuf> {
         self.files()
             .into_iter()
-            .filter(|path| path.parent().is_some_and(|folder| folder.ends_with("runs")) && path.is_file())
+            .filter(|path| {
+                path.parent().is_some_and(|directory| directory.ends_with("runs")) && path.is_file()
+            })
             .collect()
     }
 
@@ -182,7 +184,7 @@ impl TestUser {
         String::from_utf8(self.run_frob(["telemetry", "status"]).stdout).expect("text")
     }
 
-    /// The number behind a word in `telemetry status`; 0 if it does not stand there. All destinations together.
+    /// The number after a word in `telemetry status`, summed over all destinations; 0 if the word is absent.
     pub(crate) fn count(&self, word: &str) -> u64 {
         let status = self.status();
         status
@@ -195,7 +197,7 @@ impl TestUser {
             .sum()
     }
 
-    /// Dropped runs of one reason.
+    /// How many runs were dropped for a reason.
     pub(crate) fn dropped(&self, reason: &str) -> u64 {
         let marker = format!("({reason})");
         self.status()
@@ -205,35 +207,35 @@ impl TestUser {
             .sum()
     }
 
-    /// The folder of a destination's spool.
+    /// The spool of a destination.
     pub(crate) fn spool(&self, receiver_endpoint: &str) -> PathBuf {
         let origin = receiver_endpoint.replace("://", "-").replace(':', "-");
-        let folder = format!("operator+the-tests+{origin}");
-        self.home().join(".local/state/frob/telemetry").join(folder)
+        let directory = format!("operator+the-tests+{origin}");
+        self.home().join(".local/state/frob/telemetry").join(directory)
     }
 
-    /// Has our own failure written as the last: runs start no uploader for an hour, and `flush` does not mind.
+    /// Writes a backoff after a failure: runs start no uploader for an hour, and `flush` ignores it.
     pub(crate) fn backing_off(self, receiver_endpoint: &str) -> Self {
         self.write_backoff(receiver_endpoint, 3_000, "failures=1 asked=no");
         self
     }
 
-    /// Writes the file of the backoff, so many seconds from now.
+    /// Writes a backoff that ends this many seconds from now.
     pub(crate) fn write_backoff(&self, receiver_endpoint: &str, seconds: i64, rest: &str) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
-        let folder = self.spool(receiver_endpoint);
-        if !folder.exists() {
-            std::fs::create_dir_all(&folder).expect("a folder");
-            let telemetry = folder.parent().expect("a folder above");
+        let directory = self.spool(receiver_endpoint);
+        if !directory.exists() {
+            std::fs::create_dir_all(&directory).expect("a directory");
+            let telemetry = directory.parent().expect("a directory above");
             std::fs::set_permissions(telemetry, std::os::unix::fs::PermissionsExt::from_mode(0o700))
                 .expect("it is ours");
         }
         let until = now.saturating_add_signed(seconds);
-        std::fs::write(folder.join("backoff"), format!("until={until} {rest}\n")).expect("a file");
+        std::fs::write(directory.join("backoff"), format!("until={until} {rest}\n")).expect("a file");
     }
 
-    /// An uploader for one destination, as a command would start it, not yet started. `purpose` is `detached`,
-    /// `awaited` or `flush`.
+    /// An uploader for a destination, as a command would start it. `purpose` is `detached`, `awaited`, or
+    /// `flush`.
     pub(crate) fn uploader_command(
         &self,
         program: impl AsRef<OsStr>,
@@ -249,7 +251,7 @@ impl TestUser {
         command
     }
 
-    /// The process ids of this user's uploaders that run now, as `/proc` tells.
+    /// The process ids of this user's running uploaders, from `/proc`.
     pub(crate) fn uploaders(&self) -> Vec<u32> {
         let mine = [b"HOME=", self.home().as_os_str().as_encoded_bytes()].concat();
         std::fs::read_dir("/proc")
@@ -265,24 +267,24 @@ impl TestUser {
             .collect()
     }
 
-    /// Sends what waits and says whether nothing is left.
+    /// Sends the pending runs. Returns whether none is left.
     pub(crate) fn flush(&self) -> bool {
         self.run_frob(["telemetry", "flush"]).status.success()
     }
 }
 
-/// The one trace that a receiver got, as a tree.
+/// The only trace that a receiver got, as a tree.
 pub(crate) fn only_tree(receiver: &Receiver) -> String {
     let traces = receiver.wait_for(1, TIMEOUT).expect("a trace arrives");
     assert_eq!(traces.len(), 1, "{}", receiver.tree());
     traces[0].tree()
 }
 
-/// Waits until something holds; for what no event tells of.
+/// Polls until a condition holds, for conditions that no event announces.
 pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
+        assert!(started.elapsed() < TIMEOUT, "timed out after {TIMEOUT:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

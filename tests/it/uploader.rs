@@ -1,4 +1,4 @@
-//! The uploader always ends, is alone, is small, and one run that is refused for ever holds up no other.
+//! The uploader always ends, works alone, stays small, and isolates a run that is always refused.
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -7,14 +7,14 @@ use tool_telemetry_receiver::{Answer, Receiver, Request, Value};
 
 use crate::test_user::{TIMEOUT, TestUser, eventually, example, is_root};
 
-/// Whether a request carries a run with a step of this number.
+/// Whether a request holds a step with this number.
 fn has_step(request: &Request, number: i64) -> bool {
     let wanted = Value::Int(number);
     request.spans().iter().any(|span| span.attribute("frob.number") == Some(&wanted))
 }
 
-/// A user with so many waiting runs, of which those at `poisoned` have a second step.
-fn waiting(receiver: &Receiver, runs: usize, poisoned: &[usize]) -> TestUser {
+/// A user with this many pending runs. Those at the positions `poisoned` have a second step.
+fn user_with_pending_runs(receiver: &Receiver, runs: usize, poisoned: &[usize]) -> TestUser {
     let endpoint = receiver.http_endpoint();
     let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
     for run in 0..runs {
@@ -39,7 +39,7 @@ fn a_poisoned_run_is_isolated_by_halving() {
             .answer_with(|request| if has_step(request, 1) { Answer::status(400) } else { Answer::Ok })
             .start()
             .expect("a receiver");
-        let user = waiting(&receiver, runs, poisoned);
+        let user = user_with_pending_runs(&receiver, runs, poisoned);
         assert!(user.flush(), "{poisoned:?} of {runs}");
         let requests = receiver.requests().len();
         assert!(requests <= most_requests, "{poisoned:?} of {runs}: {requests} requests");
@@ -54,17 +54,17 @@ fn a_poisoned_run_is_isolated_by_halving() {
 #[test]
 fn a_server_that_refuses_everything_gets_few_requests() {
     let receiver = Receiver::builder().always(Answer::status(400)).start().expect("a receiver");
-    let user = waiting(&receiver, 64, &[]);
+    let user = user_with_pending_runs(&receiver, 64, &[]);
     assert!(user.flush(), "nothing deliverable is left");
     assert_eq!((user.dropped("refused"), user.count("pending")), (64, 0));
-    // One for each, and few more to find out that it is none of them.
+    // One for each run, and a few to find out that no single run is at fault.
     assert!(receiver.requests().len() <= 64 + 8, "{}", receiver.requests().len());
 }
 
 #[test]
 fn repeated_refusals_stop_the_uploader_and_keep_untried_runs() {
     let receiver = Receiver::builder().always(Answer::status(400)).start().expect("a receiver");
-    let user = waiting(&receiver, 120, &[]);
+    let user = user_with_pending_runs(&receiver, 120, &[]);
     assert!(!user.flush());
     let requests = receiver.requests().len();
     let alone = receiver.requests().iter().filter(|request| request.spans().len() == 3).count();
@@ -81,12 +81,12 @@ fn oversized_requests_are_halved_until_they_fit() {
         .answer_with(|request| if request.spans().len() > 20 { Answer::status(413) } else { Answer::Ok })
         .start()
         .expect("a receiver");
-    let user = waiting(&receiver, 40, &[]);
+    let user = user_with_pending_runs(&receiver, 40, &[]);
     assert!(user.flush());
     assert_eq!((user.count("delivered"), user.dropped("refused")), (40, 0));
 }
 
-/// Flushes until all is delivered, at most so often.
+/// Flushes until all runs are delivered. Returns the number of flushes.
 fn flush_often(user: &TestUser, most: usize) -> usize {
     (1..=most).find(|_| user.flush()).unwrap_or_else(|| panic!("still pending\n{}", user.status()))
 }
@@ -97,7 +97,7 @@ fn a_size_limit_reported_as_400_drops_nothing() {
         .answer_with(|request| if request.spans().len() > 6 { Answer::status(400) } else { Answer::Ok })
         .start()
         .expect("a receiver");
-    let user = waiting(&receiver, 50, &[]);
+    let user = user_with_pending_runs(&receiver, 50, &[]);
     assert!(user.flush());
     assert_eq!((user.count("delivered"), user.dropped("refused")), (50, 0));
     assert!(receiver.requests().len() <= 50, "{}", receiver.requests().len());
@@ -111,7 +111,7 @@ fn batches_shrink_to_the_servers_rate_across_uploaders() {
             .answer_with(move |request| if request.spans().len() > 20 { answer.clone() } else { Answer::Ok })
             .start()
             .expect("a receiver");
-        let user = waiting(&receiver, 40, &[]).with("OTEL_EXPORTER_OTLP_TIMEOUT", "300");
+        let user = user_with_pending_runs(&receiver, 40, &[]).with("OTEL_EXPORTER_OTLP_TIMEOUT", "300");
         let flushes = flush_often(&user, 20);
         assert_eq!((user.count("delivered"), user.count("dropped")), (40, 0), "{busy:?}");
         let requests = receiver.requests().len();
@@ -123,13 +123,13 @@ fn batches_shrink_to_the_servers_rate_across_uploaders() {
 fn retry_after_and_the_batch_size_are_kept_together() {
     let receiver = Receiver::builder().answers([Answer::status(429).with_retry_after("120")]).start();
     let receiver = receiver.expect("a receiver");
-    let user = waiting(&receiver, 40, &[]);
+    let user = user_with_pending_runs(&receiver, 40, &[]);
     assert!(!user.flush() && !user.flush());
     assert_eq!(receiver.requests().len(), 1, "the second one waits");
     let backoff = user.spool(&receiver.http_endpoint()).join("backoff");
     let text = std::fs::read_to_string(&backoff).expect("a file");
     assert!(text.ends_with(" asked=yes most=60\n"), "{text}");
-    // Once the time is over the size grows again with each success.
+    // After the wait the size grows with each success.
     std::fs::write(&backoff, "until=1 failures=1 asked=yes most=60\n").expect("a file");
     assert!(user.flush());
     assert_eq!(std::fs::read_to_string(&backoff).expect("a file"), "until=0 failures=0 asked=no most=240\n");
@@ -220,10 +220,10 @@ fn the_uploader_ends_within_its_lifetime() {
                 .with("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000");
             assert!(user.run_frob(["build"]).status.success());
             receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("a request");
-            let asked = Instant::now();
+            let started = Instant::now();
             eventually("it has ended", || user.uploaders().is_empty());
-            assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
-            // Nothing was lost, and the next one works at once.
+            assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+            // Nothing was lost, and the next uploader works at once.
             assert!(user.flush(), "{answer:?} {protocol}");
             assert_eq!((user.count("delivered"), user.count("pending")), (1, 0));
         }
@@ -235,30 +235,30 @@ fn the_uploader_ends_while_dns_hangs() {
     if !is_root("a name service that never answers, in a mount namespace") {
         return;
     }
-    // Asked, and silent.
+    // A name server that never answers.
     let name_service = UdpSocket::bind("127.91.7.53:53").expect("an address of this test's");
     name_service.set_read_timeout(Some(TIMEOUT)).expect("a socket");
     let user = TestUser::sending_to("http://telemetry.example:4318")
         .with_tool_setting("FROB_UPLOADER_LIFE_MS", "600");
-    // The uploader keeps the namespace for as long as it lives.
+    // The uploader keeps the namespace alive.
     let script = format!(
         "mount -t tmpfs none /etc && echo 'hosts: files dns' > /etc/nsswitch.conf &&
         printf 'nameserver 127.91.7.53\\noptions timeout:30 attempts:5\\n' > /etc/resolv.conf && exec {} build",
         example("frob").display()
     );
-    let asked = Instant::now();
+    let started = Instant::now();
     let output = user.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let mut question = [0; 512];
     let length = name_service.recv(&mut question).expect("the uploader asks");
     assert!(question[..length].windows(9).any(|label| label == b"telemetry"));
     eventually("it has ended", || user.uploaders().is_empty());
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(user.count("pending"), 1);
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a figure for whoever asks with --nocapture")]
+#[expect(clippy::print_stdout, reason = "prints a figure with --nocapture")]
 fn a_silent_server_gets_few_uploaders_for_a_thousand_runs() {
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
     let user = TestUser::sending_to(&receiver.http_endpoint()).with("OTEL_EXPORTER_OTLP_TIMEOUT", "500");
@@ -276,7 +276,7 @@ fn a_silent_server_gets_few_uploaders_for_a_thousand_runs() {
     eventually("no process is left", || user.uploaders().is_empty());
     let starts = std::fs::read_to_string(starts).expect("a file").lines().count();
     println!("1,000 runs started {starts} uploaders, of which {} sent", receiver.connections());
-    // 4 to 6 here. Between a start and the lock a loaded machine may start some more, which end when they find it held.
+    // Usually 4 to 6. A loaded machine may start more before one takes the lock; these end at once.
     assert!(starts <= 20, "{starts} were started");
     assert!(receiver.connections() <= 8, "{} uploaders sent", receiver.connections());
     assert_eq!(receiver.peak_requests(), 1, "one at a time");
@@ -284,7 +284,7 @@ fn a_silent_server_gets_few_uploaders_for_a_thousand_runs() {
     assert_eq!(counted, 1_000, "{}", user.status());
 }
 
-/// The most memory that a process had so far, in KiB.
+/// The peak memory of a process, in KiB.
 fn peak_memory(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
@@ -299,7 +299,7 @@ fn memory_stays_bounded_with_100_000_pending_spans() {
         .backing_off(&endpoint);
     let mut spans = 0;
     while spans < 100_000 {
-        // A step and its part; 1 MiB is a run file's end.
+        // A step and its part. A run file holds at most 1 MiB.
         assert!(user.run_frob(["build", "--spans", "500"]).status.success());
         spans += 1_000;
     }

@@ -1,4 +1,4 @@
-//! The uploader where it is hard to start, or is ended with whoever started it.
+//! Environments in which an uploader is hard to start, or is killed together with the command.
 
 use std::path::Path;
 use std::process::Output;
@@ -10,7 +10,7 @@ use crate::test_user::{
     DEAD_ENDPOINT, TIMEOUT, TestUser, compile_shim, copy_program, eventually, example, is_root,
 };
 
-/// The uploader's name, as `ps` tells it.
+/// The uploader's name in `ps`.
 fn name(uploader: u32) -> String {
     std::fs::read_to_string(format!("/proc/{uploader}/comm")).unwrap_or_default()
 }
@@ -19,13 +19,13 @@ fn name(uploader: u32) -> String {
 fn the_uploader_uses_the_tools_proxifier() {
     let receiver = Receiver::start().expect("a receiver");
     let port = receiver.http_endpoint().rsplit_once(':').expect("a port").1.to_owned();
-    // Whoever connects directly finds nobody there.
+    // A direct connection is refused.
     let user = TestUser::sending_to(DEAD_ENDPOINT);
     let shim = compile_shim(&user, "redirect_connect.c");
     let shim = shim.strip_prefix(user.home()).expect("in the home");
     let user = user
         .with("PROXYCHAINS_SOCKS5_PORT", &port)
-        // Found from where the tool runs.
+        // Relative to the tool's working directory.
         .with("LD_PRELOAD", &format!("./{}", shim.display()));
     assert!(user.run_frob(["build"]).status.success());
     receiver.wait_for(1, TIMEOUT).expect("it arrives through the shim");
@@ -34,14 +34,14 @@ fn the_uploader_uses_the_tools_proxifier() {
 #[test]
 fn the_uploader_has_the_tools_name_and_works_in_the_root_directory() {
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
-    // A library that is not there: the loader complains to nobody, and goes on.
+    // A relative library path must not become one of the root directory.
     let user = TestUser::sending_to(&receiver.http_endpoint()).with("LD_LIBRARY_PATH", "lib");
     assert!(user.run_frob(["build"]).status.success());
     receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("a request");
     let uploaders = user.uploaders();
     assert_eq!(uploaders.iter().map(|uploader| name(*uploader)).collect::<Vec<_>>(), ["frob\n"]);
-    let folder = std::fs::read_link(format!("/proc/{}/cwd", uploaders[0])).expect("a link");
-    assert_eq!(folder.to_str(), Some("/"));
+    let directory = std::fs::read_link(format!("/proc/{}/cwd", uploaders[0])).expect("a link");
+    assert_eq!(directory.to_str(), Some("/"));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn flush_works_where_sigchld_is_ignored() {
     assert_eq!((flushed.status.code(), user.count("delivered")), (Some(0), 1), "{}", user.status());
 }
 
-/// Runs a script of the shell as the first process of a container, which ends with it; `$FROB` is the tool.
+/// Runs a shell script as PID 1 of a container. `$FROB` is the tool.
 fn in_container(user: &TestUser, script: &str) -> Output {
     let mut command = user.command("unshare");
     command
@@ -87,16 +87,16 @@ fn without_proc_only_an_absolute_path_starts_an_uploader() {
     }
     let receiver = Receiver::start().expect("a receiver");
     let user = TestUser::sending_to(&receiver.http_endpoint());
-    let folder = example("frob").parent().expect("a folder").display().to_string();
+    let directory = example("frob").parent().expect("a directory").display().to_string();
     let without_proc = |script: &str| {
-        let script = format!("umount -l /proc; cd {folder}; {script}");
+        let script = format!("umount -l /proc; cd {directory}; {script}");
         user.command("unshare").args(["-m", "sh", "-c", &script]).output().expect("unshare")
     };
     assert!(without_proc("./frob build").status.success());
     assert!(user.status().contains("does not find itself without /proc"), "{}", user.status());
     let flushed = without_proc("./frob telemetry flush");
-    let told = String::from_utf8(flushed.stderr).expect("text");
-    assert!(!flushed.status.success() && told.contains("/proc is not mounted"), "{told}");
+    let printed = String::from_utf8(flushed.stderr).expect("text");
+    assert!(!flushed.status.success() && printed.contains("/proc is not mounted"), "{printed}");
     std::fs::remove_file(user.spool(&receiver.http_endpoint()).join("backoff")).expect("one start failed");
     assert!(without_proc("exec $PWD/frob build").status.success());
     receiver.wait_for(2, TIMEOUT).expect("both arrive");
@@ -133,7 +133,7 @@ fn runs_arrive_from_short_lived_containers() {
         in_container(&user, "$FROB build; exit 0");
     }
     assert!(receiver.traces().len() >= 8, "{} of 10\n{}", receiver.traces().len(), user.status());
-    // A fresh home each time.
+    // Each run has a fresh home directory.
     for _ in 0..3 {
         std::fs::remove_dir_all(user.home().join(".local")).expect("it is there");
         let before = receiver.traces().len();
@@ -150,11 +150,11 @@ fn a_container_alone_does_not_wait() {
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
     let user = TestUser::sending_to(&endpoint).with_tool_setting("FROB_CI_WAIT_MS", "60000");
-    std::fs::create_dir_all(user.spool(&endpoint).join("runs")).expect("a folder");
+    std::fs::create_dir_all(user.spool(&endpoint).join("runs")).expect("a directory");
     user.write_backoff(&endpoint, -1, "failures=0 asked=no");
-    let asked = Instant::now();
+    let started = Instant::now();
     in_container(&user, "$FROB build; exit 0");
-    assert!(asked.elapsed() < Duration::from_secs(30), "{:?}", asked.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -165,12 +165,12 @@ fn uploaders_that_never_report_are_noticed() {
     let receiver = Receiver::builder().always(Answer::Hang).start().expect("a receiver");
     let endpoint = receiver.http_endpoint();
     let user = TestUser::sending_to(&endpoint);
-    // Where a command has waited in vain the next ones do not: without that, each starts an uploader.
+    // Without the backoff of the last command, each command starts an uploader.
     let run = || {
         let _ = std::fs::remove_file(user.spool(&endpoint).join("backoff"));
-        let asked = Instant::now();
+        let started = Instant::now();
         in_container(&user, "$FROB build; exit 0");
-        asked.elapsed()
+        started.elapsed()
     };
     for _ in 0..3 {
         run();
@@ -195,7 +195,7 @@ fn a_sandbox_without_network_starts_no_uploader() {
     let status = user.status();
     assert!(status.contains("CODEX_SANDBOX_NETWORK_DISABLED says that there is no network"), "{status}");
     assert_eq!(user.count("pending"), 2);
-    // Asked for by the user.
+    // The user requests it, so an uploader starts.
     assert!(user.flush());
 }
 
@@ -217,8 +217,8 @@ fn the_tools_file_system_can_be_unmounted_while_the_uploader_works() {
         .expect("unshare");
     receiver.wait_until(|receiver| receiver.requests().len() == 1, TIMEOUT).expect("an uploader");
     drop(shell.stdin.take());
-    assert!(shell.wait().is_ok_and(|ended| ended.success()), "it is busy");
-    assert_eq!(user.uploaders().len(), 1, "it is at work still");
+    assert!(shell.wait().is_ok_and(|ended| ended.success()), "the file system is busy");
+    assert_eq!(user.uploaders().len(), 1, "it is still working");
 }
 
 #[test]

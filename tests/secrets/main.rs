@@ -1,9 +1,10 @@
-//! A tool that leaves secrets wherever a dependency or an author could: every one is a text with `secret-` in it.
+//! A tool that leaves secrets wherever a dependency or an author could. Each is a text with `secret-` in it.
 //!
-//! `planted on` turns telemetry on. `planted layer`, `planted sdk`: the two ways in. `planted wrapped` and `planted
-//! bare` print what an exporter gets with the allowlist around it and without. `planted relay` runs `planted layer`.
+//! `on` turns telemetry on. `layer` and `sdk` are the two ways in. `wrapped` and `bare` print the spans that an
+//! exporter gets
+//! with the allowlist around it and without. `relay` runs `layer` in a child.
 
-#![expect(clippy::print_stdout, reason = "a command speaks to people")]
+#![expect(clippy::print_stdout, reason = "a command prints to its user")]
 
 use std::error::Error;
 use std::fmt;
@@ -24,13 +25,13 @@ use tracing_subscriber::prelude::*;
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/tool/telemetry.toml");
 
 fn main() -> ExitCode {
-    let mut description = Telemetry::builder("planted", "1.0.0").data_points(&DATA_POINTS);
-    // Not from a variable: the uploader has none of ours.
-    let maker = std::env::home_dir().and_then(|home| std::fs::read_to_string(home.join("maker")).ok());
-    if let Some(endpoint) = maker {
-        description = description.endpoint(Box::leak(endpoint.into_boxed_str()));
+    let mut builder = Telemetry::builder("planted", "1.0.0").data_points(&DATA_POINTS);
+    // From a file, because the uploader does not get our variables.
+    let author = std::env::home_dir().and_then(|home| std::fs::read_to_string(home.join("maker")).ok());
+    if let Some(endpoint) = author {
+        builder = builder.endpoint(Box::leak(endpoint.into_boxed_str()));
     }
-    let telemetry = description.start();
+    let telemetry = builder.start();
     match std::env::args().nth(1).unwrap_or_default().as_str() {
         "on" => telemetry.enable().expect("a choice is written"),
         "layer" => {
@@ -69,7 +70,7 @@ fn print(telemetry: &Telemetry, pipeline: impl Fn(opentelemetry_stdout::SpanExpo
     let _ = provider.shutdown();
 }
 
-/// Everything on that tracing-opentelemetry can record.
+/// A pipeline with everything enabled that tracing-opentelemetry can record.
 fn pipeline(exporter: impl SpanExporter + 'static) -> SdkTracerProvider {
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter).build();
     let layer = tracing_opentelemetry::layer()
@@ -139,7 +140,7 @@ fn leave_in_tracing() {
     });
 }
 
-/// What only the SDK's own interface can leave.
+/// Effect secrets that only the SDK's own interface can carry.
 fn leave_in_the_sdk(provider: &SdkTracerProvider) {
     let scope = InstrumentationScope::builder("frob")
         .with_version("secret-scope-version")

@@ -1,4 +1,4 @@
-//! Ten thousand runs and a server that answers in every way: each freedom of OTLP and each failure, one after the other.
+//! Ten thousand runs, and a server that cycles through every response that OTLP allows and every failure.
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -17,11 +17,12 @@ use crate::ledger::Ledger;
 use crate::test_user::TestUser;
 
 const RUNS: u64 = 10_000;
-/// More spans at once are too large for the server.
+/// The server refuses requests with more spans.
 const MOST_SPANS: usize = 40;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// recorded = delivered + pending + dropped, and nothing counts as delivered that the server did not accept.
+/// Checks recorded = delivered + pending + dropped, and that no run counts as delivered that the server did not
+/// accept.
 pub(crate) fn in_every_way() -> Report {
     let server = Server::start();
     let user = TestUser::sending_to(&format!("http://{}", server.address))
@@ -50,8 +51,8 @@ pub(crate) fn in_every_way() -> Report {
         is_over.store(true, Ordering::Relaxed);
     });
     server.is_well.store(true, Ordering::Relaxed);
-    let asked = Instant::now();
-    while !user.flush() && asked.elapsed() < TIMEOUT {
+    let started = Instant::now();
+    while !user.flush() && started.elapsed() < TIMEOUT {
         std::thread::sleep(Duration::from_millis(100));
     }
     let ledger = Ledger::of(&user);
@@ -64,10 +65,10 @@ pub(crate) fn in_every_way() -> Report {
         server.requests.load(Ordering::Relaxed),
     );
     let violated = [
-        (ledger.told() != RUNS, "a run is not accounted for"),
-        (ledger.pending > 0, "something waits for ever"),
+        (ledger.total() != RUNS, "a run is not accounted for"),
+        (ledger.pending > 0, "a run stays pending for ever"),
         (ledger.delivered > accepted, "a run counts as delivered that the server never accepted"),
-        (accepted < RUNS / 2, "hardly anything was delivered"),
+        (accepted < RUNS / 2, "less than half was accepted"),
     ];
     match violated.into_iter().find(|(is_violated, _)| *is_violated) {
         Some((_, what)) => Err(format!("{what}: {figures}\n{}", ledger.status)),
@@ -77,10 +78,10 @@ pub(crate) fn in_every_way() -> Report {
 
 struct Server {
     address: SocketAddr,
-    /// From now on it only accepts.
+    /// From now on each request is accepted.
     is_well: AtomicBool,
     requests: AtomicU64,
-    /// The trace ids of what it accepted, whatever became of the answer.
+    /// The trace ids of accepted requests, even if the response was lost.
     accepted: Mutex<HashSet<Vec<u8>>>,
 }
 
@@ -103,7 +104,7 @@ impl Server {
         server
     }
 
-    /// Nothing once the connection is to be closed.
+    /// Answers one request. Returns `None` if the connection must be closed.
     fn answer_one(&self, stream: &TcpStream) -> Option<()> {
         let mut reader = BufReader::new(stream);
         let mut length = 0;
@@ -149,10 +150,10 @@ struct Answer {
     goes_on: bool,
 }
 
-/// An answer without a body.
+/// A response without a body.
 struct Bare(&'static str);
 
-/// How servers say that a request is too large.
+/// How servers reject a request that is too large.
 const TOO_LARGE: [Bare; 3] = [Bare("413 Too Large"), Bare("429 Too Many"), Bare("400 Bad Request")];
 
 impl Bare {
@@ -205,7 +206,7 @@ fn answers() -> Vec<Answer> {
             b"",
             true,
         ),
-        // Accepted, and the answer is lost.
+        // Accepted, but the response is lost.
         of(true, &format!("HTTP/1.1 200 OK\r\n{OTLP}Content-Length: 90\r\n"), b"\x0a", false),
         of(true, "", b"", false),
         // Not accepted.
@@ -220,7 +221,7 @@ fn answers() -> Vec<Answer> {
         failure("400 Bad Request", ""),
         failure("401 Unauthorized", ""),
         failure("500 Oops", ""),
-        // No answer in time.
+        // No response in time.
         Answer { accepts: false, bytes: b"HTTP/1.1 ".to_vec(), goes_on: true },
     ]
 }

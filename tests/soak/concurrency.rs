@@ -1,4 +1,4 @@
-//! A hundred processes at once, a hundred runs each, and ten uploaders racing.
+//! A hundred processes at the same time with a hundred runs each, and ten racing uploaders.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ const PROCESSES: u64 = 100;
 const RUNS_OF_EACH: u64 = 100;
 const RUNS: u64 = PROCESSES * RUNS_OF_EACH;
 const UPLOADERS: usize = 10;
-/// Until everything has arrived; the server that fails at random makes uploaders wait for seconds again and again.
+/// How long the runs may take to arrive. A server that fails at random makes uploaders back off repeatedly.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) fn with_a_server_that_is_well() -> Report {
@@ -22,7 +22,7 @@ pub(crate) fn with_a_server_that_is_well() -> Report {
 }
 
 pub(crate) fn with_a_server_that_fails_at_random() -> Report {
-    // A small generator with a fixed seed, so that a failure can be seen again.
+    // A generator with a fixed seed, so that a failure can be repeated.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let receiver = Receiver::builder().answer_with(move |_| {
         state ^= state << 13;
@@ -75,25 +75,25 @@ fn at_once(receiver: Receiver) -> Report {
         }
         scope.spawn(|| {
             while !recorded.load(Ordering::SeqCst) {
-                watch.look(user.home());
+                watch.read(user.home());
                 std::thread::sleep(Duration::from_millis(10));
             }
         });
-        // The accounts are exact at every moment, not only at the end: all runs that had ended before the look, and
-        // none that was started after it.
+        // The counts are exact at each moment: they include all runs that ended before the reading, and none
+        // that started after it.
         while !recorded.load(Ordering::SeqCst) {
             let least = started.load(Ordering::SeqCst).saturating_sub(PROCESSES);
             let ledger = Ledger::of(&user);
             let most = started.load(Ordering::SeqCst);
-            if !(least..=most).contains(&ledger.told()) {
+            if !(least..=most).contains(&ledger.total()) {
                 counted_wrong =
-                    Some(format!("{} is not in {least}..={most}\n{}", ledger.told(), ledger.status));
+                    Some(format!("{} is not in {least}..={most}\n{}", ledger.total(), ledger.status));
             }
             std::thread::sleep(Duration::from_millis(200));
         }
     });
-    let asked = Instant::now();
-    while !user.flush() && asked.elapsed() < TIMEOUT {
+    let flush_started = Instant::now();
+    while !user.flush() && flush_started.elapsed() < TIMEOUT {
         std::thread::sleep(Duration::from_millis(200));
     }
     let (started, failed) = (started.into_inner(), failed.into_inner());
@@ -110,18 +110,18 @@ fn at_once(receiver: Receiver) -> Report {
         ledger.dropped,
         receiver.doubles(),
         uploaders.into_inner(),
-        watch.looks.into_inner(),
+        watch.readings.into_inner(),
         receiver.requests().len(),
     );
     let violated = [
-        (failed > 0, "a tool ended otherwise than without telemetry"),
-        (started != RUNS || ledger.told() != RUNS, "a run is not accounted for"),
+        (failed > 0, "a tool ended differently than without telemetry"),
+        (started != RUNS || ledger.total() != RUNS, "a run is not accounted for"),
         (ledger.delivered != RUNS || traces != RUNS, "a run is missing, or was received twice"),
         (peak > 1, "two connections at once"),
-        (most_seen > 1, "two uploaders at work at once"),
+        (most_seen > 1, "two uploaders worked at once"),
     ];
     if let Some(wrong) = counted_wrong {
-        return Err(format!("the accounts were not exact: {wrong}\n{figures}"));
+        return Err(format!("the counts were not exact: {wrong}\n{figures}"));
     }
     match violated.into_iter().find(|(is_violated, _)| *is_violated) {
         Some((_, what)) => Err(format!("{what}\n{figures}\n{}", ledger.status)),
@@ -129,15 +129,15 @@ fn at_once(receiver: Receiver) -> Report {
     }
 }
 
-/// Looks for uploaders of one home that are at work: those that have a socket.
+/// Counts the working uploaders of a home directory: those with a socket.
 #[derive(Default)]
 struct Watch {
-    looks: AtomicU64,
+    readings: AtomicU64,
     most: AtomicU64,
 }
 
 impl Watch {
-    fn look(&self, home: &Path) {
+    fn read(&self, home: &Path) {
         let working = || -> Vec<u32> {
             let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
             processes
@@ -145,7 +145,7 @@ impl Watch {
                 .filter(|process| is_working(*process, home))
                 .collect()
         };
-        // One may have begun while we looked and another ended: only those count that work in a second look too.
+        // One uploader may begin while another ends, so only those that also work in a second reading count.
         let first = working();
         let most = if first.len() > 1 {
             let second = working();
@@ -154,18 +154,18 @@ impl Watch {
             first.len()
         };
         self.most.fetch_max(most as u64, Ordering::Relaxed);
-        self.looks.fetch_add(1, Ordering::Relaxed);
+        self.readings.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 fn is_working(process: u32, home: &Path) -> bool {
-    let folder = Path::new("/proc").join(process.to_string());
-    let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
+    let directory = Path::new("/proc").join(process.to_string());
+    let environment = std::fs::read(directory.join("environ")).unwrap_or_default();
     let has = |wanted: &str| environment.split(|byte| *byte == 0).any(|it| it.starts_with(wanted.as_bytes()));
     if !has("TOOL_TELEMETRY_UPLOADER=") || !has(&format!("HOME={}", home.display())) {
         return false;
     }
-    let descriptors = std::fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
+    let descriptors = std::fs::read_dir(directory.join("fd")).into_iter().flatten().flatten();
     descriptors.into_iter().any(|descriptor| {
         std::fs::read_link(descriptor.path())
             .is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))

@@ -1,8 +1,9 @@
-//! The tool and the uploader, stopped at every system call in turn, and refused every one that may fail; then the
-//! next process runs, and nothing may be missing.
+//! The tool and the uploader are killed at each system call, and each call that may fail is made to fail. Then
+//! the next process
+//! runs, and nothing may be missing.
 //!
-//! The kernel is the witness, through a tracer: a run counts as recorded when the write of its first line was
-//! answered, whatever our own files say.
+//! A tracer is the witness: a run counts as recorded when the write of its first line succeeded, whatever our
+//! own files say.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,27 +15,27 @@ use tool_telemetry_receiver::Receiver;
 
 use crate::Report;
 use crate::ledger::Ledger;
-use crate::system_calls::{Call, Errno, Traced, Tracer, Verdict};
+use crate::system_calls::{Action, Call, Errno, Traced, Tracer};
 use crate::test_user::{DEAD_ENDPOINT, TestUser, example};
 
-/// Points tried at the same time; most of their time they wait for processes.
+/// Points that are tried at the same time. They mostly wait for processes.
 const AT_ONCE: usize = 6;
-/// What the disk and the kernel may answer.
+/// Errors that the disk and the kernel may return.
 const ERRORS: [Errno; 5] = [Errno::ENOSPC, Errno::EIO, Errno::EACCES, Errno::EMFILE, Errno::EDQUOT];
-/// Longer than any process here may take.
+/// Longer than a process may take.
 const HANGS: Duration = Duration::from_secs(30);
 
-/// Stopped before the call, or refused it.
+/// A call, and what happens to it.
 #[derive(Debug, Clone)]
 struct Point {
-    /// As in the untouched trace.
+    /// From the trace of an undisturbed process.
     call: Call,
-    verdict: Verdict,
+    action: Action,
 }
 
 impl Point {
-    fn is_death(&self) -> bool {
-        self.verdict == Verdict::Kill
+    fn is_kill(&self) -> bool {
+        self.action == Action::Kill
     }
 
     fn is_at(&self, call: &Call) -> bool {
@@ -42,14 +43,14 @@ impl Point {
     }
 }
 
-/// One run in 64, chosen by chance, looks at the limits of the spool besides. Its calls are others than those of the
-/// untouched trace; what it does there is what the uploader does in its own scene.
-fn looked_at_the_limits(traced: &Traced) -> bool {
+/// One random run in 64 also enforces the spool's limits, so its calls differ. The uploader's scene covers that
+/// code.
+fn enforced_the_limits(traced: &Traced) -> bool {
     traced.calls.iter().any(|call| call.name == "getdents64")
 }
 
 /// Whether the whole first line of a run was written.
-fn tells_of_a_run(traced: &Traced) -> bool {
+fn recorded_a_run(traced: &Traced) -> bool {
     let is_first_line = |call: &Call| {
         call.name == "write"
             && call.result > Some(500)
@@ -58,25 +59,25 @@ fn tells_of_a_run(traced: &Traced) -> bool {
     traced.calls.iter().any(is_first_line)
 }
 
-/// Every call is a point of death. Those that may fail are refused with each error: all that have to do with our
-/// files or with starting a process, and none that belongs to the program's start or to memory.
+/// The process is killed at every call. Calls about our files and about starting a process also fail with each
+/// error; calls of the program's start and about memory do not.
 fn points(calls: &[Call], home: &Path) -> Vec<Point> {
     let home = home.to_str().expect("text");
     let names = |call: &Call, text: &str| call.paths.iter().any(|path| path.contains(text));
     let first = calls.iter().position(|call| names(call, "/etc/tool-telemetry")).unwrap_or(0);
-    let killed = calls.iter().map(|call| Point { call: call.clone(), verdict: Verdict::Kill });
+    let killed = calls.iter().map(|call| Point { call: call.clone(), action: Action::Kill });
     let may_fail = calls.iter().enumerate().filter(|(position, call)| {
         let is_ours = names(call, "tool-telemetry") || names(call, home);
         let starts = ["clone3", "vfork", "socket", "connect"].contains(&call.name);
         *position >= first && (is_ours || starts) && call.name != "execve"
     });
     let refused = may_fail.flat_map(|(_, call)| {
-        ERRORS.into_iter().map(|error| Point { call: call.clone(), verdict: Verdict::Refuse(error) })
+        ERRORS.into_iter().map(|error| Point { call: call.clone(), action: Action::Fail(error) })
     });
     killed.chain(refused).collect()
 }
 
-/// What all points of one program have in common.
+/// The sums over all points of a program.
 struct Tally {
     tried: AtomicU64,
     not_reached: AtomicU64,
@@ -103,7 +104,7 @@ impl Tally {
         }
     }
 
-    /// Tries all points, some at once, until one violates a rule.
+    /// Tries all points, several at once, until one violates a rule.
     fn try_all(&self, points: &[Point], attempt: impl Fn(&Point) -> Result<(), String> + Sync) {
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
@@ -117,7 +118,7 @@ impl Tally {
                         if let Err(what) = attempt(point) {
                             let what = format!(
                                 "{:?} at {}, number {}\n{what}",
-                                point.verdict, point.call, point.call.number
+                                point.action, point.call, point.call.number
                             );
                             self.violated.lock().expect("whole").get_or_insert(what);
                         }
@@ -131,9 +132,9 @@ impl Tally {
         if let Some(violated) = self.violated.into_inner().expect("whole") {
             return Err(violated);
         }
-        let killed = points.iter().filter(|point| point.is_death()).count();
+        let killed = points.iter().filter(|point| point.is_kill()).count();
         if killed != calls {
-            return Err(format!("{killed} points of death for {calls} calls"));
+            return Err(format!("{killed} kill points for {calls} calls"));
         }
         let [tried, not_reached, started, recorded, delivered, dropped, doubles] = [
             self.tried,
@@ -148,13 +149,13 @@ impl Tally {
         if tried as usize != points.len() {
             return Err(format!("{tried} of {} points tried", points.len()));
         }
-        // Traces differ a little: how often `/proc/self/maps` is read, say. If they differ more, the points are not
-        // those of the program.
+        // Traces differ a little, for example in the reads of `/proc/self/maps`. If they differ more, the
+        // points are wrong.
         if not_reached * 100 > tried {
             return Err(format!("{not_reached} of {tried} points were not reached"));
         }
         Ok(format!(
-            "{calls} calls in the untouched trace; {tried} points tried ({killed} of death, {} of errors), {not_reached} \
+            "{calls} calls in the undisturbed trace; {tried} points tried ({killed} of death, {} of errors), {not_reached} \
              not reached in their run; {started} runs started, {recorded} recorded, {delivered} delivered, {dropped} \
              dropped and counted, {doubles} spans sent twice",
             tried as usize - killed
@@ -162,17 +163,17 @@ impl Tally {
     }
 }
 
-/// Runs a program to its end, and tells whether it came to the point; one that does not end is a violation of its own.
+/// Runs a program to its end. Returns whether it reached the point. A program that hangs violates a rule.
 fn run(command: Command, point: Option<&Point>) -> Result<(Traced, bool), String> {
     let started = Instant::now();
     let mut is_reached = false;
     let traced = Tracer::of(command)
-        .judged(|call| match point {
+        .intercept(|call| match point {
             Some(point) if point.is_at(call) => {
                 is_reached = true;
-                point.verdict
+                point.action
             }
-            _ => Verdict::Make,
+            _ => Action::Continue,
         })
         .run();
     match started.elapsed() {
@@ -181,7 +182,7 @@ fn run(command: Command, point: Option<&Point>) -> Result<(Traced, bool), String
     }
 }
 
-/// The tool: from its start to its end, with a detached uploader started at the end.
+/// The tool, from its start to its end, when it starts a detached uploader.
 pub(crate) fn of_the_tool() -> Report {
     let trace =
         |user: &TestUser, point: Option<&Point>| run(user.frob_command(["build", "--spans", "1"]), point);
@@ -193,12 +194,12 @@ pub(crate) fn of_the_tool() -> Report {
     let (calls, points) = {
         let (receiver, user) = prepare()?;
         let (mut traced, _) = trace(&user, None)?;
-        while looked_at_the_limits(&traced) {
+        while enforced_the_limits(&traced) {
             (traced, _) = trace(&user, None)?;
         }
         drop(receiver);
-        if !traced.output.status.success() || !tells_of_a_run(&traced) {
-            return Err(format!("the untouched run failed: {:?}", traced.output));
+        if !traced.output.status.success() || !recorded_a_run(&traced) {
+            return Err(format!("the undisturbed run failed: {:?}", traced.output));
         }
         let calls = traced.calls;
         let is_seal =
@@ -214,26 +215,26 @@ pub(crate) fn of_the_tool() -> Report {
         let (receiver, user, traced, is_reached) = loop {
             let (receiver, user) = prepare()?;
             let (traced, is_reached) = trace(&user, Some(point))?;
-            if !looked_at_the_limits(&traced) {
+            if !enforced_the_limits(&traced) {
                 break (receiver, user, traced, is_reached);
             }
         };
         tally.started.fetch_add(1, Ordering::Relaxed);
         tally.not_reached.fetch_add(u64::from(!is_reached), Ordering::Relaxed);
         let Output { status, stdout, stderr } = &traced.output;
-        if !point.is_death() && (status.code() != Some(0) || stdout != b"working\n" || !stderr.is_empty()) {
+        if !point.is_kill() && (status.code() != Some(0) || stdout != b"working\n" || !stderr.is_empty()) {
             return Err(format!("the tool noticed: {:?}", traced.output));
         }
-        let is_recorded = tells_of_a_run(&traced);
-        // Where our last step was not the one that failed, nor the look whose file it is, a run that ended in order is
-        // sealed when its process is gone; one that was stopped is found by the next process.
+        let is_recorded = recorded_a_run(&traced);
+        // A run that ended in order is sealed, unless the seal or the check before it failed. The next process
+        // recovers a killed one.
         let excuses = ["rename", "statx", "fstat", "newfstatat"].contains(&point.call.name);
         let left_open =
             user.pending_runs().iter().any(|path| path.extension().is_some_and(|it| it == "open"));
-        if !point.is_death() && left_open && !excuses {
+        if !point.is_kill() && left_open && !excuses {
             return Err("a run that ended in order is not sealed".to_owned());
         }
-        // The next process, untouched.
+        // The next process, undisturbed.
         let next = user.run_frob(["build", "--spans", "1"]);
         tally.started.fetch_add(1, Ordering::Relaxed);
         if !next.status.success() || next.stdout != b"working\n" {
@@ -242,11 +243,11 @@ pub(crate) fn of_the_tool() -> Report {
         let recorded = u64::from(is_recorded) + 1;
         tally.recorded.fetch_add(recorded, Ordering::Relaxed);
         settle(&user, &receiver, &tally, recorded, |ledger| {
-            // A run whose first line was refused by the disk may be counted although it is not recorded.
-            let most_dropped = u64::from(!point.is_death());
-            let unseen = ledger.told() - recorded;
+            // A run whose first line failed may be counted although it is not recorded.
+            let most_dropped = u64::from(!point.is_kill());
+            let unseen = ledger.total() - recorded;
             if unseen > u64::from(!is_recorded) || ledger.dropped > most_dropped || ledger.dropped < unseen {
-                return Err("more than was recorded".to_owned());
+                return Err("more runs than were recorded".to_owned());
             }
             Ok(())
         })
@@ -254,13 +255,13 @@ pub(crate) fn of_the_tool() -> Report {
     tally.report(calls, &points)
 }
 
-/// Sends what waits and holds the accounts against what the harness and the receiver know.
+/// Sends the pending runs and compares the counts with those of the test and of the receiver.
 fn settle(
     user: &TestUser,
     receiver: &Receiver,
     tally: &Tally,
     recorded: u64,
-    judge: impl Fn(&Ledger) -> Result<(), String>,
+    check: impl Fn(&Ledger) -> Result<(), String>,
 ) -> Result<(), String> {
     let started = Instant::now();
     let flushed = user.run_frob(["telemetry", "flush"]);
@@ -275,19 +276,19 @@ fn settle(
         ))
     };
     if started.elapsed() > Duration::from_secs(10) {
-        return tell("the next uploader had to wait");
+        return tell("the next uploader was slow");
     }
     if !flushed.status.success() || ledger.pending > 0 {
-        return tell("something waits still");
+        return tell("a run is still pending");
     }
-    if ledger.told() < recorded {
+    if ledger.total() < recorded {
         return tell("a run is lost");
     }
-    if let Err(what) = judge(&ledger) {
+    if let Err(what) = check(&ledger) {
         return tell(&what);
     }
     if receiver.traces().len() as u64 != ledger.delivered {
-        return tell("the receiver holds something else");
+        return tell("the receiver's traces differ");
     }
     tally.delivered.fetch_add(ledger.delivered, Ordering::Relaxed);
     tally.dropped.fetch_add(ledger.dropped, Ordering::Relaxed);
@@ -295,11 +296,11 @@ fn settle(
     Ok(())
 }
 
-/// Runs that wait in the template of the uploader's scene: two of one version and one of another, and one that was
-/// killed while it wrote a span.
+/// Pending runs in the uploader's scene: two of one version, one of another, and one that was killed while it
+/// wrote a span.
 const WAITING: u64 = 4;
 
-/// The uploader: it recovers a torn run, sends two requests, tells the outcomes and counts them.
+/// The uploader, when it recovers a torn run, sends two requests, stores the outcomes, and counts them.
 pub(crate) fn of_the_uploader() -> Report {
     let template = scene()?;
     let trace = |user: &TestUser, endpoint: &str, point: Option<&Point>| {
@@ -313,9 +314,9 @@ pub(crate) fn of_the_uploader() -> Report {
         let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
         copy(&template.home().join(".config"), &user.home().join(".config"))?;
         copy(&template.spool(DEAD_ENDPOINT), &user.spool(&endpoint))?;
-        for folder in [".local/state/frob", ".local/state/frob/telemetry"] {
+        for directory in [".local/state/frob", ".local/state/frob/telemetry"] {
             let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-            std::fs::set_permissions(user.home().join(folder), private).map_err(|it| it.to_string())?;
+            std::fs::set_permissions(user.home().join(directory), private).map_err(|it| it.to_string())?;
         }
         Ok((receiver, user))
     };
@@ -324,7 +325,7 @@ pub(crate) fn of_the_uploader() -> Report {
         let (Traced { calls, output }, _) = trace(&user, &receiver.http_endpoint(), None)?;
         let ledger = Ledger::of(&user);
         if !output.status.success() || ledger.delivered != WAITING || ledger.dropped_spans != 1 {
-            return Err(format!("the untouched uploader failed: {output:?}\n{}", ledger.status));
+            return Err(format!("the undisturbed uploader failed: {output:?}\n{}", ledger.status));
         }
         let is_outcome =
             |call: &Call| call.name == "rename" && call.paths.iter().any(|it| it.ends_with(".delivered"));
@@ -339,8 +340,8 @@ pub(crate) fn of_the_uploader() -> Report {
         let (_, is_reached) = trace(&user, &receiver.http_endpoint(), Some(point))?;
         tally.not_reached.fetch_add(u64::from(!is_reached), Ordering::Relaxed);
         let before = Ledger::of(&user);
-        if before.told() != WAITING {
-            return Err(format!("the accounts are not exact at once: {}", before.status));
+        if before.total() != WAITING {
+            return Err(format!("the counts are not exact at once: {}", before.status));
         }
         let spans_of_a_request = 3 * 3;
         tally.recorded.fetch_add(WAITING, Ordering::Relaxed);
@@ -361,16 +362,16 @@ pub(crate) fn of_the_uploader() -> Report {
     tally.report(calls, &points)
 }
 
-/// What an uploader finds.
+/// The home directory in which the uploader starts.
 fn scene() -> Result<TestUser, String> {
     let user = TestUser::sending_to(DEAD_ENDPOINT);
-    // While a backoff is on the disk no uploader is started.
+    // The backoff keeps uploaders from starting.
     let spool = user.spool(DEAD_ENDPOINT);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     std::fs::create_dir_all(&spool).map_err(|error| error.to_string())?;
-    for folder in [".local/state/frob", ".local/state/frob/telemetry"] {
+    for directory in [".local/state/frob", ".local/state/frob/telemetry"] {
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        std::fs::set_permissions(user.home().join(folder), private).map_err(|error| error.to_string())?;
+        std::fs::set_permissions(user.home().join(directory), private).map_err(|error| error.to_string())?;
     }
     let backoff = format!("until={} failures=1 asked=no\n", now.as_secs() + 1_000);
     std::fs::write(spool.join("backoff"), backoff).map_err(|error| error.to_string())?;
@@ -387,14 +388,14 @@ fn scene() -> Result<TestUser, String> {
 }
 
 fn copy(from: &Path, to: &PathBuf) -> Result<(), String> {
-    let told = |error: std::io::Error| format!("{}: {error}", from.display());
-    std::fs::create_dir_all(to).map_err(told)?;
-    for entry in std::fs::read_dir(from).map_err(told)?.flatten() {
+    let describe = |error: std::io::Error| format!("{}: {error}", from.display());
+    std::fs::create_dir_all(to).map_err(describe)?;
+    for entry in std::fs::read_dir(from).map_err(describe)?.flatten() {
         let target = to.join(entry.file_name());
-        if entry.file_type().map_err(told)?.is_dir() {
+        if entry.file_type().map_err(describe)?.is_dir() {
             copy(&entry.path(), &target)?;
         } else {
-            std::fs::copy(entry.path(), target).map_err(told)?;
+            std::fs::copy(entry.path(), target).map_err(describe)?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The accounts of a spool, as `telemetry status` tells them.
+//! The counts of a spool in `telemetry status`.
 
 use crate::test_user::TestUser;
 
@@ -9,7 +9,7 @@ pub(crate) struct Ledger {
     pub pending: u64,
     pub dropped: u64,
     pub dropped_spans: u64,
-    /// The whole text, for whoever has to find out.
+    /// The whole text, for error messages.
     pub status: String,
 }
 
@@ -38,8 +38,8 @@ impl Ledger {
         }
     }
 
-    /// The right side of the equation.
-    pub(crate) fn told(&self) -> u64 {
+    /// All runs that are accounted for.
+    pub(crate) fn total(&self) -> u64 {
         self.delivered + self.pending + self.dropped
     }
 }

@@ -10,9 +10,9 @@ const RUNS: u64 = 5_000;
 const LIMIT_RUNS: u64 = 1_000;
 const LIMIT_BYTES: u64 = 10 << 20;
 
-/// The spool stays under twice its limits, and every run is accounted for.
+/// Checks that the spool stays under twice its limits, and that every run is accounted for.
 pub(crate) fn while_backing_off() -> Report {
-    // Before the first run, whose uploader would write a backoff of its own.
+    // The backoff comes first, because the first run's uploader would write its own.
     let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
     let (started, most_runs, most_bytes) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
@@ -23,7 +23,8 @@ pub(crate) fn while_backing_off() -> Report {
                     if number >= RUNS {
                         return;
                     }
-                    // Three of four are killed: a tool that is always killed must not fill the disk either.
+                    // Three of four are killed, because a tool that is always killed must not fill the disk
+                    // either.
                     let end = if number.is_multiple_of(4) { "return=0" } else { "signal=KILL" };
                     user.run_frob(["build", "--spans", "2", "--end", end]);
                     if number.is_multiple_of(50) {
@@ -39,14 +40,14 @@ pub(crate) fn while_backing_off() -> Report {
     });
     let (most_runs, most_bytes) = (most_runs.into_inner(), most_bytes.into_inner());
     let ledger = Ledger::of(&user);
-    if ledger.told() != RUNS {
-        return Err(format!("{RUNS} runs started, {} accounted for\n{}", ledger.told(), ledger.status));
+    if ledger.total() != RUNS {
+        return Err(format!("{RUNS} runs started, {} accounted for\n{}", ledger.total(), ledger.status));
     }
     if most_runs >= 2 * LIMIT_RUNS || most_bytes >= 2 * LIMIT_BYTES {
-        return Err(format!("{most_runs} runs and {most_bytes} bytes lay in the spool at once"));
+        return Err(format!("the spool held {most_runs} runs and {most_bytes} bytes at once"));
     }
     Ok(format!(
-        "{RUNS} runs started, {} pending, {} dropped and counted; at most {most_runs} runs and {most_bytes} bytes waited",
+        "{RUNS} runs started, {} pending, {} dropped and counted; at most {most_runs} runs and {most_bytes} bytes pending",
         ledger.pending, ledger.dropped
     ))
 }

@@ -1,10 +1,10 @@
-//! What takes longer than a test may: a build that aborts at a panic, every crash point, ten thousand runs at once, and
+//! Tests that take long: a build with `panic = "abort"`, every crash point, ten thousand runs at once, and
 //! limits under load.
-//!
-//! `cargo build --examples && cargo run --example soak [panic-abort|crash-points|limits|answers|concurrency]...`, all of them
-//! without an argument; `--list` names them. Each prints its figures; the first violated rule ends it with exit code 1 and the command that
-//! shows it again.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that a user runs")]
+//! `cargo build --examples && cargo run --example soak [panic-abort|crash-points|limits|answers|concurrency]...` runs some
+//! parts, or all of them without an argument; `--list` names them. Each prints its figures. The first violated
+//! rule ends the
+//! program with exit code 1 and prints the command that repeats it.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints to its user")]
 
 mod answers; // each freedom of OTLP and each failure, one after the other
 mod concurrency; // a hundred processes at once, ten uploaders racing, a server that fails at random
@@ -24,7 +24,7 @@ mod test_user; // fixture: a user with a home of their own, who runs the tool of
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// What was done, or which rule was violated and how to see it again.
+/// The figures, or the violated rule.
 type Report = Result<String, String>;
 
 type Part = fn() -> Report;
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     }
     let is_part = |wanted: &&String| parts.iter().any(|(name, _)| name.starts_with(wanted.as_str()));
     if let Some(unknown) = wanted.iter().find(|wanted| !is_part(wanted)) {
-        eprintln!("{unknown} is no part of the soak; `--list` names them");
+        eprintln!("{unknown} is not a part of the soak; `--list` names them");
         return ExitCode::from(2);
     }
     let is_wanted =

@@ -12,7 +12,7 @@ use crate::test_user::{TestUser, only_tree};
 const SIGABRT: i32 = 6;
 const PROFILE: &str = "panic-abort";
 
-/// Builds the tool of the tests with the profile, all its crates with it.
+/// Builds the tests' tool and its dependencies with the profile.
 fn build() -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -30,10 +30,11 @@ fn build() -> Result<PathBuf, String> {
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter(|message| message["target"]["name"] == "frob")
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| format!("cargo tells no program: {messages}"))
+        .ok_or_else(|| format!("cargo reports no executable: {messages}"))
 }
 
-/// A panic, caught or not, ends such a tool at once; its run is reported as cut off with every span that had closed.
+/// Checks that a panic, caught or not, ends the tool at once, and that its run is reported as cut off with
+/// every closed span.
 pub(crate) fn of_the_tool() -> Report {
     let program = build()?;
     for end in ["panic", "caught-panic"] {
@@ -48,7 +49,7 @@ pub(crate) fn of_the_tool() -> Report {
             return Err(format!("{end}: {} with telemetry, {} without", with_it.status, without.status));
         }
         if with_it.stdout != without.stdout {
-            return Err(format!("{end}: the tool's output is another one"));
+            return Err(format!("{end}: the tool's output differs"));
         }
         if !with.flush() {
             return Err(format!("{end}: something is left\n{}", with.status()));

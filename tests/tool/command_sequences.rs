@@ -1,4 +1,4 @@
-//! No command, several of them, and commands that ask about telemetry or end as another program.
+//! No command, several commands, commands that use telemetry's own functions, and `exec`.
 
 use std::process::{Command, ExitCode};
 use std::sync::Barrier;
@@ -6,10 +6,10 @@ use std::thread;
 
 use tool_telemetry::Telemetry;
 
-/// Does what the word says; nothing if it is no word of ours.
+/// Runs the sequence with this name; `None` if there is none.
 pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<ExitCode> {
     Some(match word {
-        // As a tool that does its work in spans and has no commands.
+        // A tool with spans and without commands.
         "no-command" => {
             crate::work(1);
             let code: u8 = rest[0].parse().expect("a code");
@@ -26,7 +26,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
             crate::work(1);
             code
         }
-        // What the user may ask, asked in the middle of a command.
+        // A telemetry function in the middle of a command.
         "asks" => telemetry.command("build", || {
             crate::work(1);
             match &*rest[0] {
@@ -40,7 +40,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
             }
             crate::work(1);
         }),
-        // A misspelt option of a command that nobody is to hear of.
+        // A usage error that must not be reported.
         "discards-first" => {
             telemetry.discard();
             ExitCode::from(2)
@@ -50,7 +50,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
             let _ = telemetry.command("build", || crate::work(1));
             telemetry.command("test", || crate::work(1))
         }
-        // One command for each line: its words are the command and its exit code.
+        // One command for each line: its name and its exit code.
         "shell" => {
             println!("ready");
             let mut code = ExitCode::SUCCESS;
@@ -82,7 +82,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
                 let outer = step(1).entered();
                 let _ = telemetry.command("test", || {
                     drop(step(2));
-                    // Somebody else's thread follows the span that it was given.
+                    // Another thread follows the span that it gets as a parent.
                     thread::scope(|scope| {
                         scope.spawn(|| drop(tracing::info_span!(target: "frob", parent: &outer, "inner")));
                     });
@@ -111,7 +111,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
             });
             ExitCode::SUCCESS
         }
-        // Of two that are open, the one that another thread works for is nobody's business.
+        // Discards one of two open commands: that of the entered span.
         "discards-one" => {
             let login = telemetry.begin("run");
             let all = tracing::info_span!(target: "frob", parent: None, "step", frob.number = 1);
@@ -127,7 +127,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
             let _ = login.end(());
             build.end(())
         }
-        // More at once than are recorded, and then one more.
+        // More open commands than are recorded, and then one more.
         "crowd" => {
             let number: u32 = rest[0].parse().expect("a number");
             let all: Vec<_> = (0..number).map(|_| telemetry.begin("build")).collect();
@@ -136,7 +136,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
             });
             telemetry.command("test", || ())
         }
-        // A span that closes after its command, and what is opened below it in the next.
+        // A span that closes after its command, with a child in the next command.
         "late" => {
             let first = telemetry.begin("build");
             let late = tracing::info_span!(target: "frob", "step", frob.number = 1);
@@ -146,7 +146,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
                 drop(late);
             })
         }
-        // One command panics, one is dropped; each time another follows.
+        // One command panics and one is dropped; another follows each.
         "left" => {
             let panicked =
                 std::panic::catch_unwind(|| telemetry.command("build", || -> u8 { panic!("anna's panic") }));
@@ -158,7 +158,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
             crate::work(1);
             let (program, arguments) = rest.split_first().expect("a program");
             let error = telemetry.exec(Command::new(program).args(arguments));
-            // Not sealed, or an uploader would send it before its end.
+            // An open run: a sealed one could be sent before its end.
             let states: Vec<_> = telemetry.runs().iter().map(|run| run.state).collect();
             println!("{:?} {states:?}", error.kind());
             crate::work(1);

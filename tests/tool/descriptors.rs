@@ -1,5 +1,5 @@
-//! Ends that play with processes and descriptors, as daemons do. What they need of the platform is `unsafe`: each block
-//! is one call, in a program with one thread.
+//! Ends that fork, close descriptors, or change the user, as daemons do. Each `unsafe` block is one call, in a
+//! program with one thread.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -19,7 +19,7 @@ pub(crate) fn send_to_itself(signal: &str) {
         _ => panic!("no such signal: {signal}"),
     };
     if matches!(number, libc::SIGHUP | libc::SIGINT | libc::SIGTERM | libc::SIGQUIT) {
-        // Whoever started the tests may have had it ignored, as `nohup` does.
+        // The parent of the tests may ignore the signal, for example `nohup`.
         // SAFETY: the default action needs no handler of ours.
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
@@ -27,10 +27,10 @@ pub(crate) fn send_to_itself(signal: &str) {
     assert_eq!(unsafe { libc::kill(libc::getpid(), number) }, 0);
 }
 
-/// Does what the end is called, and gives the exit code; nothing if it is no end of this kind.
+/// Runs the end with this name and returns the exit code; `None` if there is none.
 pub(crate) fn end(end: &str) -> Option<u8> {
     Some(match end {
-        // The child goes on as if it were the tool, and both end.
+        // The child continues as if it were the tool.
         "fork" => match fork() {
             0 => {
                 crate::work(3);
@@ -49,7 +49,7 @@ pub(crate) fn end(end: &str) -> Option<u8> {
                 std::process::exit(0)
             }
         },
-        // A daemon: the child lives on, closes everything, and works with its own files.
+        // A daemon: the child lives on, closes all descriptors, and opens its own files.
         "daemon" => match fork() {
             0 => {
                 replace_standard_streams();
@@ -63,7 +63,7 @@ pub(crate) fn end(end: &str) -> Option<u8> {
             }
             _ => 0,
         },
-        // The parent dies at once, and the child that holds copies of its descriptors lives on.
+        // The parent is killed, and the child lives on with copies of its descriptors.
         "killed-with-child" => match fork() {
             0 => {
                 replace_standard_streams();
@@ -84,14 +84,14 @@ pub(crate) fn end(end: &str) -> Option<u8> {
             drop(files);
             4
         }
-        // The tool takes every descriptor that there is.
+        // The tool uses up all descriptors.
         "takes-all" => {
             let files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
             assert!(!files.is_empty());
             std::mem::forget(files);
             3
         }
-        // The process has another user or another root when it ends.
+        // The process changes its user or its root directory.
         "other-user" => {
             // SAFETY: setuid takes a number; the process has one thread.
             assert_eq!(unsafe { libc::setuid(65_534) }, 0, "this needs root");
@@ -101,7 +101,7 @@ pub(crate) fn end(end: &str) -> Option<u8> {
             std::os::unix::fs::chroot("/proc").expect("this needs root");
             3
         }
-        // No number is ever free: each is the user's file all at once.
+        // Replaces each descriptor at once, so that no number is free.
         "replace-all" => {
             let file = own_file();
             for number in 3..64 {
@@ -117,7 +117,7 @@ pub(crate) fn end(end: &str) -> Option<u8> {
     })
 }
 
-/// The child is made before any command begins and runs one; the parent dies when it has ended.
+/// Forks before the first command. The child runs a command, and the parent is killed afterwards.
 pub(crate) fn fork_first(telemetry: &tool_telemetry::Telemetry) -> std::process::ExitCode {
     match fork() {
         0 => telemetry.command("test", || 0_u8),
@@ -131,10 +131,10 @@ pub(crate) fn fork_first(telemetry: &tool_telemetry::Telemetry) -> std::process:
 fn die() -> ! {
     // SAFETY: kill takes numbers.
     unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
-    unreachable!("nobody survives this")
+    unreachable!("SIGKILL ends the process")
 }
 
-/// The file `mine` in the working directory, opened for appending, with a line of our own.
+/// Opens the file `mine` in the working directory for appending, and writes a line.
 fn own_file() -> File {
     let mut file =
         File::options().append(true).create(true).open(PathBuf::from("mine")).expect("a file of the tool's");
@@ -155,7 +155,7 @@ fn wait_for(child: libc::pid_t) {
     assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
 }
 
-/// So that nobody who reads the parent's output waits for the child.
+/// Frees the parent's output, so that its reader does not wait for the child.
 fn replace_standard_streams() {
     let null = File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
     for number in 0..3 {
@@ -166,7 +166,7 @@ fn replace_standard_streams() {
 
 fn close_from(first: i32) {
     for number in first..256 {
-        // SAFETY: this tool has no file of its own open here, and a daemon closes what it does not know.
+        // SAFETY: the tool has no open file here, and a daemon closes unknown descriptors.
         unsafe { libc::close(number) };
     }
 }

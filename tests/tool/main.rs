@@ -1,11 +1,11 @@
-//! The tool that the tests run: it ends in every way in which a tool can end.
+//! The tool that the tests run. It can end in every way in which a tool can end.
 //!
-//! `frob <build|test|run> [--spans N] [--end HOW]`, `frob usage-error`, `frob stack …` and `frob telemetry …`. What a
-//! tool author would write into the source comes from variables here, or from lines `NAME=value` of the file
-//! `.frob-settings` in the home folder, so that one program serves all tests. The uploader sees only the file, since
-//! its environment is made from nothing.
+//! `frob <build|test|run> [--spans N] [--end HOW]`, `frob usage-error`, `frob stack …`, and `frob telemetry …`. The
+//! author's settings come from variables, or from lines `NAME=value` of the file `.frob-settings` in the home
+//! directory, so that one program serves all tests. The uploader sees only the file, because its environment starts
+//! empty.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints to its user")]
 
 mod command_sequences;
 mod descriptors;
@@ -22,8 +22,8 @@ use tracing_subscriber::prelude::*;
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/tool/telemetry.toml");
 
 fn main() -> ExitCode {
-    if written(&source(), "FROB_ASYNC").is_some() {
-        // What `#[tokio::main]` makes of a `main`.
+    if setting(&settings(), "FROB_ASYNC").is_some() {
+        // The expansion of `#[tokio::main]`.
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         return runtime.block_on(async { run() });
     }
@@ -35,19 +35,19 @@ fn run() -> ExitCode {
     let option = |name: &str| {
         arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
     };
-    let source = source();
+    let settings = settings();
     if option("--telemetry").as_deref() == Some("bare") {
-        // As if this crate did not exist.
+        // Without a call of this crate.
         print!("{}", stacks::run(&arguments[1], None));
         return ExitCode::SUCCESS;
     }
     note_uploader();
-    let telemetry = describe(&source).start();
+    let telemetry = configure(&settings).start();
     let Some(command) = arguments.first() else {
         eprintln!("frob: which command?");
         std::process::exit(2);
     };
-    if let Some(command) = telemetry_command(&typed(&source), &arguments) {
+    if let Some(command) = telemetry_command(&typed(&settings), &arguments) {
         return command.run(&telemetry);
     }
     if command == "--version" {
@@ -59,7 +59,7 @@ fn run() -> ExitCode {
         std::process::exit(2);
     }
     if command == "unknown-option" {
-        // As every tool that parses its arguments with clap: it exits with 2 from within the parser.
+        // Like every tool with clap, it exits with 2 inside of the parser.
         clap::Command::new("frob").get_matches_from(["frob", "--no-such-option"]);
     }
     if command == "fork-first" {
@@ -90,19 +90,20 @@ fn run() -> ExitCode {
     })
 }
 
-/// Goes on until somebody removes the file, so that a test decides when the tool ends.
+/// Waits until a test removes the file, so that the test decides when the tool ends.
 fn hold(file: &str) {
     while std::path::Path::new(file).exists() {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Adds a line to the file `.frob-uploaders` in the home folder for each start as an uploader, if a test made that file.
+/// Adds a line to the file `.frob-uploaders` in the home folder for each start as an uploader, if a test made
+/// that file.
 fn note_uploader() {
     use std::io::Write as _;
 
     let is_set = |name: &str| std::env::var_os(name).is_some();
-    // It goes on from a copy in memory, and comes by here a second time.
+    // The uploader continues from a copy in memory, and gets here a second time.
     if !is_set("TOOL_TELEMETRY_UPLOADER") || is_set("TOOL_TELEMETRY_UPLOADER_COPIED") {
         return;
     }
@@ -112,32 +113,32 @@ fn note_uploader() {
     }
 }
 
-/// What a test wrote into this tool's source.
-fn source() -> String {
+/// The settings that a test wrote for this tool.
+fn settings() -> String {
     let file = std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".frob-settings"));
     file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default()
 }
 
-/// The value of a variable, or else of a line of the source.
-fn written(source: &str, name: &str) -> Option<String> {
-    let line = || source.lines().rev().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+/// The value of a variable, or else of a line of the settings.
+fn setting(settings: &str, name: &str) -> Option<String> {
+    let line = || settings.lines().rev().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     std::env::var(name).ok().or_else(|| line().map(str::to_owned))
 }
 
-/// How the command about telemetry is typed; `none` in a tool that has none.
-fn typed(source: &str) -> String {
-    written(source, "FROB_TELEMETRY_COMMAND").unwrap_or_else(|| "frob telemetry".to_owned())
+/// How the telemetry command is typed; `none` if the tool has none.
+fn typed(settings: &str) -> String {
+    setting(settings, "FROB_TELEMETRY_COMMAND").unwrap_or_else(|| "frob telemetry".to_owned())
 }
 
-fn describe(source: &str) -> Builder {
-    let variable = |name: &str| written(source, name);
+fn configure(settings: &str) -> Builder {
+    let variable = |name: &str| setting(settings, name);
     let number = |name: &str| variable(name).map(|value| value.parse::<u64>().expect("a number"));
     let version = variable("FROB_VERSION").unwrap_or_else(|| "1.0.0".to_owned());
     let mut builder = Telemetry::builder("frob", Box::leak(version.into_boxed_str()))
         .data_points(&DATA_POINTS)
         .opt_out_var("FROB_TELEMETRY_OPTOUT")
         .suppress_notice_var("FROB_NOLOGO");
-    let typed = typed(source);
+    let typed = typed(settings);
     if typed != "none" {
         builder = builder.telemetry_command(Box::leak(typed.into_boxed_str()));
     }
@@ -163,8 +164,8 @@ fn describe(source: &str) -> Builder {
     builder.limits(limits)
 }
 
-/// What is asked of telemetry, as this tool has it: `frob telemetry off`, `cargo frob telemetry off`, `frob --telemetry
-/// off`, or, in words that no text knows, `frob ask off`.
+/// The telemetry command in the arguments: `frob telemetry off`, `cargo frob telemetry off`, `frob --telemetry
+/// off`, or `frob ask off`, which messages do not know.
 fn telemetry_command(typed: &str, arguments: &[String]) -> Option<TelemetryCommand> {
     let typed = if typed == "none" { "frob ask" } else { typed };
     let mut arguments = arguments.iter().map(String::as_str);
@@ -194,7 +195,7 @@ fn work(spans: u32) {
             frob.cached = tracing::field::Empty,
             path = "/home/anna/secret-project"
         );
-        // The tool of version 2.0.0 tells this too.
+        // Version 2.0.0 of the tool records this too.
         if std::env::var_os("FROB_CACHED").is_some() {
             step.record("frob.cached", true);
         }
@@ -214,7 +215,7 @@ fn finish(end: &str) -> u8 {
     match end {
         "" => 0,
         "panic" => panic!("anna's panic"),
-        // What a build with `panic = "abort"` does after its hook; the same without building everything again.
+        // Like a build with `panic = "abort"`, without building everything again.
         "panic-aborts" => {
             std::panic::set_hook(Box::new(|_| std::process::abort()));
             panic!("anna's panic");
@@ -224,7 +225,7 @@ fn finish(end: &str) -> u8 {
             if caught.is_err() { 4 } else { 0 }
         }
         "abort" => std::process::abort(),
-        // Until the end of its input.
+        // Waits for a line or the end of its input.
         "wait-for-input" => {
             let _ = std::io::stdin().read_line(&mut String::new());
             0
@@ -234,7 +235,7 @@ fn finish(end: &str) -> u8 {
         },
         signal => {
             let signal = signal.strip_prefix("signal=").unwrap_or_else(|| panic!("no such end: {signal}"));
-            // More than once: Rust's own handler of SIGSEGV takes the first one for a fault that comes again.
+            // Repeated, because Rust's handler of SIGSEGV restores the default and expects the signal again.
             loop {
                 descriptors::send_to_itself(signal);
                 std::thread::sleep(Duration::from_millis(20));

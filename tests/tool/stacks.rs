@@ -1,4 +1,4 @@
-//! Ways to put the layer among others, each with a witness that tells what the others notice.
+//! Stacks of layers with ours in them, each with a witness that prints what other layers see.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 static SEEN: Mutex<String> = Mutex::new(String::new());
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// A layer that writes down what it sees.
+/// A layer that logs what it sees.
 struct Witness;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Witness {
@@ -39,8 +39,8 @@ fn see(what: std::fmt::Arguments<'_>) {
     let _ = SEEN.lock().expect("a witness").write_fmt(what);
 }
 
-/// A filter that counts how often it is asked about call sites that are not approved; an approved one may be asked
-/// for more often.
+/// A filter that counts its calls for call sites that are not approved. For approved ones it may be called more
+/// often.
 struct Counting(LevelFilter);
 
 impl<S> Filter<S> for Counting {
@@ -60,7 +60,7 @@ impl<S> Filter<S> for Counting {
     }
 }
 
-/// Runs the same code in the named stack and tells what the witness saw.
+/// Runs the same code in this stack. Returns the log of the witness.
 pub(crate) fn run(stack: &str, telemetry: Option<&Telemetry>) -> String {
     let registry = tracing_subscriber::registry;
     let warn = || Counting(LevelFilter::WARN);
@@ -150,7 +150,7 @@ fn work() {
             tracing::debug!("another");
             tracing::info_span!(target: "frob", "inner", frob.number = number).in_scope(|| {});
         });
-        // The same name from somewhere else is not approved.
+        // The same name from another target is not approved.
         tracing::info_span!(target: "somebody", "step", frob.number = number).in_scope(|| {});
     }
 }

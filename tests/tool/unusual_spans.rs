@@ -1,9 +1,8 @@
-//! Spans where people do not expect them.
+//! Spans on other threads, with an explicit parent or none, recorded twice, or never closed.
 
 use std::thread;
 
-/// Spans on another thread, with an explicit parent and with none, recorded twice, never closed, closed in another
-/// order than they were opened, and closed on another thread than they were opened on.
+/// Opens them, and closes some in another order or on another thread.
 pub(crate) fn work() {
     let step = |number: u32| tracing::info_span!(target: "frob", "step", frob.number = number, frob.color = tracing::field::Empty);
     let outer = step(10);
@@ -15,7 +14,7 @@ pub(crate) fn work() {
         let parent = outer.clone();
         thread::scope(|scope| {
             scope.spawn(|| {
-                // Another thread knows nothing of the current span of this one.
+                // Another thread does not have this thread's current span.
                 tracing::info_span!(target: "frob", "inner", frob.number = 11_u32).in_scope(|| {});
                 tracing::info_span!(target: "frob", parent: &parent, "inner", frob.number = 12_u32)
                     .in_scope(|| {});
@@ -23,7 +22,7 @@ pub(crate) fn work() {
                     .in_scope(|| {});
             });
         });
-        // Opened here, closed elsewhere.
+        // Opened here, closed on another thread.
         let moved = tracing::info_span!(target: "frob", "inner", frob.number = 14_u32);
         thread::scope(|scope| {
             scope.spawn(move || drop(moved));
@@ -31,11 +30,11 @@ pub(crate) fn work() {
         let hidden = tracing::info_span!(target: "somebody", "hidden");
         tracing::info_span!(target: "frob", parent: &hidden, "inner", frob.number = 15_u32).in_scope(|| {});
     });
-    // The parent is closed by its owner before its child is.
+    // The parent is closed before its child.
     let child = outer.in_scope(|| tracing::info_span!(target: "frob", "inner", frob.number = 16_u32));
     drop(outer);
     drop(child);
-    // Never closed: it is not reported, and its children are, below it.
+    // Never closed, so it is not reported; its children are.
     let forgotten = step(17);
     forgotten.in_scope(|| tracing::info_span!(target: "frob", "inner", frob.number = 18_u32).in_scope(|| {}));
     std::mem::forget(forgotten);
