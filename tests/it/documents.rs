@@ -66,7 +66,7 @@ const FAILURES: [Row; 48] = [
           "soak panic-abort"]),
     ("The command line is wrong, so no command runs", "The run is reported with exit code 2.",
         &["process_ends::usage_errors_are_reported_with_their_exit_code"]),
-    ("The `OTEL_*` variables belong to another service", "The tool's author gets nothing of them, and no header.",
+    ("The `OTEL_*` variables belong to another service", "The tool's author receives none of them, not even a header.",
         &["delivery::the_author_receives_nothing_meant_for_another_service"]),
     ("Another layer filters globally", "The filter hides its spans from telemetry too. The run is still reported.",
         &["other_layers::a_global_filter_hides_spans_but_not_the_run"]),
@@ -395,6 +395,24 @@ fn the_tests_that_documents_name_exist() {
             let function = code.rsplit("::").next().unwrap_or_default();
             if function.matches('_').count() >= 3 && !function.contains('(') {
                 assert!(functions.contains(&function), "{document}: {code} is no test");
+            }
+        }
+    }
+}
+
+/// Relative links, from the directory of their document. rustdoc shows some documents elsewhere: those have none.
+#[test]
+fn the_links_of_the_documents_lead_to_files() {
+    let directories = [".", "docs", "crates/cli", "crates/definition", "crates/macros", "crates/receiver", "fuzz"];
+    for directory in directories {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+        let documents = std::fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path());
+        for document in documents.filter(|path| path.extension().is_some_and(|end| end == "md")) {
+            let text = std::fs::read_to_string(&document).expect("a document");
+            let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+            for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
+                let file = link.split('#').next().unwrap_or_default();
+                assert!(path.join(file).exists(), "{}: {link} leads nowhere", document.display());
             }
         }
     }
