@@ -403,13 +403,16 @@ fn the_tests_that_documents_name_exist() {
 /// Relative links, from the directory of their document. rustdoc shows some documents elsewhere: those have none.
 #[test]
 fn the_links_of_the_documents_lead_to_files() {
-    let directories = [".", "docs", "crates/cli", "crates/definition", "crates/macros", "crates/receiver", "fuzz"];
+    let directories =
+        [".", "docs", "crates/cli", "crates/definition", "crates/macros", "crates/receiver", "fuzz"];
     for directory in directories {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
-        let documents = std::fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path());
+        let documents =
+            std::fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path());
         for document in documents.filter(|path| path.extension().is_some_and(|end| end == "md")) {
             let text = std::fs::read_to_string(&document).expect("a document");
-            let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+            let links =
+                text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
             for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
                 let file = link.split('#').next().unwrap_or_default();
                 assert!(path.join(file).exists(), "{}: {link} leads nowhere", document.display());
