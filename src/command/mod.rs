@@ -32,13 +32,13 @@ use crate::consent::preflight::{Preflight, UserPaths};
 use crate::env::Environment;
 use crate::error::Error;
 use crate::model::settings::Settings;
-use crate::platform::{Child, ChildEnd};
+use crate::platform::{DetachedProcess, ExitReport};
 use crate::spool::directory::SpoolDirectory;
-use crate::spool::discard::{DeletedRuns, Remains, discard_all};
-use crate::spool::lock::Probe;
+use crate::spool::discard::{DeletedRuns, DeletionErrors, discard_all};
+use crate::spool::lock::UploaderLock;
 use crate::spool::outcome::Outcome;
 use crate::spool::snapshot::SpoolSnapshot;
-use crate::spool::starts::Line;
+use crate::spool::start_history::StartEvent;
 use crate::telemetry::Telemetry;
 use crate::upload::launch::{self, UploadMode};
 
@@ -193,7 +193,7 @@ impl Telemetry {
         Ok(paths)
     }
 
-    fn discard_spools(&self, paths: &UserPaths, outcome: Outcome) -> (DeletedRuns, Remains) {
+    fn discard_spools(&self, paths: &UserPaths, outcome: Outcome) -> (DeletedRuns, DeletionErrors) {
         // Our own first: the others' descriptors we do not have.
         let own = self.discard_all(outcome);
         let (mut deleted, remains) = discard_all(&paths.state_home, self.settings().name, outcome);
@@ -205,7 +205,7 @@ impl Telemetry {
 
 /// Waits for an uploader that was started for one spool.
 fn wait_for(
-    mut uploader: Child,
+    mut uploader: DetachedProcess,
     spool: &SpoolDirectory,
     tell: &mut dyn FnMut(FlushProgress),
 ) -> FlushOutcome {
@@ -215,11 +215,11 @@ fn wait_for(
     let mut next = TELL_AFTER;
     while started.elapsed() < FLUSH_PATIENCE {
         match uploader.wait(next) {
-            Ok(Some(ChildEnd::Code(0))) => return FlushOutcome::NothingLeft,
+            Ok(Some(ExitReport::Code(0))) => return FlushOutcome::NothingLeft,
             Ok(None) => {}
-            Ok(Some(ChildEnd::Untold)) => {
-                if let Ok(probe) = Probe::open(&spool.lock()) {
-                    probe.note(Line::Started(uploader.process()));
+            Ok(Some(ExitReport::Missing)) => {
+                if let Ok(state) = UploaderLock::probe(&spool.lock()) {
+                    state.note(StartEvent::Started(uploader.id()));
                 }
                 break;
             }

@@ -15,10 +15,10 @@ use crate::model::clock::unix_seconds;
 use crate::platform;
 use crate::spool::backoff::Backoff;
 use crate::spool::directory::SpoolDirectory;
-use crate::spool::listing::being_written;
-use crate::spool::lock::starts_of;
+use crate::spool::listing::count_open_runs;
 use crate::spool::outcome::Outcome;
 use crate::spool::snapshot::SpoolSnapshot;
+use crate::spool::start_history::StartHistory;
 use crate::telemetry::Telemetry;
 use crate::upload::{failure::FailureKind, failure_text::SettingNames};
 #[cfg(any(feature = "http", feature = "grpc"))]
@@ -306,11 +306,11 @@ impl DestinationStatus {
     pub(super) fn of(spool: &SpoolDirectory, folder: String) -> std::io::Result<Self> {
         let SpoolSnapshot { pending, newer, counters, is_damaged } = SpoolSnapshot::read(spool)?;
         let now = SystemTime::now();
-        let starts = starts_of(&spool.lock());
+        let starts = StartHistory::read(&spool.lock());
         Ok(Self {
             name: folder,
             pending,
-            being_written: being_written(spool).min(pending),
+            being_written: count_open_runs(spool).min(pending),
             delivered: counters.of(Outcome::Delivered),
             dropped: Outcome::ALL
                 .into_iter()

@@ -4,7 +4,9 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use super::{create_private, has_other_names, is_own, make_private_dirs, open_own};
+use super::{
+    FileIdentity, create_private, file_identity, has_other_names, is_own, make_private_dirs, open_own,
+};
 
 /// One random number, for what happens rarely, such as a temporary name or jitter.
 pub(crate) fn random_number() -> u64 {
@@ -54,6 +56,13 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = std::fs::remove_file(&temporary);
     }
     written
+}
+
+impl FileIdentity {
+    /// Whether the path names this file.
+    pub(crate) fn is_of(self, path: &Path) -> bool {
+        std::fs::symlink_metadata(path).is_ok_and(|named| file_identity(&named) == self)
+    }
 }
 
 /// Empties a file. A file that a process still writes, or that has a second name, perhaps elsewhere, is replaced

@@ -1,8 +1,7 @@
-//! What differs between operating systems, and the only place with `unsafe` code but for one line of `layer.rs`: each
-//! block is one call of the platform's, with the reason why it is sound.
+//! What differs between operating systems. Apart from one line of `layer.rs`, all `unsafe` code is here. Each block is
+//! one system call, with the reason why it is sound.
 //!
-//! Linux is where everything is run and shown. What macOS and Windows do otherwise is written from their
-//! documentation and has not been run.
+//! The code for Linux is tested. The code for macOS and Windows follows their documentation and has never been run.
 
 mod files;
 pub(crate) use files::*;
@@ -12,12 +11,7 @@ mod unix;
 #[cfg(unix)]
 pub(crate) use unix::*;
 
-#[cfg(unix)]
-mod program;
-#[cfg(unix)]
-pub(crate) use program::*;
-
 #[cfg(not(unix))]
-mod other;
+mod windows;
 #[cfg(not(unix))]
-pub(crate) use other::*;
+pub(crate) use windows::*;

@@ -280,6 +280,8 @@ impl Recorder {
     where
         S: Subscriber + LookupSpan<'a>,
     {
-        span.scope().skip(1).find_map(|ancestor| ancestor.extensions().get::<OpenSpan>().map(OpenSpan::place))
+        span.scope()
+            .skip(1)
+            .find_map(|ancestor| ancestor.extensions().get::<OpenSpan>().map(OpenSpan::as_parent))
     }
 }

@@ -1,4 +1,4 @@
-//! An approved span from its opening to its closing.
+//! An approved span while it is open.
 
 use tracing::span::{Attributes, Record};
 
@@ -8,7 +8,7 @@ use crate::record::call_sites::CallSite;
 use crate::record::visitor::Visitor;
 use crate::record::{ParentSpan, RunId, Runs};
 
-/// An approved span that is open.
+/// An open approved span.
 #[derive(Debug)]
 pub(crate) struct OpenSpan {
     span: Span,
@@ -17,34 +17,34 @@ pub(crate) struct OpenSpan {
 }
 
 impl OpenSpan {
-    /// Opens it below the nearest approved span above it, or below the run. Nothing if it belongs to no run.
+    /// Opens a span under its nearest approved ancestor or under the run. `None` if it belongs to no run.
     pub(crate) fn new(
         runs: &Runs,
         call_site: &'static CallSite,
         attributes: &Attributes<'_>,
-        above: Option<ParentSpan>,
+        ancestor: Option<ParentSpan>,
     ) -> Option<Self> {
-        let place = runs.place(above)?;
+        let parent = runs.parent_for(ancestor)?;
         let data_points = runs.allowlist.data_points;
         let approved = &data_points.spans[usize::from(call_site.span)];
         let mut values = Vec::with_capacity(approved.data_points.len());
         attributes.record(&mut Visitor::new(data_points, call_site, &mut values));
         let start = runs.now();
         let span = Span {
-            // Its run's, once it is handed over: until then nobody asks.
+            // Its run sets the trace id when the span closes.
             trace_id: [0; 16],
             span_id: runs.new_span_id(),
-            parent: Some(Parent { span_id: place.span, remote: false }),
+            parent: Some(Parent { span_id: parent.span, remote: false }),
             subject: Subject::Approved(call_site.span),
             start,
             end: start,
             values,
         };
-        Some(Self { span, run: place.run, call_site })
+        Some(Self { span, run: parent.run, call_site })
     }
 
-    /// Where what is opened below it hangs.
-    pub(crate) fn place(&self) -> ParentSpan {
+    /// This span as the parent of another.
+    pub(crate) fn as_parent(&self) -> ParentSpan {
         ParentSpan { run: self.run, span: self.span.span_id }
     }
 
@@ -58,15 +58,14 @@ impl OpenSpan {
         }
     }
 
-    /// Closes it and hands it to its run.
+    /// Closes the span and records it in its run.
     pub(crate) fn close(mut self, runs: &Runs) {
         self.span.end = runs.now().max(self.span.start);
-        runs.span_closed(self.run, &mut self.span);
+        runs.record_span(self.run, &mut self.span);
     }
 }
 
-/// The nearest approved span that is entered in this thread. Nothing where spans are kept neither by our own subscriber
-/// nor by `tracing-subscriber`'s registry.
+/// The nearest approved span that this thread has entered. `None` if the subscriber is not based on a `Registry`.
 pub(crate) fn entered() -> Option<ParentSpan> {
     use tracing_subscriber::Registry;
     use tracing_subscriber::registry::LookupSpan as _;
@@ -74,12 +73,11 @@ pub(crate) fn entered() -> Option<ParentSpan> {
     tracing::dispatcher::get_default(|dispatch| {
         let registry = dispatch.downcast_ref::<Registry>()?;
         let span = registry.span(dispatch.current_span().id()?)?;
-        span.scope().find_map(|span| span.extensions().get::<OpenSpan>().map(OpenSpan::place))
+        span.scope().find_map(|span| span.extensions().get::<OpenSpan>().map(OpenSpan::as_parent))
     })
 }
 
-/// The approved values of a record. To be called while nothing is borrowed: a field's own code may do as it likes
-/// with spans.
+/// The approved values of a record. The caller must hold no lock or borrow, because a field's own code may use spans.
 pub(crate) fn values(runs: &Runs, call_site: &CallSite, record: &Record<'_>) -> Vec<(u8, Value)> {
     let mut values = Vec::new();
     record.record(&mut Visitor::new(runs.allowlist.data_points, call_site, &mut values));

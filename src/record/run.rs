@@ -1,8 +1,7 @@
-//! One run: its root span, its file, and how it ends.
+//! One run: its root span, its file, and its end.
 //!
-//! The root span belongs to the run and not to `tracing`, so no filter of the tool's can hide that the command
-//! ran. It is written when the command begins and once more at the end; in between, spans are written as they
-//! close.
+//! The root span belongs to the run and not to `tracing`, so no filter in the tool can hide that the command ran. It is
+//! written when the command begins, and again when it ends. Other spans are written as they close.
 
 use std::thread::ThreadId;
 
@@ -11,80 +10,79 @@ use crate::model::data_points::Value;
 use crate::model::span::{self, Ending, LineWriter, Span};
 use crate::spool::directory::{RunName, SpoolDirectory};
 use crate::spool::outcome::Outcome;
-use crate::spool::run_file::{LARGEST_RUN, ROOM_FOR_THE_END, RunFile, WriteFault};
+use crate::spool::run_file::{LARGEST_RUN, ROOM_FOR_THE_END, RunFile, WriteError};
 
-/// Spans that are written one by one; from then on they are written in batches.
-const WRITTEN_AT_ONCE: u32 = 256;
-/// A batch of lines.
+/// This many spans are written one by one. Later ones are written in batches.
+const UNBATCHED_SPANS: u32 = 256;
+/// The size of a batch in bytes.
 const BATCH: usize = 64 << 10;
-/// Spans in one line of a batch: what is torn off by a kill in the middle of a write is a line.
+/// Spans in one line of a batch. A kill in the middle of a write loses at most one line.
 const IN_ONE_LINE: u32 = 8;
-/// Spans in one run; the rest is counted.
+/// The most spans in one run. The rest is counted.
 const MOST_SPANS: u32 = 10_000;
-/// What most runs need, and no more than what a thousand of them may take.
-const ROOM: usize = 2048;
+/// The buffer's initial size, which is enough for most runs.
+const BUFFER_SIZE: usize = 2048;
 
-/// A run, from before its command begins until it is sealed or given up.
+/// A run, from before its command begins until it is sealed or discarded.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) id: RunId,
-    stage: Stage,
+    phase: RunPhase,
     root: Span,
     lines: LineWriter,
-    /// Lines that are not written yet; empty between writes while few spans were written.
+    /// Lines that are not written yet.
     buffer: Vec<u8>,
-    /// Spans in the buffer's last line; 0 if it is the run's own, or there is none.
+    /// Spans in the buffer's last line, or 0 if that is the run's own line or missing.
     in_last_line: u32,
     spans: u32,
     dropped_spans: u32,
-    /// The spans once more, for a person who asked to see them.
+    /// A copy of the spans, for a preview.
     shown: Option<Vec<Span>>,
-    /// Who began the command; nobody if the command is not begun, or was left without being ended.
+    /// The thread that began the command, unless the command was abandoned.
     pub(super) thread: Option<ThreadId>,
-    /// The command is a closure: all that its thread does meanwhile belongs to it.
+    /// Whether the command is a closure. Then everything that its thread does in the meantime belongs to it.
     pub(super) is_closure: bool,
-    /// How the command was left, if its guard is gone without having been told how it ended.
-    pub(super) left: Option<Ending>,
+    /// The ending of an abandoned command, whose guard was dropped without an exit code.
+    pub(super) abandoned: Option<Ending>,
 }
 
 #[derive(Debug)]
-enum Stage {
-    /// The command has not begun: there is no file yet, and what is told is kept in memory.
-    Before,
-    /// There is a file.
+enum RunPhase {
+    /// The command has not begun. There is no file yet, and spans are kept in memory.
+    NotBegun,
     Open(RunFile),
-    /// There is none and will be none: the run is only shown.
-    Unwritten,
-    /// SealedRun, given up, or not to be recorded.
+    /// The run has no file, and is only previewed.
+    PreviewOnly,
+    /// The run is sealed, discarded, or not recorded.
     Over,
 }
 
-/// What the beginning of a command left to do.
+/// A run whose command began, and what is left to do.
 #[derive(Debug)]
 pub(crate) struct BegunRun {
     pub(crate) run: RunId,
-    /// One in 64 runs, chosen by chance, looks at the limits of the spool.
+    /// Whether to check the limits of the spool, which one in 64 random runs does.
     pub(crate) should_check_limits: bool,
-    /// The run of a command that was left without being ended.
-    pub(crate) left: Option<EndedRun>,
+    /// The ended run of a command that was abandoned.
+    pub(crate) abandoned: Option<EndedRun>,
 }
 
-/// What the end of a run left to do.
+/// A run that ended, and what is left to do.
 #[derive(Debug, Default)]
 pub(crate) struct EndedRun {
     pub(crate) sealed: Option<SealedRun>,
-    /// For a person who asked to see them; the run's own span first.
+    /// The spans for a preview. The run's own span comes first.
     pub(crate) shown: Option<Vec<Span>>,
 }
 
-/// A run that lies complete in the spool.
+/// A complete run in the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SealedRun {
     /// Bytes that the run added to the spool.
     pub(crate) bytes: u64,
-    /// One in 64 of the runs that end without having begun, chosen by chance.
+    /// Whether to check the limits of the spool, which one in 64 random runs without a command does.
     pub(crate) should_check_limits: bool,
-    /// The spool was made for it.
+    /// Whether the spool was created for this run.
     pub(crate) is_first: bool,
 }
 
@@ -92,17 +90,17 @@ impl Run {
     pub(super) fn new(root: Span, lines: LineWriter, is_shown: bool) -> Self {
         Self {
             id: RunId::of_root(root.span_id),
-            stage: Stage::Before,
+            phase: RunPhase::NotBegun,
             root,
             lines,
-            buffer: Vec::with_capacity(ROOM),
+            buffer: Vec::with_capacity(BUFFER_SIZE),
             in_last_line: 0,
             spans: 0,
             dropped_spans: 0,
             shown: is_shown.then(Vec::new),
             thread: None,
             is_closure: false,
-            left: None,
+            abandoned: None,
         }
     }
 
@@ -115,40 +113,33 @@ impl Run {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over)
+        matches!(self.phase, RunPhase::Over)
     }
 
-    /// The command begins now, unless the run began with its process.
-    pub(super) fn starts(&mut self, now: u64) {
+    pub(super) fn set_start(&mut self, now: u64) {
         (self.root.start, self.root.end) = (now, now);
     }
 
-    /// From here on the run is on disk. What was told before comes behind the run's own line.
+    /// Opens the run's file. Earlier spans follow the run's own line.
     pub(super) fn open(&mut self, spool: Option<&SpoolDirectory>, name: RunName) {
-        if !matches!(self.stage, Stage::Before) {
+        if !matches!(self.phase, RunPhase::NotBegun) {
             return;
         }
-        self.stage = match spool {
-            None => Stage::Unwritten,
+        self.phase = match spool {
+            None => RunPhase::PreviewOnly,
             Some(spool) => match RunFile::create(spool, name) {
-                Ok(file) => Stage::Open(file),
-                Err(_) if self.shown.is_some() => Stage::Unwritten,
-                Err(_) => Stage::Over,
+                Ok(file) => RunPhase::Open(file),
+                Err(_) if self.shown.is_some() => RunPhase::PreviewOnly,
+                Err(_) => RunPhase::Over,
             },
         };
-        let told = std::mem::take(&mut self.buffer);
+        let earlier = std::mem::take(&mut self.buffer);
         self.push_root();
-        self.buffer.extend_from_slice(&told);
+        self.buffer.extend_from_slice(&earlier);
     }
 
-    /// Writes the run's own line as it is now.
-    pub(super) fn write_root(&mut self) {
-        self.push_root();
-        self.flush();
-    }
-
-    /// A span of this run closed. Says whether it is recorded.
-    pub(super) fn closed(&mut self, span: &Span) -> bool {
+    /// Records a span that closed. Returns `false` if the run is over or full.
+    pub(super) fn record_span(&mut self, span: &Span) -> bool {
         if self.is_over() {
             return false;
         }
@@ -165,10 +156,9 @@ impl Run {
         true
     }
 
-    /// A span that is recorded has another parent than was known then. Where there is no room for one more line,
-    /// it stays where it is.
+    /// Writes a span again under its final parent. If there is no room, it keeps its first parent.
     #[cfg(feature = "sdk")]
-    pub(super) fn moved(&mut self, span: &Span) {
+    pub(super) fn move_span(&mut self, span: &Span) {
         if self.is_over() || self.is_full() {
             return;
         }
@@ -181,16 +171,17 @@ impl Run {
         self.flush_if_due();
     }
 
-    /// Writes the run's last line. Nothing if there is no run any more.
+    /// Writes the run's last line.
     pub(super) fn end(&mut self, ending: Option<Ending>, now: u64) {
         if let Some(ending) = ending {
             self.root.subject = span::Subject::Run(ending);
         }
         self.root.end = now.max(self.root.start);
-        self.write_root();
+        self.push_root();
+        self.flush();
     }
 
-    /// Seals the run, if it may be kept, and says what is left to do.
+    /// Seals the run if it may be kept, and discards it otherwise.
     pub(super) fn seal(mut self, may_keep: impl FnOnce() -> bool) -> EndedRun {
         let root = self.root;
         let shown = self.shown.take().map(|spans| {
@@ -198,9 +189,9 @@ impl Run {
             span::adopt_orphans(&mut spans);
             spans
         });
-        let Stage::Open(file) = self.stage else { return EndedRun { sealed: None, shown } };
+        let RunPhase::Open(file) = self.phase else { return EndedRun { sealed: None, shown } };
         if !may_keep() {
-            file.give_up(Outcome::OptedOut);
+            file.discard(Outcome::OptedOut);
             return EndedRun { sealed: None, shown };
         }
         let (bytes, is_first) = (file.written(), file.is_first());
@@ -212,58 +203,58 @@ impl Run {
         EndedRun { sealed, shown }
     }
 
-    /// Whether there is something to seal, and it may be kept.
+    /// The run as it will be sealed. Discards it if it may not be kept.
     #[cfg(unix)]
-    pub(super) fn may_be_sealed(&mut self, may_keep: impl FnOnce() -> bool) -> Option<SealedRun> {
-        let Stage::Open(file) = &self.stage else { return None };
+    pub(super) fn check_seal(&mut self, may_keep: impl FnOnce() -> bool) -> Option<SealedRun> {
+        let RunPhase::Open(file) = &self.phase else { return None };
         let (bytes, is_first) = (file.written(), file.is_first());
         if !may_keep() {
-            self.give_up(Outcome::OptedOut);
+            self.discard(Outcome::OptedOut);
             return None;
         }
         Some(SealedRun { bytes, should_check_limits: false, is_first })
     }
 
-    /// Seals the run so that it can be taken back.
+    /// Seals the run so that [`Self::unseal`] can revert it.
     #[cfg(unix)]
-    pub(super) fn seal_for_now(&mut self) {
-        if let Stage::Open(file) = &mut self.stage {
-            file.seal_for_now(self.dropped_spans);
+    pub(super) fn seal_before_exec(&mut self) {
+        if let RunPhase::Open(file) = &mut self.phase {
+            file.seal_before_exec(self.dropped_spans);
         }
     }
 
-    /// The process goes on, and the run with it, unless an uploader was faster: then the run is over as it is.
+    /// Continues the run, because the process continues. The run is over if an uploader has already sent it.
     #[cfg(unix)]
     pub(super) fn unseal(&mut self) {
-        if let Stage::Open(file) = &mut self.stage
+        if let RunPhase::Open(file) = &mut self.phase
             && !file.unseal()
         {
-            self.stage = Stage::Over;
+            self.phase = RunPhase::Over;
         }
     }
 
-    /// Nothing of this run is kept. Gives the bytes that were on disk, if there was a file.
-    pub(super) fn give_up(&mut self, outcome: Outcome) -> Option<u64> {
+    /// Deletes the run and records its outcome. Returns the size of its file, if it had one.
+    pub(super) fn discard(&mut self, outcome: Outcome) -> Option<u64> {
         self.buffer = Vec::new();
         self.shown = None;
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Open(file) => {
+        match std::mem::replace(&mut self.phase, RunPhase::Over) {
+            RunPhase::Open(file) => {
                 let bytes = file.written();
-                file.give_up(outcome);
+                file.discard(outcome);
                 Some(bytes)
             }
-            Stage::Before | Stage::Unwritten | Stage::Over => None,
+            RunPhase::NotBegun | RunPhase::PreviewOnly | RunPhase::Over => None,
         }
     }
 
-    /// Whether there is no room for one more span. Before the command begins a batch is all that is kept.
+    /// Whether there is no room for another span. Before the command begins, there is room for one batch.
     fn is_full(&self) -> bool {
-        match &self.stage {
-            Stage::Before => self.spans == WRITTEN_AT_ONCE || self.buffer.len() >= BATCH,
-            Stage::Open(file) => {
+        match &self.phase {
+            RunPhase::NotBegun => self.spans == UNBATCHED_SPANS || self.buffer.len() >= BATCH,
+            RunPhase::Open(file) => {
                 file.written() + self.buffer.len() as u64 + 2 * ROOM_FOR_THE_END > LARGEST_RUN
             }
-            Stage::Unwritten | Stage::Over => false,
+            RunPhase::PreviewOnly | RunPhase::Over => false,
         }
     }
 
@@ -283,18 +274,18 @@ impl Run {
     }
 
     fn flush_if_due(&mut self) {
-        if self.spans <= WRITTEN_AT_ONCE || self.buffer.len() >= BATCH {
+        if self.spans <= UNBATCHED_SPANS || self.buffer.len() >= BATCH {
             self.flush();
         }
     }
 
-    /// Writes what is buffered. A fault ends the recording; the tool never hears of it.
+    /// Writes the buffer. An error ends the run and is not reported to the tool.
     pub(super) fn flush(&mut self) {
-        if matches!(self.stage, Stage::Before) {
+        if matches!(self.phase, RunPhase::NotBegun) {
             return;
         }
         self.in_last_line = 0;
-        let Stage::Open(file) = &mut self.stage else {
+        let RunPhase::Open(file) = &mut self.phase else {
             self.buffer.clear();
             return;
         };
@@ -303,12 +294,12 @@ impl Run {
         }
         let written = file.append(&self.buffer);
         self.buffer.clear();
-        if let Err(fault) = written {
-            let Stage::Open(file) = std::mem::replace(&mut self.stage, Stage::Over) else {
+        if let Err(error) = written {
+            let RunPhase::Open(file) = std::mem::replace(&mut self.phase, RunPhase::Over) else {
                 return;
             };
-            if fault == WriteFault::Disk {
-                file.give_up(Outcome::Disk);
+            if error == WriteError::Disk {
+                file.discard(Outcome::Disk);
             }
         }
     }

@@ -1,7 +1,7 @@
-//! The runs of this process, one for each command: their clock and ids, and which of them is whose.
+//! The runs of this process, one for each command: their clock, their ids, and which span belongs to which run.
 //!
-//! Most tools have one. A watcher or a shell has one after the other, a server several at once: they share a lock,
-//! which a span takes when it closes, and when it opens only while several commands are open.
+//! Most tools have one run. A watcher or a shell has one after another, and a server several at once. They share a lock. A
+//! span takes it when it closes. When it opens, it takes the lock only if several commands are open.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -26,30 +26,30 @@ const EXIT_PATIENCE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Runs {
     pub(crate) allowlist: Allowlist,
-    clock: Clock,
+    clock: RunClock,
     ids: Ids,
     tool: Tool<'static>,
     /// The run or span that started this process.
     parent: Option<(TraceId, SpanId)>,
-    /// Nothing if the runs are only shown and never written.
+    /// `None` if the runs are only previewed and never written.
     spool: Option<SpoolDirectory>,
     is_shown: bool,
-    /// The number of the run that began last and is open, or of the first one before it begins; 0 if there is none.
+    /// The number of the open run that began last, or of the first run before it begins. 0 if there is none.
     latest: AtomicU64,
-    /// Whether more than one is open.
-    are_several: AtomicBool,
-    recording: Mutex<Recording>,
+    /// Whether several runs are open.
+    has_several: AtomicBool,
+    table: Mutex<RunTable>,
 }
 
-/// Wall-clock time that goes on by the monotonic clock, so that no span ends before it starts.
+/// Wall-clock time that advances with the monotonic clock, so that no span ends before it starts.
 #[derive(Debug)]
-struct Clock {
+struct RunClock {
     /// Nanoseconds since the Unix epoch.
     started: AtomicU64,
     instant: Instant,
 }
 
-impl Clock {
+impl RunClock {
     fn new() -> Self {
         Self { started: AtomicU64::new(wall_time()), instant: Instant::now() }
     }
@@ -58,42 +58,42 @@ impl Clock {
         self.started.load(Ordering::Relaxed).saturating_add(self.instant.elapsed().as_nanos() as u64)
     }
 
-    /// Goes by the wall clock again, which may have been set since, and goes on while a machine sleeps.
-    fn set(&self) {
+    /// Synchronises with the wall clock. It may have been set, and it advances while a machine sleeps.
+    fn synchronise(&self) {
         let started = wall_time().saturating_sub(self.instant.elapsed().as_nanos() as u64);
         self.started.store(started.max(1), Ordering::Relaxed);
     }
 }
 
-/// Nanoseconds since the Unix epoch; never 0, which means "not set" in OTLP.
+/// Nanoseconds since the Unix epoch. It is never 0, which means "not set" in OTLP.
 fn wall_time() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::from_nanos(1));
     since_epoch.as_nanos().clamp(1, u64::MAX.into()) as u64
 }
 
-/// What changes while the process goes on.
+/// The runs that have not ended.
 #[derive(Debug)]
-struct Recording {
-    /// The runs whose command has begun and not ended, in the order in which they began.
+struct RunTable {
+    /// The runs whose commands have begun, in the order in which they began.
     open: Vec<Run>,
-    /// What was told before the next command begins: for the first one also the spans of the process so far.
+    /// The run of the next command, if values were recorded for it. For the first command it also has the spans so far.
     next: Option<Run>,
-    /// A command has begun in this process.
+    /// Whether a command has begun in this process.
     has_begun: bool,
-    /// A process that ends without a command is no run, whatever its exit code is.
+    /// Whether a process that ends without a command is never a run, whatever its exit code is.
     needs_command: bool,
 }
 
-impl Recording {
+impl RunTable {
     fn find(&mut self, id: RunId) -> Option<&mut Run> {
         let next = self.next.as_mut().filter(|next| next.id == id);
         self.open.iter_mut().rev().find(|run| run.id == id).or(next)
     }
 
-    /// The run to which belongs what this thread does now, with this approved span above it.
+    /// The run for what this thread does now under an approved span.
     ///
-    /// In a closure's thread all belongs to the closure's command. Else it follows the span above, on whichever thread;
-    /// without one it belongs to the command that its thread began last, or else to the one that was begun last of all.
+    /// In a closure's thread it is the closure's run. Otherwise it is the run of the parent span. Without a parent it is
+    /// the run that this thread began last, or else the run that began last.
     fn current(&mut self, above: Option<ParentSpan>) -> Option<&mut Run> {
         if self.open.len() < 2 {
             return self.open.last_mut();
@@ -115,18 +115,18 @@ impl Runs {
         is_shown: bool,
     ) -> Self {
         fork::watch();
-        let recording = Recording { open: Vec::new(), next: None, has_begun: false, needs_command: false };
+        let table = RunTable { open: Vec::new(), next: None, has_begun: false, needs_command: false };
         let runs = Self {
             allowlist,
-            clock: Clock::new(),
+            clock: RunClock::new(),
             ids: Ids::new(),
             tool,
             parent,
             spool,
             is_shown,
             latest: AtomicU64::new(0),
-            are_several: AtomicBool::new(false),
-            recording: Mutex::new(recording),
+            has_several: AtomicBool::new(false),
+            table: Mutex::new(table),
         };
         let first = runs.new_run(runs.clock.started.load(Ordering::Relaxed));
         runs.latest.store(first.id.number(), Ordering::Relaxed);
@@ -153,13 +153,13 @@ impl Runs {
         self.ids.span_id()
     }
 
-    /// The id that stands in this process's runs for a span of another tracer's.
+    /// The id that replaces that of another tracer's span.
     #[cfg(feature = "sdk")]
     pub(crate) fn span_id_for(&self, foreign: &(TraceId, SpanId)) -> SpanId {
         self.ids.span_id_for(foreign)
     }
 
-    /// Whether this is a child that was forked from the process of these runs.
+    /// Whether this process was forked from the one that these runs belong to.
     #[cfg(feature = "sdk")]
     pub(crate) fn is_forked_child(&self) -> bool {
         fork::is_child()
@@ -170,32 +170,31 @@ impl Runs {
         self.clock.now()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Recording> {
-        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, RunTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To be called whenever the open runs are others. A thread that reads it a moment late has begun its span in the
-    /// same moment.
-    fn note_latest(&self, recording: &Recording) {
-        let first = recording.next.as_ref().filter(|_| !recording.has_begun);
-        let latest = recording.open.last().or(first).map_or(0, |run| run.id.number());
+    /// Publishes the latest run. Call it after every change to the open runs. A thread that reads the old value has opened
+    /// its span at the same moment.
+    fn publish_latest(&self, table: &RunTable) {
+        let first = table.next.as_ref().filter(|_| !table.has_begun);
+        let latest = table.open.last().or(first).map_or(0, |run| run.id.number());
         self.latest.store(latest, Ordering::Relaxed);
-        self.are_several.store(recording.open.len() > 1, Ordering::Relaxed);
+        self.has_several.store(table.open.len() > 1, Ordering::Relaxed);
     }
 
-    /// Where a span hangs that is opened now, with this approved span above it. Nothing if it belongs to no run: no
-    /// command is open.
-    pub(crate) fn place(&self, above: Option<ParentSpan>) -> Option<ParentSpan> {
-        if self.are_several.load(Ordering::Relaxed) {
-            return self.place_among_several(above);
+    /// The parent of a new span whose nearest approved ancestor is given. `None` if no command is open.
+    pub(crate) fn parent_for(&self, above: Option<ParentSpan>) -> Option<ParentSpan> {
+        if self.has_several.load(Ordering::Relaxed) {
+            return self.parent_among_several(above);
         }
         let run = RunId::from_number(self.latest.load(Ordering::Relaxed))?;
-        // What is above may be left from a run that is over.
+        // The ancestor may belong to a run that is over.
         Some(above.filter(|above| above.run == run).unwrap_or(ParentSpan::under(run)))
     }
 
     #[cold]
-    fn place_among_several(&self, above: Option<ParentSpan>) -> Option<ParentSpan> {
+    fn parent_among_several(&self, above: Option<ParentSpan>) -> Option<ParentSpan> {
         if fork::is_child() {
             return None;
         }
@@ -203,14 +202,14 @@ impl Runs {
         above.filter(|above| above.run == run).or(Some(ParentSpan::under(run)))
     }
 
-    /// The approved span that is entered in this thread, where it matters. To be asked for without the runs' lock:
-    /// spans have locks of their own.
+    /// The approved span that this thread has entered, if several runs are open. The caller must not hold the runs' lock,
+    /// because spans have locks too.
     fn entered_among_several(&self) -> Option<ParentSpan> {
-        if self.are_several.load(Ordering::Relaxed) { open_span::entered() } else { None }
+        if self.has_several.load(Ordering::Relaxed) { open_span::entered() } else { None }
     }
 
-    /// A command begins: from here on its run is on disk, if it may be recorded. `is_closure` says that it ends in
-    /// this thread, and that all that the thread does meanwhile belongs to it.
+    /// Begins a command. Its run is on disk from now on, if it may be recorded. `is_closure` means that the command ends in
+    /// this thread, and that everything the thread does until then belongs to it.
     pub(crate) fn begin(
         &self,
         command: &str,
@@ -222,21 +221,21 @@ impl Runs {
             return None;
         }
         let mut guard = self.lock();
-        let recording = &mut *guard;
-        let left = recording.open.pop_if(|run| run.left.is_some());
-        let left = left.map(|run| {
-            let ending = run.left.unwrap_or(Ending::CutOff);
+        let table = &mut *guard;
+        let abandoned = table.open.pop_if(|run| run.abandoned.is_some());
+        let abandoned = abandoned.map(|run| {
+            let ending = run.abandoned.unwrap_or(Ending::CutOff);
             self.seal(run, ending, may_keep)
         });
-        if recording.has_begun && recording.open.is_empty() {
-            self.clock.set();
+        if table.has_begun && table.open.is_empty() {
+            self.clock.synchronise();
         }
-        let next = recording.next.take();
+        let next = table.next.take();
         let mut run = next.unwrap_or_else(|| self.new_run(self.now()));
-        if recording.has_begun {
-            run.starts(self.now());
+        if table.has_begun {
+            run.set_start(self.now());
         }
-        recording.has_begun = true;
+        table.has_begun = true;
         run.thread = Some(thread::current().id());
         run.is_closure = is_closure;
         let id = run.id;
@@ -244,17 +243,17 @@ impl Runs {
             if let Some((position, value)) = self.command(command) {
                 run.set(position, value);
             }
-            self.open(&mut run, recording.open.iter().filter(|run| !run.is_over()).count());
+            self.open(&mut run, table.open.iter().filter(|run| !run.is_over()).count());
             run.flush();
         } else {
-            run.give_up(Outcome::OptedOut);
+            run.discard(Outcome::OptedOut);
         }
-        recording.open.push(run);
-        self.note_latest(recording);
-        Some(BegunRun { run: id, should_check_limits: may_record && self.should_check_limits(), left })
+        table.open.push(run);
+        self.publish_latest(table);
+        Some(BegunRun { run: id, should_check_limits: may_record && self.should_check_limits(), abandoned })
     }
 
-    /// The data point that the command's name is.
+    /// The data point for the command's name.
     fn command(&self, name: &str) -> Option<(u8, Value)> {
         let position =
             self.allowlist.data_points.command().filter(|position| self.allowlist.has(*position))?;
@@ -262,16 +261,16 @@ impl Runs {
         Some((position, data_point.admit_text(name)?))
     }
 
-    /// Opens the run's file. Each takes a descriptor of the tool's.
+    /// Opens the run's file, unless too many are open. Each takes one of the tool's descriptors.
     fn open(&self, run: &mut Run, others: usize) {
         let name = RunName::new(self.ids.file_name());
         if others < MOST_OPEN {
             run.open(self.spool.as_ref(), name);
         } else {
             if let Some(spool) = &self.spool {
-                run_file::count(spool, name, Outcome::LimitOpen);
+                run_file::count_without_file(spool, name, Outcome::LimitOpen);
             }
-            run.give_up(Outcome::LimitOpen);
+            run.discard(Outcome::LimitOpen);
         }
     }
 
@@ -279,7 +278,7 @@ impl Runs {
         self.ids.number().is_multiple_of(64)
     }
 
-    /// Records a data point of the command's run; while none is open, of the next one's.
+    /// Records a data point of the current run, or of the next one if no command is open.
     pub(crate) fn record(
         &self,
         key: &str,
@@ -295,37 +294,37 @@ impl Runs {
         }
         if let Some(value) = admit(data_point) {
             let entered = self.entered_among_several();
-            let mut recording = self.lock();
-            match recording.current(entered) {
+            let mut table = self.lock();
+            match table.current(entered) {
                 Some(run) => run.set(position, value),
-                None => recording.next.get_or_insert_with(|| self.new_run(self.now())).set(position, value),
+                None => table.next.get_or_insert_with(|| self.new_run(self.now())).set(position, value),
             }
         }
     }
 
-    /// An approved span of a run closed. Says whether it is recorded: not if its run is over.
-    pub(crate) fn span_closed(&self, run: RunId, span: &mut Span) -> bool {
+    /// Records an approved span that closed. Returns `false` if its run is over or full.
+    pub(crate) fn record_span(&self, run: RunId, span: &mut Span) -> bool {
         if fork::is_child() {
             return false;
         }
-        let mut recording = self.lock();
-        let Some(run) = recording.find(run) else { return false };
+        let mut table = self.lock();
+        let Some(run) = table.find(run) else { return false };
         span.trace_id = run.root().trace_id;
-        run.closed(span)
+        run.record_span(span)
     }
 
-    /// A span that is recorded has another parent than was known then.
+    /// Moves a recorded span under its final parent.
     #[cfg(feature = "sdk")]
-    pub(crate) fn span_moved(&self, run: RunId, span: &Span) {
+    pub(crate) fn move_span(&self, run: RunId, span: &Span) {
         if fork::is_child() {
             return;
         }
         if let Some(run) = self.lock().find(run) {
-            run.moved(span);
+            run.move_span(span);
         }
     }
 
-    /// When a run started, in nanoseconds since the Unix epoch; nothing if it is over.
+    /// The start of a run in nanoseconds since the Unix epoch, unless it is over.
     #[cfg(feature = "sdk")]
     pub(crate) fn started(&self, run: RunId) -> Option<u64> {
         if fork::is_child() {
@@ -334,97 +333,95 @@ impl Runs {
         Some(self.lock().find(run)?.root().start)
     }
 
-    /// The trace and the span under which a child process hangs: this span if its run is open, or else the current
-    /// run; before the first command its run.
+    /// The trace and the parent span for a child process. The parent is the entered span if its run is open, and the current
+    /// run otherwise. Before the first command it is that command's run.
     pub(crate) fn context(&self, entered: Option<ParentSpan>) -> Option<(TraceId, SpanId)> {
         if fork::is_child() {
             return None;
         }
-        let place = self.place(entered)?;
-        let mut recording = self.lock();
-        let run = recording.find(place.run).filter(|run| !run.is_over())?;
-        Some((run.root().trace_id, place.span))
+        let parent = self.parent_for(entered)?;
+        let mut table = self.lock();
+        let run = table.find(parent.run).filter(|run| !run.is_over())?;
+        Some((run.root().trace_id, parent.span))
     }
 
-    /// Nothing of the current run is kept; while no command is open, nothing of what was told so far.
+    /// Discards the current run, or everything recorded so far if no command is open.
     pub(crate) fn discard(&self) {
         if fork::is_child() {
             return;
         }
         let entered = self.entered_among_several();
-        let mut recording = self.lock();
-        if let Some(run) = recording.current(entered) {
-            run.give_up(Outcome::Discarded);
+        let mut table = self.lock();
+        if let Some(run) = table.current(entered) {
+            run.discard(Outcome::Discarded);
             return;
         }
-        recording.needs_command = true;
-        recording.next = None;
-        self.note_latest(&recording);
+        table.needs_command = true;
+        table.next = None;
+        self.publish_latest(&table);
     }
 
-    /// From here on a process that ends without a command is no run, whatever its exit code is.
+    /// From now on a process that ends without a command is no run, whatever its exit code is.
     pub(crate) fn require_command(&self) {
         if !fork::is_child() {
             self.lock().needs_command = true;
         }
     }
 
-    /// Nothing of any run that this process is writing is kept. Gives the bytes of each that had a file.
+    /// Discards all runs of this process. Returns the size of each run that had a file.
     pub(crate) fn discard_all(&self, outcome: Outcome) -> Vec<u64> {
         if fork::is_child() {
             return Vec::new();
         }
-        let mut recording = self.lock();
-        recording.next = None;
-        let given_up = recording.open.iter_mut().filter_map(|run| run.give_up(outcome)).collect();
-        self.note_latest(&recording);
-        given_up
+        let mut table = self.lock();
+        table.next = None;
+        let discarded = table.open.iter_mut().filter_map(|run| run.discard(outcome)).collect();
+        self.publish_latest(&table);
+        discarded
     }
 
-    /// The command ended with this exit code: writes its run's last line and seals it. Only the first end counts.
-    ///
-    /// `may_keep` is asked once more whether the run may be kept.
+    /// Ends a command's run with an exit code, and seals it if `may_keep` still allows it. Only the first call has an effect.
     pub(crate) fn end(&self, run: RunId, exit_code: i64, may_keep: impl Fn() -> bool) -> EndedRun {
         if fork::is_child() {
             return EndedRun::default();
         }
-        let mut recording = self.lock();
-        let Some(position) = recording.open.iter().rposition(|open| open.id == run) else {
+        let mut table = self.lock();
+        let Some(position) = table.open.iter().rposition(|open| open.id == run) else {
             return EndedRun::default();
         };
-        let run = recording.open.remove(position);
-        self.note_latest(&recording);
+        let run = table.open.remove(position);
+        self.publish_latest(&table);
         self.seal(run, Ending::Exited(exit_code), may_keep)
     }
 
-    /// Nobody is left who will tell how the command ended.
+    /// Ends a command's run whose exit code will not be reported.
     ///
-    /// The last one that is open is left to the end of the process, where the exit code is known. So is what another
-    /// command finds when it begins; see [`BegunRun::left`].
-    pub(crate) fn leave(&self, run: RunId, ending: Ending, may_keep: impl Fn() -> bool) -> EndedRun {
+    /// If it is the only open run, it stays open until the process exits, where the exit code is known, or until another
+    /// command begins. See [`BegunRun::abandoned`].
+    pub(crate) fn abandon(&self, run: RunId, ending: Ending, may_keep: impl Fn() -> bool) -> EndedRun {
         if fork::is_child() {
             return EndedRun::default();
         }
-        let mut recording = self.lock();
-        let is_only = recording.open.len() == 1;
-        let Some(position) = recording.open.iter().rposition(|open| open.id == run) else {
+        let mut table = self.lock();
+        let is_only = table.open.len() == 1;
+        let Some(position) = table.open.iter().rposition(|open| open.id == run) else {
             return EndedRun::default();
         };
         if is_only {
-            let run = &mut recording.open[position];
-            (run.left, run.thread) = (Some(ending), None);
+            let run = &mut table.open[position];
+            (run.abandoned, run.thread) = (Some(ending), None);
             return EndedRun::default();
         }
-        let run = recording.open.remove(position);
-        self.note_latest(&recording);
+        let run = table.open.remove(position);
+        self.publish_latest(&table);
         self.seal(run, ending, may_keep)
     }
 
-    /// The process exits with this code: ends all runs that are open. One that ends in error before any command
-    /// began is a run; one that had nothing to do, as for `--version`, is none.
+    /// Ends all open runs when the process exits. A process that fails before a command begins is a run too, but one that
+    /// succeeds without a command, for example for `--version`, is not.
     ///
-    /// Another thread may be anywhere: waits for it only a moment. Touches no `tracing` and no thread-local, which may
-    /// be gone.
+    /// Another thread may have stopped anywhere, so this waits only briefly for the lock. It uses neither `tracing` nor a
+    /// thread-local, which may be gone.
     pub(crate) fn end_at_exit(
         &self,
         exit_code: i64,
@@ -434,20 +431,20 @@ impl Runs {
         if fork::is_child() {
             return Vec::new();
         }
-        let asked = Instant::now();
+        let started = Instant::now();
         let mut guard = loop {
-            match self.recording.try_lock() {
-                Ok(recording) => break recording,
+            match self.table.try_lock() {
+                Ok(table) => break table,
                 Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) if asked.elapsed() < EXIT_PATIENCE => std::hint::spin_loop(),
-                // Left open, and reported as cut off.
+                Err(TryLockError::WouldBlock) if started.elapsed() < EXIT_PATIENCE => std::hint::spin_loop(),
+                // The runs stay open, and are reported as cut off.
                 Err(TryLockError::WouldBlock) => return Vec::new(),
             }
         };
-        let recording = &mut *guard;
-        if !recording.has_begun && !recording.needs_command && exit_code != 0 && may_record() {
-            recording.has_begun = true;
-            if let Some(mut run) = recording.next.take() {
+        let table = &mut *guard;
+        if !table.has_begun && !table.needs_command && exit_code != 0 && may_record() {
+            table.has_begun = true;
+            if let Some(mut run) = table.next.take() {
                 self.open(&mut run, 0);
                 let mut ended = self.seal(run, Ending::Exited(exit_code), may_keep);
                 if let Some(sealed) = &mut ended.sealed {
@@ -456,32 +453,31 @@ impl Runs {
                 return vec![ended];
             }
         }
-        let open = std::mem::take(&mut recording.open);
-        self.note_latest(recording);
+        let open = std::mem::take(&mut table.open);
+        self.publish_latest(table);
         open.into_iter().map(|run| self.seal(run, Ending::Exited(exit_code), &may_keep)).collect()
     }
 
-    /// Before another program takes this one's place: writes the end of all runs that are open. How that program will
-    /// end is not known.
+    /// Writes the end of all open runs before `exec`. The exit code of the next program is unknown.
     #[cfg(unix)]
-    pub(crate) fn end_for_now(&self, may_keep: impl Fn() -> bool) -> Vec<super::SealedRun> {
+    pub(crate) fn end_before_exec(&self, may_keep: impl Fn() -> bool) -> Vec<super::SealedRun> {
         if fork::is_child() {
             return Vec::new();
         }
         let now = self.now();
-        let mut recording = self.lock();
+        let mut table = self.lock();
         let end = |run: &mut Run| {
             run.end(None, now);
-            run.may_be_sealed(&may_keep)
+            run.check_seal(&may_keep)
         };
-        recording.open.iter_mut().filter_map(end).collect()
+        table.open.iter_mut().filter_map(end).collect()
     }
 
-    /// Seals them so that it can be taken back.
+    /// Seals the open runs so that [`Self::unseal`] can revert it.
     #[cfg(unix)]
-    pub(crate) fn seal_for_now(&self) {
+    pub(crate) fn seal_before_exec(&self) {
         if !fork::is_child() {
-            self.lock().open.iter_mut().for_each(Run::seal_for_now);
+            self.lock().open.iter_mut().for_each(Run::seal_before_exec);
         }
     }
 
@@ -497,8 +493,8 @@ impl Runs {
             return EndedRun::default();
         }
         let exit_code = self.allowlist.data_points.exit_code();
-        let is_told = exit_code.is_some_and(|position| self.allowlist.has(position));
-        let ending = Some(ending).filter(|ending| is_told || !matches!(ending, Ending::Exited(_)));
+        let may_record = exit_code.is_some_and(|position| self.allowlist.has(position));
+        let ending = Some(ending).filter(|ending| may_record || !matches!(ending, Ending::Exited(_)));
         run.end(ending, self.now());
         run.seal(may_keep)
     }

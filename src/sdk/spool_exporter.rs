@@ -42,7 +42,7 @@ impl SpoolExporter {
 impl SpanExporter for SpoolExporter {
     fn export(&self, batch: Vec<SpanData>) -> impl Future<Output = OTelSdkResult> + Send {
         if let Some(runs) = self.runs
-            && let Some(place) = runs.place(None)
+            && let Some(place) = runs.parent_for(None)
             && !runs.is_forked_child()
         {
             let mut ancestries = self.ancestries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +84,7 @@ fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
             end: end.clamp(first, last),
             values: approval::values(&runs.allowlist, subject, data),
         };
-        if runs.span_closed(run, &mut span)
+        if runs.record_span(run, &mut span)
             && let Placement::UntilItEnds(above) = place
         {
             // Given back, it stays where it is written.
@@ -95,7 +95,7 @@ fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
         let parent = parent(runs, run, above);
         if span.parent != parent {
             span.parent = parent;
-            runs.span_moved(run, &span);
+            runs.move_span(run, &span);
         }
     }
 }

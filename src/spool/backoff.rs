@@ -1,4 +1,4 @@
-//! When to try again, and with how much: a time and a size on disk that every process obeys.
+//! When to try again, and the largest request: a time and a size on disk that every process honours.
 
 use std::io;
 use std::path::Path;
@@ -7,24 +7,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::model::clock::unix_seconds;
 use crate::platform::{self, replace_file};
 
-/// The first wait after a failure that gave no time of its own.
+/// The first wait after a failure if the server requested no time.
 pub(crate) const FIRST: Duration = Duration::from_secs(2);
-/// The longest wait of our own.
+/// The longest wait if the server requested no time.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60 * 60);
-/// The longest wait that a server may ask for. A time on disk that lies further ahead was written before the
-/// clock jumped, and counts as over.
-pub(crate) const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest wait that a server may request. A later time on disk is ignored, because the clock was set back.
+pub(crate) const LONGEST_REQUESTED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the last failures left.
+/// The wait and the limit that the last failures left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backoff {
-    /// Seconds since the Unix epoch before which nothing is sent; milliseconds would promise too much.
+    /// Nothing is sent before this time, in seconds since the Unix epoch.
     until: u64,
     /// Failures in a row.
     pub(crate) failures: u32,
-    /// The server asked for the wait; `flush` obeys it too.
-    pub(crate) asked: bool,
-    /// The most spans to send in one request, if the last ones were too large for the server.
+    /// Whether the server requested the wait. Then `flush` honours it too.
+    pub(crate) is_requested: bool,
+    /// The most spans in one request, if earlier requests were too large for the server.
     pub(crate) most_spans: Option<usize>,
 }
 
@@ -32,17 +31,16 @@ pub(crate) struct Backoff {
 const LARGEST: u64 = 256;
 
 impl Backoff {
-    /// The wait after one more failure: what the server asked for, or an exponential one with full jitter.
-    /// `random` is any number.
+    /// The wait after another failure. It is the requested one, or an exponential one with jitter from `random`.
     pub(crate) fn after_failure(
         before: Option<Self>,
-        asked: Option<Duration>,
+        requested: Option<Duration>,
         now: SystemTime,
         random: u64,
     ) -> Self {
         let failures = before.map_or(0, |before| before.failures).saturating_add(1);
-        let wait = match asked {
-            Some(asked) => asked.min(LONGEST_ASKED),
+        let wait = match requested {
+            Some(requested) => requested.min(LONGEST_REQUESTED),
             None => {
                 let ceiling = FIRST.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST);
                 // Between half of it and all of it, so that the wait still grows.
@@ -50,38 +48,36 @@ impl Backoff {
                 half + half.mul_f64((random % 1024) as f64 / 1024.0)
             }
         };
-        // Rounded up: never earlier than asked.
+        // Rounded up, so that it is never earlier than requested.
         let until = unix_seconds(now + wait) + 1;
         let most_spans = before.and_then(|before| before.most_spans);
-        Self { until, failures, asked: asked.is_some(), most_spans }
+        Self { until, failures, is_requested: requested.is_some(), most_spans }
     }
 
-    /// The wait after a command waited in vain for an uploader that is still at work: about a minute at first, so
-    /// that of the commands of a job one pays for an endpoint that never answers. Should the uploader deliver after
-    /// all, it clears this.
+    /// The wait after an uploader did not finish while its command waited. It is about a minute at first, so that only one
+    /// command of a job waits for an endpoint that never answers. If the uploader delivers later, it clears the wait.
     pub(crate) fn after_no_answer(before: Option<Self>, now: SystemTime, random: u64) -> Self {
-        let before = before.unwrap_or(Self::NOTHING);
+        let before = before.unwrap_or(Self::NONE);
         let failures = before.failures.max(4);
         Self::after_failure(Some(Self { failures, ..before }), None, now, random)
     }
 
-    /// The same with a limit on the size of requests.
     pub(crate) fn with_most_spans(self, most_spans: Option<usize>) -> Self {
         Self { most_spans, ..self }
     }
 
-    /// No wait and no limit, which no file tells as well.
-    pub(crate) const NOTHING: Self = Self { until: 0, failures: 0, asked: false, most_spans: None };
+    /// No wait and no limit, as without a file.
+    pub(crate) const NONE: Self = Self { until: 0, failures: 0, is_requested: false, most_spans: None };
 
-    /// How long to wait still.
+    /// The rest of the wait.
     pub(crate) fn remaining(&self, now: SystemTime) -> Option<Duration> {
         let until = UNIX_EPOCH.checked_add(Duration::from_secs(self.until))?;
         let remaining = until.duration_since(now).ok()?;
-        let most = if self.asked { LONGEST_ASKED } else { LONGEST } + Duration::from_secs(2);
+        let most = if self.is_requested { LONGEST_REQUESTED } else { LONGEST } + Duration::from_secs(2);
         (!remaining.is_zero() && remaining <= most).then_some(remaining)
     }
 
-    /// The file's content; nothing if there is none or it is not ours to understand, which means "now".
+    /// Reads the file. A missing or invalid file means no wait.
     pub(crate) fn read(path: &Path) -> Option<Self> {
         use std::io::Read as _;
 
@@ -98,7 +94,7 @@ impl Backoff {
         let mut words = text.strip_suffix('\n')?.split(' ');
         let until = words.next()?.strip_prefix("until=")?.parse().ok()?;
         let failures = words.next()?.strip_prefix("failures=")?.parse().ok()?;
-        let asked = match words.next()? {
+        let is_requested = match words.next()? {
             "asked=yes" => true,
             "asked=no" => false,
             _ => return None,
@@ -107,11 +103,11 @@ impl Backoff {
             Some(word) => Some(word.strip_prefix("most=")?.parse().ok().filter(|most| *most > 0)?),
             None => None,
         };
-        words.next().is_none().then_some(Self { until, failures, asked, most_spans })
+        words.next().is_none().then_some(Self { until, failures, is_requested, most_spans })
     }
 
     fn render(&self) -> String {
-        let asked = if self.asked { "yes" } else { "no" };
+        let asked = if self.is_requested { "yes" } else { "no" };
         let most = self.most_spans.map_or(String::new(), |most| format!(" most={most}"));
         format!("until={} failures={} asked={asked}{most}\n", self.until, self.failures)
     }
@@ -135,11 +131,11 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn every_backoff_is_read_as_it_was_written(until: u64, failures: u32, asked: bool, most: Option<u32>) {
+        fn backoffs_round_trip(until: u64, failures: u32, is_requested: bool, most: Option<u32>) {
             let most_spans = most.map(|most| most.max(1) as usize);
-            let backoff = Backoff { until, failures, asked, most_spans };
+            let backoff = Backoff { until, failures, is_requested, most_spans };
             prop_assert_eq!(Backoff::parse(&backoff.render()), Some(backoff));
-            // Also the time that no clock can tell.
+            // No time panics.
             let _ = backoff.remaining(SystemTime::now());
         }
     }
@@ -151,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_wait_grows_has_jitter_and_is_bounded() {
+    fn waits_grow_with_jitter_up_to_a_limit() {
         let mut backoff = None;
         let mut before = Duration::ZERO;
         for _ in 0..8 {
@@ -166,28 +162,28 @@ mod tests {
             Backoff::after_failure(backoff, None, at(1_000_000), 1023),
         );
         assert_ne!(low.until, high.until);
-        let many = Backoff { failures: u32::MAX - 1, ..Backoff::NOTHING };
+        let many = Backoff { failures: u32::MAX - 1, ..Backoff::NONE };
         let wait = Backoff::after_failure(Some(many), None, at(1_000_000), 1023).remaining(at(1_000_000));
         assert!(wait.unwrap() <= LONGEST + Duration::from_secs(1));
     }
 
     #[test]
-    fn a_server_is_obeyed_to_the_second() {
+    fn a_requested_wait_is_honoured_to_the_second() {
         let backoff = Backoff::after_failure(None, Some(Duration::from_secs(120)), at(1_000), 5);
         assert!(backoff.remaining(at(1_119)).is_some());
         assert!(backoff.remaining(at(1_121)).is_none());
     }
 
     #[test]
-    fn a_time_too_far_ahead_is_over_since_the_clock_has_jumped() {
+    fn a_time_too_far_ahead_is_ignored() {
         let backoff = Backoff::after_failure(None, None, at(1_000_000_000), 0);
         assert!(backoff.remaining(at(1_000)).is_none());
     }
 
     #[test]
-    fn what_is_written_is_read_again_and_nothing_else_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("backoff");
+    fn only_files_that_we_write_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("backoff");
         let backoff = Backoff::after_failure(None, Some(Duration::from_secs(9)), at(50), 0);
         for most_spans in [None, Some(7)] {
             let backoff = Backoff { most_spans, ..backoff };

@@ -1,11 +1,13 @@
-//! What became of runs: outcomes are renames into `outcomes/`, and are then folded into one file of counters.
+//! How many runs had which outcome. A run's outcome is a rename into `outcomes/`, and is then folded into one file of
+//! counters.
 //!
-//! The file names the outcomes that it has counted. If a fold is killed before it has put them away, the next
-//! one finds them there and does not count them again.
+//! The file names the outcome files that it has counted. If a fold is killed before it archives them, the next fold does
+//! not count them again.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Read as _};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::directory::{RunName, SpoolDirectory};
@@ -15,90 +17,72 @@ use crate::model::hex::checksum;
 use crate::platform::{self, is_foreign, is_missing, replace_file};
 
 /// How many delivered runs are kept for `telemetry show`.
-pub(crate) const KEPT: usize = 20;
+pub(super) const MOST_KEPT: usize = 20;
 
-/// How many runs came to which end, and when.
+/// The number of runs for each outcome, and the last delivery and failure.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Counters {
     runs: [u64; Outcome::ALL.len()],
     /// Spans that a receiver rejected while it accepted the rest of the request.
     pub(crate) rejected_spans: u64,
-    /// Spans of recorded runs that were too many, too large to write, or torn off.
+    /// Spans of recorded runs beyond a limit, and spans in incomplete lines.
     pub(crate) dropped_spans: u64,
-    /// Lines that could not be read and values that are not approved, left out of what was sent.
+    /// Unreadable lines and unapproved values that were not sent.
     pub(crate) left_out: u64,
     /// Seconds since the Unix epoch.
     pub(crate) last_delivery: Option<u64>,
-    /// The kind of the last failure and its time; cleared by a delivery.
+    /// The kind of the last failure and its time. A delivery clears it.
     pub(crate) last_failure: Option<(String, u64)>,
-    /// When counting began again because the file was damaged; what it held lies beside it.
+    /// When counting began again because the file was damaged. The damaged file is kept beside it.
     pub(crate) restarted: Option<u64>,
-    /// The outcomes that are counted here and may still lie in their folder.
+    /// Outcome files that are counted here and may still exist.
     folded: BTreeSet<String>,
-    /// Lines that a newer version wrote, kept as they are.
+    /// Lines that a newer version wrote. They are kept.
     unknown: Vec<String>,
 }
 
-/// The counters' file, looked at.
+/// What the counters' file contains.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum CountersFile {
+enum StoredCounters {
     Missing,
-    Read(Box<Counters>),
-    /// Not as we wrote it: to be put aside, never to be taken for zeros.
+    Valid(Box<Counters>),
+    /// We did not write this. It is moved aside and never read as zeros.
     Damaged,
 }
 
-/// Larger than the counters with the outcomes of one step of a fold.
+/// Larger than the counters with the outcome files of one step of a fold.
 const LARGEST: u64 = 1 << 20;
-/// Outcomes that are counted in one step, so that the file stays small however many wait.
+/// Outcome files that are counted in one step, so that the counters' file stays small.
 const FOLDED_AT_ONCE: usize = 1_000;
-/// How often a reader looks again while somebody is folding. A fold writes the file once for 1,000 outcomes.
-const LOOKS: usize = 64;
+/// How often a reader retries while another process folds. A fold writes the file once for 1,000 outcomes.
+const READ_ATTEMPTS: usize = 64;
 
 impl Counters {
     pub(crate) fn of(&self, outcome: Outcome) -> u64 {
         self.runs[outcome.index()]
     }
 
-    /// The counters with all outcomes that are not folded yet, without changing anything; and whether the file is
-    /// damaged.
+    /// Reads the counters, including outcomes that are not folded yet, and whether the file is damaged. Changes nothing.
     ///
-    /// A fold may put outcomes away between a look at the file and one at the folder. It writes the file before
-    /// that, so a file that is the same before and after goes with the folder that was seen in between.
-    pub(crate) fn look(spool: &SpoolDirectory) -> io::Result<(Self, bool)> {
-        let mut before = Self::read(spool)?;
-        for _ in 0..LOOKS {
-            let waiting = outcomes_waiting(spool)?;
-            let after = Self::read(spool)?;
+    /// A fold writes the counters before it archives outcome files. So if the counters are the same before and after the
+    /// outcome files are listed, both belong together.
+    pub(crate) fn read(spool: &SpoolDirectory) -> io::Result<(Self, bool)> {
+        let mut before = StoredCounters::read(spool)?;
+        for _ in 0..READ_ATTEMPTS {
+            let unfolded = OutcomeFile::list(spool)?;
+            let after = StoredCounters::read(spool)?;
             if before == after {
-                let is_damaged = after == CountersFile::Damaged;
+                let is_damaged = after == StoredCounters::Damaged;
                 let mut counters = match after {
-                    CountersFile::Read(counters) => *counters,
-                    CountersFile::Missing | CountersFile::Damaged => Self::default(),
+                    StoredCounters::Valid(counters) => *counters,
+                    StoredCounters::Missing | StoredCounters::Damaged => Self::default(),
                 };
-                counters.add(&waiting);
+                counters.add(&unfolded);
                 return Ok((counters, is_damaged));
             }
             before = after;
         }
-        Err(io::Error::new(io::ErrorKind::WouldBlock, "the counters changed at every look"))
-    }
-
-    fn read(spool: &SpoolDirectory) -> io::Result<CountersFile> {
-        let (mut file, metadata) = match platform::open_own(&spool.counters(), false, false) {
-            Ok(opened) => opened,
-            Err(error) if is_missing(&error) => return Ok(CountersFile::Missing),
-            // A link, a FIFO, a folder: whatever it is, we did not write it.
-            Err(error) if is_foreign(&error) => return Ok(CountersFile::Damaged),
-            Err(error) => return Err(error),
-        };
-        if metadata.len() > LARGEST {
-            return Ok(CountersFile::Damaged);
-        }
-        let mut bytes = Vec::with_capacity(metadata.len() as usize);
-        file.read_to_end(&mut bytes)?;
-        let counters = std::str::from_utf8(&bytes).ok().and_then(Self::parse);
-        Ok(counters.map_or(CountersFile::Damaged, |counters| CountersFile::Read(Box::new(counters))))
+        Err(io::Error::new(io::ErrorKind::WouldBlock, "the counters changed at every attempt"))
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -125,7 +109,7 @@ impl Counters {
                 }
                 outcome => match Outcome::from_name(outcome) {
                     Some(outcome) => counters.runs[outcome.index()] = value.parse().ok()?,
-                    // The sum is right: a newer version counts what we do not know.
+                    // The checksum is right, so a newer version wrote this line.
                     None => counters.unknown.push(line.to_owned()),
                 },
             }
@@ -161,109 +145,115 @@ impl Counters {
         text
     }
 
-    fn add(&mut self, waiting: &[Waiting]) {
-        for waiting in waiting.iter().filter(|waiting| !self.folded.contains(&waiting.file_name)) {
+    fn add(&mut self, files: &[OutcomeFile]) {
+        for file in files.iter().filter(|file| !self.folded.contains(&file.name)) {
             for (sum, more) in [
-                (&mut self.runs[waiting.outcome.index()], 1),
-                (&mut self.rejected_spans, waiting.run.rejected_spans),
-                (&mut self.dropped_spans, waiting.run.dropped_spans),
+                (&mut self.runs[file.outcome.index()], 1),
+                (&mut self.rejected_spans, file.run.rejected_spans),
+                (&mut self.dropped_spans, file.run.dropped_spans),
             ] {
                 *sum = sum.saturating_add(more.into());
             }
         }
     }
 
-    /// Counts all outcomes and puts their files away. Only for the holder of the uploader's lock.
-    ///
-    /// `note` adds what else is to be remembered in the same step.
+    /// Counts all outcome files and archives them. `note` changes the counters in the same step. The caller must hold the
+    /// uploader's lock.
     pub(crate) fn fold(spool: &SpoolDirectory, note: impl FnOnce(&mut Self)) -> io::Result<()> {
-        let found = Self::read(spool)?;
-        let waiting = outcomes_waiting(spool)?;
-        let before = match &found {
-            CountersFile::Read(counters) => (**counters).clone(),
-            // Missing because it was put aside, and then this process's predecessor was killed?
-            CountersFile::Missing if spool.damaged_counters().exists() => {
-                Self { restarted: Some(unix_seconds(SystemTime::now())), ..Self::default() }
-            }
-            CountersFile::Missing => Self::default(),
-            CountersFile::Damaged => {
-                // What was counted is not known any more. It is kept for whoever can read it, and `status` says so.
+        let stored = StoredCounters::read(spool)?;
+        let files = OutcomeFile::list(spool)?;
+        let begin_again = || Self { restarted: Some(unix_seconds(SystemTime::now())), ..Self::default() };
+        let (mut written, mut after) = match stored {
+            StoredCounters::Valid(counters) => (Some((*counters).clone()), *counters),
+            // An earlier fold moved damaged counters aside, and was killed before it wrote new ones.
+            StoredCounters::Missing if spool.damaged_counters().exists() => (None, begin_again()),
+            StoredCounters::Missing => (None, Self::default()),
+            StoredCounters::Damaged => {
                 std::fs::rename(spool.counters(), spool.damaged_counters())?;
-                Self { restarted: Some(unix_seconds(SystemTime::now())), ..Self::default() }
+                (None, begin_again())
             }
         };
-        let (counted, new): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|waiting| before.folded.contains(&waiting.file_name));
-        let mut after = before;
-        after.folded = counted.iter().map(|waiting| waiting.file_name.clone()).collect();
+        let (counted, uncounted): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|file| after.folded.contains(&file.name));
+        after.folded = counted.iter().map(|file| file.name.clone()).collect();
         note(&mut after);
-        // What an earlier fold counted and could not put away is named until it is gone.
-        let put_away_before = put_away(spool, counted);
-        if put_away_before.is_ok() {
+        // Files that an earlier fold counted and could not archive stay named until they are gone.
+        let archived_before = archive(spool, counted);
+        if archived_before.is_ok() {
             after.folded.clear();
         }
         let stuck = after.folded.clone();
-        let mut written = match found {
-            CountersFile::Read(counters) => Some(*counters),
-            CountersFile::Missing | CountersFile::Damaged => None,
-        };
-        let mut new = new.into_iter();
+        let mut uncounted = uncounted.into_iter();
         loop {
-            let step: Vec<Waiting> = new.by_ref().take(FOLDED_AT_ONCE).collect();
+            let step: Vec<OutcomeFile> = uncounted.by_ref().take(FOLDED_AT_ONCE).collect();
             let is_last = step.len() < FOLDED_AT_ONCE;
             after.add(&step);
             after.folded = stuck.clone();
-            after.folded.extend(step.iter().map(|waiting| waiting.file_name.clone()));
-            let changes = written.as_ref() != Some(&after) && (written.is_some() || after != Self::default());
-            if changes {
+            after.folded.extend(step.iter().map(|file| file.name.clone()));
+            if written.as_ref().map_or(after != Self::default(), |written| *written != after) {
                 replace_file(&spool.counters(), after.render().as_bytes())?;
                 written = Some(after.clone());
             }
-            put_away(spool, step)?;
+            archive(spool, step)?;
             if is_last {
-                return put_away_before;
+                return archived_before;
             }
         }
     }
 }
 
-/// Keeps the newest delivered runs for `telemetry show`, and deletes the others. All of them are tried; the first
-/// fault is told.
-fn put_away(spool: &SpoolDirectory, waiting: Vec<Waiting>) -> io::Result<()> {
+impl StoredCounters {
+    fn read(spool: &SpoolDirectory) -> io::Result<Self> {
+        let (mut file, metadata) = match platform::open_own(&spool.counters(), false, false) {
+            Ok(opened) => opened,
+            Err(error) if is_missing(&error) => return Ok(Self::Missing),
+            Err(error) if is_foreign(&error) => return Ok(Self::Damaged),
+            Err(error) => return Err(error),
+        };
+        if metadata.len() > LARGEST {
+            return Ok(Self::Damaged);
+        }
+        let mut bytes = Vec::with_capacity(metadata.len() as usize);
+        file.read_to_end(&mut bytes)?;
+        let counters = std::str::from_utf8(&bytes).ok().and_then(Counters::parse);
+        Ok(counters.map_or(Self::Damaged, |counters| Self::Valid(Box::new(counters))))
+    }
+}
+
+/// Keeps the newest delivered runs for `telemetry show`, and deletes the other outcome files. It tries all of them and
+/// returns the last error.
+fn archive(spool: &SpoolDirectory, files: Vec<OutcomeFile>) -> io::Result<()> {
     let mut result = Ok(());
-    let mut attempt = |attempted: io::Result<()>| match attempted {
+    let mut remove = |path: PathBuf| match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => result = Err(error),
         _ => {}
     };
     let (delivered, others): (Vec<_>, Vec<_>) =
-        waiting.into_iter().partition(|waiting| waiting.outcome == Outcome::Delivered);
+        files.into_iter().partition(|file| file.outcome == Outcome::Delivered);
     for other in others {
-        attempt(std::fs::remove_file(spool.outcomes().join(other.file_name)));
+        remove(spool.outcomes().join(other.name));
     }
     let mut delivered: Vec<_> = delivered
         .into_iter()
-        .map(|waiting| {
-            let path = spool.outcomes().join(&waiting.file_name);
+        .map(|file| {
+            let path = spool.outcomes().join(&file.name);
             let modified = std::fs::symlink_metadata(&path).and_then(|metadata| metadata.modified());
-            (modified.unwrap_or(SystemTime::UNIX_EPOCH), path, waiting.run)
+            (modified.unwrap_or(SystemTime::UNIX_EPOCH), path, file.run)
         })
         .collect();
     delivered.sort_unstable_by_key(|(modified, _, run)| (*modified, *run));
-    let over = delivered.len().saturating_sub(KEPT);
+    let over = delivered.len().saturating_sub(MOST_KEPT);
     for (position, (_, path, run)) in delivered.into_iter().enumerate() {
-        if position >= over {
-            let kept = RunName { rejected_spans: 0, ..run };
-            if std::fs::rename(&path, spool.sent().join(kept.sealed())).is_ok() {
-                continue;
-            }
+        let kept = spool.sent().join(RunName { rejected_spans: 0, ..run }.sealed());
+        // A file that cannot be kept is deleted, or it would be counted for ever.
+        if position < over || std::fs::rename(&path, kept).is_err() {
+            remove(path);
         }
-        // Too many, or it cannot be kept: then it must go all the same, or it would be counted for ever.
-        attempt(std::fs::remove_file(path));
     }
     result
 }
 
-/// Remembers a delivery.
+/// Notes a delivery in [`Counters::fold`].
 pub(crate) fn note_delivery(now: SystemTime, left_out: u64) -> impl FnOnce(&mut Counters) {
     move |counters| {
         counters.last_delivery = Some(unix_seconds(now));
@@ -272,43 +262,45 @@ pub(crate) fn note_delivery(now: SystemTime, left_out: u64) -> impl FnOnce(&mut 
     }
 }
 
-/// Remembers a failure.
+/// Notes a failure in [`Counters::fold`].
 pub(crate) fn note_failure(now: SystemTime, kind: String) -> impl FnOnce(&mut Counters) {
-    // A name that would not be read again would make the whole file a damaged one.
+    // With an invalid name the whole file would count as damaged.
     let kind = if is_kind(&kind) { kind } else { "unknown".to_owned() };
     move |counters| counters.last_failure = Some((kind, unix_seconds(now)))
 }
 
-/// The longest name of a kind of failure.
+/// The length of the longest name of a failure kind.
 pub(crate) const LONGEST_FAILURE_NAME: usize = 48;
 
-/// What may name a kind of failure: a few words, and never a server's text.
+/// Whether a text may name a failure kind. It is a few words, and never a server's text.
 fn is_kind(text: &str) -> bool {
     (1..=LONGEST_FAILURE_NAME).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" _-".contains(&byte))
 }
 
-struct Waiting {
-    file_name: String,
+/// A file in `outcomes/`.
+struct OutcomeFile {
+    name: String,
     run: RunName,
     outcome: Outcome,
 }
 
-/// The outcomes in their folder, counted already or not.
-fn outcomes_waiting(spool: &SpoolDirectory) -> io::Result<Vec<Waiting>> {
-    let entries = match std::fs::read_dir(spool.outcomes()) {
-        Ok(entries) => entries,
-        Err(error) if is_missing(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut waiting = Vec::new();
-    for entry in entries {
-        let Ok(file_name) = entry?.file_name().into_string() else { continue };
-        if let Some((run, outcome)) = Outcome::of_file(&file_name) {
-            waiting.push(Waiting { file_name, run, outcome });
+impl OutcomeFile {
+    fn list(spool: &SpoolDirectory) -> io::Result<Vec<Self>> {
+        let entries = match std::fs::read_dir(spool.outcomes()) {
+            Ok(entries) => entries,
+            Err(error) if is_missing(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let Ok(name) = entry?.file_name().into_string() else { continue };
+            if let Some((run, outcome)) = Outcome::of_file(&name) {
+                files.push(Self { name, run, outcome });
+            }
         }
+        Ok(files)
     }
-    Ok(waiting)
 }
 
 #[cfg(test)]
@@ -318,14 +310,14 @@ mod tests {
     use super::*;
 
     fn spool() -> (tempfile::TempDir, SpoolDirectory) {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = SpoolDirectory::new(folder.path(), "tool", "maker");
+        let directory = tempfile::tempdir().unwrap();
+        let spool = SpoolDirectory::new(directory.path(), "tool", "maker");
         spool.create().unwrap();
-        (folder, spool)
+        (directory, spool)
     }
 
-    fn look(spool: &SpoolDirectory) -> Counters {
-        Counters::look(spool).unwrap().0
+    fn read(spool: &SpoolDirectory) -> Counters {
+        Counters::read(spool).unwrap().0
     }
 
     fn put(spool: &SpoolDirectory, random: u128, outcome: Outcome) {
@@ -333,21 +325,21 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_is_counted_once_however_often_the_fold_is_killed() {
-        let (_folder, spool) = spool();
+    fn an_outcome_is_counted_once_if_folds_are_killed() {
+        let (_directory, spool) = spool();
         put(&spool, 1, Outcome::Delivered);
         put(&spool, 2, Outcome::LimitAge);
-        assert_eq!(look(&spool).of(Outcome::Delivered), 1);
+        assert_eq!(read(&spool).of(Outcome::Delivered), 1);
         Counters::fold(&spool, |_| {}).unwrap();
-        // As if the fold had been killed before it put them away.
+        // As if the fold had been killed before it archived them.
         put(&spool, 1, Outcome::Delivered);
         put(&spool, 2, Outcome::LimitAge);
         for _ in 0..3 {
             Counters::fold(&spool, |_| {}).unwrap();
-            let counters = look(&spool);
+            let counters = read(&spool);
             assert_eq!((counters.of(Outcome::Delivered), counters.of(Outcome::LimitAge)), (1, 1));
         }
-        assert!(outcomes_waiting(&spool).unwrap().is_empty());
+        assert!(OutcomeFile::list(&spool).unwrap().is_empty());
     }
 
     proptest! {
@@ -371,7 +363,6 @@ mod tests {
                 folded: folded.into_iter().map(|run| Outcome::Refused.file_name(RunName::new(run))).collect(),
                 ..Counters::default()
             };
-            // Whatever a failure is called.
             if let Some(kind) = kind {
                 note_failure(SystemTime::now(), kind)(&mut counters);
             }
@@ -386,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_counter_is_damage() {
+    fn other_lines_are_damage() {
         for text in ["delivered", "delivered x\n", "nothing\n", "last_failure <html> 7\n", ""] {
             let checked = format!("{text}check {}\n", checksum(text));
             assert_eq!(Counters::parse(text), None, "{text:?}");
@@ -395,8 +386,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_newer_version_counts_is_kept() {
-        let (_folder, spool) = spool();
+    fn counters_of_a_newer_version_are_kept() {
+        let (_directory, spool) = spool();
         let text = "delivered 4\nlost_to_the_sea 2\n";
         std::fs::write(spool.counters(), format!("{text}check {}\n", checksum(text))).unwrap();
         put(&spool, 1, Outcome::Delivered);
@@ -406,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn any_damage_is_noticed_and_never_taken_for_zeros() {
+    fn damage_is_never_read_as_zeros() {
         let mut counters = Counters { last_delivery: Some(9), ..Counters::default() };
         counters.runs[0] = 12;
         let whole = counters.render();
@@ -424,56 +415,56 @@ mod tests {
     }
 
     #[test]
-    fn damaged_counters_are_put_aside_and_counting_begins_again() {
-        let (_folder, spool) = spool();
+    fn damaged_counters_are_moved_aside() {
+        let (_directory, spool) = spool();
         std::fs::write(spool.counters(), "delivered 7\nche").unwrap();
         put(&spool, 1, Outcome::Delivered);
-        let (counters, is_damaged) = Counters::look(&spool).unwrap();
+        let (counters, is_damaged) = Counters::read(&spool).unwrap();
         assert!(is_damaged);
         assert_eq!(counters.of(Outcome::Delivered), 1);
         Counters::fold(&spool, |_| {}).unwrap();
         assert_eq!(std::fs::read_to_string(spool.damaged_counters()).unwrap(), "delivered 7\nche");
-        let counters = look(&spool);
+        let counters = read(&spool);
         assert_eq!(counters.of(Outcome::Delivered), 1);
         assert!(counters.restarted.is_some());
     }
 
     #[test]
-    fn more_outcomes_than_one_step_counts_are_all_counted_once() {
-        let (_folder, spool) = spool();
+    fn outcomes_of_several_steps_are_counted_once() {
+        let (_directory, spool) = spool();
         let many = 2 * FOLDED_AT_ONCE as u128 + 7;
         for random in 0..many {
             put(&spool, random, Outcome::Purged);
         }
         Counters::fold(&spool, |_| {}).unwrap();
-        assert_eq!(u128::from(look(&spool).of(Outcome::Purged)), many);
+        assert_eq!(u128::from(read(&spool).of(Outcome::Purged)), many);
         assert!(std::fs::metadata(spool.counters()).unwrap().len() < LARGEST / 4);
-        assert!(outcomes_waiting(&spool).unwrap().is_empty());
+        assert!(OutcomeFile::list(&spool).unwrap().is_empty());
     }
 
     #[test]
-    fn outcomes_that_cannot_be_put_away_are_counted_once() {
-        let (_folder, spool) = spool();
+    fn outcomes_that_cannot_be_archived_are_counted_once() {
+        let (_directory, spool) = spool();
         put(&spool, 1, Outcome::Delivered);
-        // Not to be deleted as a file, nor to be moved over a file.
+        // A directory can neither be deleted as a file nor replace one.
         std::fs::create_dir(spool.outcomes().join(Outcome::Purged.file_name(RunName::new(2)))).unwrap();
         for _ in 0..3 {
             assert!(Counters::fold(&spool, |_| {}).is_err());
-            let counters = look(&spool);
+            let counters = read(&spool);
             assert_eq!((counters.of(Outcome::Delivered), counters.of(Outcome::Purged)), (1, 1));
         }
     }
 
     #[test]
-    fn a_look_is_exact_while_outcomes_are_told_and_folded() {
-        let (_folder, spool) = spool();
-        let told = std::sync::atomic::AtomicU64::new(0);
+    fn counters_are_exact_during_a_fold() {
+        let (_directory, spool) = spool();
+        let written = std::sync::atomic::AtomicU64::new(0);
         let over = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for random in 0..1_500 {
                     put(&spool, random, Outcome::Refused);
-                    told.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    written.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 }
                 over.store(true, std::sync::atomic::Ordering::SeqCst);
             });
@@ -483,9 +474,9 @@ mod tests {
                 }
             });
             while !over.load(std::sync::atomic::Ordering::SeqCst) {
-                let least = told.load(std::sync::atomic::Ordering::SeqCst);
-                let seen = look(&spool).of(Outcome::Refused);
-                let most = told.load(std::sync::atomic::Ordering::SeqCst) + 1;
+                let least = written.load(std::sync::atomic::Ordering::SeqCst);
+                let seen = read(&spool).of(Outcome::Refused);
+                let most = written.load(std::sync::atomic::Ordering::SeqCst) + 1;
                 assert!((least..=most).contains(&seen), "{seen} is not in {least}..={most}");
             }
         });

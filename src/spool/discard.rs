@@ -1,4 +1,4 @@
-//! Deleting everything that is kept of runs, when the person says so.
+//! Deleting all of a tool's runs when the user requests it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,104 +9,98 @@ use super::directory::{RunName, RunState, SpoolDirectory};
 use super::listing::list;
 use super::lock::UploaderLock;
 use super::outcome::Outcome;
-use crate::platform::{self, empty_file, is_missing};
+use crate::platform::{self, empty_file, is_missing, random_number};
 
-/// What was deleted.
+/// How much was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DeletedRuns {
-    /// Runs that were waiting, those that were being written included.
+    /// Pending runs, including those that were being written.
     pub pending: u64,
     /// Delivered runs that were kept for `telemetry show`.
     pub kept: u64,
-    /// Bytes of both, and of whatever else lay among them.
+    /// The size of both, and of other files among them, in bytes.
     pub bytes: u64,
 }
 
-/// How often the folders are gone through: a run may be sealed, or a request's answer come, while they are.
+/// How often the directories are cleared. Runs may be sealed or delivered in the meantime.
 const PASSES: usize = 4;
-/// A command's look at the lock takes microseconds.
+/// A command holds the lock for microseconds when it probes it.
 const LOCK_PATIENCE: Duration = Duration::from_millis(50);
-/// An empty file that is younger belongs to a process at its very beginning, and holds nothing of a run.
+/// An empty file that is younger than this belongs to a process that has only begun.
 const BEGINNING: Duration = Duration::from_secs(60);
-/// What we keep beside the runs, and stays: it says nothing of any run.
-const BOOKS: [&str; 5] = ["counters", "backoff", "uploader.lock", "uploader.lease", "waiter"];
+/// Files that stay, because they contain nothing about any run.
+const STATE_FILES: [&str; 5] = ["counters", "backoff", "uploader.lock", "uploader.lease", "waiter"];
 
-/// What is left, and why.
-pub(crate) type Remains = Vec<(PathBuf, io::Error)>;
+/// The paths that could not be deleted.
+pub(crate) type DeletionErrors = Vec<(PathBuf, io::Error)>;
 
-/// Deletes what is kept of the tool's runs, for every destination, whoever is at work there: the folder is ours alone,
-/// so whatever lies in it goes, however it is called. No link is followed, nothing is opened that could wait.
+/// Deletes the tool's runs for every destination, even while other processes use them. The directory is ours, so foreign
+/// files in it are deleted too. Links are not followed, and nothing is opened that could block.
 ///
-/// A process that is still writing a run goes on writing into a file without a name.
-pub(crate) fn discard_all(state_home: &Path, tool: &str, outcome: Outcome) -> (DeletedRuns, Remains) {
-    let mut broom = Broom { outcome, deleted: DeletedRuns::default(), remains: Remains::new() };
+/// A process that is still writing a run continues to write into a deleted file.
+pub(crate) fn discard_all(state_home: &Path, tool: &str, outcome: Outcome) -> (DeletedRuns, DeletionErrors) {
+    let mut deletion = Deletion { outcome, deleted: DeletedRuns::default(), errors: DeletionErrors::new() };
     let tool = state_home.join(tool);
     let telemetry = tool.join("telemetry");
-    for folder in [&tool, &telemetry] {
-        match std::fs::symlink_metadata(folder) {
+    for directory in [&tool, &telemetry] {
+        match std::fs::symlink_metadata(directory) {
             Ok(metadata) if metadata.is_dir() && platform::is_own(&metadata) => {}
-            Ok(_) => broom.fail(folder, not_followed()),
-            Err(error) if is_missing(&error) => return (broom.deleted, broom.remains),
-            Err(error) => broom.fail(folder, error),
+            Ok(_) => deletion.fail(directory, not_followed()),
+            Err(error) if is_missing(&error) => return (deletion.deleted, deletion.errors),
+            Err(error) => deletion.fail(directory, error),
         }
     }
-    if broom.remains.is_empty() {
-        for (path, is_folder) in broom.entries(&telemetry) {
-            if is_folder {
-                broom.destination(&SpoolDirectory::at(tool.clone(), path));
+    if deletion.errors.is_empty() {
+        for (path, is_directory) in deletion.entries(&telemetry) {
+            if is_directory {
+                deletion.clear_destination(&SpoolDirectory::at(tool.clone(), path));
             } else {
-                let _ = broom.remove(&path);
+                deletion.remove(&path);
             }
         }
     }
-    (broom.deleted, broom.remains)
+    (deletion.deleted, deletion.errors)
 }
 
 fn not_followed() -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, "a link, or another user's: it is not followed")
 }
 
-struct Broom {
+/// A deletion in progress.
+struct Deletion {
     outcome: Outcome,
     deleted: DeletedRuns,
-    remains: Remains,
+    errors: DeletionErrors,
 }
 
-impl Broom {
+impl Deletion {
     fn fail(&mut self, path: &Path, error: io::Error) {
-        if !is_missing(&error) && !self.remains.iter().any(|(known, _)| known == path) {
-            self.remains.push((path.to_owned(), error));
+        if !is_missing(&error) && !self.errors.iter().any(|(known, _)| known == path) {
+            self.errors.push((path.to_owned(), error));
         }
     }
 
-    /// A folder's entries, and which of them are folders; a link is none.
-    fn entries(&mut self, folder: &Path) -> Vec<(PathBuf, bool)> {
+    /// The entries of a directory, and whether each is a directory itself. A link is not.
+    fn entries(&mut self, directory: &Path) -> Vec<(PathBuf, bool)> {
         let mut found = Vec::new();
-        match std::fs::read_dir(folder) {
-            Ok(entries) => {
-                for entry in entries {
-                    match entry {
-                        Ok(entry) => {
-                            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                            found.push((entry.path(), is_folder));
-                        }
-                        Err(error) => {
-                            self.fail(folder, error);
-                            break;
-                        }
-                    }
-                }
+        let mut read = || -> io::Result<()> {
+            for entry in std::fs::read_dir(directory)? {
+                let entry = entry?;
+                found.push((entry.path(), entry.file_type().is_ok_and(|kind| kind.is_dir())));
             }
-            Err(error) => self.fail(folder, error),
+            Ok(())
+        };
+        if let Err(error) = read() {
+            self.fail(directory, error);
         }
         found
     }
 
-    fn destination(&mut self, spool: &SpoolDirectory) {
+    fn clear_destination(&mut self, spool: &SpoolDirectory) {
         for pass in 0..PASSES {
             let before = self.deleted;
-            self.put_away_runs(spool);
+            self.discard_runs(spool);
             fold(spool);
             self.clear_root(spool);
             if pass > 0 && self.deleted == before {
@@ -115,141 +109,132 @@ impl Broom {
         }
     }
 
-    /// Counts the runs by a rename of each, as every other outcome, and empties them.
-    fn put_away_runs(&mut self, spool: &SpoolDirectory) {
+    fn discard_runs(&mut self, spool: &SpoolDirectory) {
         if !std::fs::symlink_metadata(spool.runs()).is_ok_and(|metadata| metadata.is_dir()) {
             return;
         }
-        for entry in list(&spool.runs()).runs {
-            if entry.is_run() {
-                let is_written = entry.state == RunState::Open;
-                self.put_away(
-                    spool,
-                    &spool.runs().join(entry.file_name()),
-                    entry.name,
-                    entry.bytes,
-                    is_written,
-                );
-            }
+        for run in list(&spool.runs()).runs.into_iter().filter(|run| run.is_run()) {
+            let path = spool.runs().join(run.file_name());
+            self.discard_run(spool, &path, run.name, run.bytes, run.state == RunState::Open);
         }
         for (path, _) in self.entries(&spool.runs()) {
-            let is_newer =
-                path.file_name().and_then(|name| name.to_str()).is_some_and(RunName::is_newer_format);
             let file = std::fs::symlink_metadata(&path).ok().filter(|metadata| metadata.is_file());
-            if let Some(metadata) = file.filter(|_| is_newer) {
-                // A newer version counted it as recorded; it has a name of this version's in the books.
-                let random = u128::from(crate::platform::random_number()) << 64
-                    | u128::from(crate::platform::random_number());
-                self.put_away(spool, &path, RunName::new(random), metadata.len(), true);
+            if let Some(metadata) = file.filter(|_| name_of(&path).is_some_and(RunName::is_newer_format)) {
+                // A newer version counted this run as recorded. Its outcome needs a name that this version reads.
+                let random = u128::from(random_number()) << 64 | u128::from(random_number());
+                self.discard_run(spool, &path, RunName::new(random), metadata.len(), true);
             }
         }
     }
 
-    fn put_away(&mut self, spool: &SpoolDirectory, path: &Path, name: RunName, bytes: u64, is_written: bool) {
-        let told = spool.outcomes().join(self.outcome.file_name(name));
-        // Where it cannot be counted the person's word goes first.
-        let result = std::fs::rename(path, &told).or_else(|error| {
+    /// Records the run's outcome by a rename, and empties the file.
+    fn discard_run(
+        &mut self,
+        spool: &SpoolDirectory,
+        path: &Path,
+        name: RunName,
+        bytes: u64,
+        is_being_written: bool,
+    ) {
+        let counted = spool.outcomes().join(self.outcome.file_name(name));
+        // If the run cannot be counted, deleting it is more important.
+        let result = std::fs::rename(path, &counted).or_else(|error| {
             if is_missing(&error) && !path.exists() { Err(error) } else { std::fs::remove_file(path) }
         });
         match result {
             Ok(()) => {
-                let _ = empty_file(&told, is_written);
+                let _ = empty_file(&counted, is_being_written);
                 self.deleted.pending += 1;
                 self.deleted.bytes += bytes;
             }
-            // Sealed, sent or deleted in this moment: the next pass sees what became of it.
+            // If it was sealed, sent, or deleted at this moment, the next pass finds it.
             Err(error) => self.fail(path, error),
         }
     }
 
     fn clear_root(&mut self, spool: &SpoolDirectory) {
         let [runs, outcomes, sent] = [spool.runs(), spool.outcomes(), spool.sent()];
-        for (path, is_folder) in self.entries(spool.root()) {
+        for (path, is_directory) in self.entries(spool.root()) {
             let is_ours = [&runs, &outcomes, &sent].contains(&&path);
-            match is_folder {
+            match is_directory {
                 true if path == outcomes => self.clear_outcomes(&path),
                 true => self.clear(&path, &sent, path == runs),
-                // Runs may have been written through it.
+                // A link in place of our directory may have been written through.
                 false if is_ours => self.fail(&path, not_followed()),
-                false if is_book(&path) => {}
+                false if is_state_file(&path) => {}
                 false => _ = self.remove(&path),
             }
-            if is_folder && !is_ours {
+            if is_directory && !is_ours {
                 let _ = std::fs::remove_dir(&path);
             }
         }
     }
 
-    /// Outcomes that are not folded yet stay as names.
+    /// Empties the outcome files that are not folded yet, and deletes everything else.
     fn clear_outcomes(&mut self, outcomes: &Path) {
-        for (path, is_folder) in self.entries(outcomes) {
-            let is_outcome =
-                path.file_name().and_then(|name| name.to_str()).is_some_and(Outcome::is_file_name);
-            let length =
-                std::fs::symlink_metadata(&path).ok().filter(|file| file.is_file()).map(|file| file.len());
-            match (is_outcome, length) {
-                (true, Some(0)) => {}
-                (true, Some(bytes)) => match empty_file(&path, false) {
-                    Ok(()) => self.deleted.bytes += bytes,
-                    // The person's word goes before the count.
-                    Err(_) => _ = self.remove(&path),
-                },
-                _ if is_folder => {
+        for (path, is_directory) in self.entries(outcomes) {
+            let file = std::fs::symlink_metadata(&path).ok().filter(|metadata| metadata.is_file());
+            let is_outcome = name_of(&path).is_some_and(Outcome::is_file_name);
+            match file.filter(|_| is_outcome).map(|file| file.len()) {
+                Some(0) => {}
+                Some(bytes) if empty_file(&path, false).is_ok() => self.deleted.bytes += bytes,
+                // Deleting the content is more important than the count.
+                Some(_) => _ = self.remove(&path),
+                None if is_directory => {
                     self.clear(&path, &path, false);
                     let _ = std::fs::remove_dir(&path);
                 }
-                _ => _ = self.remove(&path),
+                None => _ = self.remove(&path),
             }
         }
     }
 
-    fn clear(&mut self, folder: &Path, sent: &Path, is_runs: bool) {
-        for (path, is_folder) in self.entries(folder) {
-            if is_folder {
+    fn clear(&mut self, directory: &Path, sent: &Path, is_runs: bool) {
+        for (path, is_directory) in self.entries(directory) {
+            if is_directory {
                 self.clear(&path, sent, false);
                 let _ = std::fs::remove_dir(&path);
                 continue;
             }
-            if is_runs && is_at_its_beginning(&path) {
+            if is_runs && has_only_begun(&path) {
                 continue;
             }
             let is_file = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
             if self.remove(&path) && is_file {
-                self.deleted.kept += u64::from(folder == sent);
+                self.deleted.kept += u64::from(directory == sent);
                 self.deleted.pending += u64::from(is_runs);
             }
         }
     }
 
-    /// Takes away a name: of a link the link, of a FIFO the FIFO.
+    /// Deletes a file, a link, or a FIFO, and returns whether it succeeded.
     fn remove(&mut self, path: &Path) -> bool {
         let bytes = std::fs::symlink_metadata(path).map_or(0, |metadata| metadata.len());
-        match std::fs::remove_file(path) {
-            Ok(()) => {
-                self.deleted.bytes += bytes;
-                true
-            }
-            Err(error) => {
-                self.fail(path, error);
-                false
-            }
+        let result = std::fs::remove_file(path);
+        let is_removed = result.is_ok();
+        match result {
+            Ok(()) => self.deleted.bytes += bytes,
+            Err(error) => self.fail(path, error),
         }
+        is_removed
     }
 }
 
-fn is_book(path: &Path) -> bool {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
-    let is_being_written =
-        name.ends_with(".tmp") && (name.starts_with("counters.") || name.starts_with("backoff."));
-    BOOKS.contains(&name) || is_being_written
+fn name_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
 }
 
-fn is_at_its_beginning(path: &Path) -> bool {
-    let is_open = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .and_then(RunName::parse_run)
-        .is_some_and(|(_, state)| state == RunState::Open);
+fn is_state_file(path: &Path) -> bool {
+    name_of(path).is_some_and(|name| {
+        let is_replacement = ["counters.", "backoff."].iter().any(|prefix| name.starts_with(prefix));
+        STATE_FILES.contains(&name) || (is_replacement && name.ends_with(".tmp"))
+    })
+}
+
+/// Whether a file in `runs/` is empty and young, and therefore belongs to a process that has only begun.
+fn has_only_begun(path: &Path) -> bool {
+    let is_open =
+        name_of(path).and_then(RunName::parse_run).is_some_and(|(_, state)| state == RunState::Open);
     let is_young = |metadata: std::fs::Metadata| {
         let age =
             metadata.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
@@ -258,16 +243,16 @@ fn is_at_its_beginning(path: &Path) -> bool {
     is_open && std::fs::symlink_metadata(path).is_ok_and(is_young)
 }
 
-/// Counts the outcomes, and deletes them, unless an uploader is at work, which will.
+/// Folds the outcomes, unless an uploader is running, which will do it.
 fn fold(spool: &SpoolDirectory) {
-    let asked = Instant::now();
+    let started = Instant::now();
     loop {
-        match UploaderLock::try_take(&spool.lock()) {
+        match UploaderLock::try_acquire(&spool.lock()) {
             Ok(Some(_lock)) => {
                 let _ = Counters::fold(spool, |_| {});
                 return;
             }
-            Ok(None) if asked.elapsed() < LOCK_PATIENCE => std::thread::sleep(Duration::from_millis(2)),
+            Ok(None) if started.elapsed() < LOCK_PATIENCE => std::thread::sleep(Duration::from_millis(2)),
             Ok(None) | Err(_) => return,
         }
     }

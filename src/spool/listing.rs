@@ -1,4 +1,4 @@
-//! The runs in a directory of the spool.
+//! Listing the runs in a directory of the spool.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -17,12 +17,11 @@ pub(crate) struct SpooledRun {
 }
 
 impl SpooledRun {
-    /// An empty file is nobody's run: its process is at its very beginning, or died there.
+    /// An empty open file is no run. Its process has only begun, or died before the first line.
     pub(crate) fn is_run(&self) -> bool {
         self.bytes > 0 || self.state == RunState::Sealed
     }
 
-    /// In the folder of the runs.
     pub(crate) fn file_name(&self) -> String {
         match self.state {
             RunState::Open => self.name.open(),
@@ -31,39 +30,38 @@ impl SpooledRun {
     }
 }
 
-/// What a folder of the spool holds.
+/// The runs in a directory of the spool.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     /// Oldest first.
     pub(crate) runs: Vec<SpooledRun>,
-    /// Runs of a newer format, left alone.
+    /// The number of runs of a newer format.
     pub(crate) newer: usize,
-    /// The folder could not be read to its end.
+    /// The directory was not read to its end.
     pub(crate) is_cut: bool,
 }
 
-/// Lists the runs of a folder. Anything else in it is left alone: links, FIFOs, other names.
-pub(crate) fn list(folder: &Path) -> Listing {
-    list_at_most(folder, usize::MAX)
+/// Lists the runs in a directory. Everything else in it is ignored: links, FIFOs, and other names.
+pub(crate) fn list(directory: &Path) -> Listing {
+    list_at_most(directory, usize::MAX)
 }
 
-/// Looks at no more than `most` entries, whatever they are.
-pub(super) fn list_at_most(folder: &Path, most: usize) -> Listing {
+/// Lists the runs among the first `most` entries.
+pub(super) fn list_at_most(directory: &Path, most: usize) -> Listing {
     let mut listing = Listing::default();
-    let entries = match std::fs::read_dir(folder) {
+    let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) => {
             listing.is_cut = !is_missing(&error);
             return listing;
         }
     };
-    for (looked_at, entry) in entries.enumerate() {
+    for (position, entry) in entries.enumerate() {
         let Ok(entry) = entry else {
-            // What the system could not tell once it will not tell at the next turn either.
             listing.is_cut = true;
             break;
         };
-        if looked_at == most {
+        if position == most {
             listing.is_cut = true;
             break;
         }
@@ -75,7 +73,7 @@ pub(super) fn list_at_most(folder: &Path, most: usize) -> Listing {
             listing.newer += usize::from(RunName::is_newer_format(file_name));
             continue;
         };
-        // Of the entry itself, not of what a link points to.
+        // This does not follow links.
         let Ok(metadata) = entry.metadata() else { continue };
         if !metadata.is_file() {
             continue;
@@ -83,15 +81,13 @@ pub(super) fn list_at_most(folder: &Path, most: usize) -> Listing {
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         listing.runs.push(SpooledRun { name, state, bytes: metadata.len(), modified });
     }
-    // Names are unique, so the order is the same as of a stable sort, which is 12 KB more of the tool.
+    // Names are unique, so this gives the same order as a stable sort, which adds 12 KB to the tool.
     listing.runs.sort_unstable_by_key(|entry| (entry.modified, entry.name));
     listing
 }
 
-/// Whether the process that writes a run lives. Only for looking: an uploader that claims the file in the same
-/// microsecond takes the run for a living one, and leaves it to the next uploader.
-///
-/// What cannot be said counts as alive.
+/// Whether the process that writes a run is alive. This is only for display. An uploader that tries to claim the file at
+/// the same moment leaves the run to the next uploader. On an error the process counts as alive.
 pub(crate) fn is_alive(path: &Path) -> bool {
     match claim_dead(path) {
         Ok(Some(_)) => false,
@@ -100,8 +96,8 @@ pub(crate) fn is_alive(path: &Path) -> bool {
     }
 }
 
-/// How many runs of a spool are being written by processes that live: they are pending, and no uploader may take them.
-pub(crate) fn being_written(spool: &SpoolDirectory) -> u64 {
+/// The number of pending runs that living processes are still writing.
+pub(crate) fn count_open_runs(spool: &SpoolDirectory) -> u64 {
     let runs = list(&spool.runs()).runs;
     let open = runs.iter().filter(|entry| entry.state == RunState::Open && entry.is_run());
     open.filter(|entry| is_alive(&spool.runs().join(entry.file_name()))).count() as u64

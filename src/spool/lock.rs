@@ -1,48 +1,42 @@
-//! The uploader's lock: an operating-system lock, so that it ends with its owner.
+//! The uploader's lock. It is an operating-system lock, so it ends with its owner.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::starts::{LARGEST, Line, Starts};
+use super::start_history::{LARGEST, StartEvent, StartHistory};
+use crate::model::clock::age;
 use crate::platform::{self, FileIdentity};
 
-/// Held while it lives. The file is never deleted: whoever waits for it waits for this very file.
+/// Holds the lock until it is dropped. The file is never deleted, because others may be waiting for its lock.
 #[derive(Debug)]
 pub(crate) struct UploaderLock {
     file: File,
-    /// Where the file system has no locks.
-    _lease: Option<Lease>,
+    /// The substitute on a file system without locks.
+    _lease: Option<LeaseFile>,
     identity: FileIdentity,
 }
 
-/// Whether an uploader is at work.
+/// The result of an attempt to lock a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Uploader {
-    AtWork,
-    Absent,
-}
-
-/// What a try for a lock gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lock {
-    Had,
+pub(super) enum LockAttempt {
+    Acquired,
     Held,
-    /// The file system has none.
-    Unknown,
+    /// The file system has no locks.
+    Unsupported,
 }
 
-/// Tries for an operating-system lock: `flock`, and where the file system has none an OFD lock.
-pub(crate) fn try_lock(file: &File, is_shared: bool) -> io::Result<Lock> {
+/// Tries to take an operating-system lock: `flock`, or an OFD lock if the file system has no `flock`.
+pub(super) fn try_lock(file: &File, is_shared: bool) -> io::Result<LockAttempt> {
     match if is_shared { file.try_lock_shared() } else { file.try_lock() } {
-        Ok(()) => Ok(Lock::Had),
-        Err(TryLockError::WouldBlock) => Ok(Lock::Held),
+        Ok(()) => Ok(LockAttempt::Acquired),
+        Err(TryLockError::WouldBlock) => Ok(LockAttempt::Held),
         Err(TryLockError::Error(error)) if has_no_locks(&error) => {
             Ok(match platform::try_ofd_lock(file, is_shared) {
-                Ok(true) => Lock::Had,
-                Ok(false) => Lock::Held,
-                Err(_) => Lock::Unknown,
+                Ok(true) => LockAttempt::Acquired,
+                Ok(false) => LockAttempt::Held,
+                Err(_) => LockAttempt::Unsupported,
             })
         }
         Err(TryLockError::Error(error)) => Err(error),
@@ -50,13 +44,13 @@ pub(crate) fn try_lock(file: &File, is_shared: bool) -> io::Result<Lock> {
 }
 
 impl UploaderLock {
-    /// Takes the lock, or says that somebody holds it. Its time tells since when.
-    pub(crate) fn try_take(path: &Path) -> io::Result<Option<Self>> {
+    /// Takes the lock unless another process holds it. The file's modification time says since when it is held.
+    pub(crate) fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
         let (file, metadata) = platform::open_own_to_append(path)?;
         let lease = match try_lock(&file, false)? {
-            Lock::Had => None,
-            Lock::Held => return Ok(None),
-            Lock::Unknown => match Lease::try_take(path)? {
+            LockAttempt::Acquired => None,
+            LockAttempt::Held => return Ok(None),
+            LockAttempt::Unsupported => match LeaseFile::try_acquire(path)? {
                 Some(lease) => Some(lease),
                 None => return Ok(None),
             },
@@ -65,99 +59,91 @@ impl UploaderLock {
         Ok(Some(Self { file, _lease: lease, identity: platform::file_identity(&metadata) }))
     }
 
-    /// Whether the path still leads to the file that is locked. If somebody deleted the spool, another uploader may
-    /// hold another file's lock by now.
-    pub(crate) fn is_named(&self, path: &Path) -> bool {
-        std::fs::symlink_metadata(path).is_ok_and(|named| platform::file_identity(&named) == self.identity)
+    /// Checks by a shared lock whether an uploader is running. An uploader that starts at this moment retries for
+    /// 100 ms.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened, created, or locked. An uploader could not lock it either, and every command would
+    /// start another one.
+    pub(crate) fn probe(path: &Path) -> io::Result<LockState> {
+        let (mut file, metadata) = platform::open_own_to_append(path)?;
+        let is_held = match try_lock(&file, true)? {
+            LockAttempt::Acquired => {
+                if file.unlock().is_err() {
+                    // An OFD lock is released with its file.
+                    file = platform::open_own_to_append(path)?.0;
+                }
+                false
+            }
+            LockAttempt::Held => true,
+            LockAttempt::Unsupported => LeaseFile::is_held(path),
+        };
+        Ok(LockState { is_held, file, length: metadata.len(), modified: metadata.modified().ok() })
     }
 
-    /// Whether the lock was taken longer ago than an uploader lives. If it is held all the same, its owner is frozen.
-    pub(crate) fn is_older(path: &Path, life: Duration) -> bool {
+    /// Whether the path still names the locked file. If the spool was deleted, another uploader may have locked a new
+    /// file there.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        self.identity.is_of(path)
+    }
+
+    /// Whether the lock was taken longer ago than an uploader lives. If it is still held, its owner is frozen.
+    pub(crate) fn is_older_than(path: &Path, life: Duration) -> bool {
         let taken = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-        taken.is_ok_and(|taken| distance(taken) > life)
+        taken.is_ok_and(|taken| age(taken, SystemTime::now()) > life)
     }
 
-    /// An uploader begins: should it never end, this is seen.
-    pub(crate) fn begin(&self) {
-        Line::Begun.note(&self.file);
+    /// Records that the uploader begins, so that one that never ends is noticed.
+    pub(crate) fn record_begin(&self) {
+        StartEvent::Begun.append_to(&self.file);
     }
 
-    /// The uploader ends in order: every start has reported.
-    pub(crate) fn end(&self) {
+    /// Records that the uploader ends in order.
+    pub(crate) fn record_end(&self) {
         let _ = self.file.set_len(0);
     }
 }
 
 /// The lock's file as a command finds it.
 #[derive(Debug)]
-pub(crate) struct Probe {
-    pub(crate) uploader: Uploader,
+pub(crate) struct LockState {
+    /// Whether an uploader is running.
+    pub(crate) is_held: bool,
     file: File,
     length: u64,
     modified: Option<SystemTime>,
 }
 
-impl Probe {
-    /// Looks whether an uploader is at work, by a shared lock. An uploader that starts in this moment tries again
-    /// for 100 ms.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be opened, made or locked: an uploader could not either, and would be started by every
-    /// command anew.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let (mut file, metadata) = platform::open_own_to_append(path)?;
-        let uploader = match try_lock(&file, true)? {
-            Lock::Had => {
-                if file.unlock().is_err() {
-                    // An OFD lock is given back with its file.
-                    file = platform::open_own_to_append(path)?.0;
-                }
-                Uploader::Absent
-            }
-            Lock::Held => Uploader::AtWork,
-            Lock::Unknown if Lease::is_held(path) => Uploader::AtWork,
-            Lock::Unknown => Uploader::Absent,
-        };
-        Ok(Self { uploader, file, length: metadata.len(), modified: metadata.modified().ok() })
-    }
-
-    /// The starts that did not report. Costs nothing where all did.
-    pub(crate) fn starts(&self) -> Starts {
+impl LockState {
+    /// The starts that were not reported. This costs nothing if the file is empty.
+    pub(crate) fn history(&self) -> StartHistory {
         match self.modified {
-            Some(modified) if self.length > 0 => Starts::read(&self.file, modified).unwrap_or_default(),
-            _ => Starts::default(),
+            Some(modified) if self.length > 0 => {
+                StartHistory::read_from(&self.file, modified).unwrap_or_default()
+            }
+            _ => StartHistory::default(),
         }
     }
 
-    /// Notes what became of a start.
-    pub(crate) fn note(&self, line: Line) {
+    pub(crate) fn note(&self, event: StartEvent) {
         if self.length < LARGEST {
-            line.note(&self.file);
+            event.append_to(&self.file);
         }
     }
 
-    /// All starts have reported.
+    /// Forgets the history, because every start was reported.
     pub(crate) fn clear(&self) {
         let _ = self.file.set_len(0);
     }
 }
 
-/// The starts of a spool that nobody is to change: nothing where there is no lock.
-pub(crate) fn starts_of(path: &Path) -> Starts {
-    let read = || -> io::Result<Starts> {
-        let (file, metadata) = platform::open_own(path, false, false)?;
-        Starts::read(&file, metadata.modified()?)
-    };
-    read().unwrap_or_default()
-}
-
-/// Stands for the lock where there is none: a file beside it that only one process can create. One that was left by a
-/// process that died is nobody's after [`LEASE`].
+/// Replaces the lock on a file system without locks: a file that only one process can create. If its process dies, the
+/// lease expires after [`LEASE`].
 ///
-/// Two uploaders may hold it when one was frozen for longer than it lives: sending twice is better than never.
+/// Two uploaders may hold it if one was frozen for longer than it lives. Sending a run twice is better than never.
 #[derive(Debug)]
-struct Lease {
+struct LeaseFile {
     path: PathBuf,
     identity: FileIdentity,
 }
@@ -165,17 +151,19 @@ struct Lease {
 /// Longer than an uploader lives.
 const LEASE: Duration = Duration::from_secs(75);
 
-impl Lease {
+impl LeaseFile {
     fn path(lock: &Path) -> PathBuf {
         lock.with_extension("lease")
     }
 
     fn is_held(lock: &Path) -> bool {
         let metadata = std::fs::symlink_metadata(Self::path(lock));
-        metadata.and_then(|metadata| metadata.modified()).is_ok_and(|taken| distance(taken) < LEASE)
+        metadata
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|taken| age(taken, SystemTime::now()) < LEASE)
     }
 
-    fn try_take(lock: &Path) -> io::Result<Option<Self>> {
+    fn try_acquire(lock: &Path) -> io::Result<Option<Self>> {
         let path = Self::path(lock);
         match platform::create_private(&path) {
             Ok(file) => return Ok(Some(Self { identity: platform::identity_of_open(&file)?, path })),
@@ -185,12 +173,12 @@ impl Lease {
         if Self::is_held(lock) {
             return Ok(None);
         }
-        // The next try creates it. Somebody else may have done so since we looked: that one is put back.
-        let Ok(old) = std::fs::symlink_metadata(&path) else { return Ok(None) };
-        let aside = path.with_extension(format!("{:016x}.tmp", crate::platform::random_number()));
+        // The next attempt creates the lease. Another process may have done so since the check, and then its lease is
+        // put back.
+        let Ok(expired) = std::fs::symlink_metadata(&path) else { return Ok(None) };
+        let aside = path.with_extension(format!("{:016x}.tmp", platform::random_number()));
         std::fs::rename(&path, &aside)?;
-        let taken = std::fs::symlink_metadata(&aside)?;
-        if platform::file_identity(&taken) != platform::file_identity(&old) {
+        if !platform::file_identity(&expired).is_of(&aside) {
             let _ = std::fs::hard_link(&aside, &path);
         }
         std::fs::remove_file(&aside)?;
@@ -198,18 +186,12 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for LeaseFile {
     fn drop(&mut self) {
-        let named = std::fs::symlink_metadata(&self.path);
-        if named.is_ok_and(|named| platform::file_identity(&named) == self.identity) {
+        if self.identity.is_of(&self.path) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
-}
-
-/// A time as far ahead is as old as one as far back: the clock has jumped.
-fn distance(time: SystemTime) -> Duration {
-    SystemTime::now().duration_since(time).unwrap_or_else(|ahead| ahead.duration())
 }
 
 /// NFS without its lock service, and some FUSE file systems.
@@ -230,24 +212,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_holds_the_lock_and_others_see_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lock");
-        assert_eq!(Probe::open(&path).unwrap().uploader, Uploader::Absent);
-        let lock = UploaderLock::try_take(&path).unwrap().unwrap();
-        assert!(UploaderLock::try_take(&path).unwrap().is_none());
-        assert_eq!(Probe::open(&path).unwrap().uploader, Uploader::AtWork);
-        assert!(lock.is_named(&path));
+    fn only_one_process_holds_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        assert!(!UploaderLock::probe(&path).unwrap().is_held);
+        let lock = UploaderLock::try_acquire(&path).unwrap().unwrap();
+        assert!(UploaderLock::try_acquire(&path).unwrap().is_none());
+        assert!(UploaderLock::probe(&path).unwrap().is_held);
+        assert!(lock.is_at(&path));
         std::fs::remove_file(&path).unwrap();
-        assert!(!lock.is_named(&path));
-        let _another = UploaderLock::try_take(&path).unwrap().unwrap();
-        assert!(!lock.is_named(&path));
+        assert!(!lock.is_at(&path));
+        let _other = UploaderLock::try_acquire(&path).unwrap().unwrap();
+        assert!(!lock.is_at(&path));
     }
 
     #[test]
-    fn where_no_uploader_could_lock_none_is_started() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(Probe::open(&folder.path().join("missing").join("lock")).is_err());
-        assert!(Probe::open(folder.path()).is_err());
+    fn a_lock_that_cannot_be_taken_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(UploaderLock::probe(&directory.path().join("missing").join("lock")).is_err());
+        assert!(UploaderLock::probe(directory.path()).is_err());
     }
 }

@@ -16,7 +16,7 @@
 //!
 //! Each step is a rename, so a kill between two steps neither counts a run twice nor loses it.
 //!
-//! Files import only files that stand further left: `directory` < `outcome` < `starts` < `lock` < `run_file` <
+//! Files import only files that stand further left: `directory` < `outcome` < `start_history` < `lock` < `run_file` <
 //! `listing` < `counters` < `snapshot` < `limits` < `discard`. `backoff` and `read` import none of them.
 
 pub(crate) mod backoff;
@@ -30,4 +30,4 @@ pub(crate) mod outcome;
 pub(crate) mod read;
 pub(crate) mod run_file;
 pub(crate) mod snapshot;
-pub(crate) mod starts;
+pub(crate) mod start_history;

@@ -2,31 +2,31 @@
 
 use super::directory::RunName;
 
-/// What becomes of a run in the end.
+/// What finally happened to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The receiver accepted it.
     Delivered,
-    /// The receiver refused it for good.
+    /// The receiver refused it permanently.
     Refused,
-    /// More bytes were waiting than the limit allows; the oldest go first.
+    /// It was dropped as the oldest run, because the pending runs exceeded the size limit.
     LimitBytes,
-    /// More runs were waiting than the limit allows; the oldest go first.
+    /// It was dropped as the oldest run, because there were more pending runs than the limit.
     LimitRuns,
-    /// It waited longer than the limit allows.
+    /// It was pending for longer than the age limit.
     LimitAge,
-    /// The disk was full, or could not be written.
+    /// Its file could not be written, for example because the disk was full.
     Disk,
-    /// Its file was damaged so that the run itself could not be read.
+    /// Its file was damaged, and the run itself could not be read.
     Damaged,
-    /// The person turned telemetry off before it was sent.
+    /// The user turned telemetry off before it was sent.
     OptedOut,
-    /// The person had it deleted.
+    /// The user deleted it.
     Purged,
-    /// The tool's author had it dropped, as for a command that logs in: [`Telemetry::discard`](crate::Telemetry::discard).
+    /// The tool discarded it with [`Telemetry::discard`](crate::Telemetry::discard).
     Discarded,
-    /// More commands of one process were open at once than the 64 that are recorded.
+    /// One process had more than 64 open commands.
     LimitOpen,
 }
 
@@ -45,7 +45,7 @@ impl Outcome {
         Outcome::LimitOpen,
     ];
 
-    /// The stable name, in file names and in `status --json`.
+    /// The stable name that file names and `status --json` use.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Delivered => "delivered",

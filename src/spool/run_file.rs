@@ -1,4 +1,4 @@
-//! The file of one run: appended to while its process lives, sealed by a rename.
+//! The file of one run. Its process appends to it, and seals it by a rename.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -8,56 +8,56 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::directory::{RunName, SpoolDirectory};
-use super::lock::{Lock, try_lock};
+use super::lock::{LockAttempt, try_lock};
 use super::outcome::Outcome;
+use crate::model::clock::age;
 use crate::platform::{self, FileIdentity, is_missing};
 
-/// A run file grows to 1 MiB; what comes after is counted, not written.
+/// A run file grows to 1 MiB. Later spans are counted, not written.
 pub(crate) const LARGEST_RUN: u64 = 1 << 20;
-/// Kept free below [`LARGEST_RUN`] for the run's own last line.
+/// Reserved below [`LARGEST_RUN`] for the run's own last line.
 pub(crate) const ROOM_FOR_THE_END: u64 = 4096;
 
-/// Run files that one process writes at once: each takes one of its descriptors, of which it may have 1,024.
+/// The most run files that one process writes at once. Each takes a descriptor, of which a process may have 1,024.
 pub(crate) const MOST_OPEN: usize = 64;
 
-/// Where the file system has no locks it cannot be seen who writes: a run counts as dead when nothing came for so
-/// long.
+/// On a file system without locks, the process of a run counts as dead if it has written nothing for this long.
 const SILENCE: Duration = Duration::from_secs(60 * 60);
 
-/// The run file that this process writes.
+/// A run file that this process writes.
 #[derive(Debug)]
 pub(crate) struct RunFile {
-    /// Taken out when it is closed; see the destructor.
+    /// `None` when it is closed. See the destructor.
     file: Option<File>,
     identity: FileIdentity,
-    /// The process that created the file; a forked child has another.
+    /// The process that created the file. A forked child has another id.
     process: u32,
     spool: SpoolDirectory,
     name: RunName,
     path: PathBuf,
     written: u64,
-    /// Where the descriptor is noted for a child after a fork.
-    noted: Option<&'static AtomicI32>,
-    /// The spool was made for it.
+    /// The entry of [`DESCRIPTORS`].
+    registered: Option<&'static AtomicI32>,
+    /// Whether the spool was created for this run.
     is_first: bool,
 }
 
-/// Why a line was not written.
+/// Why lines were not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WriteFault {
-    /// The descriptor or the process is not the one that it was: nothing of ours may be touched any more.
+pub(crate) enum WriteError {
+    /// The descriptor belongs to another file or process by now and must not be used.
     NotOurs,
-    /// The disk is full, or the like.
+    /// The system could not write, for example because the disk is full.
     Disk,
 }
 
-/// The descriptors of this process's run files, for a child after a fork: as long as a child keeps one, a dead run
-/// looks alive.
+/// The descriptors of this process's run files. A forked child closes them, because a dead run looks alive while a child
+/// has its file open.
 static DESCRIPTORS: [AtomicI32; MOST_OPEN] = [const { AtomicI32::new(NONE) }; MOST_OPEN];
 const NONE: i32 = -1;
 
-/// Runs in a child after a fork without exec: gives up the copies of the run files. Only what is allowed there:
-/// atomics and a close.
+/// Closes the copies of the run files in a child that was forked without `exec`. It only uses atomics and `close`, which
+/// are allowed there.
 extern "C" fn close_in_child() {
     for descriptor in &DESCRIPTORS {
         let descriptor = descriptor.swap(NONE, Ordering::Relaxed);
@@ -68,10 +68,10 @@ extern "C" fn close_in_child() {
 }
 
 impl RunFile {
-    /// Creates the file and locks it, before the first byte. Creates the folders when they are missing.
+    /// Creates the file, and the directories if they are missing. Locks the file before the first byte.
     pub(crate) fn create(spool: &SpoolDirectory, name: RunName) -> io::Result<Self> {
-        // A write beyond the process's limit on file sizes ends it with SIGXFSZ (`ulimit -f`): none is begun.
-        if platform::largest_file() < LARGEST_RUN {
+        // A write beyond the limit on file sizes would kill the process with SIGXFSZ.
+        if platform::file_size_limit() < LARGEST_RUN {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let path = spool.runs().join(name.open());
@@ -84,13 +84,13 @@ impl RunFile {
             }
             other => other?,
         };
-        if !platform::leaves_room(&file) {
+        if !platform::has_spare_descriptors(&file) {
             let _ = std::fs::remove_file(&path);
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         let identified = platform::identity_of_open(&file);
         let locked = match try_lock(&file, false) {
-            Ok(Lock::Held) => Err(io::ErrorKind::WouldBlock.into()),
+            Ok(LockAttempt::Held) => Err(io::ErrorKind::WouldBlock.into()),
             locked => locked.map(|_| ()),
         };
         let identity = match locked.and(identified) {
@@ -101,7 +101,7 @@ impl RunFile {
             }
         };
         Ok(Self {
-            noted: close_in_children(&file),
+            registered: close_in_children(&file),
             file: Some(file),
             identity,
             process: std::process::id(),
@@ -118,12 +118,12 @@ impl RunFile {
         self.written
     }
 
-    /// Whether the spool was made for this run.
+    /// Whether the spool was created for this run.
     pub(crate) fn is_first(&self) -> bool {
         self.is_first
     }
 
-    /// The file, if this is the same process and the descriptor is still this file's: 0.5 µs, before each use.
+    /// The file, if the process and the descriptor's file are still the same. This takes 0.5 µs and precedes each use.
     fn ours(&self) -> Option<&File> {
         self.file.as_ref().filter(|file| {
             self.process == std::process::id()
@@ -132,94 +132,92 @@ impl RunFile {
     }
 
     /// Appends whole lines.
-    pub(crate) fn append(&mut self, lines: &[u8]) -> Result<(), WriteFault> {
-        let mut file = self.ours().ok_or(WriteFault::NotOurs)?;
-        file.write_all(lines).map_err(|_| WriteFault::Disk)?;
+    pub(crate) fn append(&mut self, lines: &[u8]) -> Result<(), WriteError> {
+        let mut file = self.ours().ok_or(WriteError::NotOurs)?;
+        file.write_all(lines).map_err(|_| WriteError::Disk)?;
         self.written += lines.len() as u64;
         Ok(())
     }
 
-    /// Seals the run. If the rename fails, the file stays behind and is recovered as it is.
+    /// Seals the run. If the rename fails, the file stays and is recovered.
     pub(crate) fn seal(mut self, dropped_spans: u32) -> bool {
         self.name.dropped_spans = dropped_spans;
         let sealed = self.path.with_file_name(self.name.sealed());
         let is_sealed = self.ours().is_some() && std::fs::rename(&self.path, sealed).is_ok();
         if is_sealed {
-            // It was ours a moment ago: the destructor need not ask again.
+            // The destructor would check again that the file is ours.
             self.close();
         }
         is_sealed
     }
 
-    /// Seals the run, and keeps the file and its lock.
+    /// Seals the run, but keeps the file and its lock.
     #[cfg(unix)]
-    pub(crate) fn seal_for_now(&mut self, dropped_spans: u32) {
+    pub(crate) fn seal_before_exec(&mut self, dropped_spans: u32) {
         self.name.dropped_spans = dropped_spans;
         if self.ours().is_some() {
             let _ = std::fs::rename(&self.path, self.path.with_file_name(self.name.sealed()));
         }
     }
 
-    /// Takes the seal back. Says no if the run is not there any more: an uploader sent it meanwhile.
+    /// Reverts the seal. Returns `false` if an uploader has already sent the run.
     ///
-    /// One that has just read it may still send it, and then it is sent once more when it is sealed again. Its ids are
-    /// the same, and the receiver can drop the double.
+    /// An uploader that has just read the run may still send it, and it is sent again when it is sealed again. The ids are
+    /// the same, so the receiver can drop the duplicate.
     #[cfg(unix)]
     pub(crate) fn unseal(&mut self) -> bool {
         let sealed = self.path.with_file_name(self.name.sealed());
         self.name.dropped_spans = 0;
-        // It was never sealed?
+        // The run still has its own name if it could not be sealed.
         self.ours().is_some() && (self.is_named() || std::fs::rename(sealed, &self.path).is_ok())
     }
 
     fn close(&mut self) {
-        if let Some(noted) = self.noted.take() {
-            noted.store(NONE, Ordering::Relaxed);
+        if let Some(entry) = self.registered.take() {
+            entry.store(NONE, Ordering::Relaxed);
         }
         self.file = None;
     }
 
-    /// Gives the run up: its outcome is told by a rename, and nothing of it stays.
-    pub(crate) fn give_up(self, outcome: Outcome) {
+    /// Deletes the run's content, and records its outcome by a rename.
+    pub(crate) fn discard(self, outcome: Outcome) {
         let Some(file) = self.ours() else { return };
-        // In this order: a kill in between leaves a run that is counted, only not yet empty.
-        let put_away = self.spool.outcomes().join(outcome.file_name(self.name));
-        let mut told = std::fs::rename(&self.path, &put_away);
-        if told.is_err() && self.is_named() {
-            // The folder of the outcomes is gone?
-            told = self.spool.create().and_then(|()| std::fs::rename(&self.path, &put_away));
+        // The rename comes first. If the process is killed in between, the run is counted, but not yet empty.
+        let archived = self.spool.outcomes().join(outcome.file_name(self.name));
+        let mut renamed = std::fs::rename(&self.path, &archived);
+        if renamed.is_err() && self.is_named() {
+            // The directory of the outcomes may be missing.
+            renamed = self.spool.create().and_then(|()| std::fs::rename(&self.path, &archived));
         }
-        match told {
+        match renamed {
             Ok(()) => {
                 let _ = file.set_len(0);
             }
-            // No whole line was written, so this is no run that anyone could miss.
+            // Without a whole line there is no run to count.
             Err(_) if self.written == 0 => {
                 let _ = std::fs::remove_file(&self.path);
             }
-            // The person's word goes before the count: nothing of the run may stay.
+            // The user's choice is more important than the count.
             Err(_) if outcome == Outcome::OptedOut => {
                 let _ = file.set_len(0);
                 let _ = std::fs::remove_file(&self.path);
             }
-            // It stays as it is, and is recovered when the disk is well again.
+            // The file stays, and is recovered later.
             Err(_) => {}
         }
     }
 
-    /// Whether the path still leads to this file.
+    /// Whether the path still names this file.
     fn is_named(&self) -> bool {
-        std::fs::symlink_metadata(&self.path)
-            .is_ok_and(|named| platform::file_identity(&named) == self.identity)
+        self.identity.is_of(&self.path)
     }
 }
 
-/// Opens and locks the file of a run whose process died. Nothing if the process lives, or the file is not there any
-/// more.
+/// Opens and locks the file of a run whose process died. Returns `None` if the process is alive or the file is gone.
 ///
 /// # Errors
 ///
-/// It cannot be said whether the process lives.
+/// It is unknown whether the process is alive.
 pub(crate) fn claim_dead(path: &Path) -> io::Result<Option<File>> {
     let (file, metadata) = match platform::open_own(path, true, false) {
         Ok(opened) => opened,
@@ -227,18 +225,15 @@ pub(crate) fn claim_dead(path: &Path) -> io::Result<Option<File>> {
         Err(error) => return Err(error),
     };
     match try_lock(&file, false)? {
-        Lock::Had => {}
-        Lock::Held => return Ok(None),
-        Lock::Unknown => {
-            let (now, modified) = (SystemTime::now(), metadata.modified()?);
-            // As far ahead is as old as as far back: the clock has jumped.
-            let silent = now.duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
-            if silent < SILENCE {
+        LockAttempt::Acquired => {}
+        LockAttempt::Held => return Ok(None),
+        LockAttempt::Unsupported => {
+            if age(metadata.modified()?, SystemTime::now()) < SILENCE {
                 return Ok(None);
             }
         }
     }
-    // Sealed by its process between the listing and our lock?
+    // Its process may have sealed it before we took the lock.
     match std::fs::symlink_metadata(path) {
         Ok(named) => {
             let is_same = platform::file_identity(&named) == platform::file_identity(&metadata);
@@ -257,9 +252,9 @@ impl Drop for RunFile {
         if self.ours().is_some() {
             self.close();
         } else {
-            // The number may be that of a file of the tool's by now: closing it would close that one, also in a child.
-            if let Some(noted) = self.noted.take() {
-                noted.store(NONE, Ordering::Relaxed);
+            // The descriptor may belong to a file of the tool by now. It must not be closed, not even in a child.
+            if let Some(entry) = self.registered.take() {
+                entry.store(NONE, Ordering::Relaxed);
             }
             std::mem::forget(self.file.take());
         }
@@ -275,8 +270,8 @@ fn close_in_children(file: &File) -> Option<&'static AtomicI32> {
         use std::os::fd::AsRawFd as _;
 
         let descriptor = file.as_raw_fd();
-        let take = |place: &&AtomicI32| {
-            place.compare_exchange(NONE, descriptor, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let take = |entry: &&AtomicI32| {
+            entry.compare_exchange(NONE, descriptor, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
         DESCRIPTORS.iter().find(take)
     }
@@ -287,10 +282,10 @@ fn close_in_children(file: &File) -> Option<&'static AtomicI32> {
     }
 }
 
-/// Counts a run that gets no file.
-pub(crate) fn count(spool: &SpoolDirectory, name: RunName, outcome: Outcome) {
-    let told = spool.outcomes().join(outcome.file_name(name));
-    let _ = spool.check().and_then(|()| platform::create_private(&told));
+/// Counts a run that has no file.
+pub(crate) fn count_without_file(spool: &SpoolDirectory, name: RunName, outcome: Outcome) {
+    let counted = spool.outcomes().join(outcome.file_name(name));
+    let _ = spool.check().and_then(|()| platform::create_private(&counted));
 }
 
 #[cfg(test)]
@@ -298,9 +293,9 @@ mod tests {
     use super::*;
 
     fn spool() -> (tempfile::TempDir, SpoolDirectory) {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = SpoolDirectory::new(folder.path(), "tool", "maker");
-        (folder, spool)
+        let directory = tempfile::tempdir().unwrap();
+        let spool = SpoolDirectory::new(directory.path(), "tool", "maker");
+        (directory, spool)
     }
 
     /// How many outcome files there are with this outcome.
@@ -313,7 +308,7 @@ mod tests {
 
     #[test]
     fn only_the_file_of_a_dead_process_can_be_claimed() {
-        let (_folder, spool) = spool();
+        let (_directory, spool) = spool();
         let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
         file.append(b"line\n").unwrap();
         let path = spool.runs().join(RunName::new(1).open());
@@ -325,45 +320,45 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_given_up_is_counted_also_when_the_outcomes_have_no_folder() {
-        let (_folder, spool) = spool();
+    fn a_discarded_run_is_counted_without_an_outcomes_directory() {
+        let (_directory, spool) = spool();
         let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
         file.append(b"line\n").unwrap();
         std::fs::remove_dir(spool.outcomes()).unwrap();
-        file.give_up(Outcome::Disk);
+        file.discard(Outcome::Disk);
         assert_eq!(count(&spool, Outcome::Disk), 1);
         let left = std::fs::metadata(spool.outcomes().join(Outcome::Disk.file_name(RunName::new(1))));
         assert_eq!(left.unwrap().len(), 0);
     }
 
     #[test]
-    fn a_run_of_which_nothing_could_be_written_is_counted() {
-        let (_folder, spool) = spool();
-        RunFile::create(&spool, RunName::new(1)).unwrap().give_up(Outcome::Disk);
+    fn a_run_that_could_not_be_written_is_counted() {
+        let (_directory, spool) = spool();
+        RunFile::create(&spool, RunName::new(1)).unwrap().discard(Outcome::Disk);
         assert_eq!(count(&spool, Outcome::Disk), 1);
         assert_eq!(std::fs::read_dir(spool.runs()).unwrap().count(), 0);
     }
 
     #[test]
-    fn what_cannot_be_counted_stays_unless_the_person_said_off() {
+    fn a_run_that_cannot_be_counted_stays_unless_the_user_opted_out() {
         for (outcome, stays) in [(Outcome::Disk, 1), (Outcome::OptedOut, 0)] {
-            let (_folder, spool) = spool();
+            let (_directory, spool) = spool();
             let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
             file.append(b"line\n").unwrap();
             std::fs::remove_dir(spool.outcomes()).unwrap();
-            std::fs::write(spool.outcomes(), "no folder").unwrap();
-            file.give_up(outcome);
+            std::fs::write(spool.outcomes(), "no directory").unwrap();
+            file.discard(outcome);
             assert_eq!(std::fs::read_dir(spool.runs()).unwrap().count(), stays, "{outcome:?}");
         }
     }
 
     #[test]
-    fn a_deleted_spool_is_not_made_again_by_a_run_that_is_given_up() {
-        let (_folder, spool) = spool();
+    fn a_discarded_run_does_not_recreate_a_deleted_spool() {
+        let (_directory, spool) = spool();
         let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
         file.append(b"line\n").unwrap();
         std::fs::remove_dir_all(spool.root()).unwrap();
-        file.give_up(Outcome::Disk);
+        file.discard(Outcome::Disk);
         assert!(!spool.root().exists());
     }
 }

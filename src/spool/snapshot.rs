@@ -1,4 +1,4 @@
-//! All runs of a spool at one moment: those that wait and those whose outcome is known.
+//! A consistent count of a spool's pending runs and outcomes.
 
 use std::collections::HashSet;
 use std::io;
@@ -7,33 +7,32 @@ use super::counters::Counters;
 use super::directory::SpoolDirectory;
 use super::listing::{Listing, list};
 
-/// How often a census begins again while outcomes are being told.
-const TRIES: usize = 64;
+/// How often a snapshot is retried while runs leave the spool.
+const ATTEMPTS: usize = 64;
 
-/// What a spool held.
+/// The runs of a spool at one moment.
 #[derive(Debug)]
 pub(crate) struct SpoolSnapshot {
-    /// Runs that wait, those that are being written included.
+    /// Pending runs, including those that are being written.
     pub(crate) pending: u64,
     /// Runs of a newer format.
     pub(crate) newer: u64,
     pub(crate) counters: Counters,
-    /// The file of the counters is damaged; they tell only what came since.
+    /// The counters' file is damaged, so `counters` only has newer outcomes.
     pub(crate) is_damaged: bool,
 }
 
 impl SpoolSnapshot {
-    /// Counts without changing anything, and exactly: a run leaves the folder of the runs once and never comes
-    /// back, so if all that were there before the counters were read are there after it, none of them was in the
-    /// counters.
+    /// Counts without a change to the spool. A run that has left its directory never comes back. So if all runs from
+    /// before the counters were read are still there afterwards, the counters contain none of them.
     ///
     /// # Errors
     ///
-    /// Something cannot be read, or the runs move faster than they can be counted.
+    /// A directory or file cannot be read, or runs leave faster than they can be counted.
     pub(crate) fn read(spool: &SpoolDirectory) -> io::Result<Self> {
         let mut before = runs(&list(&spool.runs()))?;
-        for _ in 0..TRIES {
-            let (counters, is_damaged) = Counters::look(spool)?;
+        for _ in 0..ATTEMPTS {
+            let (counters, is_damaged) = Counters::read(spool)?;
             let listing = list(&spool.runs());
             let after = runs(&listing)?;
             if before.is_subset(&after) {
@@ -42,14 +41,14 @@ impl SpoolSnapshot {
             }
             before = after;
         }
-        Err(io::Error::new(io::ErrorKind::WouldBlock, "the runs moved at every look"))
+        Err(io::Error::new(io::ErrorKind::WouldBlock, "the runs changed at every attempt"))
     }
 }
 
-/// Each run once: one that is sealed while the folder is read is seen under both names, or, once, under none.
+/// Counts each run once. A run that is sealed while its directory is read appears under both names or neither.
 fn runs(listing: &Listing) -> io::Result<HashSet<u128>> {
     if listing.is_cut {
-        return Err(io::Error::other("the folder of the runs cannot be read"));
+        return Err(io::Error::other("the directory of the runs cannot be read"));
     }
     Ok(listing.runs.iter().filter(|entry| entry.is_run()).map(|entry| entry.name.random).collect())
 }
@@ -62,9 +61,9 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     #[test]
-    fn a_census_is_exact_while_runs_are_recorded_sealed_delivered_and_folded() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = SpoolDirectory::new(folder.path(), "tool", "maker");
+    fn a_snapshot_is_exact_while_runs_move() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = SpoolDirectory::new(directory.path(), "tool", "maker");
         spool.create().unwrap();
         let recorded = AtomicU64::new(0);
         let over = AtomicBool::new(false);
@@ -85,9 +84,9 @@ mod tests {
             scope.spawn(|| {
                 while !over.load(Ordering::SeqCst) {
                     for entry in list(&spool.runs()).runs.iter().filter(|entry| entry.is_run()) {
-                        let told = spool.outcomes().join(Outcome::Delivered.file_name(entry.name));
-                        // A run that is still open is not there under its sealed name.
-                        let _ = std::fs::rename(spool.runs().join(entry.name.sealed()), told);
+                        let delivered = spool.outcomes().join(Outcome::Delivered.file_name(entry.name));
+                        // This fails for a run that is still open.
+                        let _ = std::fs::rename(spool.runs().join(entry.name.sealed()), delivered);
                     }
                     Counters::fold(&spool, |_| {}).unwrap();
                     std::thread::sleep(std::time::Duration::from_millis(1));

@@ -202,11 +202,11 @@ impl Recording {
         if let Some(due) = &self.announcement {
             self.is_announced.get_or_init(|| notice::announce(&self.settings, due));
         }
-        platform::reap(Duration::ZERO);
+        platform::reap_children(Duration::ZERO);
         let may_record = self.may_record();
         let begun = self.runs.begin(command, is_closure, may_record, || self.may_keep())?;
-        if let Some(left) = begun.left {
-            self.after(left);
+        if let Some(abandoned) = begun.abandoned {
+            self.after(abandoned);
         }
         // A tool whose every run is killed never comes to an end that looks at the limits.
         if let Some(kept) = self.kept.as_ref().filter(|_| begun.should_check_limits) {
@@ -261,7 +261,7 @@ impl Recording {
     pub(super) fn leave(&self, run: RunId) {
         // What the Rust runtime exits with after a panic that nobody caught.
         let ending = if std::thread::panicking() { Ending::Exited(101) } else { Ending::CutOff };
-        self.after(self.runs.leave(run, ending, || self.may_keep()));
+        self.after(self.runs.abandon(run, ending, || self.may_keep()));
     }
 
     /// The person had everything deleted, what is being written included. Gives the bytes of each run.
@@ -273,12 +273,12 @@ impl Recording {
     /// Runs `exec`, which returns only if it fails, with all runs sealed.
     #[cfg(unix)]
     pub(super) fn sealed_during<R>(&self, exec: impl FnOnce() -> R) -> R {
-        for sealed in self.runs.end_for_now(|| self.may_keep()) {
+        for sealed in self.runs.end_before_exec(|| self.may_keep()) {
             // Nobody is waited for: the process goes on, only as another program. The uploader starts before the seal
             // and waits for runs a moment: if it found one sealed it would send it before `exec` can fail.
             self.deliver(sealed, None);
         }
-        self.runs.seal_for_now();
+        self.runs.seal_before_exec();
         let failed = exec();
         self.runs.unseal();
         failed

@@ -64,14 +64,16 @@ pub(crate) fn start(
     environment: Environment<'_>,
     destination: &Destination,
     mode: UploadMode,
-) -> io::Result<platform::Child> {
+) -> io::Result<platform::DetachedProcess> {
     // A multi-call program finds out by its name which tool it is.
     let own_name = std::env::args_os().next().unwrap_or_default();
     let operator = (destination.chosen_by == ChosenBy::Operator).then_some(destination);
     let start =
         |program| spawn(program, &own_name, environment, &destination.directory_name(), operator, mode);
-    match start(platform::own_program(environment.is_loaded_with())?) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => start(platform::own_program_without_proc()?),
+    match start(platform::current_program(environment.is_loaded_with())?) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            start(platform::current_program_without_proc()?)
+        }
         started => started,
     }
 }
@@ -84,8 +86,8 @@ pub(crate) fn start_program(
     folder: &str,
     operator: Option<&Destination>,
     mode: UploadMode,
-) -> io::Result<platform::Child> {
-    let program = platform::Program { path: text(program)?, loaded: None };
+) -> io::Result<platform::DetachedProcess> {
+    let program = platform::Program { path: text(program)?, loader_arguments: None };
     spawn(program, name, environment, folder, operator, mode)
 }
 
@@ -96,7 +98,7 @@ fn spawn(
     folder: &str,
     operator: Option<&Destination>,
     mode: UploadMode,
-) -> io::Result<platform::Child> {
+) -> io::Result<platform::DetachedProcess> {
     let is_loaded_with = environment.is_loaded_with();
     let mut variables = Vec::with_capacity(24);
     let mut set = |name: &OsStr, value: &OsStr| -> io::Result<()> {
@@ -132,17 +134,17 @@ fn spawn(
         }
     }
     // A library may be named by a path that counts from here. The uploader goes to `/` when it is loaded.
-    let keeps_folder = is_loaded_with || program.loaded.is_some();
-    let mut arguments = match program.loaded {
+    let keeps_directory = is_loaded_with || program.loader_arguments.is_some();
+    let mut arguments = match program.loader_arguments {
         Some(arguments) => arguments,
         None => vec![text(name)?],
     };
     arguments.push(text(OsStr::new(env::UPLOADER_ARGUMENT))?);
-    platform::start_detached(&platform::Start {
+    platform::spawn_detached(&platform::DetachedCommand {
         program: program.path,
         arguments,
         environment: variables,
-        keeps_folder,
+        keeps_directory,
         is_awaited,
     })
 }

@@ -18,10 +18,10 @@ pub(crate) type OpenExporter<'a> = Option<&'a (dyn Fn() -> Box<dyn Transport> + 
 /// This process is an uploader: works, and exits.
 pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, mode: UploadMode) -> ! {
     let environment = Environment::process();
-    platform::ignore_terminal();
+    platform::ignore_terminal_signals();
     // Nobody waits for the others for long.
     if mode == UploadMode::Detached && environment.raw(crate::env::UPLOADER_COPIED).is_none() {
-        platform::go_on_from_memory(crate::env::UPLOADER_COPIED);
+        platform::re_exec_from_memory(crate::env::UPLOADER_COPIED);
     }
     platform::name_process(settings.name);
     // On a thread of its own, so that nothing that this process waits for can make it immortal.
@@ -30,9 +30,9 @@ pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, mode: Up
     std::thread::spawn(move || {
         std::thread::sleep(life);
         if is_awaited {
-            platform::tell_end(STILL_PENDING);
+            platform::report_exit(STILL_PENDING);
         }
-        platform::exit_now(STILL_PENDING);
+        platform::exit_immediately(STILL_PENDING);
     });
     // Already done by the start where the platform can: keep no folder busy.
     let _ = std::env::set_current_dir("/");
@@ -47,10 +47,10 @@ pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, mode: Up
         }
     });
     if is_awaited {
-        platform::tell_end(code);
+        platform::report_exit(code);
     }
     // The runtime's threads are alive, and what the program has registered for its exit may rely on a `main` that ran.
-    platform::exit_now(code)
+    platform::exit_immediately(code)
 }
 
 /// Has a panic of this thread noted before the process ends, in a build that aborts at panics too. An author's own
@@ -66,9 +66,9 @@ fn note_panics(spool: &SpoolDirectory) {
                 crate::upload::uploader::note_panic(&spool);
             }
             if std::env::var_os(crate::env::UPLOADER_TELLS).is_some() {
-                platform::tell_end(STILL_PENDING);
+                platform::report_exit(STILL_PENDING);
             }
-            platform::exit_now(STILL_PENDING);
+            platform::exit_immediately(STILL_PENDING);
         }
     }));
 }
@@ -189,7 +189,7 @@ mod tests {
             std::process::Command::new(this).args(["--exact", name]).env(FOLDER, home.path()).output();
         assert_eq!(child.expect("another process").status.code(), Some(STILL_PENDING));
         assert!(Backoff::read(&spool.backoff()).is_some_and(|it| it.remaining(SystemTime::now()).is_some()));
-        let (counters, _) = Counters::look(&spool).expect("counters");
+        let (counters, _) = Counters::read(&spool).expect("counters");
         assert_eq!(counters.last_failure.expect("a failure").0, "panic");
     }
 }

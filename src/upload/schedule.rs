@@ -7,14 +7,14 @@ use crate::consent::destination::Destination;
 use crate::env::Environment;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::settings::Settings;
-use crate::platform::{self, ChildEnd};
+use crate::platform::{self, ExitReport};
 use crate::record::SealedRun;
 use crate::spool::backoff::Backoff;
 use crate::spool::counters::Counters;
 use crate::spool::directory::SpoolDirectory;
 use crate::spool::limits;
-use crate::spool::lock::{Probe, Uploader, UploaderLock};
-use crate::spool::starts::{Line, TOO_MANY};
+use crate::spool::lock::{LockState, UploaderLock};
+use crate::spool::start_history::{StartEvent, UNREPORTED_LIMIT};
 
 /// A run of more bytes than this is checked against the limits at once, also while nothing can be sent.
 const LARGE_RUN: u64 = 64 << 10;
@@ -50,11 +50,11 @@ pub(crate) fn schedule_upload(
         return;
     }
     // Commands of one process may follow each other faster than an uploader takes its lock.
-    if platform::reap(STARTING) {
+    if platform::reap_children(STARTING) {
         return;
     }
-    let Ok(probe) = Probe::open(&spool.lock()) else { return };
-    if probe.uploader == Uploader::AtWork {
+    let Ok(state) = UploaderLock::probe(&spool.lock()) else { return };
+    if state.is_held {
         // It enforces the limits, unless it is frozen.
         if sealed.should_check_limits || sealed.bytes > LARGE_RUN {
             enforce_limits(settings, spool);
@@ -63,18 +63,18 @@ pub(crate) fn schedule_upload(
     }
     // What is detached may be ended with whoever started this command. A container alone is no reason to wait: only
     // uploaders that never reported are, or that nobody can know yet.
-    let starts = probe.starts();
-    if starts.is_on_its_way {
+    let starts = state.history();
+    if starts.is_starting {
         return;
     }
-    let never_report = starts.unreported >= TOO_MANY;
-    if never_report || (sealed.is_first && platform::may_end_with_others()) {
+    let never_report = starts.unreported >= UNREPORTED_LIMIT;
+    if never_report || (sealed.is_first && platform::may_be_killed_with_command()) {
         // Where it found nothing to take the lock for, those before it are no riddle any more either.
         if start.and_wait(settings.ci_wait) {
-            probe.clear();
+            state.clear();
         }
     } else {
-        start.and_leave(&probe);
+        start.and_leave(&state);
     }
 }
 
@@ -86,10 +86,10 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    fn and_leave(&self, probe: &Probe) {
+    fn and_leave(&self, state: &LockState) {
         match launch::start(self.environment, self.destination, UploadMode::Detached) {
-            Ok(uploader) => probe.note(Line::Started(uploader.process())),
-            Err(error) => self.failed(Line::of_error(&error)),
+            Ok(uploader) => state.note(StartEvent::Started(uploader.id())),
+            Err(error) => self.failed(StartEvent::of_error(&error)),
         }
     }
 
@@ -98,15 +98,15 @@ impl Start<'_> {
         let mut uploader = match launch::start(self.environment, self.destination, UploadMode::Awaited) {
             Ok(uploader) => uploader,
             Err(error) => {
-                self.failed(Line::of_error(&error));
+                self.failed(StartEvent::of_error(&error));
                 return false;
             }
         };
         match uploader.wait(wait) {
             Ok(None) => {}
-            Ok(Some(ChildEnd::Code(_))) => return true,
-            Ok(Some(ChildEnd::Untold)) => {
-                self.failed(Line::Started(uploader.process()));
+            Ok(Some(ExitReport::Code(_))) => return true,
+            Ok(Some(ExitReport::Missing)) => {
+                self.failed(StartEvent::Started(uploader.id()));
                 return false;
             }
             Err(_) => return false,
@@ -120,7 +120,7 @@ impl Start<'_> {
         let after = Backoff::after_no_answer(before, SystemTime::now(), crate::platform::random_number());
         let _ = after.write(&backoff);
         // It may have cleared the file a moment before it was written.
-        let has_delivered = matches!(uploader.wait(Duration::ZERO), Ok(Some(ChildEnd::Code(0))));
+        let has_delivered = matches!(uploader.wait(Duration::ZERO), Ok(Some(ExitReport::Code(0))));
         if has_delivered {
             Backoff::clear(&backoff);
         }
@@ -128,9 +128,9 @@ impl Start<'_> {
     }
 
     /// There is no uploader, and the next command would find none either.
-    fn failed(&self, line: Line) {
-        if let Ok(probe) = Probe::open(&self.spool.lock()) {
-            probe.note(line);
+    fn failed(&self, event: StartEvent) {
+        if let Ok(state) = UploaderLock::probe(&self.spool.lock()) {
+            state.note(event);
         }
         let backoff = self.spool.backoff();
         let before = Backoff::read(&backoff);
@@ -146,14 +146,14 @@ fn can_deliver(settings: &Settings, destination: &Destination) -> bool {
 
 /// While nothing can be sent nobody holds the lock for long, and the limits must hold all the same.
 pub(crate) fn enforce_limits(settings: &Settings, spool: &SpoolDirectory) {
-    match UploaderLock::try_take(&spool.lock()) {
+    match UploaderLock::try_acquire(&spool.lock()) {
         Ok(Some(_lock)) => {
-            limits::enforce_in_passing(spool, &settings.limits, SystemTime::now());
+            limits::enforce_from_command(spool, &settings.limits, SystemTime::now());
             let _ = Counters::fold(spool, |_| {});
         }
         // Stopped, or in a container that is paused.
-        Ok(None) if UploaderLock::is_older(&spool.lock(), 2 * settings.uploader_life) => {
-            limits::enforce_against_frozen(spool, &settings.limits, SystemTime::now());
+        Ok(None) if UploaderLock::is_older_than(&spool.lock(), 2 * settings.uploader_life) => {
+            limits::enforce_despite_frozen_uploader(spool, &settings.limits, SystemTime::now());
         }
         Ok(None) | Err(_) => {}
     }

@@ -64,7 +64,7 @@ pub(crate) fn note_panic(spool: &SpoolDirectory) {
     let _ = Backoff::after_failure(before, None, now, random_number()).write(&spool.backoff());
     // Only the lock's holder may write the counters.
     let is_at_work = IS_AT_WORK.load(Ordering::Relaxed);
-    let lock = if is_at_work { None } else { UploaderLock::try_take(&spool.lock()).ok().flatten() };
+    let lock = if is_at_work { None } else { UploaderLock::try_acquire(&spool.lock()).ok().flatten() };
     if is_at_work || lock.is_some() {
         let _ = Counters::fold(spool, note_failure(now, FailureKind::Panic.to_string()));
         // Reports the end, as `UploaderLock::end` does.
@@ -121,7 +121,7 @@ impl Uploader<'_> {
             let Some(lock) = self.take_lock(timeout) else {
                 return UploaderExit::StillPending;
             };
-            lock.begin();
+            lock.record_begin();
             IS_AT_WORK.store(true, Ordering::Relaxed);
             let stopped = self.drain(transport, &lock, &mut skipped);
             if let Err(StopReason::UnsavedBackoff(backoff)) = &stopped
@@ -129,7 +129,7 @@ impl Uploader<'_> {
             {
                 self.hold(backoff, life.saturating_sub(started.elapsed()));
             }
-            lock.end();
+            lock.record_end();
             IS_AT_WORK.store(false, Ordering::Relaxed);
             drop(lock);
             if stopped.is_err() {
@@ -165,7 +165,7 @@ impl Uploader<'_> {
         let started = Instant::now();
         let mut is_marked = false;
         let lock = loop {
-            match UploaderLock::try_take(&self.spool.lock()) {
+            match UploaderLock::try_acquire(&self.spool.lock()) {
                 Ok(None) if started.elapsed() < timeout => {
                     // Marked each time, because the holder removes the mark and may then find more runs.
                     if self.mode != UploadMode::Detached {
@@ -207,7 +207,7 @@ impl Uploader<'_> {
             let idle = idle_since.get_or_insert_with(Instant::now).elapsed();
             if self.mode != UploadMode::Detached
                 || idle >= LINGER
-                || (idle >= LINGER_WAITED_FOR && platform::is_waited_for(self.starter))
+                || (idle >= LINGER_WAITED_FOR && platform::has_waiting_parent(self.starter))
                 || std::fs::remove_file(self.spool.waiter()).is_ok()
             {
                 return Ok(());
@@ -260,7 +260,7 @@ impl Uploader<'_> {
             if batch.is_empty() {
                 continue;
             }
-            if !lock.is_named(&self.spool.lock()) {
+            if !lock.is_at(&self.spool.lock()) {
                 return Err(StopReason::BackingOff);
             }
             any = true;

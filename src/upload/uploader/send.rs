@@ -36,7 +36,7 @@ impl Uploader<'_> {
         // busy machine even before the first request. This uploader sends anyway.
         let is_backing_off = before.is_some_and(|backoff| {
             backoff.remaining(SystemTime::now()).is_some()
-                && (backoff.asked || self.mode == UploadMode::Detached)
+                && (backoff.is_requested || self.mode == UploadMode::Detached)
         });
         if is_backing_off {
             return Err(StopReason::BackingOff);
@@ -136,7 +136,7 @@ impl Uploader<'_> {
         });
         match limit.filter(|limit| *limit < MAX_SPANS) {
             Some(limit) => {
-                let backoff = Backoff::NOTHING.with_most_spans(Some(limit));
+                let backoff = Backoff::NONE.with_most_spans(Some(limit));
                 if before != Some(backoff) {
                     let _ = backoff.write(&self.spool.backoff());
                 }
@@ -223,7 +223,7 @@ fn spans_of(batch: &[LoadedRun]) -> usize {
 
 /// Limits requests to the larger half of this batch.
 fn halved(before: Option<Backoff>, batch: &[LoadedRun]) -> Backoff {
-    let before = before.unwrap_or(Backoff::NOTHING);
+    let before = before.unwrap_or(Backoff::NONE);
     let (older, newer) = batch.split_at(batch.len() / 2);
     let half = spans_of(older).max(spans_of(newer)).max(1);
     before.with_most_spans(Some(half.min(max_spans(Some(before)))))

@@ -1,31 +1,29 @@
-//! This program, as a file that can be started once more; and what may end all its processes.
+//! How to start this program again, and what may kill its detached processes.
 //!
-//! `/proc/self/exe` is the program that runs now, even if its file was moved, replaced or deleted meanwhile. But where
-//! somebody else loaded it (`/lib64/ld-linux-x86-64.so.2 ./tool`, a bundle with its own loader, valgrind) it is that one.
-
-#![allow(unsafe_code)]
+//! `/proc/self/exe` is the running program, even if its file was moved, replaced, or deleted in the meantime. If another
+//! program loaded it (`/lib64/ld-linux-x86-64.so.2 ./tool`, a bundle with its own loader, valgrind), it is that program.
 
 use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
-/// How this program is started once more.
+/// How to start this program again.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) path: CString,
-    /// The first arguments, if `path` is a loader: its own, and the program as the last one.
-    pub(crate) loaded: Option<Vec<CString>>,
+    /// If `path` is a loader, its own arguments, followed by the program.
+    pub(crate) loader_arguments: Option<Vec<CString>>,
 }
 
-/// This program. `is_loaded_with` says that something unusual is loaded with it, as by valgrind.
+/// This program. `is_loaded_with` means that something unusual is loaded with it, for example by valgrind.
 ///
-/// Usually two reads of a table in memory; only where they say that somebody else loaded it files of `/proc` are read.
+/// Usually this reads two numbers from memory. It reads files of `/proc` only if another program may have loaded it.
 #[cfg(target_os = "linux")]
-pub(crate) fn own_program(is_loaded_with: bool) -> io::Result<Program> {
-    // Where the kernel put the program's loader: nowhere if the loader itself is what it started.
-    // SAFETY: getauxval reads a value that the kernel gave at the start of the process; no pointers.
+pub(crate) fn current_program(is_loaded_with: bool) -> io::Result<Program> {
+    // The address of the program's loader, or 0 if the kernel started the loader itself.
+    // SAFETY: getauxval takes a number and reads a value that the kernel set when the process started.
     let has_loader = cfg!(target_feature = "crt-static") || unsafe { libc::getauxval(libc::AT_BASE) } != 0;
-    let usual = || Program { path: c"/proc/self/exe".to_owned(), loaded: None };
+    let usual = || Program { path: c"/proc/self/exe".to_owned(), loader_arguments: None };
     if has_loader && !is_loaded_with {
         return Ok(usual());
     }
@@ -36,28 +34,28 @@ pub(crate) fn own_program(is_loaded_with: bool) -> io::Result<Program> {
     };
     let is_kernels = match (identity(&path), identity(c"/proc/self/exe")) {
         (Some(mapped), Some(kernels)) => mapped == kernels,
-        // DeletedRuns meanwhile.
+        // The file was deleted.
         _ => has_loader,
     };
     if is_kernels {
         return Ok(usual());
     }
     if has_loader {
-        return Ok(Program { path, loaded: None });
+        return Ok(Program { path, loader_arguments: None });
     }
-    // The loader's own arguments: where it finds the libraries.
+    // The loader's own arguments tell it where the libraries are.
     let line = std::fs::read("/proc/self/cmdline")?;
-    let mut loaded: Vec<CString> =
+    let mut arguments: Vec<CString> =
         line.split(|byte| *byte == 0).map(CString::new).collect::<Result<_, _>>()?;
-    loaded.truncate((loaded.len() - 1).saturating_sub(std::env::args_os().len()));
-    if loaded.is_empty() {
-        return Ok(Program { path, loaded: None });
+    arguments.truncate((arguments.len() - 1).saturating_sub(std::env::args_os().len()));
+    if arguments.is_empty() {
+        return Ok(Program { path, loader_arguments: None });
     }
-    loaded.push(path);
-    Ok(Program { path: usual().path, loaded: Some(loaded) })
+    arguments.push(path);
+    Ok(Program { path: usual().path, loader_arguments: Some(arguments) })
 }
 
-/// The file that is mapped where an address lies. Lines of `/proc/self/maps`: `from-to rights offset device inode path`.
+/// The file that is mapped at an address. A line of `/proc/self/maps` is `from-to rights offset device inode path`.
 #[cfg(target_os = "linux")]
 fn mapped_at(maps: &[u8], address: u64) -> Option<CString> {
     maps.split(|byte| *byte == b'\n').find_map(|line| {
@@ -80,17 +78,20 @@ fn identity(path: &std::ffi::CStr) -> Option<(u64, u64)> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn own_program(_is_loaded_with: bool) -> io::Result<Program> {
+pub(crate) fn current_program(_is_loaded_with: bool) -> io::Result<Program> {
     use std::os::unix::ffi::OsStrExt as _;
 
-    Ok(Program { path: CString::new(std::env::current_exe()?.as_os_str().as_bytes())?, loaded: None })
+    Ok(Program {
+        path: CString::new(std::env::current_exe()?.as_os_str().as_bytes())?,
+        loader_arguments: None,
+    })
 }
 
-/// This program where there is no `/proc`: by the path that it was started by, if that is a whole one. Another program
-/// may lie where a relative path leads now.
+/// This program by the path that started it, for a system without `/proc`. The path must be absolute, because a relative
+/// path may lead to another program by now.
 #[cfg(target_os = "linux")]
-pub(crate) fn own_program_without_proc() -> io::Result<Program> {
-    // SAFETY: AT_EXECFN is the address of a text that ends with null, which the kernel put above the stack; it is there
+pub(crate) fn current_program_without_proc() -> io::Result<Program> {
+    // SAFETY: AT_EXECFN is the address of a text that ends with null. The kernel put it above the stack, where it stays
     // as long as the process.
     let path = unsafe {
         match libc::getauxval(libc::AT_EXECFN) as *const std::ffi::c_char {
@@ -109,42 +110,40 @@ pub(crate) fn own_program_without_proc() -> io::Result<Program> {
             },
         ));
     }
-    Ok(Program { path: path.to_owned(), loaded: None })
+    Ok(Program { path: path.to_owned(), loader_arguments: None })
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn own_program_without_proc() -> io::Result<Program> {
+pub(crate) fn current_program_without_proc() -> io::Result<Program> {
     Err(io::ErrorKind::NotFound.into())
 }
 
-/// Whether these surroundings may end with the command and take every other process along: a PID namespace (containers,
-/// build sandboxes), or a service of systemd.
-pub(crate) fn may_end_with_others() -> bool {
+/// Whether a detached process may be killed when the command ends. This happens in a PID namespace, such as a container
+/// or a build sandbox, and in a systemd service.
+pub(crate) fn may_be_killed_with_command() -> bool {
     cfg!(target_os = "linux")
-        && (is_in_own_processes()
+        && (is_in_pid_namespace()
             || std::fs::read_to_string("/proc/self/cgroup").is_ok_and(|groups| is_in_service(&groups)))
 }
 
-/// Whether this process sees others than the machine's: it is in a PID namespace.
-fn is_in_own_processes() -> bool {
-    /// The machine's own namespace has this inode in every Linux (`PROC_PID_INIT_INO`).
-    const MACHINES_OWN: &str = "pid:[4026531836]";
-    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace != Path::new(MACHINES_OWN))
+fn is_in_pid_namespace() -> bool {
+    /// The initial namespace has this inode on every Linux (`PROC_PID_INIT_INO`).
+    const INITIAL: &str = "pid:[4026531836]";
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace != Path::new(INITIAL))
 }
 
-/// Whether a line of `/proc/self/cgroup`, such as `0::/system.slice/backup.service`, tells of a service; sessions are
-/// scopes.
+/// Whether a line of `/proc/self/cgroup` names a service, such as `0::/system.slice/backup.service`. A session is a scope.
 fn is_in_service(groups: &str) -> bool {
     groups.lines().any(|line| line.ends_with(".service"))
 }
 
-/// Goes on with a copy of the program in memory, so that its file can be written and its file system unmounted while
-/// this process lives. Returns where that cannot be, and nothing is changed then.
+/// Replaces this process by a copy of its program in memory, so that the program's file can be written and its file
+/// system unmounted. Returns without a change if that is impossible.
 ///
-/// Only on the machine itself: in containers nobody waits for the file, and running what lies in memory only is what
-/// their guards look for.
+/// It does nothing in a container. There nothing waits for the file, and security monitors report programs that run from
+/// memory.
 #[cfg(target_os = "linux")]
-pub(crate) fn go_on_from_memory(marker: &str) {
+pub(crate) fn re_exec_from_memory(marker: &str) {
     use std::os::fd::{AsRawFd as _, FromRawFd as _};
     use std::os::unix::ffi::OsStrExt as _;
 
@@ -154,7 +153,7 @@ pub(crate) fn go_on_from_memory(marker: &str) {
         let program = std::fs::File::open("/proc/self/exe")?;
         let length = loaded_length(&program).unwrap_or(u64::MAX);
         let name = c"uploader";
-        // SAFETY: the name ends with null; the call gives a descriptor or -1. Kernels before 6.3 do not know MFD_EXEC.
+        // SAFETY: the name ends with null, and the call returns a descriptor or -1. Kernels before 6.3 lack MFD_EXEC.
         let descriptor = unsafe {
             match libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | MFD_EXEC) {
                 -1 => libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC),
@@ -164,14 +163,15 @@ pub(crate) fn go_on_from_memory(marker: &str) {
         if descriptor < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: the descriptor is new, and nothing else owns it.
         let mut copy = unsafe { std::fs::File::from_raw_fd(descriptor) };
         io::copy(&mut program.take(length), &mut copy)?;
         Ok(copy)
     };
-    let is_usual = own_program(false)
-        .is_ok_and(|program| program.loaded.is_none() && program.path.as_c_str() == c"/proc/self/exe");
-    if !is_usual || is_in_own_processes() {
+    let is_usual = current_program(false).is_ok_and(|program| {
+        program.loader_arguments.is_none() && program.path.as_c_str() == c"/proc/self/exe"
+    });
+    if !is_usual || is_in_pid_namespace() {
         return;
     }
     let text = |text: &std::ffi::OsStr| CString::new(text.as_bytes()).unwrap_or_default();
@@ -184,21 +184,21 @@ pub(crate) fn go_on_from_memory(marker: &str) {
         texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let Ok(copy) = copied() else { return };
-    // SAFETY: both arrays end with null, and lead to texts that live until the call returns, if it does.
+    // SAFETY: both arrays end with null and lead to texts that outlive the call.
     unsafe {
         libc::fexecve(copy.as_raw_fd(), pointers(&arguments).as_ptr(), pointers(&environment).as_ptr());
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn go_on_from_memory(_marker: &str) {}
+pub(crate) fn re_exec_from_memory(_marker: &str) {}
 
-/// `linux/memfd.h`; the libc crate has it for some targets only.
+/// From `linux/memfd.h`. The `libc` crate has it only for some targets.
 #[cfg(target_os = "linux")]
 const MFD_EXEC: libc::c_uint = 0x10;
 
-/// How much of a program's file is loaded: what follows is for debuggers. Nothing if it is no ELF file of this
-/// machine's kind.
+/// The length of the part of a program's file that is loaded. The rest is for debuggers. `None` if the file is not a
+/// 64-bit ELF file.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 fn loaded_length(program: &std::fs::File) -> Option<u64> {
     use std::os::unix::fs::FileExt as _;
@@ -229,9 +229,9 @@ fn loaded_length(_program: &std::fs::File) -> Option<u64> {
     None
 }
 
-/// Whether somebody waits for the end of this process, which `starter` started: a tracer, or a process that adopts
-/// orphans and is no init. `systemd --user` adopts the orphans of a session, and waits for none.
-pub(crate) fn is_waited_for(starter: Option<u32>) -> bool {
+/// Whether another process waits for the end of this one, which `starter` started. It may be a tracer, or a process that
+/// adopts orphans and is not init. `systemd --user` adopts a session's orphans, but waits for none.
+pub(crate) fn has_waiting_parent(starter: Option<u32>) -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
     let number =
         |key: &str| status.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u32>().ok());
@@ -252,9 +252,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_way_is_the_kernels_link_and_the_mapping_is_the_same_file() {
-        assert_eq!(own_program(false).unwrap().path.as_c_str(), c"/proc/self/exe");
-        assert_eq!(own_program(true).unwrap().path.as_c_str(), c"/proc/self/exe");
+    fn the_program_is_usually_the_link_in_proc() {
+        assert_eq!(current_program(false).unwrap().path.as_c_str(), c"/proc/self/exe");
+        assert_eq!(current_program(true).unwrap().path.as_c_str(), c"/proc/self/exe");
         let maps = std::fs::read("/proc/self/maps").unwrap();
         // SAFETY: getauxval takes a number.
         let mapped = mapped_at(&maps, unsafe { libc::getauxval(libc::AT_ENTRY) }).unwrap();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_told_from_a_session() {
+    fn a_service_is_not_a_session() {
         assert!(is_in_service("0::/system.slice/backup.service\n"));
         assert!(is_in_service("1:name=systemd:/system.slice/cron.service\n0::/\n"));
         assert!(!is_in_service("0::/user.slice/user-1000.slice/session-3.scope\n"));

@@ -1,6 +1,8 @@
-//! Windows and the rest, written from their documentation: state under `%LOCALAPPDATA%`, no exit hook, and a
-//! detached process without a console window (CREATE_NO_WINDOW; with DETACHED_PROCESS its own children would
-//! open one). Folders below the person's profile are private by their inherited access lists.
+//! Windows, and every other system that is not Unix.
+//!
+//! State is under `%LOCALAPPDATA%`, and there is no exit hook. A detached process gets no console window by
+//! CREATE_NO_WINDOW. With DETACHED_PROCESS its own children would open one. Directories in the user's profile are private
+//! by their inherited access lists.
 
 use std::ffi::{CString, c_int, c_void};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
@@ -40,7 +42,6 @@ pub(crate) fn try_ofd_lock(_file: &File, _is_shared: bool) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Not known here.
 pub(crate) fn has_other_names(_metadata: &Metadata) -> bool {
     false
 }
@@ -49,7 +50,7 @@ pub(crate) fn is_private(_metadata: &Metadata) -> bool {
     true
 }
 
-/// The time of creation: stable Rust tells no file index.
+/// The creation time, because stable Rust has no file index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileIdentity(Option<std::time::SystemTime>);
 
@@ -65,11 +66,11 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).open(path)
 }
 
-pub(crate) fn largest_file() -> u64 {
+pub(crate) fn file_size_limit() -> u64 {
     u64::MAX
 }
 
-pub(crate) fn leaves_room(_file: &File) -> bool {
+pub(crate) fn has_spare_descriptors(_file: &File) -> bool {
     true
 }
 
@@ -89,8 +90,8 @@ pub(crate) fn open_own_to_append(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// Not known: one that is gone looks alive for a minute.
-pub(crate) fn runs_with(_process: i32, _argument: &str) -> bool {
+/// Unknown, so a process that has ended counts as alive for a minute.
+pub(crate) fn is_running_with(_process: i32, _argument: &str) -> bool {
     true
 }
 
@@ -100,7 +101,7 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-/// Who may have written the file is not looked at here: stable Rust tells nothing of access lists.
+/// The owner is not checked, because stable Rust does not read access lists.
 pub(crate) fn open_settings(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     if file.metadata()?.is_file() {
@@ -114,18 +115,18 @@ pub(super) fn make_private_dirs(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(path)
 }
 
-/// Not known here: no run is followed to its maker.
+/// Unknown, so no run of this tool becomes a child of another.
 pub(crate) fn parent_process() -> Option<u32> {
     None
 }
 
 pub(crate) fn at_exit(_hook: extern "C" fn(c_int, *mut c_void)) {}
 
-pub(crate) fn exit_now(code: i32) -> ! {
+pub(crate) fn exit_immediately(code: i32) -> ! {
     std::process::exit(code)
 }
 
-pub(crate) fn ignore_terminal() {}
+pub(crate) fn ignore_terminal_signals() {}
 
 pub(crate) fn name_process(_name: &str) {}
 
@@ -134,25 +135,26 @@ pub(crate) fn at_fork_in_child(_hook: unsafe extern "C" fn()) {}
 pub(crate) fn close_descriptor(_descriptor: i32) {}
 
 #[derive(Debug)]
-pub(crate) struct Start {
+pub(crate) struct DetachedCommand {
     pub(crate) program: CString,
     pub(crate) arguments: Vec<CString>,
     pub(crate) environment: Vec<CString>,
-    #[allow(dead_code, reason = "here the uploader leaves the directory itself")]
-    pub(crate) keeps_folder: bool,
-    #[allow(dead_code, reason = "here the system reports the uploader's end")]
+    #[allow(dead_code, reason = "on this platform the uploader changes its directory itself")]
+    pub(crate) keeps_directory: bool,
+    #[allow(dead_code, reason = "on this platform the system reports the uploader's end")]
     pub(crate) is_awaited: bool,
 }
 
-pub(crate) fn start_detached(start: &Start) -> io::Result<Child> {
+pub(crate) fn spawn_detached(command: &DetachedCommand) -> io::Result<DetachedProcess> {
     use std::process::{Command, Stdio};
 
+    let DetachedCommand { program, arguments, environment, .. } = command;
     let text = |text: &CString| text.to_string_lossy().into_owned();
-    let mut command = Command::new(text(&start.program));
+    let mut command = Command::new(text(program));
     command
-        .args(start.arguments.iter().skip(1).map(text))
+        .args(arguments.iter().skip(1).map(text))
         .env_clear()
-        .envs(start.environment.iter().filter_map(|variable| {
+        .envs(environment.iter().filter_map(|variable| {
             text(variable).split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
         }))
         .stdin(Stdio::null())
@@ -165,35 +167,35 @@ pub(crate) fn start_detached(start: &Start) -> io::Result<Child> {
         const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
         command.creation_flags(CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP);
     }
-    Ok(Child(command.spawn()?))
+    Ok(DetachedProcess(command.spawn()?))
 }
 
-/// A program that was started.
+/// A process that was started detached.
 #[derive(Debug)]
-pub(crate) struct Child(std::process::Child);
+pub(crate) struct DetachedProcess(std::process::Child);
 
-/// How a program ended.
+/// What is known about the end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ChildEnd {
-    /// With this exit code.
+pub(crate) enum ExitReport {
+    /// It ended with this exit code.
     Code(i32),
-    /// Without one.
-    Untold,
+    /// It has no exit code.
+    Missing,
 }
 
-impl Child {
-    pub(crate) fn process(&self) -> i32 {
+impl DetachedProcess {
+    pub(crate) fn id(&self) -> i32 {
         self.0.id() as i32
     }
 
-    /// Waits at most so long for the end; nothing if it runs still.
-    pub(crate) fn wait(&mut self, most: Duration) -> io::Result<Option<ChildEnd>> {
-        let asked = Instant::now();
+    /// Waits for the end. Returns `None` if the process still runs after `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) -> io::Result<Option<ExitReport>> {
+        let started = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait()? {
-                return Ok(Some(status.code().map_or(ChildEnd::Untold, ChildEnd::Code)));
+                return Ok(Some(status.code().map_or(ExitReport::Missing, ExitReport::Code)));
             }
-            if asked.elapsed() >= most {
+            if started.elapsed() >= limit {
                 return Ok(None);
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -201,36 +203,35 @@ impl Child {
     }
 }
 
-pub(crate) fn go_on_from_memory(_marker: &str) {}
+pub(crate) fn re_exec_from_memory(_marker: &str) {}
 
-pub(crate) fn is_waited_for(_starter: Option<u32>) -> bool {
+pub(crate) fn has_waiting_parent(_parent: Option<u32>) -> bool {
     false
 }
 
-/// Nothing like it here.
-pub(crate) fn may_end_with_others() -> bool {
+pub(crate) fn may_be_killed_with_command() -> bool {
     false
 }
 
-pub(crate) fn own_program(_is_loaded_with: bool) -> io::Result<Program> {
+pub(crate) fn current_program(_is_loaded_with: bool) -> io::Result<Program> {
     let path = std::env::current_exe()?;
     let path = path.to_str().ok_or(io::ErrorKind::InvalidInput)?;
-    Ok(Program { path: CString::new(path)?, loaded: None })
+    Ok(Program { path: CString::new(path)?, loader_arguments: None })
 }
 
-/// How this program is started once more.
+/// How to start this program again.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) path: CString,
-    pub(crate) loaded: Option<Vec<CString>>,
+    pub(crate) loader_arguments: Option<Vec<CString>>,
 }
 
-pub(crate) fn own_program_without_proc() -> io::Result<Program> {
+pub(crate) fn current_program_without_proc() -> io::Result<Program> {
     Err(io::ErrorKind::NotFound.into())
 }
 
-pub(crate) fn tell_end(_code: i32) {}
+pub(crate) fn report_exit(_code: i32) {}
 
-pub(crate) fn reap(_within: Duration) -> bool {
+pub(crate) fn reap_children(_within: Duration) -> bool {
     false
 }
