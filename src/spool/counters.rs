@@ -309,13 +309,6 @@ mod tests {
 
     use super::*;
 
-    fn spool() -> (tempfile::TempDir, SpoolDirectory) {
-        let directory = tempfile::tempdir().unwrap();
-        let spool = SpoolDirectory::new(directory.path(), "tool", "maker");
-        spool.create().unwrap();
-        (directory, spool)
-    }
-
     fn read(spool: &SpoolDirectory) -> Counters {
         Counters::read(spool).unwrap().0
     }
@@ -326,7 +319,7 @@ mod tests {
 
     #[test]
     fn an_outcome_is_counted_once_if_folds_are_killed() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         put(&spool, 1, Outcome::Delivered);
         put(&spool, 2, Outcome::LimitAge);
         assert_eq!(read(&spool).of(Outcome::Delivered), 1);
@@ -387,7 +380,7 @@ mod tests {
 
     #[test]
     fn counters_of_a_newer_version_are_kept() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         let text = "delivered 4\nlost_to_the_sea 2\n";
         std::fs::write(spool.counters(), format!("{text}check {}\n", checksum(text))).unwrap();
         put(&spool, 1, Outcome::Delivered);
@@ -416,7 +409,7 @@ mod tests {
 
     #[test]
     fn damaged_counters_are_moved_aside() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         std::fs::write(spool.counters(), "delivered 7\nche").unwrap();
         put(&spool, 1, Outcome::Delivered);
         let (counters, is_damaged) = Counters::read(&spool).unwrap();
@@ -431,7 +424,7 @@ mod tests {
 
     #[test]
     fn outcomes_of_several_steps_are_counted_once() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         let many = 2 * FOLDED_AT_ONCE as u128 + 7;
         for random in 0..many {
             put(&spool, random, Outcome::Purged);
@@ -444,7 +437,7 @@ mod tests {
 
     #[test]
     fn outcomes_that_cannot_be_archived_are_counted_once() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         put(&spool, 1, Outcome::Delivered);
         // A directory can neither be deleted as a file nor replace one.
         std::fs::create_dir(spool.outcomes().join(Outcome::Purged.file_name(RunName::new(2)))).unwrap();
@@ -457,7 +450,7 @@ mod tests {
 
     #[test]
     fn counters_are_exact_during_a_fold() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         let written = std::sync::atomic::AtomicU64::new(0);
         let over = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Paths and names in the spool. Making a [`SpoolDirectory`] creates nothing.
+//! Paths and names in the spool. A [`SpoolDirectory`] is only a set of paths and creates nothing by itself.
 
 use std::fmt;
 use std::io;
@@ -25,12 +25,12 @@ impl SpoolDirectory {
         Self { tool, telemetry, root }
     }
 
-    /// The spool that lies in a folder of the tool's, however it is called.
+    /// The spool in any directory of the tool.
     pub(crate) fn at(tool: PathBuf, root: PathBuf) -> Self {
         Self { telemetry: tool.join("telemetry"), tool, root }
     }
 
-    /// All destinations' folders that exist, by name.
+    /// The names of all destinations' directories, sorted.
     pub(crate) fn destinations(state_home: &Path, tool: &str) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(state_home.join(tool).join("telemetry")) else {
             return Vec::new();
@@ -64,7 +64,7 @@ impl SpoolDirectory {
         self.root.join("counters")
     }
 
-    /// Counters that were not as we wrote them.
+    /// Damaged counters that were moved aside.
     pub(crate) fn damaged_counters(&self) -> PathBuf {
         self.root.join("counters.damaged")
     }
@@ -73,12 +73,12 @@ impl SpoolDirectory {
         self.root.join("backoff")
     }
 
-    /// A run that is written anew, before it takes the old one's place.
+    /// A rewritten run, before it replaces the old file.
     pub(crate) fn rewritten(&self, random: u64) -> PathBuf {
         self.root.join(format!("rewritten.{random:016x}.tmp"))
     }
 
-    /// Somebody waits for the lock.
+    /// Exists while another uploader waits for the lock.
     pub(crate) fn waiter(&self) -> PathBuf {
         self.root.join("waiter")
     }
@@ -87,44 +87,55 @@ impl SpoolDirectory {
         self.root.join("uploader.lock")
     }
 
-    /// Whether the spool may be used: the tool's folder and ours in it are folders, not links, of this user,
-    /// and ours is closed to everybody else. What lies below can then only be made by this user.
+    /// Checks that the tool's directory and our private directory in it belong to this user and are not links. Only this user
+    /// can then create anything below.
     pub(crate) fn check(&self) -> io::Result<()> {
         let refuse = |what| Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         let tool = std::fs::symlink_metadata(&self.tool)?;
         if !tool.is_dir() || !platform::is_own(&tool) {
-            return refuse("the tool's state folder is not a folder of this user");
+            return refuse("the tool's state directory is not a directory of this user");
         }
         let telemetry = std::fs::symlink_metadata(&self.telemetry)?;
         if !telemetry.is_dir() || !platform::is_own(&telemetry) || !platform::is_private(&telemetry) {
-            return refuse("the telemetry folder is not a private folder of this user");
+            return refuse("the telemetry directory is not a private directory of this user");
         }
         Ok(())
     }
 
-    /// Creates the directories. The nearest existing directory above them must be this user's: under `sudo` with
-    /// another user's home, nothing is left there.
+    /// Creates the directories. Their nearest existing ancestor must belong to this user, so that `sudo` creates nothing in
+    /// another user's home.
     pub(crate) fn create(&self) -> io::Result<()> {
         platform::create_private_dir(&self.telemetry)?;
         self.check()?;
-        for folder in [self.runs(), self.outcomes(), self.sent()] {
-            platform::create_private_dir(&folder)?;
+        for directory in [self.runs(), self.outcomes(), self.sent()] {
+            platform::create_private_dir(&directory)?;
         }
         Ok(())
     }
 }
 
-/// The name of a run's file: the format's version, and a random number. It tells neither who wrote it nor when.
+#[cfg(test)]
+impl SpoolDirectory {
+    /// A spool that is deleted with the directory.
+    pub(crate) fn temporary() -> (tempfile::TempDir, Self) {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Self::new(directory.path(), "tool", "maker");
+        spool.create().unwrap();
+        (directory, spool)
+    }
+}
+
+/// The name of a run's file: the version of the format, and a random number. It reveals neither the process nor the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RunName {
     pub(crate) random: u128,
     /// Spans of the run that were dropped because it had too many.
     pub(crate) dropped_spans: u32,
-    /// Spans that the receiver rejected in the request that this run led.
+    /// Spans that the receiver rejected in the request whose first run this was.
     pub(crate) rejected_spans: u32,
 }
 
-/// What the end of a run file's name says.
+/// Whether a run is complete. The extension of its file shows this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunState {
     Open,
@@ -147,7 +158,7 @@ impl RunName {
         format!("{self}.jsonl")
     }
 
-    /// Reads a name in `runs/` or `sent/`. Any other name is somebody else's, and is left alone.
+    /// Parses a name in `runs/` or `sent/`. A file with any other name is not ours.
     pub(crate) fn parse_run(name: &str) -> Option<(Self, RunState)> {
         let (stem, ending) = name.rsplit_once('.')?;
         let state = match ending {
@@ -158,8 +169,8 @@ impl RunName {
         Some((Self::parse(stem)?, state))
     }
 
-    /// Reads the part before the last dot, exactly as it is written: a name that would be written otherwise leads to a
-    /// file that is not there, and whoever sends it sends it for ever.
+    /// Parses the part before the last dot. Only the canonical form is accepted, because any other would lead to a file that
+    /// does not exist, and an uploader would send the run for ever.
     pub(crate) fn parse(stem: &str) -> Option<Self> {
         let mut parts = stem.strip_prefix(FORMAT)?.split('-');
         let random = parts.next().filter(|text| {
@@ -178,7 +189,7 @@ impl RunName {
         (name.to_string() == stem).then_some(name)
     }
 
-    /// Whether the name is of a format that a newer version writes: left alone and counted.
+    /// Whether a newer version wrote the file. Such files are counted and otherwise left alone.
     pub(crate) fn is_newer_format(name: &str) -> bool {
         name.strip_prefix("run").is_some_and(|rest| {
             rest.split_once('-')
@@ -210,14 +221,14 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn a_name_is_read_as_it_was_written(random: u128, dropped_spans: u32, rejected_spans: u32) {
+        fn names_round_trip(random: u128, dropped_spans: u32, rejected_spans: u32) {
             let name = RunName { random, dropped_spans, rejected_spans };
             prop_assert_eq!(RunName::parse_run(&name.open()), Some((name, RunState::Open)));
             prop_assert_eq!(RunName::parse_run(&name.sealed()), Some((name, RunState::Sealed)));
         }
 
         #[test]
-        fn a_name_that_is_read_is_written_as_it_was(
+        fn only_canonical_names_are_parsed(
             name in "run1-0{31}[0-9a-fA-F](-[drx][+-]?[0-9]{0,11}){0,3}\\.(open|jsonl|tmp)"
         ) {
             if let Some((read, state)) = RunName::parse_run(&name) {
@@ -228,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_name_is_somebody_elses() {
+    fn other_names_are_not_parsed() {
         for name in [
             "run1-.jsonl",
             "run1-0000000000000000000000000000000G.jsonl",

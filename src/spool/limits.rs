@@ -131,13 +131,6 @@ mod tests {
     use crate::spool::directory::RunName;
     use crate::spool::run_file::RunFile;
 
-    fn spool() -> (tempfile::TempDir, SpoolDirectory) {
-        let directory = tempfile::tempdir().unwrap();
-        let spool = SpoolDirectory::new(directory.path(), "tool", "maker");
-        spool.create().unwrap();
-        (directory, spool)
-    }
-
     fn put(spool: &SpoolDirectory, name: String, content: &str, age: Duration) {
         let path = spool.runs().join(name);
         std::fs::write(&path, content).unwrap();
@@ -149,7 +142,7 @@ mod tests {
 
     #[test]
     fn empty_files_of_dead_processes_do_not_fill_the_quota() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         for random in 0..50 {
             put(&spool, RunName::new(random).open(), "", MINUTE);
         }
@@ -165,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_oldest_runs_go_first_except_those_being_written() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         let mut living = RunFile::create(&spool, RunName::new(1)).unwrap();
         living.append(b"the oldest\n").unwrap();
         put(&spool, RunName::new(2).open(), "dead", MINUTE * 3);
@@ -185,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_command_lists_a_bounded_number_of_foreign_files() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         for number in 0..200 {
             put(&spool, format!("notes-{number}"), "", MINUTE);
         }

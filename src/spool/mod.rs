@@ -1,17 +1,17 @@
-//! The spool: where runs lie between the end of a command and their delivery. One folder for each destination.
+//! The spool, which keeps runs between the end of a command and their delivery. Each destination has its own directory.
 //!
 //! ```text
 //! <state>/<tool>/telemetry/<destination>/
-//!     runs/run1-<random>.open       being written; locked by its process for its whole life
-//!     runs/run1-<random>.jsonl      sealed: complete, waiting
-//!     outcomes/run1-<random>.<outcome>   what became of it, not counted yet
+//!     runs/run1-<random>.open       being written, and locked by its process
+//!     runs/run1-<random>.jsonl      sealed: complete and pending
+//!     outcomes/run1-<random>.<outcome>   its outcome, not counted yet
 //!     sent/run1-<random>.jsonl      the last delivered runs, kept for `telemetry show`
-//!     counters                      what became of all the others
-//!     counters.damaged              counters that were not as we wrote them; counting began again
-//!     backoff                       not before when to try again
-//!     uploader.lock                 held by the one uploader at work; never deleted; names the starts that never reported
-//!     uploader.lease                stands for the lock where the file system has none
-//!     waiter                        somebody waits for the lock: who has nothing left to do gives it back
+//!     counters                      the number of runs for each outcome
+//!     counters.damaged              damaged counters, after which counting began again
+//!     backoff                       when to try again
+//!     uploader.lock                 held by the one running uploader, never deleted; lists the starts that were not reported
+//!     uploader.lease                replaces the lock on a file system without locks
+//!     waiter                        exists while an uploader waits for the lock; an idle holder then releases it
 //! ```
 //!
 //! Each step is a rename, so a kill between two steps neither counts a run twice nor loses it.

@@ -292,12 +292,6 @@ pub(crate) fn count_without_file(spool: &SpoolDirectory, name: RunName, outcome:
 mod tests {
     use super::*;
 
-    fn spool() -> (tempfile::TempDir, SpoolDirectory) {
-        let directory = tempfile::tempdir().unwrap();
-        let spool = SpoolDirectory::new(directory.path(), "tool", "maker");
-        (directory, spool)
-    }
-
     /// How many outcome files there are with this outcome.
     fn count(spool: &SpoolDirectory, outcome: Outcome) -> usize {
         let names = std::fs::read_dir(spool.outcomes()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -308,7 +302,7 @@ mod tests {
 
     #[test]
     fn only_the_file_of_a_dead_process_can_be_claimed() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
         file.append(b"line\n").unwrap();
         let path = spool.runs().join(RunName::new(1).open());
@@ -321,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_discarded_run_is_counted_without_an_outcomes_directory() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
         file.append(b"line\n").unwrap();
         std::fs::remove_dir(spool.outcomes()).unwrap();
@@ -333,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_run_that_could_not_be_written_is_counted() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         RunFile::create(&spool, RunName::new(1)).unwrap().discard(Outcome::Disk);
         assert_eq!(count(&spool, Outcome::Disk), 1);
         assert_eq!(std::fs::read_dir(spool.runs()).unwrap().count(), 0);
@@ -342,7 +336,7 @@ mod tests {
     #[test]
     fn a_run_that_cannot_be_counted_stays_unless_the_user_opted_out() {
         for (outcome, stays) in [(Outcome::Disk, 1), (Outcome::OptedOut, 0)] {
-            let (_directory, spool) = spool();
+            let (_directory, spool) = SpoolDirectory::temporary();
             let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
             file.append(b"line\n").unwrap();
             std::fs::remove_dir(spool.outcomes()).unwrap();
@@ -354,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_discarded_run_does_not_recreate_a_deleted_spool() {
-        let (_directory, spool) = spool();
+        let (_directory, spool) = SpoolDirectory::temporary();
         let mut file = RunFile::create(&spool, RunName::new(1)).unwrap();
         file.append(b"line\n").unwrap();
         std::fs::remove_dir_all(spool.root()).unwrap();

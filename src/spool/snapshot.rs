@@ -62,9 +62,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_exact_while_runs_move() {
-        let directory = tempfile::tempdir().unwrap();
-        let spool = SpoolDirectory::new(directory.path(), "tool", "maker");
-        spool.create().unwrap();
+        let (_directory, spool) = SpoolDirectory::temporary();
         let recorded = AtomicU64::new(0);
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {

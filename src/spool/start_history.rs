@@ -161,9 +161,9 @@ mod tests {
 
     #[test]
     fn only_lines_that_we_write_are_read() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let file =
-            File::options().create(true).append(true).read(true).open(folder.path().join("lock")).unwrap();
+            File::options().create(true).append(true).read(true).open(directory.path().join("lock")).unwrap();
         for event in [StartEvent::Started(i32::MAX), StartEvent::Begun, StartEvent::Failed(11)] {
             event.append_to(&file);
         }

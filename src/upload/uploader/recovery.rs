@@ -8,7 +8,7 @@ use crate::platform::is_missing;
 use crate::spool::directory::RunState;
 use crate::spool::listing::SpooledRun;
 use crate::spool::outcome::Outcome;
-use crate::spool::read::{read_run, spans_in};
+use crate::spool::read::{count_spans, read_run};
 use crate::spool::run_file::claim_dead;
 
 impl Uploader<'_> {
@@ -32,7 +32,7 @@ impl Uploader<'_> {
             return Ok(false);
         };
         let torn = bytes.len() - run.whole;
-        let torn_spans = spans_in(&bytes[run.whole..]);
+        let torn_spans = count_spans(&bytes[run.whole..]);
         if torn > 0 {
             // Blank lines replace the incomplete line, one for each span in it. The line ends come first, so that an
             // incomplete write of them also counts the spans.
