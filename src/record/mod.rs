@@ -1,4 +1,4 @@
-//! Recording: approved spans from `tracing` into the run file of a command.
+//! Recording approved spans from `tracing` into the run file of a command.
 
 pub(crate) mod call_sites;
 mod fork;

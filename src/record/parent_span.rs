@@ -1,16 +1,16 @@
-//! Where a span hangs: in which run, and under which span of it.
+//! The parent of a span: a run, and a span in it.
 
 use std::num::NonZeroU64;
 
 use crate::model::span::SpanId;
 
-/// Names a run in its process: the id of its root span. A trace id would not do, since all runs of a process whose
-/// starter is followed are in one trace.
+/// Identifies a run in its process by the id of its root span. Several runs may share a trace id, because a process that
+/// continues its parent's trace uses one for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RunId(NonZeroU64);
 
 impl RunId {
-    /// The run with this root span, whose id is never 0.
+    /// The run with this root span. Its id is never 0.
     pub(crate) fn of_root(root: SpanId) -> Self {
         Self(NonZeroU64::new(u64::from_be_bytes(root)).unwrap_or(NonZeroU64::MIN))
     }
@@ -28,7 +28,7 @@ impl RunId {
     }
 }
 
-/// A run, and a span of it.
+/// A run, and a span in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ParentSpan {
     pub(crate) run: RunId,
@@ -36,7 +36,7 @@ pub(crate) struct ParentSpan {
 }
 
 impl ParentSpan {
-    /// Directly under the run.
+    /// The run's root span as the parent.
     pub(crate) fn under(run: RunId) -> Self {
         Self { run, span: run.root() }
     }

@@ -116,7 +116,7 @@ impl Runs {
     ) -> Self {
         fork::watch();
         let table = RunTable { open: Vec::new(), next: None, has_begun: false, needs_command: false };
-        let runs = Self {
+        let mut runs = Self {
             allowlist,
             clock: RunClock::new(),
             ids: Ids::new(),
@@ -130,7 +130,7 @@ impl Runs {
         };
         let first = runs.new_run(runs.clock.started.load(Ordering::Relaxed));
         runs.latest.store(first.id.number(), Ordering::Relaxed);
-        runs.lock().next = Some(first);
+        runs.table.get_mut().unwrap_or_else(PoisonError::into_inner).next = Some(first);
         runs
     }
 
@@ -170,8 +170,9 @@ impl Runs {
         self.clock.now()
     }
 
-    fn lock(&self) -> MutexGuard<'_, RunTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The runs that have not ended. `None` in a forked child, which must not wait for the lock.
+    fn lock(&self) -> Option<MutexGuard<'_, RunTable>> {
+        (!fork::is_child()).then(|| self.table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Publishes the latest run. Call it after every change to the open runs. A thread that reads the old value has opened
@@ -195,17 +196,18 @@ impl Runs {
 
     #[cold]
     fn parent_among_several(&self, above: Option<ParentSpan>) -> Option<ParentSpan> {
-        if fork::is_child() {
-            return None;
-        }
-        let run = self.lock().current(above)?.id;
+        let run = self.lock()?.current(above)?.id;
         above.filter(|above| above.run == run).or(Some(ParentSpan::under(run)))
     }
 
     /// The approved span that this thread has entered, if several runs are open. The caller must not hold the runs' lock,
     /// because spans have locks too.
     fn entered_among_several(&self) -> Option<ParentSpan> {
-        if self.has_several.load(Ordering::Relaxed) { open_span::entered() } else { None }
+        if self.has_several.load(Ordering::Relaxed) && !fork::is_child() {
+            open_span::entered()
+        } else {
+            None
+        }
     }
 
     /// Begins a command. Its run is on disk from now on, if it may be recorded. `is_closure` means that the command ends in
@@ -217,10 +219,7 @@ impl Runs {
         may_record: bool,
         may_keep: impl Fn() -> bool,
     ) -> Option<BegunRun> {
-        if fork::is_child() {
-            return None;
-        }
-        let mut guard = self.lock();
+        let mut guard = self.lock()?;
         let table = &mut *guard;
         let abandoned = table.open.pop_if(|run| run.abandoned.is_some());
         let abandoned = abandoned.map(|run| {
@@ -289,12 +288,12 @@ impl Runs {
             return;
         };
         let data_point = &data_points.data_points[usize::from(position)];
-        if !self.allowlist.has(position) || matches!(data_point.kind, Kind::ExitCode) || fork::is_child() {
+        if !self.allowlist.has(position) || matches!(data_point.kind, Kind::ExitCode) {
             return;
         }
         if let Some(value) = admit(data_point) {
             let entered = self.entered_among_several();
-            let mut table = self.lock();
+            let Some(mut table) = self.lock() else { return };
             match table.current(entered) {
                 Some(run) => run.set(position, value),
                 None => table.next.get_or_insert_with(|| self.new_run(self.now())).set(position, value),
@@ -304,10 +303,7 @@ impl Runs {
 
     /// Records an approved span that closed. Returns `false` if its run is over or full.
     pub(crate) fn record_span(&self, run: RunId, span: &mut Span) -> bool {
-        if fork::is_child() {
-            return false;
-        }
-        let mut table = self.lock();
+        let Some(mut table) = self.lock() else { return false };
         let Some(run) = table.find(run) else { return false };
         span.trace_id = run.root().trace_id;
         run.record_span(span)
@@ -316,10 +312,9 @@ impl Runs {
     /// Moves a recorded span under its final parent.
     #[cfg(feature = "sdk")]
     pub(crate) fn move_span(&self, run: RunId, span: &Span) {
-        if fork::is_child() {
-            return;
-        }
-        if let Some(run) = self.lock().find(run) {
+        if let Some(mut table) = self.lock()
+            && let Some(run) = table.find(run)
+        {
             run.move_span(span);
         }
     }
@@ -327,31 +322,22 @@ impl Runs {
     /// The start of a run in nanoseconds since the Unix epoch, unless it is over.
     #[cfg(feature = "sdk")]
     pub(crate) fn started(&self, run: RunId) -> Option<u64> {
-        if fork::is_child() {
-            return None;
-        }
-        Some(self.lock().find(run)?.root().start)
+        Some(self.lock()?.find(run)?.root().start)
     }
 
     /// The trace and the parent span for a child process. The parent is the entered span if its run is open, and the current
     /// run otherwise. Before the first command it is that command's run.
     pub(crate) fn context(&self, entered: Option<ParentSpan>) -> Option<(TraceId, SpanId)> {
-        if fork::is_child() {
-            return None;
-        }
         let parent = self.parent_for(entered)?;
-        let mut table = self.lock();
+        let mut table = self.lock()?;
         let run = table.find(parent.run).filter(|run| !run.is_over())?;
         Some((run.root().trace_id, parent.span))
     }
 
     /// Discards the current run, or everything recorded so far if no command is open.
     pub(crate) fn discard(&self) {
-        if fork::is_child() {
-            return;
-        }
         let entered = self.entered_among_several();
-        let mut table = self.lock();
+        let Some(mut table) = self.lock() else { return };
         if let Some(run) = table.current(entered) {
             run.discard(Outcome::Discarded);
             return;
@@ -363,17 +349,14 @@ impl Runs {
 
     /// From now on a process that ends without a command is no run, whatever its exit code is.
     pub(crate) fn require_command(&self) {
-        if !fork::is_child() {
-            self.lock().needs_command = true;
+        if let Some(mut table) = self.lock() {
+            table.needs_command = true;
         }
     }
 
     /// Discards all runs of this process. Returns the size of each run that had a file.
     pub(crate) fn discard_all(&self, outcome: Outcome) -> Vec<u64> {
-        if fork::is_child() {
-            return Vec::new();
-        }
-        let mut table = self.lock();
+        let Some(mut table) = self.lock() else { return Vec::new() };
         table.next = None;
         let discarded = table.open.iter_mut().filter_map(|run| run.discard(outcome)).collect();
         self.publish_latest(&table);
@@ -382,16 +365,8 @@ impl Runs {
 
     /// Ends a command's run with an exit code, and seals it if `may_keep` still allows it. Only the first call has an effect.
     pub(crate) fn end(&self, run: RunId, exit_code: i64, may_keep: impl Fn() -> bool) -> EndedRun {
-        if fork::is_child() {
-            return EndedRun::default();
-        }
-        let mut table = self.lock();
-        let Some(position) = table.open.iter().rposition(|open| open.id == run) else {
-            return EndedRun::default();
-        };
-        let run = table.open.remove(position);
-        self.publish_latest(&table);
-        self.seal(run, Ending::Exited(exit_code), may_keep)
+        let Some(table) = self.lock() else { return EndedRun::default() };
+        self.end_open(table, run, Ending::Exited(exit_code), may_keep)
     }
 
     /// Ends a command's run whose exit code will not be reported.
@@ -399,19 +374,26 @@ impl Runs {
     /// If it is the only open run, it stays open until the process exits, where the exit code is known, or until another
     /// command begins. See [`BegunRun::abandoned`].
     pub(crate) fn abandon(&self, run: RunId, ending: Ending, may_keep: impl Fn() -> bool) -> EndedRun {
-        if fork::is_child() {
+        let Some(mut table) = self.lock() else { return EndedRun::default() };
+        if let [only] = &mut *table.open {
+            if only.id == run {
+                (only.abandoned, only.thread) = (Some(ending), None);
+            }
             return EndedRun::default();
         }
-        let mut table = self.lock();
-        let is_only = table.open.len() == 1;
+        self.end_open(table, run, ending, may_keep)
+    }
+
+    fn end_open(
+        &self,
+        mut table: MutexGuard<'_, RunTable>,
+        run: RunId,
+        ending: Ending,
+        may_keep: impl Fn() -> bool,
+    ) -> EndedRun {
         let Some(position) = table.open.iter().rposition(|open| open.id == run) else {
             return EndedRun::default();
         };
-        if is_only {
-            let run = &mut table.open[position];
-            (run.abandoned, run.thread) = (Some(ending), None);
-            return EndedRun::default();
-        }
         let run = table.open.remove(position);
         self.publish_latest(&table);
         self.seal(run, ending, may_keep)
@@ -461,11 +443,8 @@ impl Runs {
     /// Writes the end of all open runs before `exec`. The exit code of the next program is unknown.
     #[cfg(unix)]
     pub(crate) fn end_before_exec(&self, may_keep: impl Fn() -> bool) -> Vec<super::SealedRun> {
-        if fork::is_child() {
-            return Vec::new();
-        }
         let now = self.now();
-        let mut table = self.lock();
+        let Some(mut table) = self.lock() else { return Vec::new() };
         let end = |run: &mut Run| {
             run.end(None, now);
             run.check_seal(&may_keep)
@@ -476,15 +455,15 @@ impl Runs {
     /// Seals the open runs so that [`Self::unseal`] can revert it.
     #[cfg(unix)]
     pub(crate) fn seal_before_exec(&self) {
-        if !fork::is_child() {
-            self.lock().open.iter_mut().for_each(Run::seal_before_exec);
+        if let Some(mut table) = self.lock() {
+            table.open.iter_mut().for_each(Run::seal_before_exec);
         }
     }
 
     #[cfg(unix)]
     pub(crate) fn unseal(&self) {
-        if !fork::is_child() {
-            self.lock().open.iter_mut().for_each(Run::unseal);
+        if let Some(mut table) = self.lock() {
+            table.open.iter_mut().for_each(Run::unseal);
         }
     }
 

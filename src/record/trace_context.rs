@@ -1,4 +1,4 @@
-//! The trace that this process belongs to, from its starter's environment and into its children's.
+//! The trace that this process belongs to, from its parent's environment and for its children's.
 
 use crate::consent::destination::Destination;
 use crate::env::{self, Environment};
@@ -7,21 +7,21 @@ use crate::model::hex;
 use crate::model::span::{SpanId, TraceId};
 use crate::platform;
 
-/// The run or span that started this process. A foreign trace id is followed only to a destination that an
-/// operator chose; to the maker only a run that went to the same maker is, since any other trace id would tell more
-/// than was approved. `TRACESTATE` is never read.
+/// The run or span that started this process. A foreign trace id is used only for a destination that an operator chose. The
+/// tool's author only gets the trace id of a run that went to the same author, because any other would reveal more than was
+/// approved. `TRACESTATE` is never read.
 pub(crate) fn parent(environment: Environment<'_>, destination: &Destination) -> Option<(TraceId, SpanId)> {
     match destination.chosen_by {
         ChosenBy::Operator => parse(&environment.text(env::TRACEPARENT)?),
         ChosenBy::Maker => {
-            let starter = Starter::parse(&environment.text(env::PARENT)?)?;
-            starter.is_followed_to(destination).then_some(starter.parent)
+            let parent = ParentProcess::parse(&environment.text(env::PARENT)?)?;
+            parent.may_be_revealed_to(destination).then_some(parent.context)
         }
     }
 }
 
-/// What a child of this process gets in its environment. One variable and not both: a trace id that may have come
-/// from somebody else's `TRACEPARENT` must not reach a maker through a child of ours.
+/// The variables for a child of this process. It gets only one of the two parents, so that another program's trace id never
+/// reaches the tool's author through our child.
 pub(crate) fn for_child(
     environment: Environment<'_>,
     destination: &Destination,
@@ -40,41 +40,41 @@ pub(crate) fn for_child(
     }
 }
 
-/// What [`env::PARENT`] says: a `traceparent`, the process that set it, and the receiver of its run.
+/// The content of [`env::PARENT`]: a `traceparent`, the process that set it, and the receiver of its run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Starter {
-    parent: (TraceId, SpanId),
-    process: u32,
+struct ParentProcess {
+    context: (TraceId, SpanId),
+    id: u32,
     receiver: String,
 }
 
-impl Starter {
+impl ParentProcess {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, ';');
-        let parent = parse(parts.next()?)?;
-        let process = parts.next()?.parse().ok()?;
-        Some(Self { parent, process, receiver: parts.next()?.to_owned() })
+        let context = parse(parts.next()?)?;
+        let id = parts.next()?.parse().ok()?;
+        Some(Self { context, id, receiver: parts.next()?.to_owned() })
     }
 
-    /// Only that process's own children follow it, and what it replaced itself with. A shell hands its environment on
-    /// for days, and all runs of that time would have one trace id. Only the same receiver gets the id: two that
-    /// compare theirs would otherwise learn that the runs are one person's.
-    fn is_followed_to(&self, destination: &Destination) -> bool {
+    /// Whether a receiver may see the trace id. This process must be a child of that process, or the program that it
+    /// executed. A shell passes on its environment for days, and all runs of that time would share a trace id. The receiver
+    /// must be the same, because two receivers could otherwise find out that their runs are of one user.
+    fn may_be_revealed_to(&self, destination: &Destination) -> bool {
         let processes = [Some(std::process::id()), platform::parent_process()];
-        processes.contains(&Some(self.process)) && self.receiver == destination.directory_name()
+        processes.contains(&Some(self.id)) && self.receiver == destination.directory_name()
     }
 }
 
-/// Reads a `traceparent` (W3C Trace Context, "traceparent Header Field Values"); nothing if it is malformed.
+/// Parses a `traceparent` (W3C Trace Context, "traceparent Header Field Values").
 pub(crate) fn parse(text: &str) -> Option<(TraceId, SpanId)> {
     let mut parts = text.split('-');
     let version = hex::parse::<1>(parts.next()?)?;
     let trace_id = hex::parse::<16>(parts.next()?)?;
     let span_id = hex::parse::<8>(parts.next()?)?;
     hex::parse::<1>(parts.next()?)?;
-    // Version 0 has exactly four parts; a later one may have more; 255 is forbidden.
-    let well_formed = version != [255] && (version != [0] || parts.next().is_none());
-    (well_formed && trace_id != [0; 16] && span_id != [0; 8]).then_some((trace_id, span_id))
+    // Version 0 has exactly four parts, a later version may have more, and version 255 is forbidden.
+    let is_valid = version != [255] && (version != [0] || parts.next().is_none());
+    (is_valid && trace_id != [0; 16] && span_id != [0; 8]).then_some((trace_id, span_id))
 }
 
 #[cfg(test)]
@@ -120,7 +120,7 @@ mod tests {
         destination(ChosenBy::Operator, "https://collector.example")
     }
 
-    /// The parent that a child of this process finds, if this process's run went to `from` and the child's goes to `to`.
+    /// The parent that a child finds, if this process's run goes to `from` and the child's run goes to `to`.
     fn parent_of_child(from: &Destination, to: &Destination) -> Option<(TraceId, SpanId)> {
         let given = for_child(Environment::new(&|_| None), from, id(0xa), id(0xb));
         let look_up = |name: &str| {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_parent_is_followed_to_an_operator_only() {
+    fn only_an_operator_gets_a_foreign_parent() {
         let environment = Environment::new(&look_up);
         assert_eq!(parent(environment, &operator()), parse(FOREIGN));
         assert_eq!(parent(environment, &maker()), None);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_stays_with_its_receiver() {
+    fn a_trace_id_stays_with_its_receiver() {
         let another = destination(ChosenBy::Maker, "https://another.example");
         let ours = Some((id(0xa), id(0xb)));
         assert_eq!(parent_of_child(&maker(), &maker()), ours);
@@ -169,21 +169,21 @@ mod tests {
     }
 
     #[test]
-    fn another_processes_children_do_not_follow_it() {
+    fn only_children_use_the_parent_variable() {
         let own = std::process::id();
-        for (process, follows) in
+        for (process, is_used) in
             [(own, true), (std::os::unix::process::parent_id(), true), (1_000_000_007, false)]
         {
             let text = format!("{OURS};{process};{}", maker().directory_name());
             let look_up = |name: &str| (name == env::PARENT).then(|| OsString::from(&text));
-            assert_eq!(parent(Environment::new(&look_up), &maker()).is_some(), follows, "{text}");
+            assert_eq!(parent(Environment::new(&look_up), &maker()).is_some(), is_used, "{text}");
         }
     }
 
     #[test]
     fn a_parent_that_names_no_process_or_receiver_is_ignored() {
         for rest in ["", ";", ";1", ";one;x", ";-1;x", ";1,x"] {
-            assert_eq!(Starter::parse(&format!("{OURS}{rest}")), None, "{rest}");
+            assert_eq!(ParentProcess::parse(&format!("{OURS}{rest}")), None, "{rest}");
         }
     }
 

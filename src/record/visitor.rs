@@ -1,4 +1,4 @@
-//! Many `record_*` one-liners into one funnel, and the allowlist is asked only there.
+//! The only place where a field's value is read. Every `record_*` method leads to one that checks the allowlist.
 
 use std::fmt::{self, Write as _};
 
@@ -7,7 +7,7 @@ use tracing::field::{Field, Visit};
 use crate::model::data_points::{DataPoint, DataPoints, Value};
 use crate::record::call_sites::CallSite;
 
-/// Takes the approved fields of a span; the others are never looked at, nor formatted.
+/// Collects the approved fields of a span. Other fields are never read or formatted.
 pub(crate) struct Visitor<'a> {
     data_points: &'static DataPoints,
     call_site: &'a CallSite,
@@ -60,17 +60,17 @@ impl Visit for Visitor<'_> {
         self.record(field, |data_point| data_point.admit_text(value));
     }
 
-    /// Fields with `%` and `?`. Formatted only if the key is approved, and no further than a value can be long.
+    /// Fields with `%` and `?`. They are formatted only if the field is approved, up to the length of the longest value.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.record(field, |data_point| {
             let mut text = ShortText::default();
-            // An error means that it is too long, and then it is in no closed list.
+            // An error means that the text is too long to be in a closed list.
             let _ = write!(text, "{value:?}");
             data_point.admit_text(text.as_str())
         });
     }
 
-    /// No kind has fractions.
+    /// No data point is a fraction.
     fn record_f64(&mut self, _field: &Field, _value: f64) {}
 
     /// Errors are free text.
@@ -80,7 +80,7 @@ impl Visit for Visitor<'_> {
 /// Longer than any member of a closed list.
 const LONGEST: usize = 64;
 
-/// Text on the stack that stops the formatting when it is full.
+/// A text on the stack that stops formatting when it is full.
 struct ShortText {
     bytes: [u8; LONGEST + 1],
     length: usize,
@@ -93,7 +93,7 @@ impl Default for ShortText {
 }
 
 impl ShortText {
-    /// One byte more than the longest is kept, so that a longer text equals nothing.
+    /// This keeps one byte more than the longest member, so a longer text equals none.
     fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.length]).unwrap_or("")
     }
