@@ -384,17 +384,30 @@ fn the_blocks_of_the_format_page_are_one_file_that_compiles() {
     }
 }
 
-/// A test is named by its function in backticks, perhaps after its modules. Such a name has four words or more.
+/// A test is named by its function, perhaps after its modules; such a name has four words or more.
 #[test]
-fn the_tests_that_documents_name_exist() {
+fn the_tests_and_files_that_documents_name_exist() {
     let tests = names_of_tests();
     let functions: Vec<&str> = tests.iter().filter_map(|name| name.rsplit("::").next()).collect();
-    for document in ["ARCHITECTURE.md", "docs/failures.md", "docs/otlp.md", "docs/policy.md"] {
-        let text = read(document);
-        for code in text.split('`').skip(1).step_by(2).filter(|code| code.contains("::")) {
+    let documents = [
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/failures.md",
+        "docs/figures.md",
+        "docs/otlp.md",
+        "docs/policy.md",
+        "docs/telemetry-toml.md",
+    ];
+    for document in documents {
+        for code in read(document).split('`').skip(1).step_by(2) {
             let function = code.rsplit("::").next().unwrap_or_default();
-            if function.matches('_').count() >= 3 && !function.contains('(') {
+            if code.contains("::") && function.matches('_').count() >= 3 && !function.contains('(') {
                 assert!(functions.contains(&function), "{document}: {code} is no test");
+            }
+            let is_path = ["src/", "crates/", "tests/", "examples/", "proto/", ".ci/"].iter();
+            if is_path.clone().any(|start| code.starts_with(start)) && !code.contains(' ') {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(code);
+                assert!(path.exists(), "{document}: there is no {code}");
             }
         }
     }
