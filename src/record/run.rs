@@ -86,6 +86,12 @@ pub(crate) struct SealedRun {
     pub(crate) is_first: bool,
 }
 
+impl SealedRun {
+    fn of(file: &RunFile) -> Self {
+        Self { bytes: file.written(), should_check_limits: false, is_first: file.is_first() }
+    }
+}
+
 impl Run {
     pub(super) fn new(root: Span, lines: LineWriter, is_shown: bool) -> Self {
         Self {
@@ -189,17 +195,15 @@ impl Run {
             span::adopt_orphans(&mut spans);
             spans
         });
-        let RunPhase::Open(file) = self.phase else { return EndedRun { sealed: None, shown } };
-        if !may_keep() {
-            file.discard(Outcome::OptedOut);
-            return EndedRun { sealed: None, shown };
+        let mut sealed = None;
+        if let RunPhase::Open(file) = self.phase {
+            let run = SealedRun::of(&file);
+            if !may_keep() {
+                file.discard(Outcome::OptedOut);
+            } else if file.seal(self.dropped_spans) {
+                sealed = Some(run);
+            }
         }
-        let (bytes, is_first) = (file.written(), file.is_first());
-        let sealed = file.seal(self.dropped_spans).then_some(SealedRun {
-            bytes,
-            should_check_limits: false,
-            is_first,
-        });
         EndedRun { sealed, shown }
     }
 
@@ -207,12 +211,12 @@ impl Run {
     #[cfg(unix)]
     pub(super) fn check_seal(&mut self, may_keep: impl FnOnce() -> bool) -> Option<SealedRun> {
         let RunPhase::Open(file) = &self.phase else { return None };
-        let (bytes, is_first) = (file.written(), file.is_first());
-        if !may_keep() {
-            self.discard(Outcome::OptedOut);
-            return None;
+        let run = SealedRun::of(file);
+        if may_keep() {
+            return Some(run);
         }
-        Some(SealedRun { bytes, should_check_limits: false, is_first })
+        self.discard(Outcome::OptedOut);
+        None
     }
 
     /// Seals the run so that [`Self::unseal`] can revert it.

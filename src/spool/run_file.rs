@@ -141,9 +141,7 @@ impl RunFile {
 
     /// Seals the run. If the rename fails, the file stays and is recovered.
     pub(crate) fn seal(mut self, dropped_spans: u32) -> bool {
-        self.name.dropped_spans = dropped_spans;
-        let sealed = self.path.with_file_name(self.name.sealed());
-        let is_sealed = self.ours().is_some() && std::fs::rename(&self.path, sealed).is_ok();
+        let is_sealed = self.seal_before_exec(dropped_spans);
         if is_sealed {
             // The destructor would check again that the file is ours.
             self.close();
@@ -152,12 +150,10 @@ impl RunFile {
     }
 
     /// Seals the run, but keeps the file and its lock.
-    #[cfg(unix)]
-    pub(crate) fn seal_before_exec(&mut self, dropped_spans: u32) {
+    pub(crate) fn seal_before_exec(&mut self, dropped_spans: u32) -> bool {
         self.name.dropped_spans = dropped_spans;
-        if self.ours().is_some() {
-            let _ = std::fs::rename(&self.path, self.path.with_file_name(self.name.sealed()));
-        }
+        let sealed = self.path.with_file_name(self.name.sealed());
+        self.ours().is_some() && std::fs::rename(&self.path, sealed).is_ok()
     }
 
     /// Reverts the seal. Returns `false` if an uploader has already sent the run.
