@@ -6,8 +6,6 @@ use tool_telemetry::{Audience, DataPoints, Publisher, Version};
 use tool_telemetry_definition as definition;
 use tool_telemetry_definition::{Definition, RUN};
 
-use crate::fault::Fault;
-
 /// The tables of a definition.
 pub(crate) fn tables(definition: &Definition) -> &'static DataPoints {
     let publisher = definition.publisher.as_ref().map(|publisher| {
@@ -48,19 +46,8 @@ pub(crate) fn tables(definition: &Definition) -> &'static DataPoints {
     }))
 }
 
-/// A tool's name, which names a folder and a variable: never a path.
-pub(crate) fn tool_name(name: &str) -> Result<&'static str, Fault> {
-    if tool_telemetry::__private::is_tool_name(name) {
-        Ok(text(name))
-    } else {
-        Err(Fault::usage(format!(
-            "{name:?} is no tool's name. Write it as you type it: lower case letters, digits, `-`, `_` and `.`."
-        )))
-    }
-}
-
 /// A text that lives as long as the program.
-pub(crate) fn text(text: &str) -> &'static str {
+fn text(text: &str) -> &'static str {
     String::leak(text.to_owned())
 }
 

@@ -1,6 +1,6 @@
-//! Quoting for YAML that is written by templates.
+//! Quotes text for YAML templates.
 
-/// A text as a YAML scalar. What JSON quotes, YAML reads as the same text.
+/// A YAML scalar. YAML reads a JSON string as the same text.
 pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

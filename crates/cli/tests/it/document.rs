@@ -1,34 +1,35 @@
 use std::fs;
 use std::path::Path;
 
-use crate::program::{GOOD, Person};
+use crate::fixture::{GOOD, TestUser};
 
-/// The arguments with which the example's documents are made.
+/// The arguments that generate the example's documents.
 const EXAMPLE: [&str; 4] = ["--tool", "dotnet", "--opt-out-var", "DOTNET_CLI_TELEMETRY_OPTOUT"];
 
-/// The file of a tool that has a command about its telemetry.
+/// The telemetry.toml of a tool that has a telemetry command.
 fn with_command(typed: &str) -> String {
     GOOD.replacen("format = 1", &format!("format = 1\ntelemetry_command = \"{typed}\""), 1)
 }
 
 fn document(file: &str, arguments: &[&str]) -> String {
-    let person = Person::new();
-    person.file("telemetry.toml", file);
-    let said = person.says(["document", "telemetry.toml"].iter().chain(arguments));
-    assert_eq!((said.code, said.err.as_str()), (0, ""), "{arguments:?}");
-    said.out
+    let user = TestUser::new();
+    user.write("telemetry.toml", file);
+    let output = user.run(["document", "telemetry.toml"].iter().chain(arguments));
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{arguments:?}");
+    output.stdout
 }
 
 #[test]
-fn the_examples_documents_are_in_step_with_its_data_points() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/dotnet");
-    let definition = fs::read_to_string(folder.join("telemetry.toml")).expect("the example's data points");
+fn the_examples_documents_are_up_to_date() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/dotnet");
+    let definition =
+        fs::read_to_string(directory.join("telemetry.toml")).expect("the example's telemetry.toml");
     for (what, name) in [("privacy", "PRIVACY.md"), ("licence", "DATA.md")] {
-        let made = document(&definition, &[&[what][..], &EXAMPLE].concat());
-        let committed = fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let generated = document(&definition, &[&[what][..], &EXAMPLE].concat());
+        let committed = fs::read_to_string(directory.join(name)).unwrap_or_default();
         assert!(
-            made == committed,
-            "examples/dotnet/{name} is not what its telemetry.toml says; make it anew:\n    cargo run -p \
+            generated == committed,
+            "examples/dotnet/{name} is out of date. Regenerate it:\n    cargo run -p \
              tool-telemetry-cli -- document examples/dotnet/telemetry.toml {what} {} > examples/dotnet/{name}",
             EXAMPLE.join(" ")
         );
@@ -36,29 +37,29 @@ fn the_examples_documents_are_in_step_with_its_data_points() {
 }
 
 #[test]
-fn the_table_has_each_span_and_data_point_with_its_sentence_and_reason() {
+fn the_table_lists_each_span_and_data_point() {
     let table = document(GOOD, &["table"]);
     for words in [
         "| each `build step` | Each step of a build | two times | To see which steps are slow. | 1.0.0 |",
         "| each `phase` | Each phase of a step ¹ |",
         "| `frob.command` | The command being used | `build`, `test`, or `other` | To know which commands matter. | 1.0.0 |",
-        "| `process.exit.code` | The exit code of the command | the number that the command ends with |",
-        "| `frob.number` | The number of the step ¹ | a whole number from -1 to 9998 | To tell the steps apart. | 1.1.0, until 3.0.0 |",
+        "| `process.exit.code` | The exit code of the command | the exit code |",
+        "| `frob.number` | The number of the step ¹ | an integer from -1 to 9998 | To tell the steps apart. | 1.1.0, until 3.0.0 |",
         "| `frob.cached` | Whether a step was cached | yes or no |",
-        "| one of `net`, `netcoreapp`, then a version, then perhaps one of `-windows`; or `other` |",
-        "¹ Only to a destination that you or the administrator of the machine chose.",
+        "| one of `net`, `netcoreapp` followed by a version, and optionally by one of `-windows`; or `other` |",
+        "¹ Sent only to a destination that you or the machine's administrator chose.",
     ] {
         assert!(table.contains(words), "{words}\n{table}");
     }
 }
 
 #[test]
-fn a_table_without_data_for_operators_has_no_footnote() {
+fn the_footnote_needs_an_entry_for_operators() {
     assert!(!document(&GOOD.replace("\"operator\"", "\"maker\""), &["table"]).contains('¹'));
 }
 
 #[test]
-fn no_text_of_the_file_makes_markup() {
+fn markup_in_the_file_is_escaped() {
     let hostile = GOOD
         .replace("Whether output is coloured", "a | b <img src=x> [c](d) *e* &amp;")
         .replace("To choose a default.", "f\\ng | h")
@@ -70,47 +71,47 @@ fn no_text_of_the_file_makes_markup() {
 }
 
 #[test]
-fn the_privacy_page_says_all_that_a_person_may_ask() {
+fn the_privacy_page_answers_each_question() {
     let page = document(
         &with_command("frob telemetry"),
         &["privacy", "--tool", "frob", "--opt-out-var", "FROB_OPTOUT", "--opt-out-var", "NO_FROB"],
     );
     for words in [
-        "records nothing. From the next run on it records",
+        "prints a notice and records nothing. It records from the next run on.",
         "| `frob.command` |",
         "## What is never collected",
-        "the IP address that it comes from, as with every connection, and which runs share a",
+        "the IP address that the data comes from, as with every connection, and which runs arrive",
         "`FROB_OPTOUT=1`",
         "`NO_FROB=1`",
         "`FROB_TELEMETRY=off`",
         "`DO_NOT_TRACK=1`",
-        "90 days, then it is deleted",
-        "prints the trace id of each run",
-        "## Reporting a data point that should not be there",
+        "deletes the data after 90 days",
+        "prints the trace ID of each run",
+        "## How to report a data point",
         "Example Tools, privacy@example.com",
-        "published under CC0-1.0",
-        "Where there is none, nothing is recorded.",
+        "published\nunder CC0-1.0",
+        "Without such an endpoint, nothing is recorded.",
     ] {
         assert!(page.contains(words), "{words}\n{page}");
     }
 }
 
 #[test]
-fn opting_in_and_an_endpoint_change_what_is_said() {
+fn documents_describe_opt_in_and_the_endpoint() {
     let page = document(
         &with_command("frob --telemetry"),
         &["privacy", "--tool", "frob", "--opt-in", "--endpoint", "https://telemetry.example.com/v1/traces"],
     );
-    assert!(page.contains("Nothing is recorded before you say `frob --telemetry on`"), "{page}");
+    assert!(page.contains("Nothing is recorded until you run `frob --telemetry on`"), "{page}");
     assert!(page.contains("<https://telemetry.example.com/v1/traces>"), "{page}");
     let licence =
         document(GOOD, &["licence", "--tool", "frob", "--endpoint", "https://telemetry.example.com"]);
     assert!(licence.starts_with("## Data\n"), "{licence}");
-    assert!(licence.contains("sends it to Example Tools"), "{licence}");
+    assert!(licence.contains("sends the data to Example Tools"), "{licence}");
 }
 
 #[test]
-fn documents_name_the_command_that_the_file_names_and_else_none_of_the_tools() {
+fn documents_name_the_tools_telemetry_command_only_if_it_has_one() {
     for (file, typed) in [
         (GOOD.to_owned(), None),
         (with_command("frob telemetry"), Some("frob telemetry")),
@@ -122,10 +123,10 @@ fn documents_name_the_command_that_the_file_names_and_else_none_of_the_tools() {
             let named: Vec<_> =
                 text.split('`').skip(1).step_by(2).filter(|code| code.contains(' ')).collect();
             for code in &named {
-                let is_there = typed.is_some_and(|typed| code.starts_with(&format!("{typed} ")));
+                let is_tools_own = typed.is_some_and(|typed| code.starts_with(&format!("{typed} ")));
                 let is_ours = ["tool-telemetry off frob", "tool-telemetry status frob"].contains(code);
                 let others = ["build step", "cargo install tool-telemetry-cli"].contains(code);
-                assert!(is_there || others || (typed.is_none() && is_ours), "{typed:?}: {code}\n{text}");
+                assert!(is_tools_own || others || (typed.is_none() && is_ours), "{typed:?}: {code}\n{text}");
             }
             assert_eq!(text.contains("FROB_TELEMETRY=off"), arguments[0] == "privacy" || typed.is_none());
         }
@@ -133,13 +134,13 @@ fn documents_name_the_command_that_the_file_names_and_else_none_of_the_tools() {
 }
 
 #[test]
-fn nobody_answers_for_data_without_a_publisher() {
-    let person = Person::new();
+fn a_privacy_page_needs_a_publisher() {
+    let user = TestUser::new();
     let start = GOOD.find("[publisher]").expect("a publisher");
     let end = GOOD.find("[[span]]").expect("a span");
-    person.file("telemetry.toml", &[&GOOD[..start], &GOOD[end..]].concat());
-    let said = person.says(["document", "telemetry.toml", "privacy", "--tool", "frob"]);
-    assert_eq!((said.code, said.out.as_str()), (1, ""));
-    assert!(said.err.contains("Add a [publisher] with name, contact"), "{}", said.err);
-    assert_eq!(person.says(["document", "telemetry.toml", "table"]).code, 0);
+    user.write("telemetry.toml", &[&GOOD[..start], &GOOD[end..]].concat());
+    let output = user.run(["document", "telemetry.toml", "privacy", "--tool", "frob"]);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""));
+    assert!(output.stderr.contains("Add a [publisher] with name, contact"), "{}", output.stderr);
+    assert_eq!(user.run(["document", "telemetry.toml", "table"]).code, 0);
 }

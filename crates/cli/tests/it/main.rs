@@ -1,17 +1,19 @@
-//! The tests of the companion program: each runs it as a person does.
+//! The program's tests. Each runs the program as a user does.
 
-/// What a reviewer is told, and the exit codes.
+/// The reviewer's checks of a telemetry.toml and of a policy.
 mod check;
-/// The documents, and the example's committed ones.
-mod document;
 /// The Collector's configuration and Weaver's registry.
-mod generated;
-/// What a person asks of a tool that has no command for it.
-mod person;
-/// The command line itself.
-mod usage;
-/// The page, as text; `.ci/page` looks at it in a browser.
+mod configurations;
+/// The documents, and the committed ones of the example.
+mod document;
+/// The exit codes and where they are documented.
+mod exit_codes;
+/// `status`, `on`, `off`, `show`, `flush`, and `purge` for a tool without such commands of its own.
+mod tool_commands;
+/// The page as text. `.ci/page` tests it in a browser.
 mod view;
 
-/// Fixture: the program, a folder of its own and nothing of this machine's variables.
-mod program;
+/// Runs the program in a home directory of its own.
+mod fixture;
+/// Writes run files as the library writes them.
+mod run_files;

@@ -1,8 +1,8 @@
-//! A tool as `just` is: its arguments are the user's own words, so it has no command about its telemetry.
+//! A tool like `just`: its arguments are the user's own words, so it has no telemetry command.
 //!
 //! `jist telemetry off` runs the user's recipe `telemetry`.
 
-#![expect(clippy::print_stdout, reason = "a command speaks to people")]
+#![expect(clippy::print_stdout, reason = "a command prints its result")]
 
 use std::process::ExitCode;
 

@@ -1,21 +1,41 @@
-//! `registry`: a semantic-convention registry in Weaver's format `definition/2`, which says of each attribute that may
-//! arrive what it is. It depends on no other registry, so that it holds these attributes and no other, and so that
-//! checking needs no network.
+//! `registry`
+//!
+//! The registry depends on no other registry, so it contains only these attributes, and Weaver needs no network to
+//! check it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use askama::Template;
 use tool_telemetry_definition::{Audience, DataPoint, Definition, Kind, OTHER, RUN};
 
-use crate::Answer;
-use crate::arguments::RegistryArguments;
-use crate::data_points_file::read_clean;
-use crate::fault::Fault;
-use crate::tables::tool_name;
+use crate::definition_file::read_valid;
+use crate::error::Error;
+use crate::exit_code::SUCCESS;
+use crate::output;
+use crate::tool::tool_name;
 use crate::yaml::quoted;
 
-/// The files of a registry.
+/// Write a semantic-convention registry for Weaver
+///
+/// The registry is in the format `definition/2`, which `weaver registry live-check` needs to check what a receiver
+/// gets. A registry is a directory. Without --output, only the conventions are written, to stdout.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The telemetry.toml
+    file: PathBuf,
+    /// The tool, as users type it
+    #[arg(long, value_name = "NAME")]
+    tool: String,
+    /// The directory for `manifest.yaml` and `conventions.yaml`; created if it is missing
+    #[arg(long, value_name = "DIRECTORY")]
+    output: Option<PathBuf>,
+    /// The URL that identifies this registry; it ends with a version
+    #[arg(long, value_name = "URL", default_value = "https://example.com/schemas/0.1.0")]
+    schema_url: String,
+}
+
 const MANIFEST: &str = "manifest.yaml";
 const CONVENTIONS: &str = "conventions.yaml";
 
@@ -33,11 +53,11 @@ struct Conventions {
     spans: Vec<Span>,
 }
 
-/// All texts are quoted.
+/// All strings are quoted YAML.
 #[derive(Debug)]
 struct Attribute {
     key: String,
-    kind: Type,
+    value_type: Type,
     brief: String,
     note: Option<String>,
     examples: Option<String>,
@@ -51,54 +71,54 @@ enum Type {
 
 #[derive(Debug)]
 struct Span {
-    kind: String,
+    span_type: String,
     name: String,
     brief: String,
     note: String,
-    /// Keys, and whether each span of this type has them.
+    /// Keys and their requirement levels.
     attributes: Vec<(String, &'static str)>,
 }
 
-pub(crate) fn run(arguments: &RegistryArguments) -> Result<Answer, Fault> {
-    let definition = read_clean(&arguments.file)?;
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
+    let definition = read_valid(&arguments.file)?;
     let tool = tool_name(&arguments.tool)?;
     if !is_schema_url(&arguments.schema_url) {
-        return Err(Fault::usage(format!(
-            "--schema-url {:?} is no schema address; write it like `https://example.com/schemas/{tool}/1.0.0`, with a \
+        return Err(Error::usage(format!(
+            "--schema-url {:?} is not a schema URL; write it like `https://example.com/schemas/{tool}/1.0.0`, with a \
              version at the end",
             arguments.schema_url
         )));
     }
     let conventions =
         render(&Conventions { attributes: attributes(&definition, tool), spans: spans(&definition, tool) })?;
-    let Some(folder) = &arguments.output else {
-        return Ok(Answer::from(conventions));
+    let Some(directory) = &arguments.output else {
+        output::print(&conventions);
+        return Ok(ExitCode::from(SUCCESS));
     };
     let manifest = render(&Manifest {
         schema_url: quoted(&arguments.schema_url),
-        description: quoted(&format!("What runs of {tool} may report")),
+        description: quoted(&format!("The data that runs of {tool} may report")),
     })?;
-    std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
-    let mut told = String::new();
+    std::fs::create_dir_all(directory).map_err(|error| unwritable(directory, &error))?;
     for (name, text) in [(MANIFEST, manifest), (CONVENTIONS, conventions)] {
-        let path = folder.join(name);
+        let path = directory.join(name);
         std::fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
-        told.push_str(&format!("{}\n", path.display()));
+        output::print(&format!("{}\n", path.display()));
     }
-    Ok(Answer::from(told))
+    Ok(ExitCode::from(SUCCESS))
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
-    Fault::file("written", path, error, "Name a folder of yours with --output.")
+fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+    Error::file("written", path, error, "Use --output with a directory that you may write to.")
 }
 
-fn render(file: &impl Template) -> Result<String, Fault> {
+fn render(file: &impl Template) -> Result<String, Error> {
     file.render()
         .map(|text| format!("{}\n", text.trim_end()))
-        .map_err(|error| Fault::usage(format!("the registry could not be made: {error}")))
+        .map_err(|error| Error::usage(format!("the registry cannot be generated: {error}")))
 }
 
-/// `http[s]://server/path/<version>`, as the OpenTelemetry specification has it.
+/// `http[s]://server/path/<version>`, as the OpenTelemetry specification requires.
 fn is_schema_url(url: &str) -> bool {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     rest.and_then(|rest| rest.rsplit_once('/')).is_some_and(|(before, version)| {
@@ -109,29 +129,29 @@ fn is_schema_url(url: &str) -> bool {
 fn attributes(definition: &Definition, tool: &str) -> Vec<Attribute> {
     let fixed = |key: &str, brief: &str, example: &str| Attribute {
         key: quoted(key),
-        kind: Type::Plain("string"),
+        value_type: Type::Plain("string"),
         brief: quoted(brief),
         note: None,
         examples: Some(format!("[{}]", quoted(example))),
     };
     let mut attributes = vec![
         Attribute {
-            kind: Type::Members(members(&["_OTHER".to_owned(), "cut_off".to_owned()])),
+            value_type: Type::Members(members(&["_OTHER".to_owned(), "cut_off".to_owned()])),
             examples: None,
             ..fixed(
                 "error.type",
-                "That the run failed, or that its process ended without telling its exit code",
+                "Why the run failed: a nonzero exit code, or a process that ended without an exit code",
                 "",
             )
         },
-        fixed("process.executable.name", "The tool's name, as its author gave it", tool),
+        fixed("process.executable.name", "The tool's name, as its author set it", tool),
         fixed("service.name", "The tool's name", tool),
         fixed("service.version", "The tool's version", "1.0.0"),
         fixed("telemetry.distro.name", "The library that recorded the run", "tool-telemetry"),
-        fixed("telemetry.distro.version", "The version of that library", "0.1.0"),
-        fixed("telemetry.sdk.language", "The language of the SDK that sends", "rust"),
-        fixed("telemetry.sdk.name", "The SDK that sends", "opentelemetry"),
-        fixed("telemetry.sdk.version", "The version of that SDK", "0.33.1"),
+        fixed("telemetry.distro.version", "The version of the recording library", "0.1.0"),
+        fixed("telemetry.sdk.language", "The language of the sending SDK", "rust"),
+        fixed("telemetry.sdk.name", "The sending SDK", "opentelemetry"),
+        fixed("telemetry.sdk.version", "The version of the sending SDK", "0.33.1"),
     ];
     attributes.extend(definition.data_points.iter().map(attribute));
     attributes
@@ -139,11 +159,13 @@ fn attributes(definition: &Definition, tool: &str) -> Vec<Attribute> {
 
 fn attribute(data_point: &DataPoint) -> Attribute {
     let audience = match data_point.audience {
-        Audience::Maker => "For the maker of the tool and for operators.",
+        Audience::Maker => "For the tool's author and for operators.",
         Audience::Operator => "For operators only.",
     };
-    let until =
-        data_point.until.map(|until| format!(" Not recorded from version {until} on.")).unwrap_or_default();
+    let until = data_point
+        .until
+        .map(|until| format!(" Not recorded in version {until} or later."))
+        .unwrap_or_default();
     let (kind, examples) = match &data_point.kind {
         Kind::Bool => (Type::Plain("boolean"), None),
         Kind::Integer { min, max } => (Type::Plain("int"), Some(format!("[{min}, {max}]"))),
@@ -163,7 +185,7 @@ fn attribute(data_point: &DataPoint) -> Attribute {
     };
     Attribute {
         key: quoted(&data_point.key),
-        kind,
+        value_type: kind,
         brief: quoted(&data_point.sentence),
         note: Some(quoted(&format!(
             "{} {audience} Since version {}.{until}",
@@ -174,7 +196,7 @@ fn attribute(data_point: &DataPoint) -> Attribute {
     }
 }
 
-/// The members of an enumeration, each an inline map with an id that no other has.
+/// The members of an enumeration, each an inline map with a unique id.
 fn members(values: &[String]) -> Vec<String> {
     let mut ids = Ids::default();
     values
@@ -185,7 +207,7 @@ fn members(values: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Gives each text an id of small letters, digits and `_` that no other has.
+/// Assigns each text a unique id of lowercase letters, digits, and `_`.
 #[derive(Debug, Default)]
 struct Ids(BTreeSet<String>);
 
@@ -213,17 +235,17 @@ fn spans(definition: &Definition, tool: &str) -> Vec<Span> {
             .map(|data_point| (quoted(&data_point.key), "recommended"))
             .collect::<Vec<_>>()
     };
-    let mut own =
+    let mut run_attributes =
         vec![(quoted("process.executable.name"), "required"), (quoted("error.type"), "recommended")];
-    own.extend(keys(RUN));
+    run_attributes.extend(keys(RUN));
     let run = Span {
-        kind: quoted(&format!("{}.run", ids.id(tool))),
+        span_type: quoted(&format!("{}.run", ids.id(tool))),
         name: quoted(tool),
         brief: quoted("One run of the tool"),
-        note: quoted("Its span has the tool's name."),
-        attributes: own,
+        note: quoted("The span's name is the tool's name."),
+        attributes: run_attributes,
     };
-    // What arrives tells a span's name and not its target, so entries with one name are one type.
+    // A received span has a name but no target, so entries with the same name become one type.
     let mut by_name: BTreeMap<&str, Vec<&tool_telemetry_definition::Span>> = BTreeMap::new();
     for span in &definition.spans {
         by_name.entry(&span.name).or_default().push(span);
@@ -231,14 +253,14 @@ fn spans(definition: &Definition, tool: &str) -> Vec<Span> {
     let tool_id = Ids::default().id(tool);
     let mut ids = Ids(BTreeSet::from(["run".to_owned()]));
     let others = by_name.into_iter().map(|(name, entries)| {
-        let said = |of: fn(&tool_telemetry_definition::Span) -> &str| {
-            quoted(&entries.iter().map(|span| of(span).replace('\n', " ")).collect::<Vec<_>>().join(" "))
+        let joined = |field: fn(&tool_telemetry_definition::Span) -> &str| {
+            quoted(&entries.iter().map(|span| field(span).replace('\n', " ")).collect::<Vec<_>>().join(" "))
         };
         Span {
-            kind: quoted(&format!("{tool_id}.{}", ids.id(name))),
+            span_type: quoted(&format!("{tool_id}.{}", ids.id(name))),
             name: quoted(name),
-            brief: said(|span| &span.sentence),
-            note: said(|span| &span.why),
+            brief: joined(|span| &span.sentence),
+            note: joined(|span| &span.why),
             attributes: keys(name),
         }
     });

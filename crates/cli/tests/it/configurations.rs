@@ -3,9 +3,9 @@ use std::fs;
 
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::program::{GOOD, Person};
+use crate::fixture::{GOOD, TestUser};
 
-/// What the library sets itself, by the convention that it follows.
+/// The keys that the library itself sets, from the semantic conventions.
 const FIXED: [&str; 9] = [
     "process.executable.name",
     "error.type",
@@ -37,12 +37,12 @@ fn parsed(text: &str) -> Yaml {
     documents.remove(0)
 }
 
-fn made(file: &str, arguments: &[&str]) -> Yaml {
-    let person = Person::new();
-    person.file("telemetry.toml", file);
-    let said = person.says([arguments[0], "telemetry.toml"].iter().chain(&arguments[1..]));
-    assert_eq!((said.code, said.err.as_str()), (0, ""));
-    parsed(&said.out)
+fn generate(file: &str, arguments: &[&str]) -> Yaml {
+    let user = TestUser::new();
+    user.write("telemetry.toml", file);
+    let output = user.run([arguments[0], "telemetry.toml"].iter().chain(&arguments[1..]));
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    parsed(&output.stdout)
 }
 
 fn texts(list: &Yaml) -> Vec<&str> {
@@ -57,20 +57,20 @@ fn conditions(config: &Yaml) -> Vec<&str> {
 }
 
 #[test]
-fn a_collector_lets_exactly_the_approved_keys_through() {
-    let config = made(GOOD, &["collector-config"]);
+fn a_collector_passes_exactly_the_approved_keys() {
+    let config = generate(GOOD, &["collector-config"]);
     let redaction = &config["processors"]["redaction"];
     let keys = texts(&redaction["allowed_keys"]);
     assert_eq!(keys.iter().copied().collect::<BTreeSet<_>>(), all_keys());
     assert_eq!(keys.len(), all_keys().len());
     assert_eq!(redaction["allow_all_keys"].as_bool(), Some(false));
-    // Anything else would write the names of removed keys into the spans.
+    // Other values write the names of removed keys into the spans.
     assert_eq!(redaction["summary"].as_str(), Some("silent"));
 }
 
 #[test]
-fn a_collector_drops_spans_that_are_not_approved_or_say_more_than_ours() {
-    let config = made(GOOD, &["collector-config", "--tool", "frob"]);
+fn a_collector_drops_spans_that_the_library_cannot_have_recorded() {
+    let config = generate(GOOD, &["collector-config", "--tool", "frob"]);
     assert_eq!(
         conditions(&config),
         [
@@ -83,21 +83,21 @@ fn a_collector_drops_spans_that_are_not_approved_or_say_more_than_ours() {
             "Len(span.links) > 0",
         ]
     );
-    // In doubt a request is dropped, not passed.
+    // A condition that fails must drop the request.
     assert_eq!(config["processors"]["filter"]["error_mode"].as_str(), Some("propagate"));
 }
 
 #[test]
-fn without_the_tools_name_a_run_must_have_the_name_of_its_service() {
-    let config = made(GOOD, &["collector-config"]);
+fn without_a_tool_name_a_run_must_have_the_name_of_its_service() {
+    let config = generate(GOOD, &["collector-config"]);
     assert!(conditions(&config).contains(
         &"span.name != resource.attributes[\"service.name\"] and span.name != \"build step\" and span.name != \"phase\""
     ));
 }
 
 #[test]
-fn a_collector_filters_before_it_batches_and_sends() {
-    let config = made(GOOD, &["collector-config"]);
+fn a_collector_filters_before_it_batches() {
+    let config = generate(GOOD, &["collector-config"]);
     let pipeline = &config["service"]["pipelines"]["traces"];
     assert_eq!(texts(&pipeline["receivers"]), ["otlp"]);
     assert_eq!(texts(&pipeline["processors"]), ["filter", "redaction", "batch"]);
@@ -112,7 +112,7 @@ fn a_collector_filters_before_it_batches_and_sends() {
 
 #[test]
 fn a_registry_defines_exactly_the_approved_keys() {
-    let registry = made(GOOD, &["registry", "--tool", "frob"]);
+    let registry = generate(GOOD, &["registry", "--tool", "frob"]);
     assert_eq!(registry["file_format"].as_str(), Some("definition/2"));
     let attributes = registry["attributes"].as_vec().expect("attributes");
     let keys: Vec<_> = attributes.iter().map(|attribute| attribute["key"].as_str().expect("a key")).collect();
@@ -126,8 +126,8 @@ fn a_registry_defines_exactly_the_approved_keys() {
 }
 
 #[test]
-fn a_registry_says_what_each_value_may_be() {
-    let registry = made(GOOD, &["registry", "--tool", "frob"]);
+fn a_registry_defines_each_attributes_type() {
+    let registry = generate(GOOD, &["registry", "--tool", "frob"]);
     let attributes = registry["attributes"].as_vec().expect("attributes");
     let kind = |key: &str| {
         let attribute =
@@ -153,8 +153,8 @@ fn a_registry_says_what_each_value_may_be() {
 }
 
 #[test]
-fn a_registrys_references_have_a_definition_and_its_spans_a_name() {
-    let registry = made(GOOD, &["registry", "--tool", "frob"]);
+fn each_reference_in_a_registry_is_defined() {
+    let registry = generate(GOOD, &["registry", "--tool", "frob"]);
     let spans = registry["spans"].as_vec().expect("spans");
     let named = |span: &Yaml| {
         (span["type"].as_str().map(str::to_owned), span["name"]["note"].as_str().map(str::to_owned))
@@ -179,11 +179,11 @@ fn a_registrys_references_have_a_definition_and_its_spans_a_name() {
 }
 
 #[test]
-fn members_and_spans_that_look_alike_get_ids_of_their_own() {
+fn similar_members_and_spans_get_unique_ids() {
     let alike = GOOD
         .replace("[\"always\", \"never\"]", "[\"a-b\", \"a.b\", \"1.0\", \"never\"]")
         .replace("\"phase\"", "\"build.step\"");
-    let registry = made(&alike, &["registry", "--tool", "frob"]);
+    let registry = generate(&alike, &["registry", "--tool", "frob"]);
     let text = format!("{registry:?}");
     for id in ["a_b", "a_b_2", "v_1_0", "frob.build_step", "frob.build_step_2"] {
         assert!(text.contains(&format!("{id:?}")), "{id}: {text}");
@@ -191,15 +191,15 @@ fn members_and_spans_that_look_alike_get_ids_of_their_own() {
 }
 
 #[test]
-fn no_text_of_the_file_leaves_its_place() {
+fn yaml_syntax_in_the_file_is_quoted() {
     let hostile = GOOD
         .replace("The command being used", "a: b # c 'd' - {e} \\\" \\\\ é")
         .replace("\"To choose a default.\"", "\"x\\ny: [z\"")
         .replace("\"phase\"", "\"a: 'b' #{c}\"");
-    let config = made(&hostile, &["collector-config"]);
+    let config = generate(&hostile, &["collector-config"]);
     assert_eq!(texts(&config["processors"]["redaction"]["allowed_keys"]).len(), all_keys().len());
     assert!(conditions(&config).iter().any(|condition| condition.contains("span.name != \"a: 'b' #{c}\"")));
-    let registry = made(&hostile, &["registry", "--tool", "frob"]);
+    let registry = generate(&hostile, &["registry", "--tool", "frob"]);
     let brief = registry["attributes"]
         .as_vec()
         .and_then(|all| all.iter().find(|attribute| attribute["key"].as_str() == Some("frob.command")))
@@ -208,18 +208,21 @@ fn no_text_of_the_file_leaves_its_place() {
 }
 
 #[test]
-fn a_registry_is_written_as_a_folder_with_a_manifest() {
-    let person = Person::new();
-    person.file("telemetry.toml", GOOD);
+fn a_registry_is_written_as_a_directory_with_a_manifest() {
+    let user = TestUser::new();
+    user.write("telemetry.toml", GOOD);
     let arguments = ["registry", "telemetry.toml", "--tool", "frob", "--output", "registry"];
-    let said =
-        person.says(arguments.iter().chain(&["--schema-url", "https://example.org/schemas/frob/1.2.0"]));
-    assert_eq!((said.code, said.out.as_str()), (0, "registry/manifest.yaml\nregistry/conventions.yaml\n"));
+    let output =
+        user.run(arguments.iter().chain(&["--schema-url", "https://example.org/schemas/frob/1.2.0"]));
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (0, "registry/manifest.yaml\nregistry/conventions.yaml\n")
+    );
     let read =
-        |name: &str| parsed(&fs::read_to_string(person.home().join("registry").join(name)).expect("a file"));
+        |name: &str| parsed(&fs::read_to_string(user.home().join("registry").join(name)).expect("a file"));
     assert_eq!(read("manifest.yaml")["schema_url"].as_str(), Some("https://example.org/schemas/frob/1.2.0"));
     assert_eq!(read("conventions.yaml")["file_format"].as_str(), Some("definition/2"));
-    let said = person.says(arguments.iter().chain(&["--schema-url", "frob"]));
-    assert_eq!(said.code, 2);
-    assert!(said.err.contains("with a version at the end"), "{}", said.err);
+    let output = user.run(arguments.iter().chain(&["--schema-url", "frob"]));
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("with a version at the end"), "{}", output.stderr);
 }

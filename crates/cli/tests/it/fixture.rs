@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// A file with each kind once.
+/// A telemetry.toml that has each kind once.
 pub(crate) const GOOD: &str = r#"format = 1
 
 [publisher]
@@ -110,53 +110,52 @@ since = "1.0.0"
 until = "never"
 "#;
 
-/// A person with an empty home, who has the program.
-pub(crate) struct Person {
+/// A user of the program, with an empty home directory and no other environment variables.
+pub(crate) struct TestUser {
     home: TempDir,
 }
 
-/// What the program said.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct ProgramOutput {
     pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-impl Person {
+impl TestUser {
     pub(crate) fn new() -> Self {
-        Self { home: tempfile::tempdir().expect("a folder") }
+        Self { home: tempfile::tempdir().expect("a directory") }
     }
 
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
 
-    /// Writes a file into the person's home, which is where the program runs.
-    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+    /// Writes a file below the home directory, which is also the current directory of the program.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.home().join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(&path, text).expect("a file");
+        fs::create_dir_all(path.parent().expect("a parent directory")).expect("a new directory");
+        fs::write(&path, text).expect("a written file");
         path
     }
 
-    pub(crate) fn program(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tool-telemetry"));
         command.env_clear().env("HOME", self.home()).env("TZ", "UTC").current_dir(self.home());
         command
     }
 
-    pub(crate) fn says<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Said {
-        self.program().args(arguments).output().expect("the program starts").into()
+    pub(crate) fn run<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> ProgramOutput {
+        self.command().args(arguments).output().expect("the program starts").into()
     }
 }
 
-impl From<Output> for Said {
+impl From<Output> for ProgramOutput {
     fn from(output: Output) -> Self {
         Self {
             code: output.status.code().expect("an exit code"),
-            out: String::from_utf8(output.stdout).expect("UTF-8"),
-            err: String::from_utf8(output.stderr).expect("UTF-8"),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
         }
     }
 }

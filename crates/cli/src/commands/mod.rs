@@ -1,0 +1,52 @@
+//! The subcommands. Each file has the subcommand's `Arguments`, whose comments are its help text, and its `run`.
+
+mod check;
+mod collector_config;
+mod document;
+mod flush;
+mod off;
+mod on;
+mod purge;
+mod registry;
+mod show;
+mod status;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::error::Error;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Status(status::Arguments),
+    On(on::Arguments),
+    Off(off::Arguments),
+    Show(show::Arguments),
+    Flush(flush::Arguments),
+    Purge(purge::Arguments),
+    View(view::Arguments),
+    Check(check::Arguments),
+    Document(document::Arguments),
+    CollectorConfig(collector_config::Arguments),
+    Registry(registry::Arguments),
+}
+
+impl Command {
+    pub(crate) fn run(&self) -> Result<ExitCode, Error> {
+        match self {
+            Self::Status(arguments) => status::run(arguments),
+            Self::On(arguments) => on::run(arguments),
+            Self::Off(arguments) => off::run(arguments),
+            Self::Show(arguments) => show::run(arguments),
+            Self::Flush(arguments) => flush::run(arguments),
+            Self::Purge(arguments) => purge::run(arguments),
+            Self::View(arguments) => view::run(arguments),
+            Self::Check(arguments) => check::run(arguments),
+            Self::Document(arguments) => document::run(arguments),
+            Self::CollectorConfig(arguments) => collector_config::run(arguments),
+            Self::Registry(arguments) => registry::run(arguments),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! `purge`
+
+use std::process::ExitCode;
+
+use tool_telemetry::command::TelemetryCommand;
+
+use crate::error::Error;
+use crate::tool::ToolArguments;
+
+/// Delete a tool's pending and sent runs
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    tool: ToolArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
+    arguments.tool.run(&TelemetryCommand::Purge)
+}

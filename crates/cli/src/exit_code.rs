@@ -1,0 +1,33 @@
+//! The exit codes of `tool-telemetry`: a contract with scripts. A code never changes its meaning.
+
+/// The command succeeded.
+pub(crate) const SUCCESS: u8 = 0;
+/// The command failed, the checked file has errors, or it collects more without notifying users.
+pub(crate) const FAILURE: u8 = 1;
+/// The arguments are wrong, or a file cannot be read or written.
+pub(crate) const USAGE: u8 = 2;
+/// `check --against`: more is collected than before, and users are notified first.
+pub(crate) const COLLECTS_MORE: u8 = 3;
+/// `flush`: runs are still pending.
+#[allow(dead_code, reason = "the library sets it")]
+pub(crate) const STILL_PENDING: u8 = 3;
+/// No tool of that name has left any files.
+pub(crate) const UNKNOWN_TOOL: u8 = 4;
+
+/// Every code with its meaning, as the help and the README print them.
+pub(crate) const MEANINGS: [(u8, &str); 7] = [
+    (SUCCESS, "The command succeeded."),
+    (FAILURE, "The command failed, or the checked file has errors."),
+    (FAILURE, "`check --against`: more is collected, and users are not notified."),
+    (USAGE, "The arguments are wrong, or a file cannot be read or written."),
+    (COLLECTS_MORE, "`check --against`: more is collected, and users are notified first."),
+    (STILL_PENDING, "`flush`: runs are still pending."),
+    (UNKNOWN_TOOL, "No tool of that name has left any files on this machine."),
+];
+
+/// The section "Exit codes" of the help.
+#[allow(dead_code, reason = "the tests read the contract alone")]
+pub(crate) fn help() -> String {
+    let lines: Vec<String> = MEANINGS.iter().map(|(code, meaning)| format!("  {code}  {meaning}")).collect();
+    format!("Exit codes:\n{}", lines.join("\n"))
+}
