@@ -8,6 +8,10 @@ mod configurations;
 mod document;
 /// The exit codes and where they are documented.
 mod exit_codes;
+/// The JSON schemas against real output and real files.
+mod schemas;
+/// Help texts and other output, compared with files in `tests/cmd`.
+mod snapshots;
 /// `status`, `on`, `off`, `show`, `flush`, and `purge` for a tool without such commands of its own.
 mod tool_commands;
 /// The page as text. `.ci/page` tests it in a browser.
