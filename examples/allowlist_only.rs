@@ -1,4 +1,4 @@
-//! Only the allowlist, around an exporter that prints: no spool, no uploader, no consent, nothing on disk.
+//! Only the allowlist, around an exporter that prints. There is no spool, no uploader, and no consent.
 //!
 //! `cargo run --example allowlist_only -- Anna Bert`
 

@@ -1,8 +1,9 @@
-//! A tool that calls tools: at the receiver their runs are one tree.
+//! A tool that starts other tools. At the receiver, their runs form one tree.
 //!
-//! `cargo run --example calls_tools -- relay` starts `calls_tools hello` twice, once as std and once as tokio do it.
+//! `cargo run --example calls_tools -- relay` starts `calls_tools hello` twice: once with std and once
+//! with tokio.
 
-#![expect(clippy::print_stdout, reason = "a command speaks to people")]
+#![expect(clippy::print_stdout, reason = "a command prints its result")]
 
 use std::io;
 use std::process::ExitCode;
@@ -24,13 +25,13 @@ fn main() -> ExitCode {
 fn relay(telemetry: &Telemetry) -> io::Result<()> {
     let tool = std::env::current_exe()?;
 
-    // Under this span.
+    // The child's run belongs to this span.
     let greeting = tracing::info_span!(target: "greet", "greeting", greet.people = 1);
     greeting.in_scope(|| {
         std::process::Command::new(&tool).arg("hello").envs(telemetry.child_environment()).status()
     })?;
 
-    // Under the run.
+    // The child's run belongs to this run.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::process::Command::new(&tool).arg("hello").envs(telemetry.child_environment()).status().await

@@ -1,8 +1,8 @@
-//! A tool that had tracing and OpenTelemetry already, and changed one line: its exporter.
+//! A tool that already uses tracing and OpenTelemetry. Only the line with the exporter changes.
 //!
 //! `cargo run --example existing_pipeline -- Anna Bert`
 
-#![expect(clippy::print_stdout, reason = "a command speaks to people")]
+#![expect(clippy::print_stdout, reason = "a command prints its result")]
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let telemetry = Telemetry::builder("greet", env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS).start();
 
     let provider = SdkTracerProvider::builder()
-        // The line that changed; it was `.with_batch_exporter(opentelemetry_otlp::SpanExporter::…)`.
+        // This line changed; it was `.with_batch_exporter(opentelemetry_otlp::SpanExporter::…)`.
         .with_simple_exporter(telemetry.span_exporter())
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("greet"));
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 fn hello(people: &[String]) {
     let span = tracing::info_span!(target: "greet", "greeting", greet.people = people.len(), ?people);
     span.in_scope(|| {
-        // An event, and a span that nobody approved: neither leaves.
+        // The event and the span `composing` are not approved, so they are not recorded.
         tracing::info!("greeting {people:?}");
         tracing::info_span!("composing").in_scope(|| println!("Hello {}!", people.join(" and ")));
     });

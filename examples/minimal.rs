@@ -1,8 +1,8 @@
-//! The least that a tool needs: no argument parser, no asynchronous runtime, no `tracing`.
+//! The minimum: no argument parser, no asynchronous runtime, and no `tracing`.
 //!
-//! `cargo run --example minimal -- hello`; then `-- telemetry on`, `-- telemetry off` or `-- telemetry status`.
+//! `cargo run --example minimal -- hello`; then `-- telemetry on`, `-- telemetry off`, or `-- telemetry status`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its result")]
 
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["telemetry", word] => match about_telemetry(&telemetry, word) {
+        ["telemetry", word] => match telemetry_command(&telemetry, word) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("greet: {error}");
@@ -42,7 +42,7 @@ fn greet(name: &str, people: &[&str]) -> u8 {
     0
 }
 
-fn about_telemetry(telemetry: &Telemetry, word: &str) -> Result<(), Error> {
+fn telemetry_command(telemetry: &Telemetry, word: &str) -> Result<(), Error> {
     match word {
         "on" => telemetry.enable()?,
         "off" => drop(telemetry.disable()?),

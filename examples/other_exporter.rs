@@ -1,10 +1,10 @@
-//! A maker whose backend speaks another protocol than OTLP: the uploader delivers through an exporter of the
-//! program's own, here to Zipkin, over the program's own HTTP client.
+//! A tool whose author's backend does not use OTLP. The uploader delivers through the tool's own exporter, here to
+//! Zipkin, over the tool's own HTTP client.
 //!
-//! `cargo run --example other_exporter`, with a Zipkin at 127.94.11.1.
+//! `cargo run --example other_exporter`, with Zipkin at 127.94.11.1.
 
-#![expect(clippy::print_stdout, reason = "a command speaks to people")]
-#![expect(deprecated, reason = "Zipkin takes OTLP by now; it stands here for any protocol that is not OTLP")]
+#![expect(clippy::print_stdout, reason = "a command prints its result")]
+#![expect(deprecated, reason = "Zipkin also accepts OTLP today; it stands for any other protocol")]
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use opentelemetry_zipkin::ZipkinExporter;
 use tool_telemetry::{DataPoints, Telemetry};
 
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("examples/telemetry.toml");
-/// Loopback may do without https.
+/// A loopback address does not need https.
 const ZIPKIN: &str = "http://127.94.11.1:9411/api/v2/spans";
 
 fn main() -> ExitCode {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     telemetry.command("hello", || println!("Hello!"))
 }
 
-/// Called in the uploader, never in the tool's own process.
+/// The uploader calls this. The tool's own process never does.
 fn zipkin() -> Result<ZipkinExporter, Box<dyn std::error::Error + Send + Sync>> {
     let agent =
         ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(8))).build().new_agent();

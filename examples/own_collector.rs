@@ -1,5 +1,5 @@
-//! A tool with a maker's endpoint, run by somebody who sends to a collector of their own instead: nothing goes to the
-//! maker then, and what only operators may see is there too.
+//! A tool whose author has an endpoint, used by an operator with a collector. Nothing goes to the author then, and the
+//! collector also gets the data that only operators may receive.
 //!
 //! ```sh
 //! export GREET_TELEMETRY=otlp OTEL_EXPORTER_OTLP_ENDPOINT=https://collector.example:4318
@@ -7,10 +7,10 @@
 //! cargo run --example own_collector -- Anna Bert
 //! ```
 //!
-//! Without an endpoint of the maker's the last two variables alone would do. `GREET_TELEMETRY=trace` prints the run
-//! as a tree besides.
+//! If the author had set no endpoint, the last two variables would be enough. `GREET_TELEMETRY=trace` also prints the
+//! run as a tree.
 
-#![expect(clippy::print_stdout, reason = "a command speaks to people")]
+#![expect(clippy::print_stdout, reason = "a command prints its result")]
 
 use std::process::ExitCode;
 
@@ -33,7 +33,7 @@ fn hello(people: &[String]) {
     let greeting = tracing::info_span!(target: "greet", "greeting", greet.people = people.len());
     let _entered = greeting.enter();
     for person in people {
-        // Has the audience `operator`: it would not go to the maker.
+        // The audience is `operator`, so the author would not get this span.
         tracing::info_span!(target: "greet", "look_up").in_scope(|| println!("Hello {person}!"));
     }
 }

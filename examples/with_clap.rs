@@ -1,8 +1,8 @@
-//! A tool that parses its arguments with clap, and has `greet telemetry …` from the feature `clap`.
+//! A tool that parses its arguments with clap. The feature `clap` adds `greet telemetry …`.
 //!
 //! `cargo run --example with_clap -- hello Anna Bert`, `-- telemetry show`.
 
-#![expect(clippy::print_stdout, reason = "a command speaks to people")]
+#![expect(clippy::print_stdout, reason = "a command prints its result")]
 
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ struct Arguments {
 enum Command {
     /// Say hello
     Hello { people: Vec<String> },
-    /// What is collected, and whether
+    /// Show and control telemetry
     #[command(subcommand)]
     Telemetry(TelemetryCommand),
 }
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         .telemetry_command("greet telemetry")
         .start();
     tracing_subscriber::registry().with(telemetry.layer()).init();
-    // A usage error ends in here, with exit code 2, and is reported all the same.
+    // A usage error exits here with code 2. That run is recorded too.
     match Arguments::parse().command {
         Command::Telemetry(command) => command.run(&telemetry),
         Command::Hello { people } => telemetry.command("hello", || hello(&people)),
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn hello(people: &[String]) {
-    // The number is approved; the names are not, and stay here.
+    // The number is approved and recorded. The names are not.
     let span = tracing::info_span!(target: "greet", "greeting", greet.people = people.len(), ?people);
     span.in_scope(|| println!("Hello {}!", people.join(" and ")));
 }

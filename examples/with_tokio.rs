@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example with_tokio -- Anna Bert`
 
-#![expect(clippy::print_stdout, reason = "a command speaks to people")]
+#![expect(clippy::print_stdout, reason = "a command prints its result")]
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tracing_subscriber::prelude::*;
 
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("examples/telemetry.toml");
 
-// Not `#[tokio::main]`: the uploader is this program too, and needs no runtime.
+// Not `#[tokio::main]`, because the uploader is this program too and needs no runtime.
 fn main() -> ExitCode {
     let telemetry = Telemetry::builder("greet", env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS).start();
     tracing_subscriber::registry().with(telemetry.layer()).init();

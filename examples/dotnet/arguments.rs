@@ -8,7 +8,7 @@ use tool_telemetry::command::TelemetryCommand;
 
 pub(crate) const VERSION: &str = "1.0.0";
 
-/// A small tool in the manner of .NET's, on projects that are described by a project.json.
+/// A small tool in the style of .NET's, for projects with a project.json
 #[derive(Parser)]
 #[command(name = "dotnet", version = VERSION)]
 pub(crate) struct Arguments {
@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     #[command(flatten)]
     Project(ProjectCommand),
-    /// What is collected, and whether
+    /// Show and control telemetry
     #[command(subcommand)]
     Telemetry(TelemetryCommand),
 }
@@ -29,7 +29,7 @@ pub(crate) enum Command {
 pub(crate) enum ProjectCommand {
     /// Write a new project.json
     New(Options),
-    /// Fetch the packages that the project needs
+    /// Fetch the project's packages
     Restore(Options),
     /// Build the project
     Build(Options),
@@ -37,27 +37,27 @@ pub(crate) enum ProjectCommand {
     Run(Options),
     /// Build the project and run its tests
     Test(Options),
-    /// Build the project and gather what is needed to run it elsewhere
+    /// Build the project and collect the files to deploy
     Publish(Options),
-    /// Build the project and make a package of it
+    /// Build the project and create a package
     Pack(Options),
 }
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The project's file, or the folder that holds its project.json [default: this folder]
-    #[arg(long, value_name = "FILE-OR-FOLDER")]
+    /// The project's file, or the directory with its project.json [default: the current directory]
+    #[arg(long, value_name = "FILE-OR-DIRECTORY")]
     pub(crate) project: Option<PathBuf>,
-    /// Only this target framework
+    /// Build for this target framework only
     #[arg(long, value_name = "TFM")]
     pub(crate) framework: Option<String>,
-    /// For `run`: the program and its arguments; the other commands make no use of them
+    /// The program that `run` starts, and its arguments
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     pub(crate) program: Vec<OsString>,
 }
 
 impl ProjectCommand {
-    /// As it is typed, and as `telemetry.toml` approves it.
+    /// The command as users type it, and as `telemetry.toml` approves it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::New(_) => "new",

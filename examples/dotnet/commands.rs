@@ -12,7 +12,7 @@ use tracing::{debug, field, info_span};
 use crate::arguments::{Options, ProjectCommand};
 use crate::project::{self, Project};
 
-/// Does what a command is for, tells what went wrong, and gives the exit code.
+/// Runs a command, prints its error, and returns the exit code.
 pub(crate) fn run(command: &ProjectCommand, telemetry: &Telemetry) -> u8 {
     let done = match command {
         ProjectCommand::New(options) => new(options),
@@ -29,23 +29,23 @@ pub(crate) fn run(command: &ProjectCommand, telemetry: &Telemetry) -> u8 {
     })
 }
 
-/// What a person is told, and the exit code.
+/// A message and an exit code.
 struct Failure {
-    sentence: String,
+    message: String,
     exit_code: u8,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentence)
+        f.write_str(&self.message)
     }
 }
 
-fn failure(sentence: impl fmt::Display) -> Failure {
-    Failure { sentence: sentence.to_string(), exit_code: 1 }
+fn failure(message: impl fmt::Display) -> Failure {
+    Failure { message: message.to_string(), exit_code: 1 }
 }
 
-/// Writes a project.json, and never over another one.
+/// Writes a project.json. Never overwrites one.
 fn new(options: &Options) -> Result<u8, Failure> {
     let file = project::file(options.project.as_deref());
     let framework = options.framework.as_deref().unwrap_or("netcoreapp1.1");
@@ -55,8 +55,8 @@ fn new(options: &Options) -> Result<u8, Failure> {
         "frameworks": { framework: {} },
     });
     let write = || -> io::Result<()> {
-        if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder)?;
+        if let Some(directory) = file.parent() {
+            std::fs::create_dir_all(directory)?;
         }
         let mut new = OpenOptions::new().write(true).create_new(true).open(&file)?;
         writeln!(new, "{content:#}")
@@ -65,10 +65,10 @@ fn new(options: &Options) -> Result<u8, Failure> {
         let path = file.display();
         match error.kind() {
             io::ErrorKind::AlreadyExists => failure(format_args!(
-                "{path}: there is a project already; remove it first, or name another place with `--project`"
+                "{path}: a project exists already; remove it first, or name another directory with `--project`"
             )),
             _ => failure(format_args!(
-                "{path}: the project cannot be written: {error}; name another place with `--project`"
+                "{path}: the project cannot be written: {error}; name another directory with `--project`"
             )),
         }
     })?;
@@ -86,7 +86,7 @@ fn restore(options: &Options) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// All commands that build: for each target framework, or for the chosen one.
+/// The commands that build, for each target framework or for the chosen one.
 fn build(options: &Options, done: &str) -> Result<u8, Failure> {
     let project = read(options)?;
     let chosen = match &options.framework {
@@ -112,7 +112,7 @@ fn build(options: &Options, done: &str) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Reads the project. The span's fields beside the approved ones, and the event, are for the log.
+/// Reads the project. The event and the fields that are not approved are for the log only.
 fn read(options: &Options) -> Result<Project, Failure> {
     let file = project::file(options.project.as_deref());
     let span = info_span!(
@@ -133,14 +133,14 @@ fn read(options: &Options) -> Result<Project, Failure> {
     Ok(project)
 }
 
-/// The project's own name, or its folder's.
+/// The project's name, or the name of its directory.
 fn name<'a>(project: &'a Project, file: &'a Path) -> &'a str {
-    let folder = || file.parent()?.file_name()?.to_str();
-    project.name.as_deref().or_else(folder).unwrap_or_default()
+    let directory = || file.parent()?.file_name()?.to_str();
+    project.name.as_deref().or_else(directory).unwrap_or_default()
 }
 
-/// Runs the program, and ends as it ended: as shells do, 126 and 127 if it could not be started and 128 + n if
-/// signal n ended it. If the program has telemetry too, its run belongs to this one.
+/// Runs the program and returns its exit code, as a shell does: 126 and 127 if it cannot be started, and 128 + n if
+/// signal n ends it. If the program has telemetry too, its run belongs to this one.
 fn run_program(options: &Options, telemetry: &Telemetry) -> Result<u8, Failure> {
     let Some((program, arguments)) = options.program.split_first() else {
         return Ok(0);
@@ -150,10 +150,10 @@ fn run_program(options: &Options, telemetry: &Telemetry) -> Result<u8, Failure> 
     program_command.args(arguments).envs(telemetry.child_environment());
     let status = program_command.status().map_err(|error| {
         let (what, exit_code) = match error.kind() {
-            io::ErrorKind::NotFound => ("there is no such program; check its name and PATH".to_owned(), 127),
+            io::ErrorKind::NotFound => ("no such program; check its name and PATH".to_owned(), 127),
             _ => (format!("the program cannot be started: {error}"), 126),
         };
-        Failure { sentence: format!("{}: {what}", Path::new(program).display()), exit_code }
+        Failure { message: format!("{}: {what}", Path::new(program).display()), exit_code }
     })?;
     Ok(exit_code(status))
 }

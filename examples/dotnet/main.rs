@@ -1,9 +1,9 @@
-//! A small tool in the manner of .NET's command-line interface, with telemetry: what a tool author copies from.
+//! A small tool with telemetry in the style of .NET's command-line interface, for tool authors to copy from.
 //!
-//! `telemetry.toml` beside this file approves what may be reported. Everything else here is the tool's own
-//! business, its log included: look for `tracing` in `commands.rs` to see ordinary fields that never leave.
+//! `telemetry.toml` in this directory approves what may be reported. The tool's log has more: `commands.rs` has
+//! ordinary `tracing` fields that are never reported.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its result")]
 
 mod arguments;
 mod commands;
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         .suppress_notice_var("DOTNET_NOLOGO")
         .start();
 
-    // The filter belongs to the log's layer alone: as a layer of its own it would hide spans from telemetry too.
+    // The filter belongs to the log's layer. As a layer of its own, it would also hide spans from telemetry.
     let filter = EnvFilter::builder()
         .with_env_var("DOTNET_LOG")
         .with_default_directive(LevelFilter::OFF.into())
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         .with_filter(filter);
     tracing_subscriber::registry().with(telemetry.layer()).with(log).init();
 
-    // A usage error leaves through `std::process::exit`, and is reported with its exit code all the same.
+    // A usage error calls `std::process::exit`. The run is reported with its exit code anyway.
     match Arguments::parse().command {
         Command::Telemetry(command) => command.run(&telemetry),
         Command::Project(command) => {

@@ -1,4 +1,4 @@
-//! `project.json`: JSON as people wrote it, with comments, trailing commas and byte-order marks.
+//! `project.json`: JSON with comments, trailing commas, and byte-order marks, as in real projects.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
 pub(crate) const FILE_NAME: &str = "project.json";
 
-/// What the commands need of a project.
+/// The parts of a project that the commands need.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Project {
     pub(crate) name: Option<String>,
@@ -23,16 +23,16 @@ pub(crate) struct Project {
     pub(crate) has_runtimes: bool,
 }
 
-/// The file that `--project` means; without it, the one in the current folder.
+/// The file that `--project` names. Without it, the one in the current directory.
 pub(crate) fn file(project: Option<&Path>) -> PathBuf {
     let Some(path) = project else {
         return PathBuf::from(FILE_NAME);
     };
-    let names_a_folder = path.is_dir() || (!path.exists() && path.extension().is_none_or(|it| it != "json"));
-    if names_a_folder { path.join(FILE_NAME) } else { path.to_owned() }
+    let is_directory = path.is_dir() || (!path.exists() && path.extension().is_none_or(|it| it != "json"));
+    if is_directory { path.join(FILE_NAME) } else { path.to_owned() }
 }
 
-/// Why a project cannot be used: where, what, and what to do.
+/// Why a project cannot be used: the place, the problem, and a remedy.
 #[derive(Debug)]
 pub(crate) struct ProjectError {
     file: PathBuf,
@@ -58,10 +58,10 @@ impl Project {
         let bytes = std::fs::read(file).map_err(|error| {
             let (what, advice) = match error.kind() {
                 io::ErrorKind::NotFound => (
-                    "there is no such project".to_owned(),
-                    "make one with `dotnet new`, or name another with `--project`",
+                    "no such project".to_owned(),
+                    "create one with `dotnet new`, or name another with `--project`",
                 ),
-                _ => (format!("the project cannot be read: {error}"), "see to it that you may read it"),
+                _ => (format!("the project cannot be read: {error}"), "check that you may read it"),
             };
             fail(None, what, advice)
         })?;
@@ -74,7 +74,7 @@ impl Project {
     }
 
     fn parse(text: &str) -> Result<Self, ((usize, usize), String)> {
-        // As lenient as the parser that these files were written for, which did want its commas.
+        // As lenient as the original parser of these files, which required commas.
         let lenient = ParseOptions { allow_missing_commas: false, ..ParseOptions::default() };
         let parsed = parse_to_ast(text, &CollectOptions::default(), &lenient).map_err(|error| {
             let place = (error.line_display(), error.column_display());
@@ -118,7 +118,7 @@ impl Project {
     }
 }
 
-/// The value of a key. Of a key that is there twice the last one counts, as in most readers of JSON.
+/// The value of a key. For a duplicate key, the last value counts, as in most JSON parsers.
 fn last<'a, 'text>(object: &'a Object<'text>, key: &str) -> Option<&'a Value<'text>> {
     let properties = object.properties.iter().rev();
     properties
@@ -131,7 +131,7 @@ fn text_of(value: &Value<'_>) -> Option<String> {
     Some(value.as_string_lit()?.value.to_string())
 }
 
-/// The keys of an object, each once.
+/// The keys of an object without duplicates.
 fn names_in(object: &Object<'_>) -> Vec<String> {
     let mut names = Vec::new();
     for property in &object.properties {
@@ -143,7 +143,7 @@ fn names_in(object: &Object<'_>) -> Vec<String> {
     names
 }
 
-/// Line and column of a byte, both from 1.
+/// The line and column of a byte, both from 1.
 fn place_of(text: &str, byte: usize) -> (usize, usize) {
     let before = &text[..byte];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -1,4 +1,4 @@
-//! What a command pays for telemetry: the same command with it and opted out, as whole processes.
+//! What telemetry costs a command: the duration of the whole process with telemetry, and opted out.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use tool_telemetry_receiver::Receiver;
 
-use crate::person::Person;
-use crate::{Fault, PATIENCE, STEPS, planted};
+use crate::test_user::TestUser;
+use crate::{Failure, PATIENCE, STEPS, planted};
 
-/// Enough for a figure that is about right; it takes a second.
+/// Enough for a rough figure. Takes a second.
 const PAIRS: usize = 31;
 
 pub(crate) struct Costs(Vec<Cost>);
@@ -20,37 +20,37 @@ struct Cost {
     opted_out: Duration,
 }
 
-/// Has a receiver of its own, so that what is measured does not mix with what is shown.
-pub(crate) fn measure(dotnet: &Path) -> Result<Costs, Fault> {
+/// Uses a receiver of its own, so that the measured runs are not among the shown ones.
+pub(crate) fn measure(dotnet: &Path) -> Result<Costs, Failure> {
     let receiver = Receiver::start().map_err(|error| format!("the receiver does not start: {error}"))?;
-    let person = Person::new(dotnet.to_owned(), &receiver.http_endpoint())?;
-    let opted_out = person.opted_out();
-    planted::write(person.home())?;
-    person.expect(&["telemetry", "on"], 0)?;
+    let user = TestUser::new(dotnet.to_owned(), &receiver.http_endpoint())?;
+    let opted_out = user.opted_out();
+    planted::write(user.home())?;
+    user.expect(&["telemetry", "on"], 0)?;
 
     let mut costs = Vec::new();
     for step in &STEPS {
         let mut times = [Vec::new(), Vec::new()];
         for pair in 0..PAIRS {
-            // Who goes first takes turns: neither is always the one that finds the caches warm.
+            // The order alternates, so that neither side always benefits from warm caches.
             for turn in [pair % 2, (pair + 1) % 2] {
-                times[turn].push(time([&person, &opted_out][turn], &step.arguments)?);
+                times[turn].push(time([&user, &opted_out][turn], &step.arguments)?);
             }
         }
         let [with, opted_out] = times.map(median);
         costs.push(Cost { shown: step.shown, with, opted_out });
     }
 
-    person.expect(&["telemetry", "flush"], 0)?;
+    user.expect(&["telemetry", "flush"], 0)?;
     let arrived = receiver.wait_for(STEPS.len() * PAIRS, PATIENCE).map_err(|error| error.to_string())?;
     match arrived.len() == STEPS.len() * PAIRS {
         true => Ok(Costs(costs)),
-        false => Err("a command that was opted out arrived while the cost was measured".to_owned()),
+        false => Err("a run of a command that was opted out arrived during the measurement".to_owned()),
     }
 }
 
-fn time(person: &Person, arguments: &[&str]) -> Result<Duration, Fault> {
-    let mut command = person.command(arguments);
+fn time(user: &TestUser, arguments: &[&str]) -> Result<Duration, Failure> {
+    let mut command = user.command(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let started = Instant::now();
     command.status().map_err(|error| format!("`dotnet` does not start: {error}"))?;
@@ -64,9 +64,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 impl Costs {
     pub(crate) fn print(&self) {
-        println!(
-            "\nThis is what it cost, as the time from start to end of the command, median of {PAIRS}:\n"
-        );
+        println!("\nTelemetry costs this much time per command (median of {PAIRS} runs):\n");
         println!("  {:<35} {:>9} {:>11} {:>12}", "", "with", "opted out", "difference");
         for cost in &self.0 {
             let [with, opted_out] = [cost.with, cost.opted_out].map(|time| time.as_secs_f64() * 1e3);
@@ -75,7 +73,7 @@ impl Costs {
         }
         if cfg!(debug_assertions) {
             println!(
-                "\n  (Without optimisation. `cargo run --release --example quickstart` tells what people pay.)"
+                "\n  (This build is not optimised. `cargo run --release --example quickstart` measures the real cost.)"
             );
         }
     }

@@ -1,14 +1,13 @@
 //! Telemetry from a command to a receiver, on this machine and in a few seconds: `cargo run --example quickstart`.
 //!
-//! It runs the example tool `dotnet` as anybody would run it, shows what arrived, and fails if anything is not as
-//! the crate promises.
+//! It runs the example tool `dotnet` as a user would, shows what arrives, and fails if the crate breaks a promise.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to people")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its result")]
 
 mod cost;
-mod person;
 mod planted;
 mod relay;
+mod test_user;
 mod tool;
 
 use std::process::ExitCode;
@@ -16,38 +15,38 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tool_telemetry_receiver::{Receiver, Span, Status, Trace};
 
-use person::Person;
 use relay::Relay;
+use test_user::TestUser;
 
-/// Delivery takes milliseconds; this is for a machine that does other things too.
+/// Delivery takes milliseconds; a busy machine may need longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is not as promised, as a sentence.
-type Fault = String;
+/// A broken promise, as a sentence.
+type Failure = String;
 
 fn main() -> ExitCode {
     match show() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            eprintln!("quickstart: {fault}");
+        Err(failure) => {
+            eprintln!("quickstart: {failure}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// A command that is shown, and what must become of it.
+/// A command to show, and what must arrive.
 struct Step {
     shown: &'static str,
     arguments: [&'static str; 3],
     exit_code: i32,
-    /// Data points of the run and of its spans that must have arrived, among others.
+    /// Some of the data points that must arrive with the run and its spans.
     must_have: &'static [&'static str],
 }
 
 const STEPS: [Step; 3] = [
     Step {
         shown: "dotnet build",
-        arguments: ["build", "--project", planted::FOLDER],
+        arguments: ["build", "--project", planted::DIRECTORY],
         exit_code: 0,
         must_have: &[
             "dotnet.command = build",
@@ -65,13 +64,13 @@ const STEPS: [Step; 3] = [
     },
     Step {
         shown: "dotnet test",
-        arguments: ["test", "--project", planted::FOLDER],
+        arguments: ["test", "--project", planted::DIRECTORY],
         exit_code: 0,
         must_have: &["dotnet.command = test", "process.exit.code = 0", "dotnet.project.test_runner = xunit"],
     },
 ];
 
-fn show() -> Result<(), Fault> {
+fn show() -> Result<(), Failure> {
     let dotnet = tool::build()?;
     let kept = tool::file_to_keep()?;
     let receiver = Receiver::builder()
@@ -79,71 +78,72 @@ fn show() -> Result<(), Fault> {
         .start()
         .map_err(|error| format!("the receiver does not start: {error}"))?;
     let relay = Relay::start(&receiver.http_endpoint())?;
-    let person = Person::new(dotnet.clone(), &relay.endpoint())?;
-    planted::write(person.home())?;
+    let user = TestUser::new(dotnet.clone(), &relay.endpoint())?;
+    planted::write(user.home())?;
 
-    person.expect(&["telemetry", "on"], 0)?;
+    user.expect(&["telemetry", "on"], 0)?;
     let mut log = Vec::new();
     for step in &STEPS {
-        log.extend(person.expect(&step.arguments, step.exit_code)?.stderr);
+        log.extend(user.expect(&step.arguments, step.exit_code)?.stderr);
     }
-    planted::expect_in(&log)?;
-    person.expect(&["telemetry", "flush"], 0)?;
+    planted::expect_in_log(&log)?;
+    user.expect(&["telemetry", "flush"], 0)?;
     let traces = receiver.wait_for(STEPS.len(), PATIENCE).map_err(|error| error.to_string())?;
 
-    let before = person.state()?;
-    person.opted_out().expect(&STEPS[0].arguments, STEPS[0].exit_code)?;
-    if person.state()? != before {
-        return Err("a command that was opted out changed a file".to_owned());
+    let before = user.state()?;
+    user.opted_out().expect(&STEPS[0].arguments, STEPS[0].exit_code)?;
+    if user.state()? != before {
+        return Err("a command changed a file although telemetry was opted out".to_owned());
     }
 
     check_what_arrived(&receiver, &traces)?;
     let kept = receiver.file().ok_or("the receiver keeps no file")?;
     let kept_bytes = std::fs::read(kept).map_err(|error| format!("{}: {error}", kept.display()))?;
-    let looked_through = planted::look_for(
-        [("what was sent", relay.bytes()), ("what the receiver kept", kept_bytes)]
+    let searched_bytes = planted::search(
+        [("the sent bytes", relay.bytes()), ("the receiver's file", kept_bytes)]
             .into_iter()
-            .chain(before.into_values().map(|bytes| ("what the tool wrote to disk", bytes))),
+            .chain(before.into_values().map(|bytes| ("the tool's files", bytes))),
     )?;
 
-    println!("These commands ran, with telemetry turned on:\n");
+    println!("These commands ran with telemetry turned on:\n");
     println!("  {:<35} exit code   arrived", "");
     for step in &STEPS {
         println!("  {:<35} {:>9}   one trace", step.shown, step.exit_code);
     }
-    println!("  {:<35} {:>9}   nothing, and no file was touched", "dotnet build, opted out", 0);
+    println!("  {:<35} {:>9}   nothing, and no file changed", "dotnet build, opted out", 0);
 
-    println!("\nThis is all that arrived, over OTLP:\n");
+    println!("\nThis is everything that arrived over OTLP:\n");
     for trace in &traces {
         print_tree(trace);
     }
-    println!("  and with each of them:");
+    println!("  and with each run:");
     for attribute in resource(&traces[0]) {
         println!("    {attribute}");
     }
 
-    println!("\nThis was left out: the project's name, its author and its path. They were planted, the tool");
-    println!("told them to its own log, and they are nowhere in the {looked_through} bytes that were sent,");
-    println!("received or written to disk. Nor are arguments, or anything else that is not listed in");
-    println!("examples/dotnet/telemetry.toml.");
+    println!(
+        "\nThe project's name, its author, and its path were left out. The tool wrote them to its own log, but"
+    );
+    println!(
+        "they are nowhere in the {searched_bytes} bytes that were sent, received, or written to disk. Neither are"
+    );
+    println!("arguments, nor anything else that examples/dotnet/telemetry.toml does not list.");
 
     cost::measure(&dotnet)?.print();
 
-    println!("\nThe receiver kept what arrived in this file, one request a line:\n");
+    println!("\nThe receiver wrote each request to a line of this file:\n");
     println!("  {}", kept.display());
-    println!(
-        "\nNext: read examples/dotnet/main.rs and telemetry.toml beside it, and do the same in a tool of yours."
-    );
+    println!("\nNext, read main.rs and telemetry.toml in examples/dotnet, and do the same in your own tool.");
     Ok(())
 }
 
-fn check_what_arrived(receiver: &Receiver, traces: &[Trace]) -> Result<(), Fault> {
+fn check_what_arrived(receiver: &Receiver, traces: &[Trace]) -> Result<(), Failure> {
     if traces.len() != STEPS.len() || receiver.doubles() > 0 {
-        return Err(format!("not each command arrived once, but this did:\n{}", receiver.tree()));
+        return Err(format!("each command should have arrived once, but this arrived:\n{}", receiver.tree()));
     }
     let outside = receiver.outside_contract();
     if !outside.is_empty() || receiver.rejected() > 0 {
-        return Err(format!("something arrived that the contract has no room for: {outside:?}"));
+        return Err(format!("something arrived that the contract does not allow: {outside:?}"));
     }
     for (step, trace) in STEPS.iter().zip(traces) {
         let arrived: Vec<String> = trace.spans().flat_map(data_points).collect();
@@ -151,13 +151,13 @@ fn check_what_arrived(receiver: &Receiver, traces: &[Trace]) -> Result<(), Fault
             return Err(format!("`{}` arrived without `{missing}`, as:\n{}", step.shown, trace.tree()));
         }
         if resource(trace) != resource(&traces[0]) {
-            return Err(format!("`{}` arrived with another resource than the first run", step.shown));
+            return Err(format!("`{}` arrived with a different resource than the first run", step.shown));
         }
     }
     Ok(())
 }
 
-/// What each run says of the tool and of this crate. Its order means nothing.
+/// The resource's attributes, sorted. Their order has no meaning.
 fn resource(trace: &Trace) -> Vec<String> {
     let attributes = trace.root().resource_attributes().iter();
     let mut shown: Vec<String> = attributes.map(|(key, value)| format!("{key} = {value}")).collect();
@@ -172,7 +172,7 @@ fn data_points(span: &Span) -> impl Iterator<Item = String> {
 fn print_tree(trace: &Trace) {
     let mut ancestors: Vec<&str> = Vec::new();
     for span in trace.spans() {
-        // Spans come in the order of the tree: whoever is not an ancestor of this one is done with.
+        // Spans come in the order of the tree, so a span that is not an ancestor of this one has no more children.
         while ancestors.last().is_some_and(|open| Some(*open) != span.parent_span_id()) {
             ancestors.pop();
         }

@@ -1,25 +1,25 @@
-//! A project with things in it that are nobody's business, and the search for them.
+//! Projects with secrets, and the search for the secrets.
 
 use std::path::Path;
 
-use crate::Fault;
+use crate::Failure;
 
-/// The project's folder, below the home: a path that tells something.
-pub(crate) const FOLDER: &str = "takeover-of-northwind/ledger";
+/// The project's directory below the home directory. The path itself is a secret.
+pub(crate) const DIRECTORY: &str = "takeover-of-northwind/ledger";
 /// A project that cannot be read.
 pub(crate) const BROKEN: &str = "takeover-of-northwind/broken";
 
 const NAME: &str = "Fabrikam.TakeoverLedger";
 const AUTHOR: &str = "Wilhelmina Oakenshield";
 
-/// Each of these would be a leak. A search for the shorter ones finds the longer ones too.
+/// Each of these would be a leak.
 const SECRETS: [&str; 6] = [NAME, AUTHOR, "Wilhelmina", "northwind", "ledger", "broken"];
 
 /// Writes both projects.
-pub(crate) fn write(home: &Path) -> Result<(), Fault> {
+pub(crate) fn write(home: &Path) -> Result<(), Failure> {
     let project = format!(
         r#"{{
-    // Comments and trailing commas are usual in these files.
+    // Comments and trailing commas are common in these files.
     "name": "{NAME}",
     "authors": ["{AUTHOR}"],
     "testRunner": "xunit",
@@ -29,36 +29,36 @@ pub(crate) fn write(home: &Path) -> Result<(), Fault> {
 "#
     );
     let broken = format!("{{ \"name\": \"{NAME}\", \"authors\": [\"{AUTHOR}\" }}\n");
-    for (folder, content) in [(FOLDER, project), (BROKEN, broken)] {
-        let folder = home.join(folder);
-        std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::write(folder.join("project.json"), content))
+    for (directory, content) in [(DIRECTORY, project), (BROKEN, broken)] {
+        let directory = home.join(directory);
+        std::fs::create_dir_all(&directory)
+            .and_then(|()| std::fs::write(directory.join("project.json"), content))
             .map_err(|error| format!("the project cannot be written: {error}"))?;
     }
     Ok(())
 }
 
-/// What is not told by the tool at all shows nothing by its absence: its own log must have it.
-pub(crate) fn expect_in(log: &[u8]) -> Result<(), Fault> {
+/// Checks that the tool's own log has the secrets. Otherwise their absence elsewhere would prove nothing.
+pub(crate) fn expect_in_log(log: &[u8]) -> Result<(), Failure> {
     let log = String::from_utf8_lossy(log);
-    match [NAME, AUTHOR, FOLDER].iter().all(|secret| log.contains(secret)) {
+    match [NAME, AUTHOR, DIRECTORY].iter().all(|secret| log.contains(secret)) {
         true => Ok(()),
-        false => Err("the tool's own log does not tell what was planted".to_owned()),
+        false => Err("the tool's own log does not contain the secrets".to_owned()),
     }
 }
 
-/// Looks for everything planted in all of this, and tells how many bytes there were.
-pub(crate) fn look_for(places: impl Iterator<Item = (&'static str, Vec<u8>)>) -> Result<usize, Fault> {
-    let mut looked_through = 0;
+/// Searches for the secrets, and returns how many bytes it searched.
+pub(crate) fn search(places: impl Iterator<Item = (&'static str, Vec<u8>)>) -> Result<usize, Failure> {
+    let mut searched = 0;
     for (place, bytes) in places {
-        looked_through += bytes.len();
+        searched += bytes.len();
         let lower = bytes.to_ascii_lowercase();
         for secret in SECRETS {
             let secret = secret.to_ascii_lowercase();
             if lower.windows(secret.len()).any(|window| window == secret.as_bytes()) {
-                return Err(format!("something of what was planted is in {place}"));
+                return Err(format!("a secret is in {place}"));
             }
         }
     }
-    Ok(looked_through)
+    Ok(searched)
 }

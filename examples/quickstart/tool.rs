@@ -1,23 +1,24 @@
-//! The example tool `dotnet`: built as this program was, and beside it.
+//! Builds the example tool `dotnet` with this program's profile, into the same directory.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Fault;
+use crate::Failure;
 
-/// Where cargo puts things: `<target>/<profile>/examples/quickstart` is this program.
-struct Built {
+/// Cargo's directories. This program is `<target>/<profile>/examples/quickstart`.
+struct Directories {
     target: PathBuf,
     profile: String,
     examples: PathBuf,
 }
 
-fn built() -> Result<Built, Fault> {
-    let program = std::env::current_exe().map_err(|error| format!("no path of its own: {error}"))?;
+fn directories() -> Result<Directories, Failure> {
+    let program =
+        std::env::current_exe().map_err(|error| format!("the path of this program is unknown: {error}"))?;
     let find = || {
         let examples = program.parent()?;
         let profile = examples.parent()?;
-        Some(Built {
+        Some(Directories {
             target: profile.parent()?.to_owned(),
             profile: profile.file_name()?.to_str()?.to_owned(),
             examples: examples.to_owned(),
@@ -26,34 +27,34 @@ fn built() -> Result<Built, Fault> {
     find().ok_or_else(|| "run it with `cargo run --example quickstart`".to_owned())
 }
 
-/// Builds `dotnet` and gives its path.
-pub(crate) fn build() -> Result<PathBuf, Fault> {
-    let built = built()?;
-    let profile = if built.profile == "debug" { "dev" } else { &built.profile };
+/// Builds `dotnet` and returns its path.
+pub(crate) fn build() -> Result<PathBuf, Failure> {
+    let directories = directories()?;
+    let profile = if directories.profile == "debug" { "dev" } else { &directories.profile };
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--example", "dotnet", "--profile", profile, "--target-dir"])
-        .arg(&built.target)
+        .arg(&directories.target)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
         .output()
-        .map_err(|error| format!("cargo, which is to build `dotnet`, does not start: {error}"))?;
+        .map_err(|error| format!("cargo does not start: {error}"))?;
     if !output.status.success() {
-        let told = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("the example `dotnet` could not be built:\n{told}"));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("the example `dotnet` cannot be built:\n{stderr}"));
     }
-    let dotnet = built.examples.join(format!("dotnet{}", std::env::consts::EXE_SUFFIX));
+    let dotnet = directories.examples.join(format!("dotnet{}", std::env::consts::EXE_SUFFIX));
     match dotnet.is_file() {
         true => Ok(dotnet),
-        false => Err(format!("cargo built no {}", dotnet.display())),
+        false => Err(format!("cargo did not create {}", dotnet.display())),
     }
 }
 
-/// A new file that stays after the end, until `cargo clean`.
-pub(crate) fn file_to_keep() -> Result<PathBuf, Fault> {
-    let folder = built()?.target.join("quickstart");
-    let make = || -> std::io::Result<PathBuf> {
-        std::fs::create_dir_all(&folder)?;
-        let file = tempfile::Builder::new().prefix("received-").suffix(".jsonl").tempfile_in(&folder)?;
+/// A new file that remains until `cargo clean`.
+pub(crate) fn file_to_keep() -> Result<PathBuf, Failure> {
+    let directory = directories()?.target.join("quickstart");
+    let create = || -> std::io::Result<PathBuf> {
+        std::fs::create_dir_all(&directory)?;
+        let file = tempfile::Builder::new().prefix("received-").suffix(".jsonl").tempfile_in(&directory)?;
         Ok(file.keep()?.1)
     };
-    make().map_err(|error| format!("no file can be made in {}: {error}", folder.display()))
+    create().map_err(|error| format!("no file can be created in {}: {error}", directory.display()))
 }

@@ -86,8 +86,8 @@ fn new_writes_a_project_that_builds_and_never_overwrites() {
     let built = directory.dotnet(["build", "--project", "other/place"]);
     assert_eq!(built.stdout, b"Built for netcoreapp1.1\n");
 
-    let says = "dotnet: project.json: there is a project already; remove it first, or name another place with \
-                `--project`";
+    let says = "dotnet: project.json: a project exists already; remove it first, or name another directory \
+                with `--project`";
     let directory = fixture(PROJECT);
     directory.fails(&["new"], 1, says, "new", "");
     assert_eq!(
@@ -135,8 +135,8 @@ fn the_last_duplicate_key_wins() {
 
 #[test]
 fn a_missing_project_is_printed_and_reported() {
-    let says = "dotnet: nowhere/project.json: there is no such project; make one with `dotnet new`, or name \
-                another with `--project`";
+    let says = "dotnet: nowhere/project.json: no such project; create one with `dotnet new`, or name another \
+                with `--project`";
     fixture(PROJECT).fails(&["build", "--project", "nowhere"], 1, says, "build", "\n  project");
 }
 
@@ -177,7 +177,7 @@ fn run_exits_like_the_program_that_it_ran() {
         (&["sh", "-c", "exit 0"], 0, ""),
         (&["sh", "-c", "exit 7"], 7, ""),
         (&["sh", "-c", "kill -KILL $$"], 137, ""),
-        (&["no-such-program-anna"], 127, "there is no such program; check its name and PATH"),
+        (&["no-such-program-anna"], 127, "no such program; check its name and PATH"),
         (&["./project.json"], 126, "the program cannot be started: Permission denied (os error 13)"),
     ];
     for (program, code, says) in programs {
