@@ -1,8 +1,8 @@
-//! What the benchmarks share: the tools and how they are built, running a program, and what it leaves on disk.
+//! The parts that the benchmarks share: building the tools, running a program, and inspecting its files.
 //!
-//! - `whole_process`: what telemetry costs a process from its start to its end.
-//! - `in_process`: what one span or field costs, as time and as instructions.
-//! - `uploader`: what 10,000 waiting runs cost.
+//! - `whole_process` measures what telemetry costs a process from start to end.
+//! - `in_process` measures what one span or field costs, in time and in instructions.
+//! - `uploader` measures what 10,000 pending runs cost.
 
 pub mod figures;
 pub mod program;

@@ -1,6 +1,6 @@
-//! Running a program and knowing what it took, its orphans included.
+//! Runs a program and measures what it and its orphans cost.
 #![allow(unsafe_code)]
-#![expect(clippy::print_stdout, reason = "the launcher tells its figure")]
+#![expect(clippy::print_stdout, reason = "the launcher prints its result")]
 
 use std::ffi::{CString, OsString};
 use std::io::{self, Read as _};
@@ -8,36 +8,36 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The hidden option that makes this program a launcher.
+/// The hidden option that turns this program into a launcher.
 pub const LAUNCH: &str = "--launch";
-/// Nothing is waited for longer; what takes longer is told as this.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// A program that takes longer is killed.
+pub const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// A program and its whole environment.
 #[derive(Debug, Clone)]
 pub struct Program {
     /// The executable.
     pub path: PathBuf,
-    /// Nothing else is set.
+    /// All of its environment variables.
     pub environment: Vec<(String, OsString)>,
 }
 
-/// What one process took.
+/// The cost of one process.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
-    /// From before it was started until it was waited for.
+    /// From the start until the process is reaped.
     pub wall: Duration,
-    /// User and system.
+    /// User and system time.
     pub cpu: Duration,
-    /// In KiB.
+    /// Peak memory in KiB.
     pub peak: u64,
-    /// The exit code, or nothing if it was killed.
+    /// The exit code; nothing if the process was killed.
     pub code: Option<i32>,
 }
 
-/// From here on a process whose parent ended becomes a child of this one, so that uploaders can be waited for.
+/// Makes orphaned descendants children of this process, so that it can wait for uploaders.
 pub fn adopt_orphans() -> io::Result<()> {
-    // SAFETY: sets a flag of this process; no pointers.
+    // SAFETY: sets a flag of this process and takes no pointers.
     match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
@@ -52,50 +52,50 @@ impl Program {
         command
     }
 
-    /// Runs it once.
+    /// Runs the program once.
     pub fn run(&self) -> io::Result<Cost> {
         let mut command = self.command(&self.path);
         let started = Instant::now();
         let child = command.spawn()?.id();
-        let watch = Watch::over(child);
+        let watchdog = Watchdog::start(child);
         let cost = wait(child as libc::pid_t, started)?.ok_or(io::ErrorKind::NotFound)?;
-        drop(watch);
+        drop(watchdog);
         Ok(cost)
     }
 
-    /// The peak memory in KiB, by a small launcher in between: the kernel counts what was resident when the program
-    /// was loaded as the program's own, and this process is larger than the tools.
+    /// The peak memory in KiB. A small launcher starts the program, because the kernel counts the parent's resident
+    /// memory at the time of the fork, and this process is larger than the tools.
     pub fn peak(&self) -> io::Result<u64> {
         let mut command = self.command(&std::env::current_exe()?);
         command.arg(LAUNCH).arg(&self.path).stdout(Stdio::piped());
         let output = command.output()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        text.parse().map_err(|_| io::Error::other(format!("no number: {text:?}")))
+        text.parse().map_err(|_| io::Error::other(format!("not a number: {text:?}")))
     }
 
-    /// What it tells on standard output.
-    pub fn told(&self, variable: &str) -> io::Result<String> {
+    /// Runs the program with this variable set, and returns its standard output.
+    pub fn output_with(&self, variable: &str) -> io::Result<String> {
         let mut command = self.command(&self.path);
         let mut child = command.env(variable, "1").stdout(Stdio::piped()).spawn()?;
-        let watch = Watch::over(child.id());
+        let watchdog = Watchdog::start(child.id());
         let mut text = String::new();
         if let Some(stdout) = &mut child.stdout {
             stdout.read_to_string(&mut text)?;
         }
         child.wait()?;
-        drop(watch);
+        drop(watchdog);
         Ok(text.trim().to_owned())
     }
 }
 
-/// Kills a program that takes longer than [`PATIENCE`].
-struct Watch(std::sync::mpsc::Sender<()>);
+/// Kills a program that takes longer than [`TIME_LIMIT`].
+struct Watchdog(std::sync::mpsc::Sender<()>);
 
-impl Watch {
-    fn over(child: u32) -> Self {
+impl Watchdog {
+    fn start(child: u32) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            if receiver.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if receiver.recv_timeout(TIME_LIMIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 kill(child as libc::pid_t);
             }
         });
@@ -103,23 +103,23 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Watchdog {
     fn drop(&mut self) {
         let _ = self.0.send(());
     }
 }
 
 fn kill(process: libc::pid_t) {
-    // SAFETY: no pointers; the process is a child of ours that has not been waited for, so its id is its own.
+    // SAFETY: takes no pointers. The process is a child that has not been reaped, so its id is not reused.
     unsafe { libc::kill(process, libc::SIGKILL) };
 }
 
-/// Waits for one child, or any if it is -1. Nothing if there is none.
+/// Waits for this child, or for any child if it is -1. Returns nothing if there is no child.
 fn wait(child: libc::pid_t, started: Instant) -> io::Result<Option<Cost>> {
     let mut status = 0;
-    // SAFETY: all zero is a value of this plain structure.
+    // SAFETY: all zeros are a valid value of this plain structure.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to live values.
+    // SAFETY: both pointers point to live values.
     let waited = unsafe { libc::wait4(child, &mut status, 0, &mut usage) };
     let wall = started.elapsed();
     if waited < 0 {
@@ -134,20 +134,20 @@ fn wait(child: libc::pid_t, started: Instant) -> io::Result<Option<Cost>> {
     Ok(Some(Cost { wall, cpu, peak: usage.ru_maxrss as u64, code }))
 }
 
-/// Waits for all orphans, or kills them, and tells what they took.
-pub fn orphans(killed: bool) -> io::Result<Vec<Cost>> {
+/// Waits for all orphans and returns their costs; kills them first if requested.
+pub fn orphans(kill_first: bool) -> io::Result<Vec<Cost>> {
     let started = Instant::now();
     let mut costs = Vec::new();
-    if killed {
+    if kill_first {
         for child in children()? {
             kill(child);
         }
     }
-    let watches: Vec<_> = children()?.into_iter().map(|child| Watch::over(child as u32)).collect();
+    let watchdogs: Vec<_> = children()?.into_iter().map(|child| Watchdog::start(child as u32)).collect();
     while let Some(cost) = wait(-1, started)? {
         costs.push(cost);
     }
-    drop(watches);
+    drop(watchdogs);
     Ok(costs)
 }
 
@@ -161,14 +161,14 @@ fn children() -> io::Result<Vec<libc::pid_t>> {
     Ok(children)
 }
 
-/// Starts a program by fork, prints its peak memory in KiB, and ends.
+/// Forks a program, prints its peak memory in KiB, and exits.
 pub fn launch(program: &str) -> ! {
     let Ok(path) = CString::new(program) else { std::process::exit(2) };
     let arguments = [path.as_ptr(), std::ptr::null()];
-    // SAFETY: this process has one thread, so the child may do as it likes; what it calls ends it.
+    // SAFETY: this process has one thread, so the child may call any function.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // SAFETY: the array ends with null and its strings live; descriptor 1 is open.
+        // SAFETY: the array ends with null, its strings are alive, and descriptor 1 is open.
         unsafe {
             libc::close(1);
             libc::open(c"/dev/null".as_ptr(), libc::O_WRONLY);

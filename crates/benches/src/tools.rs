@@ -1,4 +1,4 @@
-//! The tools: each a package of the workspace `crates/benches/tools`, and built by itself.
+//! The tools. Each is a package of the workspace `crates/benches/tools` and is built alone.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -6,31 +6,31 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A way of having telemetry.
+/// The trivial tool with one telemetry library.
 #[derive(Debug)]
 pub struct Tool {
     /// The package's name.
     pub name: &'static str,
-    /// What the tables call it.
+    /// The name in the tables.
     pub title: &'static str,
-    /// How it reaches its receiver.
+    /// How it sends.
     pub sends: Sends,
-    /// Whether it is with this crate.
+    /// Whether it uses this crate.
     pub is_ours: bool,
 }
 
-/// How a tool reaches its receiver.
+/// How a tool sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sends {
-    /// It sends nothing.
+    /// Not at all.
     Nothing,
-    /// OTLP, as protobuf.
+    /// OTLP over HTTP, as protobuf.
     Http,
-    /// The same over TLS.
+    /// OTLP over HTTPS, as protobuf.
     Https,
     /// OTLP over gRPC.
     Grpc,
-    /// A protocol of its own, over HTTP.
+    /// The library's own protocol over HTTP.
     Events,
 }
 
@@ -55,38 +55,38 @@ pub const TOOLS: [Tool; 9] = [
     tool("with-rtb-telemetry", "`rtb-telemetry` 0.7, HTTP sink", Sends::Events),
 ];
 
-/// A tool that was built.
+/// The executable of a tool.
 #[derive(Debug)]
-pub struct Built {
-    /// Which one.
+pub struct BuiltTool {
+    /// The tool.
     pub tool: &'static Tool,
     /// The executable.
     pub path: PathBuf,
-    /// Bytes, stripped.
+    /// The stripped size in bytes.
     pub size: u64,
-    /// Crates besides the tool and the work.
+    /// The number of dependencies, without the crate `work`.
     pub crates: usize,
-    /// How long a build took in which nothing was there.
+    /// The duration of a clean build.
     pub clean_build: Option<Duration>,
 }
 
-/// The folder of the tools' workspace.
+/// The directory of the tools' workspace.
 fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools"))
 }
 
-/// Where the tools are built: not where this program is, whose build may be waiting for a lock.
+/// The target directory of the tools. Not this program's own, whose lock cargo may hold.
 pub fn target() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools")
 }
 
 impl Tool {
-    /// Builds it, with features of its own besides; in an empty folder if asked.
+    /// Builds the tool with additional features; `clean` builds in an empty directory.
     ///
     /// # Errors
     ///
-    /// If it does not build.
-    pub fn build(&'static self, clean: bool, features: &[&str]) -> Result<Built, Box<dyn Error>> {
+    /// The build fails.
+    pub fn build(&'static self, clean: bool, features: &[&str]) -> Result<BuiltTool, Box<dyn Error>> {
         let target = if clean { target().join("clean") } else { target() };
         if clean && target.exists() {
             std::fs::remove_dir_all(&target)?;
@@ -99,12 +99,12 @@ impl Tool {
             .status()?;
         let elapsed = started.elapsed();
         if !status.success() {
-            return Err("cargo says why".into());
+            return Err("see cargo's output".into());
         }
         let path = self::target().join("built").join([&[self.name], features].concat().join("+"));
         std::fs::create_dir_all(path.with_file_name(""))?;
         std::fs::copy(target.join("release").join(self.name), &path)?;
-        Ok(Built {
+        Ok(BuiltTool {
             tool: self,
             size: std::fs::metadata(&path)?.len(),
             path: std::path::absolute(path)?,
@@ -113,7 +113,7 @@ impl Tool {
         })
     }
 
-    /// The crates that are built for it: not those that run while it is built, though they take their time.
+    /// The crates that are linked into the tool. Build scripts and procedural macros are not counted.
     fn crates(&self) -> Result<usize, Box<dyn Error>> {
         let output = cargo()
             .args(["tree", "--locked", "--package", self.name, "--edges", "normal,build", "--prefix", "none"])
@@ -136,7 +136,7 @@ impl Tool {
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace());
-    // What the outer cargo set for this program must not reach the tools.
+    // The outer cargo's settings must not affect the tools.
     cargo.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
     cargo
 }

@@ -1,4 +1,4 @@
-//! What the uploader takes to deliver many waiting runs: 10,000 of 5 spans, with the limits raised.
+//! What it costs the uploader to deliver many pending runs: 10,000 runs of 5 spans, with raised limits.
 //!
 //! ```text
 //! cargo run --release -p tool-telemetry-benches --bin uploader [-- RUNS]
@@ -17,7 +17,7 @@ use tool_telemetry_receiver::Receiver;
 fn main() -> Result<(), Box<dyn Error>> {
     let runs: usize = std::env::args().nth(1).map_or(Ok(10_000), |runs| runs.parse())?;
     let tool = TOOLS.iter().find(|tool| tool.name == "default-features").ok_or("no such tool")?;
-    let built = tool.build(false, &["roomy"])?;
+    let built = tool.build(false, &["raised-limits"])?;
     program::adopt_orphans()?;
     let receiver = Receiver::start()?;
     let root = std::path::absolute(tools::target().join(format!("uploader-{}", std::process::id())))?;
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ],
     };
     let program = program(&receiver.http_endpoint());
-    // Makes the folders; its run is delivered, and then another is recorded that is not.
+    // The first run creates the directories and is delivered. The second stays pending.
     program.run()?;
     program::orphans(false)?;
     let lock = home.lock()?;
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let before = (receiver.requests().len(), receiver.spans().len());
     let started = Instant::now();
     program.run()?;
-    let uploader = program::orphans(false)?.pop().ok_or("no uploader was started")?;
+    let uploader = program::orphans(false)?.pop().ok_or("no uploader started")?;
     println!("| runs | spans received | requests | wall s | CPU s | peak MiB | pending |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     println!(

@@ -1,4 +1,4 @@
-//! With this crate.
+//! The tool with this crate.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ static DATA_POINTS: DataPoints = tool_telemetry::data_points!("../telemetry.toml
 fn main() -> ExitCode {
     let started = work::Started::new();
     let telemetry = Telemetry::builder(work::TOOL, env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS);
-    #[cfg(feature = "roomy")]
+    #[cfg(feature = "raised-limits")]
     let telemetry = {
         let mut limits = tool_telemetry::Limits::default();
         limits.bytes = 1 << 30;
@@ -19,9 +19,9 @@ fn main() -> ExitCode {
     };
     let telemetry = telemetry.start();
     tracing_subscriber::registry().with(telemetry.layer()).init();
-    started.tell();
+    started.print();
     telemetry.command("build", || {
-        // With its name and its exit code the root span has 7 attributes.
+        // With the name and the exit code, the root span has 7 attributes.
         telemetry.record("tool.profile", "release");
         telemetry.record("tool.color", "auto");
         telemetry.record("tool.offline", false);

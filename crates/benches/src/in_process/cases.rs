@@ -1,4 +1,4 @@
-//! The cases.
+//! The measured cases.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -10,20 +10,19 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tools/telemetry.toml");
 
-/// What is measured.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// How often in one process.
+    /// Repetitions in one process.
     pub(crate) times: u32,
-    /// Whether it runs with the variable that opts out.
+    /// Whether the opt-out variable is set.
     pub(crate) opted_out: bool,
-    /// Does it so often, and gives the nanoseconds of all.
+    /// Runs the repetitions and returns their nanoseconds.
     pub(crate) run: fn(u32) -> u128,
 }
 
 /// A run writes its first 256 spans one by one.
-const WRITTEN_AT_ONCE: u32 = 256;
-/// And it ends at 1 MiB, some 1,000 spans.
+const UNBATCHED: u32 = 256;
+/// A run is limited to 1 MiB, about 1,000 spans.
 const IN_ONE_RUN: u32 = 700;
 const MANY: u32 = 100_000;
 
@@ -39,12 +38,12 @@ pub(crate) const CASES: [Case; 34] = [
     case("span, no subscriber", MANY, |times| measure(times, approved)),
     case("span, Registry alone", MANY, |times| with(tracing_subscriber::registry(), times, approved)),
     case("span with 3 approved fields, written one by one", 200, |times| ours(times, 0, approved)),
-    case("the same, written in batches", IN_ONE_RUN, |times| ours(times, WRITTEN_AT_ONCE, approved)),
-    case("the same with 7 fields more that are not approved", 200, |times| ours(times, 0, mixed)),
-    case("the same with 7 fields more, formatted by `?`", 200, |times| ours(times, 0, formatted)),
+    case("the same, written in batches", IN_ONE_RUN, |times| ours(times, UNBATCHED, approved)),
+    case("the same with 7 more fields that are not approved", 200, |times| ours(times, 0, mixed)),
+    case("the same with 7 more fields, formatted with `?`", 200, |times| ours(times, 0, formatted)),
     case("record of an approved field", MANY, |times| on_open(times, true, record_approved)),
     case("record of a field that is not approved", MANY, |times| on_open(times, true, record_other)),
-    case("the same, formatted by `?`", MANY, |times| on_open(times, true, record_formatted)),
+    case("the same, formatted with `?`", MANY, |times| on_open(times, true, record_formatted)),
     case("span that is not approved", MANY, |times| ours(times, 0, other)),
     case("span that is not approved, in an approved one", MANY, |times| on_open(times, true, |_| other())),
     case("event", MANY, |times| ours(times, 0, event)),
@@ -52,37 +51,41 @@ pub(crate) const CASES: [Case; 34] = [
     opted_out("opted out: approved span", MANY, |times| ours(times, 0, approved)),
     opted_out("opted out: record of a field", MANY, |times| on_open(times, true, record_approved)),
     opted_out("opted out: event", MANY, |times| ours(times, 0, event)),
-    case("beside fmt, which takes all: its span without ours", MANY, |times| with(all(), times, other)),
-    case("beside fmt, which takes all: its span with ours", MANY, |times| beside(all(), times, other)),
-    opted_out("beside fmt, which takes all: its span, opted out", MANY, |times| beside(all(), times, other)),
-    case("beside fmt, which takes all: its event without ours", MANY, |times| with(all(), times, event)),
-    case("beside fmt, which takes all: its event with ours", MANY, |times| beside(all(), times, event)),
-    opted_out("beside fmt, which takes all: its event, opted out", MANY, |times| beside(all(), times, event)),
-    case("beside an EnvFilter of warn: span without ours", MANY, |times| with(warnings(), times, other)),
-    case("beside an EnvFilter of warn: span with ours", MANY, |times| beside(warnings(), times, other)),
-    opted_out("beside an EnvFilter of warn: span, opted out", MANY, |times| beside(warnings(), times, other)),
-    case("beside an EnvFilter of warn: event without ours", MANY, |times| with(warnings(), times, event)),
-    case("beside an EnvFilter of warn: event with ours", MANY, |times| beside(warnings(), times, event)),
-    opted_out("beside an EnvFilter of warn: event, opted out", MANY, |times| {
-        beside(warnings(), times, event)
+    case("fmt layer alone: span", MANY, |times| with(everything(), times, other)),
+    case("fmt layer and ours: span", MANY, |times| with_ours(everything(), times, other)),
+    opted_out("fmt layer and ours, opted out: span", MANY, |times| with_ours(everything(), times, other)),
+    case("fmt layer alone: event", MANY, |times| with(everything(), times, event)),
+    case("fmt layer and ours: event", MANY, |times| with_ours(everything(), times, event)),
+    opted_out("fmt layer and ours, opted out: event", MANY, |times| with_ours(everything(), times, event)),
+    case("EnvFilter `warn` alone: span", MANY, |times| with(warnings(), times, other)),
+    case("EnvFilter `warn` and ours: span", MANY, |times| with_ours(warnings(), times, other)),
+    opted_out("EnvFilter `warn` and ours, opted out: span", MANY, |times| {
+        with_ours(warnings(), times, other)
+    }),
+    case("EnvFilter `warn` alone: event", MANY, |times| with(warnings(), times, event)),
+    case("EnvFilter `warn` and ours: event", MANY, |times| with_ours(warnings(), times, event)),
+    opted_out("EnvFilter `warn` and ours, opted out: event", MANY, |times| {
+        with_ours(warnings(), times, event)
     }),
     case("tracing-opentelemetry: span with 3 fields, not exported", MANY, |times| sdk(times, approved)),
     case("tracing-opentelemetry: the same with 7 more", MANY, |times| sdk(times, mixed)),
-    case("tracing-opentelemetry: the same with 7 more by `?`", MANY, |times| sdk(times, formatted)),
+    case("tracing-opentelemetry: the same with 7 more, formatted with `?`", MANY, |times| {
+        sdk(times, formatted)
+    }),
     case("OpenTelemetry SDK: span with 3 attributes, not exported", MANY, sdk_alone),
     case("fastrace: root span with 3 properties, not exported", 10_000, fastrace_root),
     case("fastrace: local span with 3 properties", 10_000, fastrace_local),
 ];
 
 fn measure(times: u32, mut what: impl FnMut()) -> u128 {
-    // The first registers the call site.
+    // The first call registers the call site.
     what();
     let started = Instant::now();
     repeat(times, what);
     started.elapsed().as_nanos()
 }
 
-/// A function that callgrind finds by its name, and counts only in it.
+/// Callgrind counts only inside this function, which it finds by name.
 #[inline(never)]
 fn repeat(times: u32, mut what: impl FnMut()) {
     for _ in 0..times {
@@ -99,7 +102,7 @@ fn telemetry() -> Telemetry {
     Telemetry::builder("bench-tool", "1.0.0").data_points(&DATA_POINTS).start()
 }
 
-/// With our layer alone; `before` spans are recorded first.
+/// With our layer alone, after `before` spans.
 fn ours(times: u32, before: u32, mut what: impl FnMut()) -> u128 {
     let telemetry = telemetry();
     tracing_subscriber::registry().with(telemetry.layer()).init();
@@ -111,20 +114,10 @@ fn ours(times: u32, before: u32, mut what: impl FnMut()) -> u128 {
     taken
 }
 
-/// With our layer alone, inside a span that is approved or not.
+/// With our layer alone, inside an open span.
 fn on_open(times: u32, is_approved: bool, what: impl Fn(&tracing::Span)) -> u128 {
-    let with_registry = |telemetry: &Telemetry| tracing_subscriber::registry().with(telemetry.layer()).init();
-    on_open_with(with_registry, times, is_approved, what)
-}
-
-fn on_open_with(
-    start: impl FnOnce(&Telemetry),
-    times: u32,
-    is_approved: bool,
-    what: impl Fn(&tracing::Span),
-) -> u128 {
     let telemetry = telemetry();
-    start(&telemetry);
+    tracing_subscriber::registry().with(telemetry.layer()).init();
     let mut taken = 0;
     let _ = telemetry.command("build", || {
         let span = if is_approved {
@@ -142,7 +135,7 @@ fn on_open_with(
 }
 
 /// With our layer and another subscriber's layers.
-fn beside<S>(subscriber: S, times: u32, what: impl FnMut()) -> u128
+fn with_ours<S>(subscriber: S, times: u32, what: impl FnMut()) -> u128
 where
     S: Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a> + Send + Sync,
 {
@@ -153,12 +146,12 @@ where
     taken
 }
 
-/// A log of everything, to nowhere.
-fn all() -> impl Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a> + Send + Sync {
+/// Logs everything, and discards the text.
+fn everything() -> impl Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a> + Send + Sync {
     Registry::default().with(fmt::layer().with_writer(std::io::sink))
 }
 
-/// A log of warnings, to nowhere.
+/// Logs warnings, and discards the text.
 fn warnings() -> impl Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a> + Send + Sync {
     Registry::default().with(fmt::layer().with_writer(std::io::sink).with_filter(EnvFilter::new("warn")))
 }
@@ -219,11 +212,11 @@ fn event() {
     info!(target: "other", number = black_box(7_u64), "done");
 }
 
-/// Takes spans and forgets them, so that nothing but the recording is measured.
+/// Discards spans, so that only recording is measured.
 #[derive(Debug)]
-struct Nowhere;
+struct DiscardingProcessor;
 
-impl opentelemetry_sdk::trace::SpanProcessor for Nowhere {
+impl opentelemetry_sdk::trace::SpanProcessor for DiscardingProcessor {
     fn on_start(&self, _span: &mut opentelemetry_sdk::trace::Span, _context: &opentelemetry::Context) {}
     fn on_end(&self, span: opentelemetry_sdk::trace::SpanData) {
         black_box(&span);
@@ -240,7 +233,7 @@ impl opentelemetry_sdk::trace::SpanProcessor for Nowhere {
 }
 
 fn provider() -> opentelemetry_sdk::trace::SdkTracerProvider {
-    opentelemetry_sdk::trace::SdkTracerProvider::builder().with_span_processor(Nowhere).build()
+    opentelemetry_sdk::trace::SdkTracerProvider::builder().with_span_processor(DiscardingProcessor).build()
 }
 
 fn sdk(times: u32, what: impl FnMut()) -> u128 {
@@ -262,17 +255,17 @@ fn sdk_alone(times: u32) -> u128 {
     })
 }
 
-/// Takes what `fastrace` reports, in a thread of its own.
-struct Drop;
+/// Discards what `fastrace` reports in a thread of its own.
+struct DiscardingReporter;
 
-impl fastrace::collector::Reporter for Drop {
+impl fastrace::collector::Reporter for DiscardingReporter {
     fn report(&mut self, spans: Vec<fastrace::collector::SpanRecord>) {
         black_box(spans);
     }
 }
 
 fn fastrace_root(times: u32) -> u128 {
-    fastrace::set_reporter(Drop, fastrace::collector::Config::default());
+    fastrace::set_reporter(DiscardingReporter, fastrace::collector::Config::default());
     let taken = measure(times, || {
         let root = fastrace::Span::root("step", fastrace::collector::SpanContext::random())
             .with_properties(|| [("step.kind", "compile"), ("step.cached", "true"), ("step.files", "7")]);
@@ -283,7 +276,7 @@ fn fastrace_root(times: u32) -> u128 {
 }
 
 fn fastrace_local(times: u32) -> u128 {
-    fastrace::set_reporter(Drop, fastrace::collector::Config::default());
+    fastrace::set_reporter(DiscardingReporter, fastrace::collector::Config::default());
     let taken = {
         let root = fastrace::Span::root("run", fastrace::collector::SpanContext::random());
         let _entered = root.set_local_parent();

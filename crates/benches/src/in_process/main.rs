@@ -1,13 +1,13 @@
-//! What one span, field or event costs inside a process, as time and as instructions.
+//! What one span, field, or event costs inside a process, in time and in instructions.
 //!
 //! ```text
 //! cargo run --release -p tool-telemetry-benches --bin in_process [-- [--quick] [TEXT]]
 //! ```
 //!
-//! Each case runs in processes of its own: a global subscriber can be set once, and so can telemetry be started. The
-//! time is that of 40 processes: the least, which is nearest to what an idle machine would show, and the median.
-//! Instructions are counted by callgrind; they are those of the program, not of the kernel, and do not vary. Without
-//! valgrind that column stays empty.
+//! Each case runs in processes of its own, because a process can set a global subscriber and start telemetry only once.
+//! The time is the minimum and the median of 40 processes; the minimum is closest to the result of an idle machine.
+//! Callgrind counts the program's instructions without the kernel's; that number does not vary. Without valgrind, the
+//! column is empty.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
 
@@ -23,7 +23,7 @@ use tool_telemetry_benches::tools;
 
 use cases::{CASES, Case};
 
-/// The hidden option that runs one case: its name, and how often.
+/// The hidden option that runs one case. Its arguments are the name and the number of repetitions.
 const CASE: &str = "--case";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -39,20 +39,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let only = arguments.iter().find(|argument| !argument.starts_with("--"));
     let root = tools::target().join(format!("in-process-{}", std::process::id()));
     let home = Home::new(std::path::absolute(&root)?, ENDPOINT)?;
-    println!("| what | ns, least | median | instructions |\n| --- | --- | --- | --- |");
+    println!("| case | min ns | median ns | instructions |\n| --- | --- | --- | --- |");
     for case in CASES.iter().filter(|case| only.is_none_or(|text| case.name.contains(text.as_str()))) {
         eprint!("\r{:60}", case.name);
         let time = time(case, &home, if quick { 5 } else { 40 })?;
         let instructions = instructions(case, &home)
             .map_or_else(|_| String::new(), |instructions| format!("{instructions:.0}"));
         eprint!("\r{:60}\r", "");
-        println!("| {} | {:.1} | {:.1} | {instructions} |", case.name, time.least, time.median);
+        println!("| {} | {:.1} | {:.1} | {instructions} |", case.name, time.min, time.median);
     }
     let _ = std::fs::remove_dir_all(root);
     Ok(())
 }
 
-/// Named, so that runs are recorded; nothing is sent, since this program has no transport.
+/// Runs are recorded only if there is an endpoint. Nothing is sent, because this program has no transport.
 const ENDPOINT: &str = "http://127.0.0.1:9";
 
 fn command(program: &Path, home: &Home) -> Command {
@@ -64,7 +64,7 @@ fn command(program: &Path, home: &Home) -> Command {
     command
 }
 
-/// Nanoseconds for one.
+/// The nanoseconds of one repetition.
 fn time(case: &Case, home: &Home, processes: usize) -> Result<Spread, Box<dyn Error>> {
     let mut times = Vec::new();
     for _ in 0..processes {
@@ -73,13 +73,13 @@ fn time(case: &Case, home: &Home, processes: usize) -> Result<Spread, Box<dyn Er
             command.env("BENCH_TOOL_TELEMETRY", "off");
         }
         let output = command.args([CASE, case.name, &case.times.to_string()]).output()?;
-        times.push(told(&output)?.parse::<f64>()? / case.times as f64);
+        times.push(stdout(&output)?.parse::<f64>()? / case.times as f64);
         home.clear();
     }
     Spread::of(times).ok_or_else(|| "nothing was measured".into())
 }
 
-fn told(output: &Output) -> Result<String, Box<dyn Error>> {
+fn stdout(output: &Output) -> Result<String, Box<dyn Error>> {
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     } else {
@@ -87,8 +87,8 @@ fn told(output: &Output) -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// Instructions for one. Counted in [`cases`]' `repeat` alone: `fastrace` calibrates its clock before `main`, in a
-/// loop that takes as many as it gets.
+/// The instructions of one repetition. Counted only inside `repeat` in [`cases`], because `fastrace` calibrates its
+/// clock before `main` in a loop with a varying number of instructions.
 fn instructions(case: &Case, home: &Home) -> Result<f64, Box<dyn Error>> {
     let times = case.times.min(1_000);
     let mut command = command(Path::new("valgrind"), home);
@@ -101,7 +101,7 @@ fn instructions(case: &Case, home: &Home) -> Result<f64, Box<dyn Error>> {
     command.arg(std::env::current_exe()?);
     let output = command.args([CASE, case.name, &times.to_string()]).output()?;
     home.clear();
-    told(&output)?;
+    stdout(&output)?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let count = text.lines().find_map(|line| line.split_once("Collected : ")).ok_or("no count")?;
     Ok(count.1.trim().parse::<f64>()? / f64::from(times))

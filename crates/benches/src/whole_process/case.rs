@@ -1,39 +1,40 @@
-//! One way of having telemetry, in one state, with one receiver.
+//! One tool in one state with one receiver.
 
 use std::error::Error;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::receivers::{Behaviour, Receivers};
+use crate::behaviour::Behaviour;
+use crate::receivers::Receivers;
 use tool_telemetry_benches::figures::Spread;
 use tool_telemetry_benches::program::{self, Cost, Program};
 use tool_telemetry_benches::spool::{self, Home};
-use tool_telemetry_benches::tools::{Built, Sends};
+use tool_telemetry_benches::tools::{BuiltTool, Sends};
 
-/// Spans of one run, or events of those that know no spans.
+/// The spans of one run, or the events of a library without spans.
 const SPANS: u64 = 5;
-/// What the tools exit with.
+/// The tools' exit code.
 const EXIT_CODE: i32 = 7;
-/// Rounds for what takes longer than a second, and longer than ten.
+/// The number of rounds for a case that takes longer than this.
 const SLOW: [(Duration, usize); 2] = [(Duration::from_secs(10), 2), (Duration::from_secs(1), 10)];
 
-/// What a run meets.
+/// The state that a run starts in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// What there is always.
+    /// Nothing special.
     Plain,
     OptedOut,
-    /// An uploader is at work already.
-    AtWork,
-    /// None is at work, so the run starts one.
-    Starts,
-    /// The receiver asked for patience.
-    BacksOff,
-    /// An uploader is at work, and so many runs wait for it.
-    Waiting(usize),
-    /// The library only stores.
-    Stores,
+    /// An uploader is running.
+    UploaderRunning,
+    /// No uploader is running, so the run starts one.
+    UploaderStarts,
+    /// The receiver requested a backoff.
+    Backoff,
+    /// An uploader is running, and this many runs are pending.
+    Pending(usize),
+    /// The library stores its events and does not send them.
+    StoreOnly,
 }
 
 impl State {
@@ -41,50 +42,49 @@ impl State {
         match self {
             Self::Plain => String::new(),
             Self::OptedOut => "opted out by a variable".to_owned(),
-            Self::AtWork => "no uploader needed".to_owned(),
-            Self::Starts => "uploader started".to_owned(),
-            Self::BacksOff => "backing off".to_owned(),
-            Self::Waiting(runs) => format!("{runs} runs pending"),
-            Self::Stores => "stored only".to_owned(),
+            Self::UploaderRunning => "no uploader needed".to_owned(),
+            Self::UploaderStarts => "uploader started".to_owned(),
+            Self::Backoff => "backing off".to_owned(),
+            Self::Pending(runs) => format!("{runs} runs pending"),
+            Self::StoreOnly => "stored only".to_owned(),
         }
     }
 }
 
-/// One run.
 #[derive(Debug)]
 pub(crate) struct Sample {
     pub(crate) round: usize,
     pub(crate) tool: Cost,
-    /// The uploader, if one was started.
+    /// The uploader's cost, if the run started one.
     pub(crate) uploader: Option<Cost>,
     pub(crate) arrived: u64,
     pub(crate) pending: u64,
 }
 
-/// A case, and what was measured of it.
+/// A case and its measurements.
 #[derive(Debug)]
 pub(crate) struct Case<'a> {
-    pub(crate) built: &'a Built,
+    pub(crate) built: &'a BuiltTool,
     pub(crate) state: State,
     pub(crate) behaviour: Option<Behaviour>,
-    /// Sent over TLS.
+    /// Whether the tool sends over TLS.
     pub(crate) tls: bool,
     program: Program,
     home: Home,
     receivers: &'a Receivers,
     lock: Option<File>,
     rounds: usize,
-    /// In the order of the rounds.
+    /// One per round, in order.
     pub(crate) samples: Vec<Sample>,
-    /// KiB.
+    /// Peak memory in KiB.
     pub(crate) peak: Option<u64>,
-    /// Nanoseconds from the first statement of `main` until the tool's work begins.
+    /// Nanoseconds from the first statement of `main` to the start of the tool's work.
     pub(crate) start: Option<f64>,
 }
 
 /// All cases of one tool.
 pub(crate) fn all_of<'a>(
-    built: &'a Built,
+    built: &'a BuiltTool,
     receivers: &'a Receivers,
     quick: bool,
     root: &Path,
@@ -100,24 +100,24 @@ pub(crate) fn all_of<'a>(
         (_, Sends::Nothing) => wanted.push((State::Plain, None, http)),
         (_, Sends::Http) if built.tool.is_ours => {
             wanted.push((State::OptedOut, None, http));
-            wanted.push((State::AtWork, None, http));
-            wanted.push((State::BacksOff, None, http));
-            wanted.extend(each(State::Starts, http));
+            wanted.push((State::UploaderRunning, None, http));
+            wanted.push((State::Backoff, None, http));
+            wanted.extend(each(State::UploaderStarts, http));
             if !quick {
-                wanted.extend(each(State::Starts, Sends::Https));
-                wanted.push((State::Waiting(1_000), None, http));
-                wanted.push((State::Waiting(10_000), None, http));
+                wanted.extend(each(State::UploaderStarts, Sends::Https));
+                wanted.push((State::Pending(1_000), None, http));
+                wanted.push((State::Pending(10_000), None, http));
             }
         }
         (name, _) => {
             if name == "with-telemetry-kit" {
-                wanted.push((State::Stores, None, http));
+                wanted.push((State::StoreOnly, None, http));
             }
             wanted.extend(each(State::Plain, http));
         }
     }
     let case = |(position, (state, behaviour, sends)): (usize, (State, Option<Behaviour>, Sends))| {
-        // Where nothing is sent nobody listens.
+        // If nothing is sent, no receiver is needed.
         let endpoint = receivers.endpoint(sends, behaviour.unwrap_or(Behaviour::Refused));
         let path = root.join(format!("{}-{position}", built.tool.name));
         let home = Home::new(path, &endpoint).expect("a home directory");
@@ -131,7 +131,7 @@ pub(crate) fn all_of<'a>(
         ];
         match state {
             State::OptedOut => environment.push(("BENCH_TOOL_TELEMETRY".to_owned(), "off".into())),
-            State::Stores => environment.push(("BENCH_KEEP".to_owned(), "1".into())),
+            State::StoreOnly => environment.push(("BENCH_STORE_ONLY".to_owned(), "1".into())),
             _ => {}
         }
         Case {
@@ -153,28 +153,28 @@ pub(crate) fn all_of<'a>(
 }
 
 impl Case<'_> {
-    /// A first run that does not count: it makes the folders, and shows how long the others will take.
+    /// Runs the tool once without a measurement, to create the directories and to choose the number of rounds.
     pub(crate) fn prepare(&mut self, rounds: usize) -> Result<(), Box<dyn Error>> {
         let first = self.program.run()?;
         self.wait_for_uploader()?;
-        if let State::Waiting(runs) = self.state {
+        if let State::Pending(runs) = self.state {
             self.home.fill(runs)?;
-            spool::settle();
+            spool::flush_disk();
         }
-        if matches!(self.state, State::AtWork | State::Waiting(_)) {
+        if matches!(self.state, State::UploaderRunning | State::Pending(_)) {
             self.lock = Some(self.home.lock()?);
         }
         self.reset()?;
         self.rounds =
             SLOW.iter().find(|(time, _)| first.wall > *time).map_or(rounds, |(_, slow)| rounds.min(*slow));
-        if self.behaviour.is_none_or(|behaviour| behaviour == Behaviour::AtOnce) {
+        if self.behaviour.is_none_or(|behaviour| behaviour == Behaviour::Immediate) {
             let mut peaks = Vec::new();
             let mut starts = Vec::new();
             for _ in 0..rounds.clamp(5, 20) {
                 peaks.push(self.program.peak()? as f64);
                 self.wait_for_uploader()?;
                 self.reset()?;
-                starts.extend(self.program.told("BENCH_TELL_START")?.parse::<f64>());
+                starts.extend(self.program.output_with("BENCH_PRINT_START")?.parse::<f64>());
                 self.wait_for_uploader()?;
                 self.reset()?;
             }
@@ -184,23 +184,25 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// Whether there is another round for it after this one.
-    pub(crate) fn goes_on(&self, round: usize) -> bool {
+    /// Whether the case has another round after this one.
+    pub(crate) fn has_round_after(&self, round: usize) -> bool {
         round + 1 < self.rounds
     }
 
-    /// Runs it once, and counts.
+    /// Runs the tool once and counts the spans.
     pub(crate) fn run(&mut self, round: usize) -> Result<(), Box<dyn Error>> {
         let before = self.arrived();
         let tool = self.program.run()?;
         let uploader = self.wait_for_uploader()?;
         let sample =
             Sample { round, tool, uploader, arrived: self.arrived() - before, pending: self.home.pending()? };
-        if tool.code != Some(EXIT_CODE) && tool.wall < program::PATIENCE {
+        if tool.code != Some(EXIT_CODE) && tool.wall < program::TIME_LIMIT {
             return Err(format!("{} ended with {:?}", self.title(), tool.code).into());
         }
-        if self.built.tool.is_ours && sample.uploader.is_some() != (self.state == State::Starts) {
-            return Err(format!("{}: an uploader, or none, against expectation", self.title()).into());
+        if self.built.tool.is_ours && sample.uploader.is_some() != (self.state == State::UploaderStarts) {
+            return Err(
+                format!("{}: an uploader started unexpectedly, or did not start", self.title()).into()
+            );
         }
         self.samples.push(sample);
         self.reset()
@@ -215,21 +217,21 @@ impl Case<'_> {
         if self.tls && self.built.tool.is_ours { format!("{title}, over HTTPS") } else { title }
     }
 
-    /// Spans that came to nothing, on average.
+    /// Lost spans per run, on average.
     pub(crate) fn lost(&self) -> f64 {
         let expected = match (self.built.tool.name, self.state) {
             ("bare" | "tracing-only", _) | (_, State::OptedOut) => 0,
             _ => SPANS,
         };
-        let kept = |sample: &Sample| sample.arrived + self.waits(sample);
+        let kept = |sample: &Sample| sample.arrived + self.pending(sample);
         let lost: u64 = self.samples.iter().map(|sample| expected.saturating_sub(kept(sample))).sum();
         lost as f64 / self.samples.len().max(1) as f64
     }
 
-    /// Spans that wait. A database keeps what was sent as well.
-    pub(crate) fn waits(&self, sample: &Sample) -> u64 {
+    /// Pending spans. A database also keeps the sent events.
+    pub(crate) fn pending(&self, sample: &Sample) -> u64 {
         match self.built.tool.sends {
-            // SQLite leaves copies of rows that it moved, which are found as well.
+            // SQLite leaves copies of moved rows, which the search finds too.
             Sends::Events => sample.pending.min(SPANS).saturating_sub(sample.arrived),
             _ => sample.pending,
         }
@@ -239,19 +241,19 @@ impl Case<'_> {
         self.behaviour.map_or(0, |behaviour| self.receivers.arrived(behaviour))
     }
 
-    /// One that waits for an answer that never comes is killed: what it could still do is known.
+    /// Kills an uploader whose receiver never answers.
     fn wait_for_uploader(&self) -> Result<Option<Cost>, Box<dyn Error>> {
-        let hopeless = self.behaviour == Some(Behaviour::Never);
-        if hopeless {
-            // Long enough to have sent its request.
+        let is_silent = self.behaviour == Some(Behaviour::Silent);
+        if is_silent {
+            // Long enough to send the request.
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(program::orphans(hopeless)?.into_iter().next())
+        Ok(program::orphans(is_silent)?.into_iter().next())
     }
 
     fn reset(&mut self) -> Result<(), Box<dyn Error>> {
         self.home.reset()?;
-        if self.state == State::BacksOff {
+        if self.state == State::Backoff {
             self.home.back_off()?;
         }
         Ok(())

@@ -1,37 +1,39 @@
-//! What telemetry costs a whole process: the same trivial tool with nothing, with this crate, and with what people use
-//! today, against receivers that behave well and badly.
+//! What telemetry costs a whole process. The same trivial tool runs without telemetry, with this crate, and with other
+//! libraries, against receivers that behave well and badly.
 //!
 //! ```text
 //! cargo run --release -p tool-telemetry-benches --bin whole_process [-- OPTIONS]
 //!
-//!   --quick           this crate only, 10 rounds, under a minute once it is built; fails when something is lost
-//!   --runs N          rounds (default 40)
-//!   --only TEXT       the tools whose names contain the text, and `bare`
-//!   --clean-builds    build each tool in an empty folder, to tell how long that takes
+//!   --quick           this crate only, 10 rounds, less than a minute after the build; fails if a span is lost
+//!   --runs N          number of rounds (default 40)
+//!   --only TEXT       the tools whose names contain TEXT, and `bare`
+//!   --clean-builds    build each tool in an empty directory, and report the build time
 //! ```
 //!
-//! A round runs each case once, in an order made anew by chance; what is told is the median of a case's difference to
-//! `bare` in the same round. After each run the program waits until the uploader that was started has ended, and
-//! counts what arrived and what waits on disk: who does nothing cannot win. A case that takes more than a second is
-//! repeated 10 times only, and twice if it takes more than 10: what varies there is nothing beside what is measured.
+//! A round runs each case once, in random order. The tables show the median of the differences between a case and
+//! `bare` in the same round. After each run, the program waits until the uploader has ended, and counts the spans that
+//! arrived and the spans that are still pending on disk, so a library that does nothing does not look fast. A case that
+//! takes more than a second has only 10 rounds, and one that takes more than 10 seconds has two; the variation is small
+//! in comparison.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints tables")]
 
+mod behaviour;
 mod case;
-mod events_server;
+mod event_server;
 mod receivers;
 mod report;
-mod tls_front;
+mod tls_proxy;
 
 use std::error::Error;
 use std::path::PathBuf;
 
+use behaviour::Behaviour;
 use case::Case;
-use receivers::{Behaviour, Receivers};
-use tool_telemetry_benches::tools::{Built, TOOLS};
+use receivers::Receivers;
+use tool_telemetry_benches::tools::{BuiltTool, TOOLS};
 use tool_telemetry_benches::{figures, program, tools};
 
-/// What the command line asks for.
 struct Options {
     quick: bool,
     runs: usize,
@@ -50,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--clean-builds" => options.clean_builds = true,
             "--runs" => runs = Some(arguments.next().ok_or("how many?")?.parse()?),
             "--only" => options.only = Some(arguments.next().ok_or("which?")?),
-            // Given by `cargo bench`.
+            // Added by `cargo bench`.
             "--bench" => {}
             other => return Err(format!("unknown option {other}").into()),
         }
@@ -62,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     result
 }
 
-/// A new folder for homes. Under the home folder or the target folder, which lie on a disk; `/tmp` often does not.
+/// A new directory for home directories. Below the target directory, which is on a disk; `/tmp` often is not.
 fn scratch() -> Result<PathBuf, Box<dyn Error>> {
     let root = tools::target().join(format!("homes-{}", std::process::id()));
     std::fs::create_dir_all(&root)?;
@@ -70,7 +72,7 @@ fn scratch() -> Result<PathBuf, Box<dyn Error>> {
 }
 
 fn measure(options: &Options, root: &std::path::Path) -> Result<(), Box<dyn Error>> {
-    let mut built: Vec<Built> = Vec::new();
+    let mut built: Vec<BuiltTool> = Vec::new();
     for tool in &TOOLS {
         let is_wanted = match (&options.only, options.quick) {
             (Some(text), _) => tool.name.contains(text.as_str()),
@@ -80,14 +82,14 @@ fn measure(options: &Options, root: &std::path::Path) -> Result<(), Box<dyn Erro
             eprintln!("building {}", tool.name);
             match tool.build(options.clean_builds, &[]) {
                 Ok(tool) => built.push(tool),
-                // A library that no longer builds is told of, and the others are measured all the same.
-                Err(fault) => println!("`{}` does not build: {fault}\n", tool.name),
+                // The other libraries are measured anyway.
+                Err(error) => println!("`{}` does not build: {error}\n", tool.name),
             }
         }
     }
     program::adopt_orphans()?;
     let behaviours: &[Behaviour] =
-        if options.quick { &[Behaviour::AtOnce, Behaviour::Refused] } else { &Behaviour::ALL };
+        if options.quick { &[Behaviour::Immediate, Behaviour::Refused] } else { &Behaviour::ALL };
     let receivers = Receivers::start(behaviours, root)?;
     let mut cases: Vec<Case<'_>> =
         built.iter().flat_map(|tool| case::all_of(tool, &receivers, options.quick, root)).collect();
@@ -95,14 +97,14 @@ fn measure(options: &Options, root: &std::path::Path) -> Result<(), Box<dyn Erro
         case.prepare(options.runs)?;
     }
     let mut order: Vec<usize> = (0..cases.len()).collect();
-    let mut chance = figures::Chance::new();
+    let mut random = figures::Random::new();
     for round in 0..options.runs {
         eprint!("\rround {} of {}, {} cases ", round + 1, options.runs, order.len());
-        chance.shuffle(&mut order);
+        random.shuffle(&mut order);
         for &position in &order {
             cases[position].run(round)?;
         }
-        order.retain(|&position| cases[position].goes_on(round));
+        order.retain(|&position| cases[position].has_round_after(round));
     }
     eprintln!();
     report::print(&built, &cases, options.runs);

@@ -3,13 +3,13 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use crate::behaviour::Behaviour;
 use crate::case::{Case, Sample, State};
-use crate::receivers::Behaviour;
 use tool_telemetry_benches::figures::Spread;
-use tool_telemetry_benches::tools::Built;
+use tool_telemetry_benches::tools::BuiltTool;
 
-/// With `--quick`: more than this over `bare` is no noise any more.
-const MOST_OVER_BARE: f64 = 5.0;
+/// The limit of `--quick` in milliseconds. Noise stays below it.
+const MAX_OVER_BARE: f64 = 5.0;
 
 fn milliseconds(sample: &Sample) -> f64 {
     sample.tool.wall.as_secs_f64() * 1e3
@@ -28,7 +28,7 @@ fn bare<'a, 'b>(cases: &'b [Case<'a>]) -> Option<&'b Case<'a>> {
 }
 
 /// Prints all tables.
-pub(crate) fn print(built: &[Built], cases: &[Case<'_>], rounds: usize) {
+pub(crate) fn print(built: &[BuiltTool], cases: &[Case<'_>], rounds: usize) {
     let Some(bare) = bare(cases) else { return };
     println!("{}", programs(cases, bare, rounds));
     if cases.iter().any(|case| case.behaviour.is_some()) {
@@ -40,12 +40,12 @@ pub(crate) fn print(built: &[Built], cases: &[Case<'_>], rounds: usize) {
 
 fn programs(cases: &[Case<'_>], bare: &Case<'_>, rounds: usize) -> String {
     let mut table = format!(
-        "Whole process, {rounds} rounds, receiver on loopback that answers at once. In brackets the quartiles.\n\n\
-         | program | wall ms | over bare ms | CPU ms | peak MiB | before the work µs | uploader's CPU ms | its peak MiB |\n\
+        "Whole process, {rounds} rounds, with a loopback receiver that answers at once. Quartiles are in brackets.\n\n\
+         | program | wall ms | over bare ms | CPU ms | peak MiB | start µs | uploader CPU ms | uploader peak MiB |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- |\n"
     );
     for case in
-        cases.iter().filter(|case| case.behaviour.is_none_or(|behaviour| behaviour == Behaviour::AtOnce))
+        cases.iter().filter(|case| case.behaviour.is_none_or(|behaviour| behaviour == Behaviour::Immediate))
     {
         let all = |of: &dyn Fn(&Sample) -> Option<f64>, digits: usize| {
             Spread::of(case.samples.iter().filter_map(of))
@@ -75,22 +75,22 @@ fn programs(cases: &[Case<'_>], bare: &Case<'_>, rounds: usize) -> String {
     table
 }
 
-/// The cases of one row: the same program in the same state, by receivers.
-fn rows<'a, 'b>(built: &'b [Built], cases: &'b [Case<'a>]) -> Vec<Vec<&'b Case<'a>>> {
+/// One row per program and state; its cases differ by receiver.
+fn rows<'a, 'b>(built: &'b [BuiltTool], cases: &'b [Case<'a>]) -> Vec<Vec<&'b Case<'a>>> {
     let mut rows: Vec<Vec<&Case<'_>>> = Vec::new();
     for tool in built {
         let mut of_tool: Vec<&Case<'_>> = cases
             .iter()
             .filter(|case| case.built.tool.name == tool.tool.name && case.behaviour.is_some())
             .collect();
-        // The sort keeps the receivers' order.
+        // A stable sort, which keeps the order of the receivers.
         of_tool.sort_by_key(|case| case.title());
         rows.extend(of_tool.chunk_by(|one, other| one.title() == other.title()).map(<[_]>::to_vec));
     }
     rows
 }
 
-fn by_receiver(built: &[Built], cases: &[Case<'_>], cell: impl Fn(&Case<'_>) -> String) -> String {
+fn by_receiver(built: &[BuiltTool], cases: &[Case<'_>], cell: impl Fn(&Case<'_>) -> String) -> String {
     let mut table = String::from("| program |");
     let rows = rows(built, cases);
     let behaviours: Vec<Behaviour> =
@@ -110,24 +110,24 @@ fn by_receiver(built: &[Built], cases: &[Case<'_>], cell: impl Fn(&Case<'_>) -> 
     table
 }
 
-fn receivers(built: &[Built], cases: &[Case<'_>], bare: &Case<'_>) -> String {
+fn receivers(built: &[BuiltTool], cases: &[Case<'_>], bare: &Case<'_>) -> String {
     let cell = |case: &Case<'_>| {
         over_bare(case, bare).map_or_else(String::new, |over| {
             let digits = if over.median < 10.0 { 2 } else { 0 };
             format!("{:+.digits$} (n = {})", over.median, case.samples.len())
         })
     };
-    format!("Milliseconds over bare, by what the receiver does.\n\n{}", by_receiver(built, cases, cell))
+    format!("Milliseconds over bare, by the receiver's behaviour.\n\n{}", by_receiver(built, cases, cell))
 }
 
-fn kept(built: &[Built], cases: &[Case<'_>]) -> String {
+fn kept(built: &[BuiltTool], cases: &[Case<'_>]) -> String {
     let cell = |case: &Case<'_>| {
         let average = |of: &dyn Fn(&Sample) -> u64| {
             case.samples.iter().map(of).sum::<u64>() as f64 / case.samples.len().max(1) as f64
         };
         let parts = [
             (average(&|sample| sample.arrived), "arrived"),
-            (average(&|sample| case.waits(sample)), "pending"),
+            (average(&|sample| case.pending(sample)), "pending"),
             (case.lost(), "lost"),
         ];
         let parts: Vec<_> = parts
@@ -137,10 +137,10 @@ fn kept(built: &[Built], cases: &[Case<'_>]) -> String {
             .collect();
         parts.join(", ")
     };
-    format!("What became of the 5 spans of a run, on average.\n\n{}", by_receiver(built, cases, cell))
+    format!("What happens to the 5 spans of a run, on average.\n\n{}", by_receiver(built, cases, cell))
 }
 
-fn builds(built: &[Built]) -> String {
+fn builds(built: &[BuiltTool]) -> String {
     let mut table = String::from(
         "Builds: release, thin LTO, one codegen unit, stripped.\n\n\
          | program | bytes | over bare MB | crates | clean build s |\n| --- | --- | --- | --- | --- |\n",
@@ -160,19 +160,19 @@ fn builds(built: &[Built]) -> String {
     table
 }
 
-/// Whether a change did harm that even a busy machine shows.
+/// Finds regressions that are visible even on a busy machine.
 pub(crate) fn check(cases: &[Case<'_>]) -> Result<(), Box<dyn Error>> {
-    let bare = bare(cases).ok_or("no figures of `bare`")?;
+    let bare = bare(cases).ok_or("no measurements of `bare`")?;
     for case in cases.iter().filter(|case| case.built.tool.is_ours) {
         if case.lost() > 0.0 {
             return Err(format!("{}: spans are lost", case.title()).into());
         }
         let recorded = case.samples.iter().any(|sample| sample.arrived + sample.pending > 0);
         if case.state == State::OptedOut && recorded {
-            return Err(format!("{}: something was recorded", case.title()).into());
+            return Err(format!("{}: spans were recorded", case.title()).into());
         }
         let over = over_bare(case, bare).map_or(0.0, |over| over.median);
-        if over > MOST_OVER_BARE {
+        if over > MAX_OVER_BARE {
             return Err(format!("{}: {over:.1} ms over bare", case.title()).into());
         }
     }

@@ -1,4 +1,4 @@
-//! The program without the crate.
+//! The program without this crate.
 
 use std::process::ExitCode;
 

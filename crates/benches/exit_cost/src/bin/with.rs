@@ -1,4 +1,4 @@
-//! The program with the crate: `exit-cost-with`, and `exit-cost-with on|flush` for what the measurement needs.
+//! The program with this crate. The measurement also needs `exit-cost-with on` and `exit-cost-with flush`.
 
 use std::process::ExitCode;
 

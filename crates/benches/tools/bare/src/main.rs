@@ -1,9 +1,9 @@
-//! Without telemetry.
+//! The tool without telemetry.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    work::Started::new().tell();
+    work::Started::new().print();
     work::plain();
     ExitCode::from(work::EXIT_CODE)
 }

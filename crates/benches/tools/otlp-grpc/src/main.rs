@@ -1,4 +1,4 @@
-//! As the documentation of `opentelemetry-otlp` shows it: the batch processor, and `shutdown` at the end.
+//! The tool with `opentelemetry-otlp` as its documentation shows it: a batch processor, and `shutdown` at the end.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use tracing_subscriber::prelude::*;
 
 fn main() -> ExitCode {
     let started = work::Started::new();
-    // The exporter needs a runtime. One thread is the least that drives it while this one waits.
+    // The exporter needs a runtime with a thread of its own, because this thread waits in `shutdown`.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(work::TOOL));
     tracing_subscriber::registry().with(layer).init();
-    started.tell();
+    started.print();
     work::traced();
     let _ = provider.shutdown();
     ExitCode::from(work::EXIT_CODE)

@@ -1,4 +1,4 @@
-//! As the documentation of `opentelemetry-otlp` shows it: the batch processor, and `shutdown` at the end.
+//! The tool with `opentelemetry-otlp` as its documentation shows it: a batch processor, and `shutdown` at the end.
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(work::TOOL));
     tracing_subscriber::registry().with(layer).init();
-    started.tell();
+    started.print();
     work::traced();
     let _ = provider.shutdown();
     ExitCode::from(work::EXIT_CODE)

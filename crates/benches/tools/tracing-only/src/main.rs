@@ -1,9 +1,9 @@
-//! Spans that nobody takes.
+//! The tool with spans and without a subscriber.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    work::Started::new().tell();
+    work::Started::new().print();
     work::traced();
     ExitCode::from(work::EXIT_CODE)
 }

@@ -1,5 +1,5 @@
-//! With `rtb-telemetry`: its sink for HTTP. It knows no spans, so the run and each step are events; it sends each by
-//! itself. (Its OTLP sink cannot send over HTTP, as its documentation says.)
+//! The tool with `rtb-telemetry` and its HTTP sink. The library has no spans, so the run and each step are events, which
+//! it sends one by one. (According to its documentation, its OTLP sink cannot send over HTTP.)
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
         .sink(Arc::new(sink))
         .policy(CollectionPolicy::Enabled)
         .build();
-    started.tell();
+    started.print();
     for (position, step) in work::STEPS.into_iter().enumerate() {
         let step =
             attributes([("step.kind", step), ("step.cached", "true"), ("step.files", &position.to_string())]);

@@ -1,5 +1,5 @@
-//! With `telemetry-kit`: events into SQLite, and what its `shutdown` does, a synchronisation. It knows no spans, so the
-//! run and each step are events. With `BENCH_KEEP` it only stores.
+//! The tool with `telemetry-kit`: events go to SQLite and are synchronised at the end, as its `shutdown` does. The
+//! library has no spans, so the run and each step are events. With `BENCH_STORE_ONLY`, nothing is synchronised.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ async fn main() -> ExitCode {
             builder.service_version("1.0.0").db_path(database).sync(sync).auto_sync(false).build()
         })
         .expect("telemetry");
-    started.tell();
+    started.print();
     for (position, step) in work::STEPS.into_iter().enumerate() {
         let event = json!({ "step.kind": step, "step.cached": true, "step.files": position });
         let _ = telemetry.track_custom("bench-event", event).await;
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
         "tool.profile": "release", "tool.color": "auto", "tool.offline": false, "tool.jobs": 8,
     });
     let _ = telemetry.track_custom("bench-event", run).await;
-    if std::env::var_os("BENCH_KEEP").is_none() {
+    if std::env::var_os("BENCH_STORE_ONLY").is_none() {
         let _ = telemetry.sync().await;
     }
     ExitCode::from(work::EXIT_CODE)

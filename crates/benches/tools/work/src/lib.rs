@@ -1,28 +1,28 @@
-//! What every tool of the benchmark does: nothing, in four steps. One root span with 7 attributes, 4 children with 3.
+//! The work of every tool: nothing, in four steps. One root span with 7 attributes has 4 children with 3 attributes.
 
 use std::time::Instant;
 
-/// The name that all of them have.
+/// The name of all tools.
 pub const TOOL: &str = "bench-tool";
-/// What they exit with.
+/// The exit code of all tools.
 pub const EXIT_CODE: u8 = 7;
-/// The children, by the value of their first attribute.
+/// The first attribute of each child.
 pub const STEPS: [&str; 4] = ["restore", "compile", "link", "copy"];
 
-/// The time from the first statement of `main` to here, where the tool's own work begins.
+/// Measures the time from the first statement of `main` to the start of the tool's work.
 pub struct Started(Instant);
 
 impl Started {
-    /// To be called first.
+    /// Call this first.
     #[expect(clippy::new_without_default, reason = "it reads the clock")]
     pub fn new() -> Self {
         Self(Instant::now())
     }
 
-    /// Tells the nanoseconds to who asked for them with a variable.
-    pub fn tell(self) {
+    /// Prints the nanoseconds if `BENCH_PRINT_START` is set.
+    pub fn print(self) {
         let nanoseconds = self.0.elapsed().as_nanos();
-        if std::env::var_os("BENCH_TELL_START").is_some() {
+        if std::env::var_os("BENCH_PRINT_START").is_some() {
             println!("{nanoseconds}");
         }
     }
@@ -35,7 +35,7 @@ pub fn plain() {
     }
 }
 
-/// The work in spans that hang under the current one.
+/// The work, in child spans of the current span.
 #[cfg(feature = "spans")]
 pub fn children() {
     for (position, step) in STEPS.into_iter().enumerate() {
@@ -51,7 +51,7 @@ pub fn children() {
     }
 }
 
-/// The work in spans below a root span of the tool's own.
+/// The work, in a root span of the tool's own.
 #[cfg(feature = "spans")]
 pub fn traced() {
     let root = tracing::info_span!(

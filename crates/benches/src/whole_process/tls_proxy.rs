@@ -1,4 +1,4 @@
-//! TLS in front of a receiver, which has none.
+//! A TLS proxy in front of a receiver without TLS.
 
 use std::error::Error;
 use std::io;
@@ -10,15 +10,15 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// The system's certificates, which a program over HTTPS loads in any case.
+/// The system's certificates, which a program with HTTPS always loads.
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Who signed the receivers' certificate, and that certificate.
+/// The receivers' certificate and its authority.
 #[derive(Debug)]
 pub(crate) struct Authority(Arc<ServerConfig>);
 
 impl Authority {
-    /// Makes one, and writes all certificates that are to be trusted to `file`.
+    /// Creates an authority and writes all trusted certificates to `file`.
     pub(crate) fn new(file: &Path) -> Result<Self, Box<dyn Error>> {
         let authority_key = rcgen::KeyPair::generate()?;
         let mut parameters = rcgen::CertificateParams::new(Vec::new())?;
@@ -43,13 +43,13 @@ impl Authority {
     }
 }
 
-/// A front; it listens until this program ends.
+/// Listens until this program ends.
 #[derive(Debug)]
-pub(crate) struct TlsFront {
+pub(crate) struct TlsProxy {
     port: u16,
 }
 
-impl TlsFront {
+impl TlsProxy {
     pub(crate) fn start(authority: &Authority, behind: &str) -> io::Result<Self> {
         let behind = behind.trim_start_matches("http://").to_owned();
         let acceptor = TlsAcceptor::from(Arc::clone(&authority.0));
@@ -74,7 +74,7 @@ impl TlsFront {
         Ok(Self { port })
     }
 
-    /// The certificate is for the name, not for the address.
+    /// The certificate is valid for the name, not for the address.
     pub(crate) fn endpoint(&self) -> String {
         format!("https://localhost:{}", self.port)
     }

@@ -1,25 +1,25 @@
-//! A server for libraries with protocols of their own: it counts the events in what is posted.
+//! A server for libraries with protocols of their own. It counts the events in each POST request.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::receivers::Behaviour;
+use crate::behaviour::Behaviour;
 
-/// What each event of the tools has once.
+/// Each event contains this once.
 const EVENT: &[u8] = b"\"bench-event\"";
-/// What `telemetry-kit` takes for success; `rtb-telemetry` does not read it.
+/// `telemetry-kit` needs this answer; `rtb-telemetry` ignores it.
 const SUCCESS: &str = r#"{"status":"success","accepted":5,"rejected":0,"message":""}"#;
 
-/// The server; it listens until this program ends.
+/// Listens until this program ends.
 #[derive(Debug)]
-pub(crate) struct EventsServer {
+pub(crate) struct EventServer {
     port: u16,
     arrived: Arc<AtomicU64>,
 }
 
-impl EventsServer {
+impl EventServer {
     pub(crate) fn start(behaviour: Behaviour) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
@@ -43,7 +43,7 @@ impl EventsServer {
     }
 }
 
-/// Serves one connection until it is closed.
+/// Serves a connection until the client closes it.
 fn serve(mut stream: TcpStream, behaviour: Behaviour, arrived: &AtomicU64) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -66,8 +66,8 @@ fn serve(mut stream: TcpStream, behaviour: Behaviour, arrived: &AtomicU64) -> io
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let status = match behaviour {
-            Behaviour::Never => {
-                // Until the other side gives up.
+            Behaviour::Silent => {
+                // Waits until the client gives up.
                 let _ = reader.read_line(&mut String::new());
                 return Ok(());
             }
