@@ -1,7 +1,8 @@
-//! The approved call sites of this process: which approved span each makes, and which data point each of its fields
-//! is. Found by name once, when `tracing` tells of the call site, and by position from then on.
+//! The call sites of approved spans in this process, with the data point for each field. Names are resolved once for a call
+//! site. After that, positions are used.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use tracing::Metadata;
 use tracing::callsite::Identifier;
@@ -9,38 +10,57 @@ use tracing::field::Field;
 
 use crate::model::allowlist::Allowlist;
 
-/// No data point has this position: a span has at most 32 fields, and a tool at most 64 data points.
+/// No data point has this position, because a tool has at most 64 data points.
 const NOT_APPROVED: u8 = u8::MAX;
 
-/// A call site that makes approved spans.
+/// A call site of approved spans.
 #[derive(Debug)]
 pub(crate) struct CallSite {
     identifier: Identifier,
-    /// The approved span's position.
+    /// The position of the approved span.
     pub(crate) span: u8,
-    /// Positions of data points, by the fields' own order.
+    /// The positions of the data points, in the order of the fields.
     fields: Box<[u8]>,
     next: OnceLock<&'static CallSite>,
 }
 
 impl CallSite {
-    /// The data point that this field is, if it is one that applies. Never one for a field of another call site.
+    /// The data point for a field, if it may be recorded. A field of another call site has none.
     pub(crate) fn data_point(&self, field: &Field) -> Option<u8> {
         let position = *self.fields.get(field.index())?;
         (position != NOT_APPROVED && field.callsite() == self.identifier).then_some(position)
     }
 }
 
-/// A list that only grows, by as many as the program has call sites of approved spans: reading takes no lock, and a
-/// call site lives as long as the program, as it does in `tracing`.
-#[derive(Debug, Default)]
+/// A list that only grows and that is read without a lock. Call sites live as long as the program, as in `tracing`.
+#[derive(Debug)]
 pub(crate) struct CallSites {
     first: OnceLock<&'static CallSite>,
+    /// A cache of call sites that are not approved, by their metadata's address.
+    unapproved: [AtomicPtr<Metadata<'static>>; CACHE_SIZE],
 }
 
+const CACHE_SIZE: usize = 64;
+
 impl CallSites {
-    /// The call site, if it is an approved one that was added.
-    pub(crate) fn find(&self, metadata: &Metadata<'_>) -> Option<&'static CallSite> {
+    pub(crate) fn new() -> Self {
+        Self {
+            first: OnceLock::new(),
+            unapproved: [const { AtomicPtr::new(std::ptr::null_mut()) }; CACHE_SIZE],
+        }
+    }
+
+    fn cached(&self, metadata: &'static Metadata<'static>) -> &AtomicPtr<Metadata<'static>> {
+        // The metadata of a call site has more than 64 bytes.
+        &self.unapproved[std::ptr::from_ref(metadata).addr() / 64 % CACHE_SIZE]
+    }
+
+    /// Whether the call site is known not to be approved.
+    pub(crate) fn is_unapproved(&self, metadata: &'static Metadata<'static>) -> bool {
+        std::ptr::eq(self.cached(metadata).load(Ordering::Relaxed), metadata)
+    }
+
+    fn find(&self, metadata: &Metadata<'_>) -> Option<&'static CallSite> {
         let identifier = metadata.callsite();
         let mut next = self.first.get();
         while let Some(call_site) = next {
@@ -52,16 +72,22 @@ impl CallSites {
         None
     }
 
-    /// The call site, if it is an approved one.
+    /// The call site, if it is approved.
     pub(crate) fn find_or_add(
         &self,
         allowlist: &Allowlist,
-        metadata: &Metadata<'_>,
+        metadata: &'static Metadata<'static>,
     ) -> Option<&'static CallSite> {
+        if self.is_unapproved(metadata) {
+            return None;
+        }
         if let Some(known) = self.find(metadata) {
             return Some(known);
         }
-        let span = allowlist.span(metadata)?;
+        let Some(span) = allowlist.span(metadata) else {
+            self.cached(metadata).store(std::ptr::from_ref(metadata).cast_mut(), Ordering::Relaxed);
+            return None;
+        };
         let data_points = allowlist.data_points;
         let allowed = data_points.spans[usize::from(span)].data_points;
         let position = |field: Field| {
@@ -74,11 +100,11 @@ impl CallSites {
             fields: metadata.fields().iter().map(position).collect(),
             next: OnceLock::new(),
         }));
-        // Two threads may add the same one at once: the second is never found, and does no harm.
-        let mut place = &self.first;
-        while place.set(new).is_err() {
-            let Some(taken) = place.get() else { break };
-            place = &taken.next;
+        // Two threads may add the same call site. The second one is never found.
+        let mut end = &self.first;
+        while end.set(new).is_err() {
+            let Some(call_site) = end.get() else { break };
+            end = &call_site.next;
         }
         Some(new)
     }

@@ -1,18 +1,16 @@
-//! The `tracing` layer: approved spans in, `Span` records out, and nothing that another layer could notice.
+//! The `tracing` layer, which turns approved spans into `Span` records without any effect on other layers.
 //!
-//! How layers influence each other is decided by `tracing-subscriber` (0.3.20 to 0.3.23 were read) from three answers
-//! of each layer, and this is what ours says:
+//! `tracing-subscriber` (0.3.20 to 0.3.23 were read) derives the influence of a layer on others from three answers:
 //!
-//! - *Is this call site of interest?* Of one that is not approved we say nothing at all: neither "always", which
-//!   would make the others' "never" a "sometimes" that is asked again for every span and event, nor "never",
-//!   which would do the same to their "always".
-//! - *Does the layer filter for itself?* Yes, so that our silence is not taken for interest. Who stands on the other
-//!   side of us must find what it would find without us, so the question is answered exactly as often as it is about
-//!   our own place: see [`LayerPosition`]. `fmt().finish()` panics when a layer registers a filter, so the subscriber's type
-//!   is looked at first.
-//! - *Up to which level?* As far as approved spans go; `OFF` when nothing is recorded, which the others' levels win
-//!   over. Where our place is not known, in a tree of layers or behind a reload, nothing: that costs a little and
-//!   silences nobody.
+//! - *Is this call site of interest?* The layer does not answer for a call site that is not approved. "Always" would turn
+//!   another layer's "never" into a "sometimes", which is checked for every span and event. "Never" would do the same to
+//!   another layer's "always". If the layer is alone on a `Registry`, it answers "never" for events, which then cost nothing.
+//! - *Does the layer have its own filter?* Yes, so that silence does not count as interest. A layer outside ours must find what
+//!   it would find without ours, so this is answered only for our own position. See [`LayerPosition`]. `fmt().finish()`
+//!   panics when a layer registers a filter, so the type of the subscriber is checked first.
+//! - *Up to which level?* Up to the level of approved spans, or `OFF` if nothing is recorded. Other layers' levels override
+//!   this. If the position is unknown, for example in a tree of layers or behind a reload, there is no answer, which is
+//!   slower and never silences another layer.
 
 use std::any::TypeId;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -23,51 +21,56 @@ use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::{Context, Filter, Layer};
-use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::registry::{LookupSpan, Registry, SpanRef};
 
 use crate::record::call_sites::CallSites;
 use crate::record::open_span::{OpenSpan, values};
 use crate::record::{ParentSpan, Runs};
 
-/// Records approved spans. Made by [`Telemetry::layer`](crate::Telemetry::layer); without effect when nothing is
+/// Records approved spans. It is created by [`Telemetry::layer`](crate::Telemetry::layer), and has no effect if nothing is
 /// recorded.
 pub struct TelemetryLayer<S> {
     recording: Option<&'static Runs>,
-    filtered: Filtered<Recorder, Approved, S>,
-    /// Whether the subscriber below supports filters of single layers, and ours is registered there.
-    registered: bool,
-    place: LayerPosition,
+    filtered: Filtered<SpanRecorder, ApprovedSpanFilter, S>,
+    /// Whether the subscriber supports per-layer filters, and ours is registered with it.
+    is_registered: bool,
+    position: LayerPosition,
 }
 
-/// Where the layer stands, as far as `tracing-subscriber`'s questions tell.
+/// The position of the layer, which it derives from the questions of `tracing-subscriber`.
 ///
-/// Each `Layered` asks its layer, and what it is put on, whether there are filters of single layers. A `Registry`
-/// counts as having them. A layer put directly on one therefore answers yes twice: for itself, and in place of the
-/// registry, which the next layer no longer sees. Elsewhere it answers yes once, for itself. After that it is asked
-/// by layers further out, which must not find it.
+/// Each `Layered` asks its layer and its inner subscriber whether they have per-layer filters. A `Registry` counts as
+/// having them. So a layer directly on a `Registry` answers yes twice: for itself, and for the registry, which the next layer
+/// does not see. Any other layer answers yes once. Later questions come from layers further out, which must not find it.
 #[derive(Debug, Default)]
 struct LayerPosition {
-    /// How often to say yes; 0 before the layer was put on a subscriber.
-    yeses: u32,
-    asked: AtomicU32,
-    /// Asked before it was put anywhere: it is one of several layers that are put somewhere together.
-    in_tree: AtomicBool,
+    /// How often to answer yes, or 0 before the layer has a subscriber.
+    yes_answers: u32,
+    questions: AtomicU32,
+    /// Whether a question came before the layer had a subscriber. Then it is in a tree of layers.
+    is_in_tree: AtomicBool,
 }
 
 impl LayerPosition {
-    fn put_on<S: 'static>(&mut self) {
-        self.yeses = if TypeId::of::<S>() == TypeId::of::<Registry>() { 2 } else { 1 };
+    fn set_subscriber<S: 'static>(&mut self) {
+        self.yes_answers = if TypeId::of::<S>() == TypeId::of::<Registry>() { 2 } else { 1 };
     }
 
-    fn filters_for_itself(&self) -> bool {
-        if self.yeses == 0 {
-            self.in_tree.store(true, Ordering::Relaxed);
+    fn answer(&self) -> bool {
+        if self.yes_answers == 0 {
+            self.is_in_tree.store(true, Ordering::Relaxed);
         }
-        !self.in_tree.load(Ordering::Relaxed) && self.asked.fetch_add(1, Ordering::Relaxed) < self.yeses
+        !self.is_in_tree.load(Ordering::Relaxed)
+            && self.questions.fetch_add(1, Ordering::Relaxed) < self.yes_answers
     }
 
     fn is_known(&self) -> bool {
-        !self.in_tree.load(Ordering::Relaxed) && self.asked.load(Ordering::Relaxed) > 0
+        !self.is_in_tree.load(Ordering::Relaxed) && self.questions.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the layer is directly on a `Registry`, and no layer is on top of it.
+    fn is_alone(&self) -> bool {
+        self.is_known() && self.yes_answers == 2 && self.questions.load(Ordering::Relaxed) == 1
     }
 }
 
@@ -79,8 +82,8 @@ impl<S> std::fmt::Debug for TelemetryLayer<S> {
 
 impl<S> TelemetryLayer<S> {
     pub(crate) fn new(recording: Option<&'static Runs>) -> Self {
-        let filtered = Filtered::new(Recorder::new(recording), Approved { recording });
-        Self { recording, filtered, registered: false, place: LayerPosition::default() }
+        let filtered = Filtered::new(SpanRecorder::new(recording), ApprovedSpanFilter { recording });
+        Self { recording, filtered, is_registered: false, position: LayerPosition::default() }
     }
 
     fn approves(&self, metadata: &Metadata<'_>) -> bool {
@@ -88,9 +91,8 @@ impl<S> TelemetryLayer<S> {
     }
 }
 
-/// Whether the subscriber supports filters of single layers: a `Registry` does, and so does whatever passes the
-/// question on to one. There is no way to ask without a panic, so the type's name must answer; for a name that
-/// we do not know the layer goes without a filter of its own, which costs time but records the same.
+/// Whether the subscriber supports per-layer filters, as a `Registry` and layers on it do. Asking it would panic if it does
+/// not, so the name of its type decides. With an unknown type the layer has no filter, which is slower and records the same.
 fn supports_filters<S>() -> bool {
     let name = std::any::type_name::<S>();
     let is_known = |part: &str| name.starts_with(part);
@@ -105,15 +107,16 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_layer(&mut self, subscriber: &mut S) {
-        self.place.put_on::<S>();
+        self.position.set_subscriber::<S>();
         if self.recording.is_some() && supports_filters::<S>() {
             self.filtered.on_layer(subscriber);
-            self.registered = true;
+            self.is_registered = true;
         }
     }
 
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.registered && self.approves(metadata) {
+        let disables = metadata.is_event() && self.position.is_alone();
+        if self.is_registered && (disables || self.approves(metadata)) {
             self.filtered.register_callsite(metadata)
         } else {
             Interest::always()
@@ -121,54 +124,42 @@ where
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
-        if self.registered { self.filtered.enabled(metadata, context) } else { true }
+        if self.is_registered { self.filtered.enabled(metadata, context) } else { true }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        self.place.is_known().then(|| {
+        self.position.is_known().then(|| {
             let level = self.recording.and_then(|runs| runs.allowlist.level());
             level.map_or(LevelFilter::OFF, LevelFilter::from_level)
         })
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if self.registered {
+        if self.is_registered {
             self.filtered.on_new_span(attributes, id, context);
         } else if self.recording.is_some() {
             self.filtered.inner().on_new_span(attributes, id, context);
         }
     }
 
+    // The recorder is called without the filter, because a span that is not approved has nothing to find.
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        if self.filtered.inner().has_open_spans() {
-            if self.registered {
-                self.filtered.on_record(id, values, context);
-            } else {
-                self.filtered.inner().on_record(id, values, context);
-            }
-        }
+        self.filtered.inner().on_record(id, values, context);
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        if self.filtered.inner().has_open_spans() {
-            if self.registered {
-                self.filtered.on_close(id, context);
-            } else {
-                self.filtered.inner().on_close(id, context);
-            }
-        }
+        self.filtered.inner().on_close(id, context);
     }
 
-    /// Registered, every event must pass our filter's bookkeeping, or a bit of it stays behind for the next
-    /// span; the recorder itself never sees one.
+    /// Every event must pass the filter, or its state would apply to the next span. The recorder never sees events.
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if self.registered {
+        if self.is_registered {
             self.filtered.on_event(event, context);
         }
     }
 
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
-        if self.registered {
+        if self.is_registered {
             self.filtered.on_register_dispatch(dispatch);
         }
     }
@@ -179,25 +170,24 @@ where
         if id == TypeId::of::<Self>() {
             return Some(std::ptr::from_ref(self).cast());
         }
-        // SAFETY: passed on as it came. `Filtered` answers with pointers to its own parts, which live as long
-        // as `self`.
+        // SAFETY: the argument is passed on, and `Filtered` returns pointers to its own parts, which live as long as `self`.
         let part = unsafe { Layer::<S>::downcast_raw(&self.filtered, id) }?;
         let own_parts = [
-            TypeId::of::<Filtered<Recorder, Approved, S>>(),
-            TypeId::of::<Recorder>(),
-            TypeId::of::<Approved>(),
+            TypeId::of::<Filtered<SpanRecorder, ApprovedSpanFilter, S>>(),
+            TypeId::of::<SpanRecorder>(),
+            TypeId::of::<ApprovedSpanFilter>(),
         ];
-        // The one other thing that it answers to is the private type that stands for "filters for itself".
-        (own_parts.contains(&id) || self.place.filters_for_itself()).then_some(part)
+        // The only other type that it knows is the private one that means "has its own filter".
+        (own_parts.contains(&id) || self.position.answer()).then_some(part)
     }
 }
 
-/// The filter: approved spans, no events.
-struct Approved {
+/// Enables approved spans and no events.
+struct ApprovedSpanFilter {
     recording: Option<&'static Runs>,
 }
 
-impl<S> Filter<S> for Approved {
+impl<S> Filter<S> for ApprovedSpanFilter {
     fn enabled(&self, metadata: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
         self.recording.is_some_and(|runs| runs.allowlist.span(metadata).is_some())
     }
@@ -208,25 +198,31 @@ impl<S> Filter<S> for Approved {
     }
 }
 
-/// Records approved spans; it may be shown any.
-struct Recorder {
+/// Records the approved ones among the spans that it sees.
+struct SpanRecorder {
     recording: Option<&'static Runs>,
-    /// While it is 0, a span that is closed or gets a field is none of ours and need not be looked up.
+    /// While this is 0, no span that closes or records a field needs a lookup.
     open_spans: AtomicUsize,
     call_sites: CallSites,
 }
 
-impl Recorder {
+impl SpanRecorder {
     fn new(recording: Option<&'static Runs>) -> Self {
-        Self { recording, open_spans: AtomicUsize::new(0), call_sites: CallSites::default() }
+        Self { recording, open_spans: AtomicUsize::new(0), call_sites: CallSites::new() }
     }
 
-    fn has_open_spans(&self) -> bool {
-        self.open_spans.load(Ordering::Relaxed) > 0
+    /// The recording and the span, if the span may be recorded.
+    fn find<'a, S>(&self, id: &Id, context: &'a Context<'_, S>) -> Option<(&'static Runs, SpanRef<'a, S>)>
+    where
+        S: Subscriber + for<'b> LookupSpan<'b>,
+    {
+        let runs = self.recording.filter(|_| self.open_spans.load(Ordering::Relaxed) > 0)?;
+        let span = context.span(id)?;
+        (!self.call_sites.is_unapproved(span.metadata())).then_some((runs, span))
     }
 }
 
-impl<S> Layer<S> for Recorder
+impl<S> Layer<S> for SpanRecorder
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
@@ -235,53 +231,36 @@ where
         let Some(call_site) = self.call_sites.find_or_add(&runs.allowlist, attributes.metadata()) else {
             return;
         };
-        let Some(registered) = context.span(id) else {
-            return;
-        };
-        let above = self.nearest_approved(&registered);
-        let Some(open) = OpenSpan::new(runs, call_site, attributes, above) else { return };
-        registered.extensions_mut().replace(open);
+        let Some(span) = context.span(id) else { return };
+        let ancestor = nearest_approved(&span);
+        let Some(open) = OpenSpan::new(runs, call_site, attributes, ancestor) else { return };
+        span.extensions_mut().replace(open);
         self.open_spans.fetch_add(1, Ordering::Relaxed);
     }
 
     fn on_record(&self, id: &Id, record: &Record<'_>, context: Context<'_, S>) {
-        let Some(runs) = self.recording else { return };
-        let Some(registered) = context.span(id) else {
-            return;
-        };
-        let Some(call_site) = registered.extensions().get::<OpenSpan>().map(OpenSpan::call_site) else {
+        let Some((runs, span)) = self.find(id, &context) else { return };
+        let Some(call_site) = span.extensions().get::<OpenSpan>().map(OpenSpan::call_site) else {
             return;
         };
         let values = values(runs, call_site, record);
-        if let Some(open) = registered.extensions_mut().get_mut::<OpenSpan>() {
+        if let Some(open) = span.extensions_mut().get_mut::<OpenSpan>() {
             open.set(values);
         }
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let Some(runs) = self.recording else { return };
-        let Some(registered) = context.span(&id) else {
-            return;
-        };
-        let Some(open) = registered.extensions_mut().remove::<OpenSpan>() else {
-            return;
-        };
+        let Some((runs, span)) = self.find(&id, &context) else { return };
+        let Some(open) = span.extensions_mut().remove::<OpenSpan>() else { return };
         self.open_spans.fetch_sub(1, Ordering::Relaxed);
         open.close(runs);
     }
 }
 
-impl Recorder {
-    /// The nearest ancestor that is recorded; the spans between do not exist for us.
-    fn nearest_approved<'a, S>(
-        &self,
-        span: &tracing_subscriber::registry::SpanRef<'a, S>,
-    ) -> Option<ParentSpan>
-    where
-        S: Subscriber + LookupSpan<'a>,
-    {
-        span.scope()
-            .skip(1)
-            .find_map(|ancestor| ancestor.extensions().get::<OpenSpan>().map(OpenSpan::as_parent))
-    }
+/// The nearest approved ancestor of a span.
+fn nearest_approved<'a, S>(span: &SpanRef<'a, S>) -> Option<ParentSpan>
+where
+    S: Subscriber + LookupSpan<'a>,
+{
+    span.scope().skip(1).find_map(|ancestor| ancestor.extensions().get::<OpenSpan>().map(OpenSpan::as_parent))
 }
