@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Many runs with an endpoint where nobody listens: the tool is as without telemetry, and every run arrives later.
+"""Many runs with an endpoint that refuses connections. The tool works as without telemetry, and every run arrives later.
 
     dead_endpoint.py DOTNET [--runs N]
 """
@@ -12,7 +12,7 @@ import time
 from test_user import TestUser
 from recorder import Recorder, attributes
 
-# Arguments, and the exit code that the tool must end with.
+# Arguments, and the expected exit code.
 COMMANDS = (
     (("build",), 0),
     (("build", "--project", "nowhere"), 1),
@@ -42,7 +42,7 @@ def main():
                 faults.append(f"run {number}, {command}: {done}")
         took = time.monotonic() - started
 
-        waiting = len(user.run_files())
+        pending = len(user.run_files())
         recorder.listen()
         user.expect(0, "telemetry", "flush")
         traces = recorder.wait(arguments.runs)
@@ -52,7 +52,7 @@ def main():
     if len(traces) != arguments.runs:
         faults.append(f"{len(traces)} runs arrived")
     if left:
-        faults.append(f"{left} runs wait still")
+        faults.append(f"{left} runs are still pending")
     codes = collections.Counter()
     for trace_id, spans in traces.items():
         ids = collections.Counter(span.span_id for span in spans)
@@ -65,7 +65,7 @@ def main():
     for fault in faults[:50]:
         print(fault)
     print(
-        f"dead_endpoint: {arguments.runs} runs in {took:.1f} s, {waiting} waited, {len(traces)} arrived in "
+        f"dead_endpoint: {arguments.runs} runs in {took:.1f} s, {pending} pending, {len(traces)} arrived in "
         f"{len(recorder.requests)} requests, {len(faults)} faults"
     )
     raise SystemExit(bool(faults))

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What a command pays for telemetry, as a whole process, against the same program without the crate.
+"""What telemetry adds to a whole process, compared with the same program without the crate.
 
-    exit_cost.py FOLDER-WITH-BOTH-PROGRAMS [--pairs N]
+    exit_cost.py DIRECTORY-WITH-BOTH-PROGRAMS [--pairs N]
 
-Judged is what repeats on any machine: system calls (strace), instructions (valgrind's callgrind) and page faults, each
-the median of some runs of both programs. Then both run in pairs, in an order thrown by chance, at a receiver, at a port
-that refuses and at one that never answers: the runs are counted, and the times are told and not judged.
+The limits apply to figures that repeat on any machine: system calls (strace), instructions (valgrind's callgrind), and page
+faults, each the median of several runs. Then both programs run in pairs, in random order, with a receiver, a port that
+refuses connections, and one that never answers. The runs are counted, and the times are printed without a limit.
 """
 
 import argparse
@@ -21,18 +21,18 @@ import time
 from test_user import TestUser, closed_port
 from recorder import Recorder, Silent
 
-# What the crate may add to a program: system calls, instructions, page faults. Behind them what was measured, November
-# 2026, with `.ci/checks`: calls and instructions are the same in each run, faults differ by up to 7, and other versions of
-# the compiler and the C library are what the rest is for.
+# The most system calls, instructions, and page faults that the crate may add. The comments have the figures of November 2026
+# (`.ci/checks`). Calls and instructions are the same in each run, page faults differ by up to 7; the rest is a margin for
+# other versions of the compiler and the C library.
 LIMITS = {
-    "opted out": (0, 115_000, 36),  # 0; 104,758; 29: most of it the loader's, with a program of 3.8 MB instead of 0.5
+    "opted out": (0, 115_000, 36),  # 0; 104,758; 29: mostly the loader's, because the program has 3.8 MB instead of 0.5
     "backing off": (40, 222_000, 44),  # 40; 201,660; 37
-    "is at work": (41, 222_000, 45),  # 41; 202,259; 38
-    "starts one": (53, 272_000, 47),  # 53; 246,831; 40
+    "working": (41, 222_000, 45),  # 41; 202,259; 38
+    "starting": (53, 272_000, 47),  # 53; 246,831; 40
 }
-# One run in 64 looks at the limits of the spool too, and so is no median.
+# One run in 64 also enforces the limits of the spool; the median excludes it.
 REPEATS = {"system calls": 9, "instructions": 3, "page faults": 15}
-# What the program ends with, so that a run that did not happen is not a fast one.
+# The exit code of the programs, so that a program that failed does not count as a fast one.
 EXIT_CODE = 7
 
 
@@ -42,15 +42,15 @@ def main():
     parser.add_argument("--pairs", type=int, default=40)
     arguments = parser.parse_args()
     programs = [(arguments.programs / f"exit-cost-{name}").resolve() for name in ("bare", "with")]
-    faults = judge_what_repeats(*programs)
-    faults += tell_times(*programs, arguments.pairs)
+    faults = check_repeatable_figures(*programs)
+    faults += print_times(*programs, arguments.pairs)
     for fault in faults:
         print(fault)
     print(f"exit_cost: {len(faults)} faults")
     raise SystemExit(bool(faults))
 
 
-def judge_what_repeats(bare, with_crate):
+def check_repeatable_figures(bare, with_crate):
     faults = []
     print(f"{'':<16}{'':<14}{'without':>12}{'with':>12}{'difference':>12}{'limit':>12}")
     for scene, limits in LIMITS.items():
@@ -72,7 +72,7 @@ def judge_what_repeats(bare, with_crate):
 
 
 class Scene(TestUser):
-    """Somebody who opted out; whose last uploader backed off; whose uploader is at work; whose run starts one."""
+    """A user who opted out, whose uploader backed off, whose uploader is working, or whose run starts one."""
 
     def __init__(self, scene, tool):
         self.bound, port = closed_port()
@@ -84,16 +84,16 @@ class Scene(TestUser):
         if self.scene == "opted out":
             self.environment["DO_NOT_TRACK"] = "1"
             return self
-        # The first run makes the folders, and its uploader is refused.
+        # The first run creates the directories, and its uploader is refused.
         self.expect(EXIT_CODE)
         if not eventually(lambda: has_backed_off(self)):
             raise SystemExit("the first run started no uploader")
         if self.scene != "backing off":
-            # What is opened by Python is not inherited by the program, so the lock is ours alone.
-            self.lock = open(folder(self) / "uploader.lock")
+            # Python's descriptors are not inherited, so only this process holds the lock.
+            self.lock = open(spool(self) / "uploader.lock")
             fcntl.flock(self.lock, fcntl.LOCK_EX)
-            (folder(self) / "backoff").unlink()
-        if self.scene == "starts one":
+            (spool(self) / "backoff").unlink()
+        if self.scene == "starting":
             self.lock.close()
         return self
 
@@ -118,7 +118,7 @@ def system_calls(program, user):
 def instructions(program, user):
     out = user.home / "callgrind"
     run_under(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}.%p", "-q"], program, user)
-    # A child that was forked to start an uploader leaves a file of its own until it does: all were on the command's way.
+    # A child that starts an uploader writes a file of its own. All of them delay the command.
     files = list(user.home.glob("callgrind.*"))
     return sum(int(re.search(r"^(?:summary|totals): (\d+)", file.read_text(), re.M)[1]) for file in files)
 
@@ -134,25 +134,25 @@ def page_faults(program, user):
 COUNTS = {"system calls": system_calls, "instructions": instructions, "page faults": page_faults}
 
 
-def tell_times(bare, with_crate, number_of_pairs):
+def print_times(bare, with_crate, number_of_pairs):
     faults = []
     print(f"{'endpoint':<16}{'uploader':<14}{'without':>12}{'with':>12}{'difference':>12}")
     for endpoint in ("receiver", "refused", "never answers"):
         for starts in (False, True):
-            place = Place(endpoint)
-            with TestUser(with_crate, place.endpoint) as user:
-                pairs, uploader_starts = measure(user, place, bare, number_of_pairs, starts)
-                runs, problem = place.count(user)
-            # One more has begun the measurement.
+            target = Target(endpoint)
+            with TestUser(with_crate, target.endpoint) as user:
+                pairs, uploader_starts = measure(user, target, bare, number_of_pairs, starts)
+                runs, problem = target.count(user)
+            # One run precedes the measurement.
             if problem or runs != number_of_pairs + 1:
                 faults.append(f"{endpoint}: {runs} of {number_of_pairs + 1} runs counted {problem}")
-            # An uploader that is about to end takes a run with it now and then.
+            # An uploader that is about to end sometimes takes a run with it.
             if starts and uploader_starts < 0.9 * number_of_pairs:
                 faults.append(f"{endpoint}: only {uploader_starts} of {number_of_pairs} runs started an uploader")
             times = [statistics.median(column) for column in zip(*pairs)]
             difference = statistics.median(after - before for before, after in pairs)
             print(
-                f"{endpoint:<16}{'starts' if starts else 'is there':<14}"
+                f"{endpoint:<16}{'starts' if starts else 'running':<14}"
                 f"{times[0]:>9.2f} ms{times[1]:>9.2f} ms{difference:>+9.3f} ms",
                 flush=True,
             )
@@ -161,23 +161,23 @@ def tell_times(bare, with_crate, number_of_pairs):
     return faults
 
 
-def measure(user, place, bare, pairs, starts):
-    """Milliseconds without and with the crate, in pairs; and how many of the runs did start an uploader."""
+def measure(user, target, bare, pairs, starts):
+    """Pairs of milliseconds without and with the crate, and how many runs started an uploader."""
     if user.run("on").returncode:
         raise SystemExit("telemetry cannot be turned on")
     user.expect(EXIT_CODE)
     if not (eventually(lambda: is_locked(user) or has_backed_off(user))):
-        raise SystemExit(f"{place.kind}: the first run started no uploader")
+        raise SystemExit(f"{target.kind}: the first run started no uploader")
     measured, started = [], 0
     for _ in range(pairs):
         if starts:
-            place.send_uploader_away(user)
+            target.send_uploader_away(user)
         pair = [None, None]
         for which in random.sample((0, 1), 2):
             pair[which] = run((bare, user.tool)[which], user)
         measured.append(pair)
         if starts:
-            started += eventually(lambda: place.uploader_came(user))
+            started += eventually(lambda: target.uploader_came(user))
     return measured, started
 
 
@@ -188,8 +188,8 @@ def eventually(holds, seconds=10):
     return bool(held)
 
 
-def folder(user):
-    """The one destination's folder."""
+def spool(user):
+    """The spool of the only destination."""
     (lock,) = (user.home / ".local").rglob("uploader.lock")
     return lock.parent
 
@@ -223,8 +223,8 @@ def run(program, user):
     return took / 1e6
 
 
-class Place:
-    """An endpoint, and how the runs that went there are counted."""
+class Target:
+    """An endpoint, and how its runs are counted."""
 
     def __init__(self, kind):
         self.kind = kind
@@ -240,17 +240,17 @@ class Place:
                 self.endpoint = self.server.endpoint
 
     def send_uploader_away(self, user):
-        """Waits until no uploader runs, and forgets that one backed off."""
+        """Waits until no uploader runs, and deletes the backoff."""
         if self.kind == "never answers":
             self.server.hang_up()
-        with open(folder(user) / "uploader.lock") as file:
+        with open(spool(user) / "uploader.lock") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            # One that is about to end looks once more, and tries for the lock for 100 ms.
+            # An uploader that is about to end retries the lock for 100 ms.
             time.sleep(0.15)
-            (folder(user) / "backoff").unlink(missing_ok=True)
+            (spool(user) / "backoff").unlink(missing_ok=True)
 
     def uploader_came(self, user):
-        """Since the last one was sent away: it delivered, was refused, or is connected and waits."""
+        """Whether a new uploader delivered, was refused, or is connected."""
         match self.kind:
             case "receiver":
                 return not user.run_files()
@@ -260,11 +260,11 @@ class Place:
                 return bool(self.server.open)
 
     def count(self, user):
-        """Runs that arrived, or that wait whole on disk; and what is wrong with that."""
+        """The number of runs that arrived or are pending, and the problem if there is one."""
         if self.kind == "receiver":
             user.expect(0, "flush")
             count = len(self.server.traces())
-            problem = "; some wait still" if user.run_files() else ""
+            problem = "; some are still pending" if user.run_files() else ""
         else:
             self.send_uploader_away(user)
             count, problem = len(user.run_files()), ""

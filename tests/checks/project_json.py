@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Real project.json files through the example tool `dotnet`.
 
-The data points that arrive must equal `expected.json`, which was made without this project; and nothing else of the
-files may be in any byte that is written to disk or sent, headers included.
+The data points that arrive must equal `expected.json`, which was computed without this project. Nothing else of the files may
+be written to disk or sent, headers included.
 
     project_json.py SHARED DOTNET
 """
@@ -24,33 +24,33 @@ def main():
     parser.add_argument("shared", type=pathlib.Path)
     parser.add_argument("dotnet", type=pathlib.Path)
     arguments = parser.parse_args()
-    folder = arguments.shared / "project-json"
-    expected = json.loads((folder / "expected.json").read_text())
-    files = sorted(path for path in folder.glob("*.json") if path.name != "expected.json")
+    directory = arguments.shared / "project-json"
+    expected = json.loads((directory / "expected.json").read_text())
+    files = sorted(path for path in directory.glob("*.json") if path.name != "expected.json")
     faults = []
     if sorted(expected) != [path.name for path in files]:
         faults.append("expected.json and the files do not match")
 
-    strings = looked_through = 0
+    strings = searched_bytes = 0
     for protocol in PROTOCOLS:
         empty = Build(arguments.dotnet, protocol, b"{}").everything
         contents = [path.read_bytes() for path in files]
-        # A flush mostly waits for an uploader that lingers: several at once take no longer than one.
+        # A flush mostly waits, so several at once take no longer than one.
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             runs = list(pool.map(lambda content: Build(arguments.dotnet, protocol, content), contents))
         for path, content, run in zip(files, contents, runs):
             faults += [f"{path.name}, {protocol}: {fault}" for fault in wrong(run.traces, expected[path.name])]
-            # What was sent on purpose must be found, or finding nothing else shows nothing.
+            # The approved values must be found. Otherwise a search that finds nothing proves nothing.
             faults += [
                 f"{path.name}, {protocol}: {framework} is not found"
                 for framework in expected[path.name]["frameworks"]
                 if framework.encode() not in run.sent or framework.encode() not in run.on_disk
             ]
             secrets = strings_of(content, expected[path.name])
-            secrets |= {path.stem, str(folder)}
+            secrets |= {path.stem, str(directory)}
             secrets = {text for text in secrets if text.encode() not in empty}
             strings += len(secrets)
-            looked_through += len(run.everything)
+            searched_bytes += len(run.everything)
             faults += [
                 f"{path.name}, {protocol}: {text!r} was written or sent"
                 for text in sorted(secrets)
@@ -59,17 +59,17 @@ def main():
     for fault in faults:
         print(fault)
     print(
-        f"project_json: {len(files)} files over {len(PROTOCOLS)} protocols, {strings} strings looked for in "
-        f"{looked_through} bytes, {len(faults)} faults"
+        f"project_json: {len(files)} files over {len(PROTOCOLS)} protocols, {strings} strings searched for in "
+        f"{searched_bytes} bytes, {len(faults)} faults"
     )
     raise SystemExit(bool(faults))
 
 
 class Build:
-    """One build, first with the port closed and then with it open, and every byte that came of it."""
+    """One build, first with the port closed and then open, and every byte that it wrote or sent."""
 
     def __init__(self, dotnet, protocol, content):
-        # gRPC's server cannot be had with its port closed; what is on disk before sending is the same there.
+        # A gRPC server cannot keep its port closed. The files on disk are the same there.
         recorder = GrpcRecorder() if protocol == "grpc" else Recorder(listen=False)
         with TestUser(dotnet, recorder.endpoint, protocol) as user:
             user.expect(0, "telemetry", "on")
@@ -78,14 +78,14 @@ class Build:
             on_disk = user.state()
             if protocol != "grpc":
                 if not any("/runs/" in name for name in on_disk):
-                    raise SystemExit("the run does not wait on disk though its port is closed")
+                    raise SystemExit("the run is not pending although its port is closed")
                 recorder.listen()
             user.expect(0, "telemetry", "flush")
             self.traces = recorder.traces()
             recorder.close()
             after = user.state()
             if not any("/sent/" in name for name in after):
-                raise SystemExit("the run is not kept though it was delivered")
+                raise SystemExit("the delivered run is not kept")
             self.sent = bytes(recorder.raw)
             self.on_disk = b"\n".join(
                 part for files in (on_disk, after) for name, data in files.items() for part in (name.encode(), data)
@@ -94,7 +94,7 @@ class Build:
 
 
 def wrong(traces, expected):
-    """What of the data points is not as expected."""
+    """The differences from the expected data points."""
     if len(traces) != 1:
         return [f"{len(traces)} traces arrived"]
     (spans,) = traces.values()
@@ -128,9 +128,9 @@ TOKEN = re.compile(
 
 
 def strings_of(content, expected):
-    """Every string of four or more characters that is no key, framework or test runner; words of comments too.
+    """All strings of four or more characters except keys, frameworks, and test runners; also the words of comments.
 
-    Read with a few lines of its own: neither the tool's reader of JSON nor another one decides what is looked for.
+    It uses its own few lines, so that no JSON reader decides what is searched for.
     """
     keys, strings = set(), set()
     for token in TOKEN.finditer(content.decode("utf-8-sig")):

@@ -1,4 +1,4 @@
-"""An OTLP receiver on Google's protobuf and grpcio that keeps every byte it gets. No code of this project."""
+"""An OTLP receiver on Google's protobuf and grpcio that keeps every byte it gets. It uses no code of this project."""
 
 import base64
 import concurrent.futures
@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
 
 
 class Keep:
-    """Reads from a stream and keeps what was read."""
+    """Reads from a stream, and keeps the bytes."""
 
     def __init__(self, stream, kept):
         self.stream, self.kept = stream, kept
@@ -64,7 +64,7 @@ class Recorder:
 
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
-            # An uploader that starts while another one ends is not to be refused.
+            # An uploader that starts while another one ends must not be refused.
             request_queue_size = 64
 
         self.server = Server(("127.0.0.1", port), Handler, bind_and_activate=False)
@@ -101,7 +101,7 @@ class Recorder:
         return self.traces()
 
     def traces(self):
-        """Spans by trace id; each span as often as it came."""
+        """All received spans by trace id, duplicates included."""
         traces = {}
         for request in self.requests:
             for span in spans(request):
@@ -110,7 +110,7 @@ class Recorder:
 
 
 class GrpcRecorder:
-    """Receives over gRPC, and keeps messages and metadata as text and bytes."""
+    """Receives over gRPC, and keeps metadata and messages."""
 
     def __init__(self):
         self.raw = bytearray()
@@ -141,7 +141,7 @@ class GrpcRecorder:
 
 
 def from_json(body):
-    """OTLP/JSON writes ids in hexadecimal, where protobuf's JSON has base64."""
+    """OTLP/JSON writes ids in hexadecimal; protobuf's JSON uses base64."""
 
     def ids(value):
         if isinstance(value, dict):
@@ -187,7 +187,7 @@ class Silent:
                 return
 
     def hang_up(self):
-        """Closes what is open, so that whoever waits need not wait longer."""
+        """Closes all connections, so that no client waits any longer."""
         while self.open:
             self.open.pop().close()
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A collector that nobody here wrote receives the same spans over each protocol.
+"""A collector from another project receives the same spans over each protocol.
 
     rotel.py ROTEL-AGENT DOTNET
 """
@@ -42,7 +42,7 @@ def main():
                 user.expect(1, "test", "--project", "nowhere")
                 user.expect(0, "telemetry", "flush")
                 sent = spans_of(user.expect(0, "telemetry", "show", "--json").stdout.decode())
-            # It prints what it received a moment after it answered.
+            # It prints the spans a moment after it answers.
             end = time.monotonic() + 10
             while (missing := [span for span in sent if not agent.has(span)]) and time.monotonic() < end:
                 time.sleep(0.05)
@@ -57,7 +57,7 @@ def main():
 
 
 def spans_of(lines):
-    """Trace id, span id, name and attributes of each span, as `telemetry show --json` prints what was sent."""
+    """Trace id, span id, name, and attributes of each span in `telemetry show --json`."""
     spans = {}
     for line in lines.splitlines():
         for resource in json.loads(line)["resourceSpans"]:
@@ -66,7 +66,7 @@ def spans_of(lines):
                     values = {
                         item["key"]: text_of(*item["value"].values()) for item in span.get("attributes", [])
                     }
-                    # The last line of a span counts.
+                    # The last line for a span wins.
                     spans[span["traceId"], span["spanId"]] = (span["name"], values)
     return [(*ids, *content) for ids, content in spans.items()]
 
@@ -77,21 +77,21 @@ def text_of(value):
 
 class Agent:
     def __init__(self, program):
-        self.folder = tempfile.TemporaryDirectory()
-        self.log = pathlib.Path(self.folder.name) / "out"
+        self.directory = tempfile.TemporaryDirectory()
+        self.log = pathlib.Path(self.directory.name) / "out"
         ports = [closed_port() for _ in range(2)]
         self.http, self.grpc = (port for _, port in ports)
         for bound, _ in ports:
             bound.close()
         places = ["--otlp-grpc-endpoint", f"127.0.0.1:{self.grpc}", "--otlp-http-endpoint", f"127.0.0.1:{self.http}"]
-        own = ["--pid-file", f"{self.folder.name}/pid", "--log-file", f"{self.folder.name}/log"]
+        own = ["--pid-file", f"{self.directory.name}/pid", "--log-file", f"{self.directory.name}/log"]
         printing = ["--debug-log", "traces", "--debug-log-verbosity", "detailed"]
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen(
                 [program, "start", "--exporter", "blackhole", *printing, *places, *own],
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env={"HOME": self.folder.name},
+                env={"HOME": self.directory.name},
             )
         self._wait_until_open()
 
@@ -109,11 +109,11 @@ class Agent:
 
     def text(self):
         printed = self.log.read_text(errors="replace")
-        log = pathlib.Path(self.folder.name) / "log"
+        log = pathlib.Path(self.directory.name) / "log"
         return printed + (log.read_text(errors="replace") if log.exists() else "")
 
     def blocks(self):
-        """What it printed of each span."""
+        """The printed block of each span."""
         return re.split(r"^.*\bSpan #\d+.*$", self.text(), flags=re.MULTILINE)[1:]
 
     def span_count(self):
@@ -130,7 +130,7 @@ class Agent:
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait()
-        self.folder.cleanup()
+        self.directory.cleanup()
 
 
 main()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run files, and what is sent over each protocol, under a strict checker of OTLP that knows nothing of this project.
+"""A strict OTLP checker, which uses no code of this project, checks run files and the requests of each protocol.
 
     strict.py SHARED DOTNET
 """
@@ -16,7 +16,7 @@ import time
 from test_user import TestUser, closed_port
 from tls_front import TlsFront
 
-# Each encoding plain, compressed, and both through mutual TLS.
+# Each encoding plain and compressed, with and without mutual TLS.
 TRANSPORTS = [
     (protocol, compression, tls)
     for protocol in ("http/protobuf", "http/json", "grpc")
@@ -26,7 +26,7 @@ TRANSPORTS = [
 
 PROJECT = b"""{ "testRunner": "xunit", "frameworks": { "net451": {}, "netcoreapp1.1": {}, "anna": {} } }"""
 
-# Arguments and exit code; every kind of line that a run file can have.
+# Arguments and exit codes, for every kind of line that a run file can have.
 COMMANDS = (
     (("build",), 0),
     (("test",), 0),
@@ -44,13 +44,13 @@ def main():
     arguments = parser.parse_args()
     checker = arguments.shared / "tools" / "strict_otlp.py"
     faults, files, requests, spans = [], 0, 0, 0
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         for protocol, compression, tls in TRANSPORTS:
             name = f"{protocol}{' gzip' if compression else ''}{' TLS' if tls else ''}"
-            own_folder = pathlib.Path(folder) / name.replace("/", " ")
-            own_folder.mkdir()
-            out = own_folder / "received.jsonl"
-            # Ports that are free now, and are the server's a moment later.
+            own_directory = pathlib.Path(directory) / name.replace("/", " ")
+            own_directory.mkdir()
+            out = own_directory / "received.jsonl"
+            # The server takes these ports a moment later.
             ports = [closed_port() for _ in range(2)]
             http, grpc = (port for _, port in ports)
             port, over = (grpc, "h2") if protocol == "grpc" else (http, "http/1.1")
@@ -58,18 +58,18 @@ def main():
                 front, secured = None, {}
                 endpoint = f"http://127.0.0.1:{port}"
                 if tls:
-                    front = stack.enter_context(TlsFront(own_folder / "tls", port, over))
+                    front = stack.enter_context(TlsFront(own_directory / "tls", port, over))
                     endpoint, secured = f"https://localhost:{front.port}", variables(front)
                 user = stack.enter_context(TestUser(arguments.dotnet, endpoint, protocol, compression, **secured))
                 user.expect(0, "telemetry", "on")
                 user.write("project.json", PROJECT)
                 for command, exit_code in COMMANDS:
                     user.expect(exit_code, *command)
-                waiting = user.run_files()
-                if len(waiting) != len(COMMANDS):
-                    faults.append(f"{name}: {len(waiting)} runs wait, not {len(COMMANDS)}")
-                faults += check(checker, name, waiting)
-                files += len(waiting)
+                pending = user.run_files()
+                if len(pending) != len(COMMANDS):
+                    faults.append(f"{name}: {len(pending)} runs are pending, not {len(COMMANDS)}")
+                faults += check(checker, name, pending)
+                files += len(pending)
 
                 for bound, _ in ports:
                     bound.close()
@@ -77,7 +77,7 @@ def main():
                     user.expect(0, "telemetry", "flush")
                 faults += check(checker, name, user.run_files("sent"))
                 if front and not front.handshakes:
-                    faults.append(f"{name}: nothing came through TLS")
+                    faults.append(f"{name}: no connection used TLS")
             received = [json.loads(line) for line in out.read_text().splitlines()]
             requests += len(received)
             spans += sum(request["n"] for request in received)
@@ -116,8 +116,8 @@ def check(checker, name, files):
 
 class Server:
     def __init__(self, checker, http, grpc, out):
-        places = ["--http", f"127.0.0.1:{http}", "--grpc", f"127.0.0.1:{grpc}", "--out", out]
-        self.process = subprocess.Popen([sys.executable, checker, "serve", *places], stdout=subprocess.PIPE)
+        addresses = ["--http", f"127.0.0.1:{http}", "--grpc", f"127.0.0.1:{grpc}", "--out", out]
+        self.process = subprocess.Popen([sys.executable, checker, "serve", *addresses], stdout=subprocess.PIPE)
         if not self.process.stdout.readline().startswith(b"ready"):
             raise SystemExit("the strict receiver does not start")
 
@@ -125,7 +125,7 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        time.sleep(0.1)  # it writes a request down before it answers, so this is for its own shutdown
+        time.sleep(0.1)  # it logs a request before it answers; this is only for its shutdown
         self.process.terminate()
         self.process.wait()
 

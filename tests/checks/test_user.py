@@ -1,4 +1,4 @@
-"""A user with a home of their own who runs one of the tools, and in nothing of this machine's environment."""
+"""A user with a home directory, who runs a tool without this machine's environment."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ import tempfile
 
 
 class TestUser:
-    """Use it in a `with`: the home is deleted at the end."""
+    """Use it in a `with`. The home directory is deleted at the end."""
 
     def __init__(self, tool, endpoint, protocol="http/protobuf", compression=None, **variables):
         self.tool = str(pathlib.Path(tool).resolve())
@@ -28,7 +28,7 @@ class TestUser:
         return self
 
     def __exit__(self, *_):
-        # An uploader that is about to end may still write to the home.
+        # An uploader that is about to end may still write to the home directory.
         for _ in range(20):
             shutil.rmtree(self.home, ignore_errors=True)
             if not self.home.exists():
@@ -46,8 +46,8 @@ class TestUser:
     def expect(self, exit_code, *arguments, **variables):
         done = self.run(*arguments, **variables)
         if done.returncode != exit_code:
-            said = done.stderr.decode(errors="replace")
-            raise SystemExit(f"{arguments} ended with {done.returncode}, not with {exit_code}: {said}")
+            stderr = done.stderr.decode(errors="replace")
+            raise SystemExit(f"{arguments} ended with {done.returncode}, not with {exit_code}: {stderr}")
         return done
 
     def write(self, name, content):
@@ -57,23 +57,23 @@ class TestUser:
         return path
 
     def state(self):
-        """Every file of the tool's state and choices, by path below the home."""
+        """All files of the tool's state and settings, by path below the home directory."""
         files = {}
-        for folder in (".local", ".config"):
-            for path in sorted((self.home / folder).rglob("*")):
+        for directory in (".local", ".config"):
+            for path in sorted((self.home / directory).rglob("*")):
                 if path.is_file():
                     try:
                         files[str(path.relative_to(self.home))] = path.read_bytes()
                     except FileNotFoundError:
-                        pass  # an outcome is a rename: it is found under its new name, or was already
+                        pass  # an outcome is a rename, so the file is found under its other name
         return files
 
-    def run_files(self, folder="runs"):
-        return sorted((self.home / ".local").rglob(f"{folder}/*.jsonl"))
+    def run_files(self, directory="runs"):
+        return sorted((self.home / ".local").rglob(f"{directory}/*.jsonl"))
 
 
 def closed_port():
-    """A port of loopback that refuses connections for as long as the socket is open: bound, never listened at."""
+    """A loopback port that refuses connections while the socket is open: it is bound and never listens."""
     bound = socket.socket()
     bound.bind(("127.0.0.1", 0))
     return bound, bound.getsockname()[1]

@@ -1,4 +1,4 @@
-"""TLS in front of a server that speaks none, with an authority made for the occasion."""
+"""A TLS server in front of a plain one, with its own certificate authority."""
 
 import contextlib
 import pathlib
@@ -10,23 +10,22 @@ import trustme
 
 
 class TlsFront:
-    """Passes bytes on to a port of loopback. Use it in a `with`.
+    """Forwards bytes to a loopback port. Use it in a `with`.
 
-    `over` is what the other side speaks inside (`h2` or `http/1.1`), and the only thing that is offered. Who connects
-    must have a certificate of the same authority: the files of a client's own are in `client_certificate` and
-    `client_key`, the authority's in `authority`.
+    `over` is the only protocol that ALPN offers (`h2` or `http/1.1`). A client must have a certificate of the same authority:
+    `client_certificate` and `client_key` are its files, and `authority` is the authority's.
     """
 
-    def __init__(self, folder, target_port, over):
-        folder = pathlib.Path(folder)
-        folder.mkdir()
+    def __init__(self, directory, target_port, over):
+        directory = pathlib.Path(directory)
+        directory.mkdir()
         authority = trustme.CA()
-        self.authority = folder / "authority.pem"
+        self.authority = directory / "authority.pem"
         authority.cert_pem.write_to_path(self.authority)
         client = authority.issue_cert("somebody@example.com")
-        self.client_certificate = folder / "client.pem"
+        self.client_certificate = directory / "client.pem"
         client.cert_chain_pems[0].write_to_path(self.client_certificate)
-        self.client_key = folder / "client.key"
+        self.client_key = directory / "client.key"
         client.private_key_pem.write_to_path(self.client_key)
 
         self.target_port = target_port
@@ -45,7 +44,7 @@ class TlsFront:
             try:
                 plain, _ = self.listening.accept()
             except OSError:
-                return  # the end of the `with`
+                return  # the `with` has ended
             threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
 
     def _serve(self, plain):
@@ -69,6 +68,6 @@ class TlsFront:
         return self
 
     def __exit__(self, *_):
-        # `accept` of the other thread ends with the shutdown, not with the close.
+        # The shutdown ends `accept` in the other thread; a close does not.
         self.listening.shutdown(socket.SHUT_RDWR)
         self.listening.close()
