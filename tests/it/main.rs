@@ -27,6 +27,7 @@ mod precedence; // which of the settings wins
 mod preview; // `<TOOL>_TELEMETRY=log` and `=trace`
 mod process_ends; // every way in which a process can end
 mod receiver; // the OTLP receiver
+mod receiver_answers; // the answers of the OTLP receiver
 mod recording_server; // fixture: a server that keeps every byte it gets
 mod responses; // what the uploader makes of each response
 mod rooms; // imports in `src` go one way
