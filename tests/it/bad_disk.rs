@@ -66,9 +66,8 @@ fn unwritable_outcomes_are_not_resent_in_a_loop() {
     std::fs::remove_dir(&outcomes).expect("it is empty");
     assert!(user.flush());
     assert_eq!((user.count("delivered"), receiver.requests().len()), (3, 3));
-    // In the way: nothing is sent, since what became of it could not be printed. Only an uploader that was at
-    // work
-    // already finds that out when it has sent.
+    // A file in its place stops the sending, because no outcome could be stored. An uploader that is already in a request
+    // finds out afterwards.
     std::fs::remove_dir(&outcomes).expect("it is empty");
     std::fs::write(&outcomes, "").expect("it can be written");
     for _ in 0..20 {

@@ -8,14 +8,11 @@ use tool_telemetry_receiver::Receiver;
 use crate::precedence::on_machine;
 use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually, example, is_root};
 
-/// A row that is known: its first two cells, word for word, and the tests that perform it. "soak …" is a part
-/// of
-/// `tests/soak`, "cli …" a test of the program `tool-telemetry`, "library …" a unit test; the gate runs all of
-/// them.
+/// A known row: its first two cells, word for word, and the tests behind it. "soak …" is a part of `tests/soak`, "cli …" a
+/// test of the program `tool-telemetry`, and "library …" a unit test. The gate runs all of them.
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
-/// The tables of a document that have the same first line: the document, that line, and the rows of all of
-/// them. A
+/// The tables of a document that have the same first line: the document, that line, and the rows of all of them. A
 /// third column names the same tests, or their modules.
 const TABLES: [(&str, &str, &[Row]); 2] = [
     ("docs/users.md", "| to decide | how |", &DECISIONS),

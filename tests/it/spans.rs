@@ -1,6 +1,5 @@
 //! Spans where people do not expect them: on other threads, with a parent of their own choice or none, recorded
-//! twice,
-//! never closed.
+//! twice, never closed.
 
 use tool_telemetry_receiver::Receiver;
 

@@ -79,7 +79,7 @@ impl TestUser {
         self
     }
 
-    /// Gives the home folder, and what is in it, to a uid. Needs root.
+    /// Gives the home directory, with its content, to a user. Needs root.
     pub(crate) fn chown_home(&self, uid: u32) {
         for path in self.files().into_iter().chain([self.home().to_owned()]) {
             std::os::unix::fs::lchown(path, Some(uid), Some(uid)).expect("we are root");
@@ -153,7 +153,7 @@ impl TestUser {
         self.frob_command(arguments).output().expect("the tool starts")
     }
 
-    /// Everything below the home, sorted.
+    /// All paths below the home directory, sorted.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut directories = vec![self.home().to_owned()];

@@ -1,8 +1,7 @@
 //! A tool that leaves secrets wherever a dependency or an author could. Each is a text with `secret-` in it.
 //!
 //! `on` turns telemetry on. `layer` and `sdk` are the two ways in. `wrapped` and `bare` print the spans that an
-//! exporter gets
-//! with the allowlist around it and without. `relay` runs `layer` in a child.
+//! exporter gets with the allowlist around it and without. `relay` runs `layer` in a child.
 
 #![expect(clippy::print_stdout, reason = "a command prints to its user")]
 

@@ -1,6 +1,5 @@
-//! The tool and the uploader are killed at each system call, and each call that may fail is made to fail. Then
-//! the next process
-//! runs, and nothing may be missing.
+//! The tool and the uploader are killed at each system call, and each call that may fail is made to fail. Then the
+//! next process runs, and nothing may be missing.
 //!
 //! A tracer is the witness: a run counts as recorded when the write of its first line succeeded, whatever our
 //! own files say.

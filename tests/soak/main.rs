@@ -1,25 +1,24 @@
-//! Tests that take long: a build with `panic = "abort"`, every crash point, ten thousand runs at once, and
-//! limits under load.
+//! Tests that take long: a build with `panic = "abort"`, every crash point, ten thousand runs at once, and limits under load.
+//!
 //! `cargo build --examples && cargo run --example soak [panic-abort|crash-points|limits|answers|concurrency]...` runs some
-//! parts, or all of them without an argument; `--list` names them. Each prints its figures. The first violated
-//! rule ends the
+//! parts, or all of them without an argument; `--list` names them. Each prints its figures. The first violated rule ends the
 //! program with exit code 1 and prints the command that repeats it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints to its user")]
 
-mod answers; // each freedom of OTLP and each failure, one after the other
-mod concurrency; // a hundred processes at once, ten uploaders racing, a server that fails at random
+mod answers; // every response that OTLP allows, and every failure
+mod concurrency; // a hundred processes, ten racing uploaders, and a server that fails at random
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod crash_points; // stopped or refused at every system call in turn
+mod crash_points; // killed or failed at each system call
 mod ledger; // recorded = delivered + pending + dropped
 mod limits; // five thousand runs while nothing can be sent
 mod panic_abort; // the tool, built with `panic = "abort"`
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../it/system_calls.rs"]
-#[allow(dead_code, reason = "a fixture of the tests, of which this uses a part")]
-mod system_calls;
+#[allow(dead_code, reason = "a fixture of the tests, which this uses in part")]
+mod system_calls; // fixture: traces a program's system calls, and refuses some
 #[path = "../it/test_user.rs"]
-#[allow(dead_code, reason = "a fixture of the tests, of which this uses a part")]
-mod test_user; // fixture: a user with a home of their own, who runs the tool of the tests // fixture: the system calls of a program, and what becomes of one
+#[allow(dead_code, reason = "a fixture of the tests, which this uses in part")]
+mod test_user; // fixture: a user with a home directory, who runs the tests' tool
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -97,8 +97,7 @@ fn hold(file: &str) {
     }
 }
 
-/// Adds a line to the file `.frob-uploaders` in the home folder for each start as an uploader, if a test made
-/// that file.
+/// Adds a line to `.frob-uploaders` in the home directory for each start as an uploader, if a test created that file.
 fn note_uploader() {
     use std::io::Write as _;
 
