@@ -23,7 +23,7 @@ const TABLES: [(&str, &str, &[Row]); 2] = [
 const DECISIONS: [Row; 6] = [
     ("off, for one tool", "`<tool> telemetry off`, or its variable; `tool-telemetry off <tool>` for any tool",
         &["documents::off_for_one_tool_leaves_others_on",
-          "cli person::off_stops_it_and_deletes_what_waits"]),
+          "cli tool_commands::off_stops_recording_and_deletes_pending_runs"]),
     ("off, for all tools", "`DO_NOT_TRACK=1`",
         &["documents::do_not_track_turns_off_every_tool"]),
     ("off, for a whole machine", "`telemetry = \"off\"` in `/etc/tool-telemetry/policy.toml` ([all its keys](policy.md))",
