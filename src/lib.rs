@@ -83,6 +83,7 @@ mod upload;
 pub use consent::{Decision, Reason};
 pub use error::Error;
 pub use model::chosen_by::ChosenBy;
+#[doc(inline)]
 pub use model::data_points::{Audience, DataPoints, MAX_DATA_POINTS, MAX_SPANS, OTHER, Publisher, Version};
 pub use model::settings::{CiPolicy, Limits};
 pub use record::layer::TelemetryLayer;
@@ -108,7 +109,9 @@ pub use tool_telemetry_macros::data_points;
 /// What the code made by [`data_points!`](crate::model::data_points!) names; nothing for people.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::model::data_points::{ApprovedSpan, DataPoint, Kind};
+    pub use crate::model::data_points::{
+        ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Level, Publisher, Version,
+    };
     pub use crate::model::settings::is_tool_name;
-    pub use tracing::Level;
+    pub use core::option::Option::{None, Some};
 }

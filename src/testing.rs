@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
-use crate::model::data_points::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Value, Version};
+use crate::model::data_points::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Level, Value, Version};
 use crate::model::span::{Ending, Parent, Span, Subject, Tool};
 use crate::upload::delivery::Batch;
 use crate::upload::otlp_settings::{OtlpSettings, Protocol};
@@ -34,7 +34,7 @@ pub(crate) static DATA_POINTS: DataPoints = DataPoints {
     spans: &[ApprovedSpan {
         name: "resolve",
         target: "weave::resolve",
-        level: tracing::Level::INFO,
+        level: Level::Info,
         sentence: "Resolving",
         why: "to test",
         audience: Audience::Maker,

@@ -91,11 +91,7 @@ impl Choice {
 
     /// The newest version whose notice was shown, whichever destination it named.
     pub(crate) fn newest_notice(&self) -> Option<Version> {
-        let mut versions = self.notices.iter().map(|notice| notice.version);
-        let first = versions.next()?;
-        Some(
-            versions.fold(first, |newest, version| if newest.is_before(&version) { version } else { newest }),
-        )
+        self.notices.iter().map(|notice| notice.version).max()
     }
 
     /// Remembers that the notice of this version was shown for a destination.

@@ -44,7 +44,7 @@ pub(crate) fn due(
     let choice = preflight.choice();
     let collected = collected(settings, settings.data_points?, destination);
     let is_seen = match (preflight.notice, collected.newest()) {
-        (Some(seen), Some(newest)) => !seen.is_before(&newest),
+        (Some(seen), Some(newest)) => seen >= newest,
         (Some(_), None) => true,
         (None, _) => false,
     };
@@ -167,7 +167,7 @@ fn render(
 ) -> String {
     let name = settings.name;
     let collected = collected(settings, data_points, destination);
-    let is_new = |since: &Version| seen.is_none_or(|seen| seen.is_before(since));
+    let is_new = |since: &Version| seen.is_none_or(|seen| seen < since);
     let always: &[&str] = match seen {
         None => &["When a command was run and how long it took", "The version of the tool"],
         Some(_) => &[],
@@ -303,13 +303,13 @@ mod tests {
             .collect();
         let all = Box::leak(Box::new(DataPoints {
             telemetry_command: None,
-            publisher: Some(Publisher {
-                name: "The Frobnication Foundation",
-                contact: "privacy@example.com",
-                privacy: PRIVACY,
-                retention_days: 30,
-                licence: "CC0-1.0",
-            }),
+            publisher: Some(Publisher::new(
+                "The Frobnication Foundation",
+                "privacy@example.com",
+                PRIVACY,
+                30,
+                "CC0-1.0",
+            )),
             spans: &[],
             data_points: Box::leak(data_points.into_boxed_slice()),
             on_run: &[],

@@ -1,10 +1,10 @@
-//! What of the approved data points applies to this run: by audience, by the tool's version, and by what the
-//! person has been told of.
+//! The approved spans and data points that apply to one run: by audience, by the tool's version, and by the notice that
+//! the user saw.
 
 use tracing::Metadata;
 
 use crate::model::chosen_by::ChosenBy;
-use crate::model::data_points::{Audience, DataPoints, Version};
+use crate::model::data_points::{Audience, DataPoints, Version, tracing_level};
 
 /// The spans and data points that this run may record.
 #[derive(Debug, Clone, Copy)]
@@ -16,98 +16,81 @@ pub(crate) struct Allowlist {
     values: u64,
 }
 
-/// What decides whether one entry of the file applies.
-struct Terms<'a> {
+/// The fields of an entry that decide whether it applies.
+struct Terms {
     audience: Audience,
-    since: &'a Version,
-    until: Option<&'a Version>,
-}
-
-/// What is meant for operators goes only to a destination that one chose.
-fn is_for(chosen_by: ChosenBy, audience: Audience) -> bool {
-    chosen_by == ChosenBy::Operator || audience == Audience::Maker
+    since: Version,
+    until: Option<Version>,
 }
 
 impl Allowlist {
-    /// `tool` is the running version; `told` is the version whose notice the person saw, or nothing if all of
-    /// it counts as told; `narrowed_to` are the only keys that the machine's policy allows, if it says so.
+    /// `tool` is the running version. `notice` is the version of the notice that the user saw, and `None` if no notice
+    /// is needed. `policy_keys` are the only keys that the machine's policy allows, if it names any.
     pub(crate) fn new(
         data_points: &'static DataPoints,
         chosen_by: ChosenBy,
         tool: Option<&Version>,
-        told: Option<&Version>,
-        narrowed_to: Option<&[String]>,
+        notice: Option<&Version>,
+        policy_keys: Option<&[String]>,
     ) -> Self {
-        Self::of(data_points, narrowed_to, |terms| {
-            is_for(chosen_by, terms.audience)
-                && told.is_none_or(|told| !told.is_before(terms.since))
-                && match (terms.until, tool) {
-                    (Some(until), Some(tool)) => tool.is_before(until),
-                    // A tool without a readable version cannot show that the time is not up.
-                    (Some(_), None) => false,
-                    (None, _) => true,
-                }
+        Self::filter(data_points, policy_keys, |entry| {
+            chosen_by.receives(entry.audience)
+                && notice.is_none_or(|notice| *notice >= entry.since)
+                // A tool without a valid version cannot be before `until`.
+                && entry.until.is_none_or(|until| tool.is_some_and(|tool| *tool < until))
         })
     }
 
-    /// What of a run that was recorded earlier may leave the machine now: by audience and by the machine's policy,
-    /// which may have changed meanwhile. The times are about recording.
+    /// The parts of an earlier run that may still be sent. The audience and the machine's policy may have changed.
+    /// `since` and `until` concern recording only.
     pub(crate) fn for_sending(
         data_points: &'static DataPoints,
         chosen_by: ChosenBy,
-        narrowed_to: Option<&[String]>,
+        policy_keys: Option<&[String]>,
     ) -> Self {
-        Self::of(data_points, narrowed_to, |terms| is_for(chosen_by, terms.audience))
+        Self::filter(data_points, policy_keys, |entry| chosen_by.receives(entry.audience))
     }
 
-    fn of(
+    fn filter(
         data_points: &'static DataPoints,
-        narrowed_to: Option<&[String]>,
-        applies: impl Fn(Terms<'_>) -> bool,
+        policy_keys: Option<&[String]>,
+        applies: impl Fn(Terms) -> bool,
     ) -> Self {
-        let bits = |entries: &mut dyn Iterator<Item = Terms<'_>>| {
-            entries
-                .enumerate()
-                .filter(|(_, terms)| applies(Terms { ..*terms }))
-                .fold(0, |bits, (position, _)| bits | 1 << position)
-        };
-        let spans = bits(&mut data_points.spans.iter().map(|span| Terms {
-            audience: span.audience,
-            since: &span.since,
-            until: span.until.as_ref(),
+        let spans =
+            bits(data_points.spans.iter().map(|span| {
+                applies(Terms { audience: span.audience, since: span.since, until: span.until })
+            }));
+        let values = bits(data_points.data_points.iter().map(|data_point| {
+            policy_keys.is_none_or(|keys| keys.iter().any(|key| key == data_point.key))
+                && applies(Terms {
+                    audience: data_point.audience,
+                    since: data_point.since,
+                    until: data_point.until,
+                })
         }));
-        let values = bits(&mut data_points.data_points.iter().map(|data_point| Terms {
-            audience: data_point.audience,
-            since: &data_point.since,
-            until: data_point.until.as_ref(),
-        }));
-        let allowed = data_points.data_points.iter().enumerate().filter(|(_, data_point)| {
-            narrowed_to.is_none_or(|keys| keys.iter().any(|key| key == data_point.key))
-        });
-        let values = values & allowed.fold(0, |bits, (position, _)| bits | 1 << position);
         Self { data_points, spans, values }
     }
 
-    /// The newest `since` of what applies: what a notice must be of to tell of all.
+    /// The newest `since` among the entries that apply. A notice of this version announces them all.
     pub(crate) fn newest(&self) -> Option<Version> {
         let spans = (0..).zip(self.data_points.spans).filter(|(position, _)| self.has_span(*position));
         let values = (0..).zip(self.data_points.data_points).filter(|(position, _)| self.has(*position));
-        let since = spans.map(|(_, span)| span.since).chain(values.map(|(_, value)| value.since));
-        since.reduce(|newest, since| if newest.is_before(&since) { since } else { newest })
+        spans.map(|(_, span)| span.since).chain(values.map(|(_, value)| value.since)).max()
     }
 
-    /// The position of the approved span that this call site makes, if it makes one.
+    /// The position of the approved span that this call site creates.
     pub(crate) fn span(&self, metadata: &Metadata<'_>) -> Option<u8> {
         if self.spans == 0 || !metadata.is_span() {
             return None;
         }
         let position = self.span_named(metadata.name(), metadata.target())?;
-        (*metadata.level() <= self.data_points.spans[usize::from(position)].level).then_some(position)
+        let level = tracing_level(self.data_points.spans[usize::from(position)].level);
+        (*metadata.level() <= level).then_some(position)
     }
 
-    /// The same by name and target, at whatever level.
+    /// The position of the approved span with this name and target, at any level.
     pub(crate) fn span_named(&self, name: &str, target: &str) -> Option<u8> {
-        self.data_points.span(name, target).filter(|position| self.spans >> position & 1 == 1)
+        self.data_points.span(name, target).filter(|position| self.has_span(*position))
     }
 
     /// Whether this approved span applies.
@@ -122,12 +105,12 @@ impl Allowlist {
 
     /// The most verbose level at which a span is recorded.
     pub(crate) fn level(&self) -> Option<tracing::Level> {
-        self.data_points
-            .spans
-            .iter()
-            .enumerate()
-            .filter(|(position, _)| self.spans >> position & 1 == 1)
-            .map(|(_, span)| span.level)
-            .max()
+        let spans = (0..).zip(self.data_points.spans).filter(|(position, _)| self.has_span(*position));
+        spans.map(|(_, span)| tracing_level(span.level)).max()
     }
+}
+
+/// A bit for each position, set where `applies` is true.
+fn bits(applies: impl Iterator<Item = bool>) -> u64 {
+    applies.enumerate().fold(0, |bits, (position, applies)| bits | u64::from(applies) << position)
 }

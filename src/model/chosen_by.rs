@@ -1,11 +1,13 @@
-//! Who chose a destination, which decides what it gets.
+//! Who chose a destination, which decides what it receives.
 
-/// Who chose the destination. An operator gets what is meant for operators.
+use crate::model::data_points::Audience;
+
+/// Who chose a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChosenBy {
     /// The tool's author.
     Maker,
-    /// The person, or the machine's administrator.
+    /// The user or the machine's administrator.
     Operator,
 }
 
@@ -18,12 +20,17 @@ impl ChosenBy {
         }
     }
 
-    /// Who chose the destination whose runs lie in the directory of this name. An operator gets more than the maker
-    /// does, so a name that is not ours counts as the maker's.
-    pub(crate) fn from_directory_name(folder: &str) -> Self {
-        match folder.split_once('+') {
+    /// Who chose the destination of the runs in this directory. An operator receives more than the maker, so an unknown
+    /// name counts as the maker's.
+    pub(crate) fn from_directory_name(directory: &str) -> Self {
+        match directory.split_once('+') {
             Some(("operator", _)) => ChosenBy::Operator,
             _ => ChosenBy::Maker,
         }
+    }
+
+    /// Whether a destination receives entries for this audience.
+    pub(crate) fn receives(self, audience: Audience) -> bool {
+        self == ChosenBy::Operator || audience == Audience::Maker
     }
 }

@@ -67,7 +67,7 @@ impl Settings {
     pub(crate) fn new(name: &'static str, version: &'static str) -> Self {
         Self {
             name,
-            version: Version::beginning_of(version).unwrap_or(version),
+            version: Version::longest_prefix(version).unwrap_or(version),
             data_points: None,
             own_command: None,
             opt_out_vars: Vec::new(),

@@ -69,7 +69,7 @@ impl<E: SpanExporter> AllowlistExporter<E> {
         data_points: &'static DataPoints,
         mut inner: E,
     ) -> Self {
-        let version = Version::beginning_of(version).unwrap_or("0");
+        let version = Version::longest_prefix(version).unwrap_or("0");
         let tool = Tool { name, version };
         inner.set_resource(&sdk_data::resource(tool));
         Self {

@@ -161,7 +161,7 @@ impl Reader<'_> {
             return None;
         }
         let written = text("service.version")?;
-        let version = Version::beginning_of(written)?;
+        let version = Version::longest_prefix(written)?;
         self.has_invalid_version |= version != written;
         Some(version.to_owned())
     }
@@ -196,7 +196,7 @@ impl Reader<'_> {
             span.subject = Subject::Run(self.ending(attributes));
             self.data_points.on_run
         } else {
-            let position = self.data_points.span_in_file(name)?;
+            let position = self.data_points.span_by_name(name)?;
             // Every span except the run has a parent.
             span.parent?;
             span.subject = Subject::Approved(position);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tool_telemetry_definition::{Definition, Faults};
+use tool_telemetry_definition::{DataPoints, ParseErrors};
 
 use crate::error::Error;
 
@@ -13,7 +13,7 @@ const MAX_SIZE: u64 = 4 << 20;
 const DEFAULT_FILE: &str = "telemetry.toml";
 
 /// The named definition, or the one in the current directory if there is one.
-pub(crate) fn named_or_default(named: Option<&Path>) -> Result<Option<Definition>, Error> {
+pub(crate) fn named_or_default(named: Option<&Path>) -> Result<Option<&'static DataPoints>, Error> {
     match named {
         Some(path) => read_valid(path).map(Some),
         None if Path::new(DEFAULT_FILE).is_file() => read_valid(Path::new(DEFAULT_FILE)).map(Some),
@@ -22,22 +22,22 @@ pub(crate) fn named_or_default(named: Option<&Path>) -> Result<Option<Definition
 }
 
 /// Reads a definition that may have errors.
-pub(crate) fn read(path: &Path) -> Result<Result<Definition, Faults>, Error> {
-    Ok(Definition::parse(&text(path)?))
+pub(crate) fn read(path: &Path) -> Result<Result<&'static DataPoints, ParseErrors>, Error> {
+    Ok(DataPoints::parse(&text(path)?))
 }
 
 /// Reads a definition; its errors end the program.
-pub(crate) fn read_valid(path: &Path) -> Result<Definition, Error> {
-    read(path)?.map_err(|faults| {
-        Error::content(format!("{}Fix {} first.", diagnostics(path, &faults), path.display()))
+pub(crate) fn read_valid(path: &Path) -> Result<&'static DataPoints, Error> {
+    read(path)?.map_err(|errors| {
+        Error::content(format!("{}Fix {} first.", diagnostics(path, &errors), path.display()))
     })
 }
 
 /// One line per error, in the format of compilers, so that editors can jump to the place.
-pub(crate) fn diagnostics(path: &Path, faults: &Faults) -> String {
-    faults
+pub(crate) fn diagnostics(path: &Path, errors: &ParseErrors) -> String {
+    errors
         .iter()
-        .map(|fault| format!("{}:{}:{}: {}\n", path.display(), fault.line(), fault.column(), fault.message()))
+        .map(|error| format!("{}:{}:{}: {}\n", path.display(), error.line(), error.column(), error.message()))
         .collect()
 }
 

@@ -10,7 +10,7 @@
 //! | `commands` | one file per subcommand, each with its `Arguments` and its `run` |
 //! | `tool` | opens the telemetry of one tool on this machine |
 //! | `run` | reads a run file into a tree of spans |
-//! | `definition_file`, `tables` | read a `telemetry.toml`, and turn it into the library's tables |
+//! | `definition_file` | reads a `telemetry.toml` |
 //! | `wording` | words for times, durations, destinations, and values |
 //! | `yaml` | quotes text for YAML templates |
 //! | `exit_code`, `error`, `output` | the ways in which a command can end |
@@ -23,7 +23,6 @@ mod error;
 mod exit_code;
 mod output;
 mod run;
-mod tables;
 mod tool;
 mod wording;
 mod yaml;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tool_telemetry::Outcome;
 use tool_telemetry::command::RunStatus;
-use tool_telemetry_definition::{Definition, Kind};
+use tool_telemetry_definition::{DataPoints, Kind};
 
 /// A time in the user's time zone.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ pub(crate) fn count(count: u64, noun: &str) -> String {
 }
 
 /// The receiver behind a destination's directory name, `operator+publisher+scheme-host-port`.
-pub(crate) fn destination(directory: &str, definition: Option<&Definition>) -> String {
+pub(crate) fn destination(directory: &str, definition: Option<&DataPoints>) -> String {
     let origin = || {
         let (scheme, rest) = directory.rsplit_once('+')?.1.split_once('-')?;
         // A host may contain `-`; a port may not.
@@ -124,7 +124,7 @@ pub(crate) fn values(kind: &Kind) -> String {
         Kind::ExitCode => "the exit code".to_owned(),
         Kind::Command(members) | Kind::Set(members) => format!("{}, or `other`", list(members)),
         Kind::Version => "a version such as `1.2.3` or `1.2.3-rc.1`, or `other`".to_owned(),
-        Kind::Moniker { prefixes, suffixes } if suffixes.is_empty() => {
+        Kind::Moniker { prefixes, suffixes: [] } => {
             format!("one of {} followed by a version; or `other`", list(prefixes))
         }
         Kind::Moniker { prefixes, suffixes } => format!(
@@ -135,8 +135,8 @@ pub(crate) fn values(kind: &Kind) -> String {
     }
 }
 
-fn list<T: AsRef<str>>(members: &[T]) -> String {
-    let members: Vec<String> = members.iter().map(|member| format!("`{}`", member.as_ref())).collect();
+fn list(members: &[&str]) -> String {
+    let members: Vec<String> = members.iter().map(|member| format!("`{member}`")).collect();
     members.join(", ")
 }
 

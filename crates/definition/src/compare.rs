@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::{Audience, DataPoint, Definition, Kind, Publisher, Span, Version};
+use crate::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Publisher, RUN, Version};
 
-/// How two definitions differ in one point.
+/// One difference between two definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
@@ -12,25 +12,25 @@ pub struct Difference {
     pub change: Change,
     /// The entry, such as ``data point `frob.command` ``.
     pub entry: String,
-    /// What is different; empty for an entry that is new or gone.
+    /// What is different. Empty if the whole entry is new or gone.
     pub detail: String,
-    /// More is collected, but people who saw the notice of the old definition are not told: the entry's `since` is
-    /// not later than all of the old ones. Raise it.
-    pub is_untold: bool,
+    /// Whether more is collected without a new notice to users who saw the old one, because the entry's `since` is not
+    /// later than every `since` of the old definition.
+    pub is_unannounced: bool,
 }
 
 /// Whether more or less is collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// An entry that the old definition does not have.
+    /// The old definition does not have the entry.
     New,
-    /// More values, more spans, more receivers, a longer time. A change of the kind counts as wider.
+    /// More values, spans, or recipients, or a longer time. Another kind counts as wider.
     Wider,
-    /// Fewer of them.
+    /// Fewer values, spans, or recipients, or a shorter time.
     Narrower,
-    /// An entry that the new definition no longer has.
+    /// The new definition does not have the entry.
     Gone,
-    /// The same is collected, and said in other words.
+    /// The same is collected, but its description differs.
     Reworded,
 }
 
@@ -52,59 +52,69 @@ impl fmt::Display for Difference {
         if !self.detail.is_empty() {
             write!(f, ", {}", self.detail)?;
         }
-        if self.is_untold {
-            f.write_str(" (raise `since`: nobody is told of it)")?;
+        if self.is_unannounced {
+            f.write_str(" (raise `since`, or no notice announces it)")?;
         }
         Ok(())
     }
 }
 
-/// Compares two definitions: the differences of the publisher and of the telemetry command, then of the spans, then of the data points.
+/// Compares two definitions: first their publishers and telemetry commands, then their spans, then their data points.
 ///
 /// ```
-/// use tool_telemetry_definition::{Change, Definition, compare};
+/// use tool_telemetry_definition::{Change, DataPoints, compare};
 ///
-/// let definition = |values: &str| {
-///     Definition::parse(&format!(
+/// let with = |values: &str| {
+///     DataPoints::parse(&format!(
 ///         "format = 1\n[[data_point]]\nkey = 'frob.color'\non = ['run']\nsentence = 'Colours'\nwhy = 'To choose.'\n\
 ///          kind = 'set'\nvalues = {values}\naudience = 'maker'\nsince = '1.0'\nuntil = 'never'"
 ///     ))
 /// };
-/// let differences = compare(&definition("['never']")?, &definition("['never', 'always']")?);
+/// let differences = compare(with("['never']")?, with("['never', 'always']")?);
 /// assert_eq!(differences.len(), 1);
 /// assert_eq!(differences[0].change, Change::Wider);
-/// assert!(differences[0].is_untold);
-/// # Ok::<(), tool_telemetry_definition::Faults>(())
+/// assert!(differences[0].is_unannounced);
+/// # Ok::<(), tool_telemetry_definition::ParseErrors>(())
 /// ```
-pub fn compare(old: &Definition, new: &Definition) -> Vec<Difference> {
+pub fn compare(old: &DataPoints, new: &DataPoints) -> Vec<Difference> {
     let mut found = Vec::new();
-    publishers(old.publisher.as_ref(), new.publisher.as_ref(), &mut found);
-    commands(old.telemetry_command.as_deref(), new.telemetry_command.as_deref(), &mut found);
-    // What the notice of the old definition is remembered by.
-    let told = (old.spans.iter().map(|span| span.since))
+    compare_publishers(old.publisher(), new.publisher(), &mut found);
+    compare_commands(old.telemetry_command, new.telemetry_command, &mut found);
+    // The state keeps this version of the notice that a user saw.
+    let announced = (old.spans.iter().map(|span| span.since))
         .chain(old.data_points.iter().map(|data_point| data_point.since))
         .max()
-        .unwrap_or(Version::ZERO);
-    entries(
-        (&old.spans, &new.spans),
-        |a, b| (&a.name, &a.target) == (&b.name, &b.target),
+        .unwrap_or(Version::new(0, 0, 0));
+    compare_entries(
+        (old.spans, new.spans),
+        |a, b| (a.name, a.target) == (b.name, b.target),
         |span| format!("span `{}` of {}", span.name, span.target),
-        |span| span.since <= told,
-        spans,
+        |span| span.since <= announced,
+        compare_spans,
         &mut found,
     );
-    entries(
-        (&old.data_points, &new.data_points),
+    compare_entries(
+        (old.data_points, new.data_points),
         |a, b| a.key == b.key,
         |data_point| format!("data point `{}`", data_point.key),
-        |data_point| data_point.since <= told,
-        data_points,
+        |data_point| data_point.since <= announced,
+        |a, b, details| compare_data_points((old, a), (new, b), details),
         &mut found,
     );
     found
 }
 
-/// What is different in one entry.
+/// The names of the spans that may have a data point.
+fn on(data_points: &DataPoints, data_point: &DataPoint) -> Vec<&'static str> {
+    let is_on = |positions| data_points.at(positions).any(|found| found.key == data_point.key);
+    let spans = data_points.spans.iter().filter(|span| is_on(span.data_points)).map(|span| span.name);
+    let mut names: Vec<_> = is_on(data_points.on_run).then_some(RUN).into_iter().chain(spans).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The differences in one entry.
 #[derive(Debug, Default)]
 struct Details(Vec<(Change, String)>);
 
@@ -113,7 +123,7 @@ impl Details {
         self.0.push((change, detail.into()));
     }
 
-    /// A value on a scale: the greater, the more is collected.
+    /// Compares values of which a greater one collects more.
     fn scale<T: PartialOrd>(&mut self, old: T, new: T, detail: impl Fn() -> String) {
         if new > old {
             self.push(Change::Wider, detail());
@@ -128,16 +138,12 @@ impl Details {
         }
     }
 
-    fn list(&mut self, what: &str, old: &[String], new: &[String]) {
-        let missing = |from: &[String], in_list: &[String]| {
-            in_list
-                .iter()
-                .filter(|member| !from.iter().any(|known| known.eq_ignore_ascii_case(member)))
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(", ")
+    fn list(&mut self, what: &str, old: &[&str], new: &[&str]) {
+        let not_in = |list: &[&str], items: &[&str]| {
+            let is_new = |item: &&str| !list.iter().any(|known| known.eq_ignore_ascii_case(item));
+            items.iter().copied().filter(is_new).collect::<Vec<_>>().join(", ")
         };
-        let (added, removed) = (missing(old, new), missing(new, old));
+        let (added, removed) = (not_in(old, new), not_in(new, old));
         if !added.is_empty() {
             self.push(Change::Wider, format!("`{what}` gains {added}"));
         }
@@ -152,22 +158,22 @@ impl Details {
     }
 
     fn times(&mut self, old: (Version, Option<Version>), new: (Version, Option<Version>)) {
-        // An earlier `since` collects more, so the scale is turned around.
+        // An earlier `since` collects more.
         self.scale(new.0, old.0, || format!("since {} becomes {}", old.0, new.0));
         let until =
             |until: Option<Version>| until.map_or_else(|| "never".to_owned(), |until| until.to_string());
-        // Nothing is later than `never`.
+        // `never` is later than every version.
         let order = |until: Option<Version>| (until.is_none(), until);
         self.scale(order(old.1), order(new.1), || format!("until {} becomes {}", until(old.1), until(new.1)));
     }
 }
 
-fn entries<T>(
+fn compare_entries<T>(
     (old, new): (&[T], &[T]),
     is_same: impl Fn(&T, &T) -> bool,
     name: impl Fn(&T) -> String,
-    is_untold: impl Fn(&T) -> bool,
-    details: impl Fn(&T, &T, &mut Details),
+    is_unannounced: impl Fn(&T) -> bool,
+    compare: impl Fn(&T, &T, &mut Details),
     found: &mut Vec<Difference>,
 ) {
     for entry in old.iter().filter(|old| !new.iter().any(|new| is_same(old, new))) {
@@ -175,94 +181,99 @@ fn entries<T>(
     }
     for entry in new {
         match old.iter().find(|old| is_same(old, entry)) {
-            None => found.push(difference(Change::New, name(entry), String::new(), is_untold(entry))),
+            None => found.push(difference(Change::New, name(entry), String::new(), is_unannounced(entry))),
             Some(old) => {
-                let mut all = Details::default();
-                details(old, entry, &mut all);
-                for (change, detail) in all.0 {
-                    found.push(difference(change, name(entry), detail, is_untold(entry)));
+                let mut details = Details::default();
+                compare(old, entry, &mut details);
+                for (change, detail) in details.0 {
+                    found.push(difference(change, name(entry), detail, is_unannounced(entry)));
                 }
             }
         }
     }
 }
 
-fn difference(change: Change, entry: String, detail: String, is_untold: bool) -> Difference {
+fn difference(change: Change, entry: String, detail: String, is_unannounced: bool) -> Difference {
     Difference {
         change,
         entry,
         detail,
-        is_untold: is_untold && matches!(change, Change::New | Change::Wider),
+        is_unannounced: is_unannounced && matches!(change, Change::New | Change::Wider),
     }
 }
 
-fn publishers(old: Option<&Publisher>, new: Option<&Publisher>, found: &mut Vec<Difference>) {
-    let mut all = Details::default();
+fn compare_publishers(old: Option<&Publisher>, new: Option<&Publisher>, found: &mut Vec<Difference>) {
+    let mut details = Details::default();
     match (old, new) {
         (None, None) => {}
-        (None, Some(_)) => all.push(Change::New, ""),
-        (Some(_), None) => all.push(Change::Gone, ""),
+        (None, Some(_)) => details.push(Change::New, ""),
+        (Some(_), None) => details.push(Change::Gone, ""),
         (Some(old), Some(new)) => {
-            all.words("name", &old.name, &new.name);
-            all.words("contact", &old.contact, &new.contact);
-            all.words("privacy", &old.privacy, &new.privacy);
-            all.words("licence", &old.licence, &new.licence);
+            details.words("name", old.name, new.name);
+            details.words("contact", old.contact, new.contact);
+            details.words("privacy", old.privacy, new.privacy);
+            details.words("licence", old.licence, new.licence);
             let days = (old.retention_days, new.retention_days);
-            all.scale(days.0, days.1, || format!("retention_days {} becomes {}", days.0, days.1));
+            details.scale(days.0, days.1, || format!("retention_days {} becomes {}", days.0, days.1));
         }
     }
-    // The publisher has no `since` that could be raised.
+    // A publisher has no `since` to raise.
     found.extend(
-        all.0
+        details
+            .0
             .into_iter()
             .map(|(change, detail)| difference(change, "the publisher".to_owned(), detail, false)),
     );
 }
 
-/// It collects nothing, so nothing is wider.
-fn commands(old: Option<&str>, new: Option<&str>, found: &mut Vec<Difference>) {
+/// The telemetry command collects nothing, so no change of it is wider.
+fn compare_commands(old: Option<&str>, new: Option<&str>, found: &mut Vec<Difference>) {
     if old == new {
         return;
     }
-    let named = |typed: Option<&str>| typed.map_or("none".to_owned(), |typed| format!("{typed:?}"));
-    let detail = format!("{} becomes {}", named(old), named(new));
+    let name = |command: Option<&str>| command.map_or("none".to_owned(), |command| format!("{command:?}"));
+    let detail = format!("{} becomes {}", name(old), name(new));
     found.push(difference(Change::Reworded, "the telemetry command".to_owned(), detail, false));
 }
 
-fn spans(old: &Span, new: &Span, all: &mut Details) {
-    all.scale(old.level, new.level, || format!("level {} becomes {}", old.level, new.level));
-    all.audience(old.audience, new.audience);
-    all.times((old.since, old.until), (new.since, new.until));
-    all.words("sentence", &old.sentence, &new.sentence);
-    all.words("why", &old.why, &new.why);
+fn compare_spans(old: &ApprovedSpan, new: &ApprovedSpan, details: &mut Details) {
+    details.scale(old.level, new.level, || format!("level {} becomes {}", old.level, new.level));
+    details.audience(old.audience, new.audience);
+    details.times((old.since, old.until), (new.since, new.until));
+    details.words("sentence", old.sentence, new.sentence);
+    details.words("why", old.why, new.why);
 }
 
-fn data_points(old: &DataPoint, new: &DataPoint, all: &mut Details) {
-    kinds(&old.kind, &new.kind, all);
-    all.list("on", &old.on, &new.on);
-    all.audience(old.audience, new.audience);
-    all.times((old.since, old.until), (new.since, new.until));
-    all.words("sentence", &old.sentence, &new.sentence);
-    all.words("why", &old.why, &new.why);
+fn compare_data_points(
+    (old_file, old): (&DataPoints, &DataPoint),
+    (new_file, new): (&DataPoints, &DataPoint),
+    details: &mut Details,
+) {
+    compare_kinds(&old.kind, &new.kind, details);
+    details.list("on", &on(old_file, old), &on(new_file, new));
+    details.audience(old.audience, new.audience);
+    details.times((old.since, old.until), (new.since, new.until));
+    details.words("sentence", old.sentence, new.sentence);
+    details.words("why", old.why, new.why);
 }
 
-fn kinds(old: &Kind, new: &Kind, all: &mut Details) {
+fn compare_kinds(old: &Kind, new: &Kind, details: &mut Details) {
     match (old, new) {
         (Kind::Integer { min: old_min, max: old_max }, Kind::Integer { min, max }) => {
-            all.scale(min, old_min, || format!("min {old_min} becomes {min}"));
-            all.scale(old_max, max, || format!("max {old_max} becomes {max}"));
+            details.scale(min, old_min, || format!("min {old_min} becomes {min}"));
+            details.scale(old_max, max, || format!("max {old_max} becomes {max}"));
         }
         (Kind::Command(old), Kind::Command(new)) | (Kind::Set(old), Kind::Set(new)) => {
-            all.list("values", old, new)
+            details.list("values", old, new)
         }
         (
             Kind::Moniker { prefixes: old_prefixes, suffixes: old_suffixes },
             Kind::Moniker { prefixes, suffixes },
         ) => {
-            all.list("prefixes", old_prefixes, prefixes);
-            all.list("suffixes", old_suffixes, suffixes);
+            details.list("prefixes", old_prefixes, prefixes);
+            details.list("suffixes", old_suffixes, suffixes);
         }
         (old, new) if old.name() == new.name() => {}
-        (old, new) => all.push(Change::Wider, format!("kind {} becomes {}", old.name(), new.name())),
+        (old, new) => details.push(Change::Wider, format!("kind {} becomes {}", old.name(), new.name())),
     }
 }

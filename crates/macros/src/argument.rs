@@ -1,6 +1,6 @@
-//! The one argument of `data_points!`: a path in quotes.
+//! The argument of `data_points!`: a path in quotes.
 
-/// Reads the path from the tokens of the call.
+/// The path among the tokens of a call.
 pub(crate) fn path(tokens: &[String]) -> Result<String, String> {
     let example = "write data_points!(\"telemetry.toml\")";
     let literal = match tokens {

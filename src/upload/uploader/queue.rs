@@ -107,7 +107,7 @@ impl Uploader<'_> {
     fn is_newer(&self, run: &RecordedRun) -> bool {
         Version::parse(self.version)
             .zip(Version::parse(&run.version))
-            .is_some_and(|(own, recorded_by)| own.is_before(&recorded_by))
+            .is_some_and(|(own, recorded_by)| own < recorded_by)
     }
 
     fn rewrite(&self, path: &Path, run: &RecordedRun) -> io::Result<()> {

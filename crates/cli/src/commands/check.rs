@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tool_telemetry::command::check_policy;
-use tool_telemetry_definition::{Audience, Change, Definition, Difference, compare};
+use tool_telemetry_definition::{Audience, Change, DataPoints, Difference, compare};
 
 use crate::definition_file::{diagnostics, read, read_valid};
 use crate::error::Error;
@@ -53,16 +53,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
 fn definition(file: &Path, against: Option<&Path>) -> Result<(String, u8), Error> {
     let definition = match read(file)? {
         Ok(definition) => definition,
-        Err(faults) => {
-            let errors = count(faults.iter().count() as u64, "error");
-            return Ok((format!("{}{errors}\n", diagnostics(file, &faults)), FAILURE));
+        Err(errors) => {
+            let total = count(errors.iter().count() as u64, "error");
+            return Ok((format!("{}{total}\n", diagnostics(file, &errors)), FAILURE));
         }
     };
-    let mut text = format!("{}: {}\n", file.display(), summary(&definition));
+    let mut text = format!("{}: {}\n", file.display(), summary(definition));
     let Some(old) = against else {
         return Ok((text, SUCCESS));
     };
-    let differences = compare(&read_valid(old)?, &definition);
+    let differences = compare(read_valid(old)?, definition);
     for difference in &differences {
         text.push_str(&format!("{difference}\n"));
     }
@@ -77,7 +77,7 @@ fn definition(file: &Path, against: Option<&Path>) -> Result<(String, u8), Error
 }
 
 fn exit_code(differences: &[Difference]) -> u8 {
-    if differences.iter().any(|difference| difference.is_untold) {
+    if differences.iter().any(|difference| difference.is_unannounced) {
         FAILURE
     } else if differences.iter().any(|difference| matches!(difference.change, Change::New | Change::Wider)) {
         COLLECTS_MORE
@@ -86,8 +86,8 @@ fn exit_code(differences: &[Difference]) -> u8 {
     }
 }
 
-fn summary(definition: &Definition) -> String {
-    let (spans, data_points) = (&definition.spans, &definition.data_points);
+fn summary(definition: &DataPoints) -> String {
+    let (spans, data_points) = (definition.spans, &definition.data_points);
     let for_operators = spans.iter().filter(|span| span.audience == Audience::Operator).count()
         + data_points.iter().filter(|data_point| data_point.audience == Audience::Operator).count();
     let mut text = format!(

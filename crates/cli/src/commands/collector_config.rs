@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use askama::Template;
-use tool_telemetry_definition::{Audience, DataPoint, Definition};
+use tool_telemetry_definition::{Audience, DataPoint, DataPoints};
 
 use crate::definition_file::read_valid;
 use crate::error::Error;
@@ -71,8 +71,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let tool = arguments.tool.as_deref().map(tool_name).transpose()?;
     let config = Config {
         tools: tool.map_or_else(|| "a tool".to_owned(), |tool| format!("the tool {tool}")),
-        keys: keys(&definition),
-        conditions: conditions(&definition, tool),
+        keys: keys(definition),
+        conditions: conditions(definition, tool),
     };
     let text = config
         .render()
@@ -81,12 +81,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     Ok(ExitCode::from(SUCCESS))
 }
 
-fn keys(definition: &Definition) -> Vec<Key> {
+fn keys(definition: &DataPoints) -> Vec<Key> {
     let fixed = FIXED_KEYS.iter().map(|key| Key { key: quoted(key), comment: String::new() });
     let approved = definition
         .data_points
         .iter()
-        .map(|data_point| Key { key: quoted(&data_point.key), comment: comment(data_point) });
+        .map(|data_point| Key { key: quoted(data_point.key), comment: comment(data_point) });
     fixed.chain(approved).collect()
 }
 
@@ -96,13 +96,13 @@ fn comment(data_point: &DataPoint) -> String {
     format!("{}{audience}", data_point.sentence)
 }
 
-fn conditions(definition: &Definition, tool: Option<&str>) -> Vec<Condition> {
+fn conditions(definition: &DataPoints, tool: Option<&str>) -> Vec<Condition> {
     // A run's root span has the tool's name. If the name is not known here, the resource has it.
     let run = match tool {
         Some(tool) => ottl(tool),
         None => "resource.attributes[\"service.name\"]".to_owned(),
     };
-    let mut names: Vec<&str> = definition.spans.iter().map(|span| span.name.as_str()).collect();
+    let mut names: Vec<&str> = definition.spans.iter().map(|span| span.name).collect();
     names.sort_unstable();
     names.dedup();
     let approved = names.iter().map(|name| format!(" and span.name != {}", ottl(name))).collect::<String>();

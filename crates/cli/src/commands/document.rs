@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use askama::Template;
 use clap::ValueEnum;
 use tool_telemetry::env::tool_variable;
-use tool_telemetry_definition::{Audience, DataPoint, Definition, Publisher, RUN, Span};
+use tool_telemetry_definition::{ApprovedSpan, Audience, DataPoint, DataPoints, Publisher};
 
 use crate::definition_file::read_valid;
 use crate::error::Error;
@@ -54,7 +54,7 @@ enum Document {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let definition = read_valid(&arguments.file)?;
-    let table = Table::new(&definition);
+    let table = Table::new(definition);
     if arguments.document == Document::Table {
         return print(&table);
     }
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     match arguments.document {
         Document::Privacy => print(&Privacy {
             tool,
-            command: definition.telemetry_command.as_deref(),
+            command: definition.telemetry_command,
             variables: arguments.opt_out_vars.iter().map(String::as_str).collect(),
             tool_variable: tool_variable(tool),
             opt_in: arguments.opt_in,
@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         }),
         _ => print(&Licence {
             tool,
-            command: definition.telemetry_command.as_deref(),
+            command: definition.telemetry_command,
             tool_variable: tool_variable(tool),
             publisher: EscapedPublisher::new(publisher),
             opt_in: arguments.opt_in,
@@ -136,20 +136,13 @@ struct Entry {
 }
 
 impl Table {
-    fn new(definition: &Definition) -> Self {
-        let on = |name: &str| {
-            definition
-                .data_points
-                .iter()
-                .filter(|data_point| data_point.is_on(name))
-                .map(Entry::from_data_point)
-                .collect()
-        };
-        let run = Group { span: None, entries: on(RUN) };
+    fn new(definition: &DataPoints) -> Self {
+        let entries = |positions| definition.at(positions).map(Entry::from_data_point).collect();
+        let run = Group { span: None, entries: entries(definition.on_run) };
         let spans = definition
             .spans
             .iter()
-            .map(|span| Group { span: Some(Entry::from_span(span)), entries: on(&span.name) });
+            .map(|span| Group { span: Some(Entry::from_span(span)), entries: entries(span.data_points) });
         let groups: Vec<_> = [run].into_iter().chain(spans).collect();
         let has_operator_entries = groups
             .iter()
@@ -162,8 +155,8 @@ impl Entry {
     fn from_data_point(data_point: &DataPoint) -> Self {
         Self {
             key: data_point.key.to_string(),
-            sentence: cell(&data_point.sentence),
-            why: cell(&data_point.why),
+            sentence: cell(data_point.sentence),
+            why: cell(data_point.why),
             values: values(&data_point.kind),
             is_for_operators: data_point.audience == Audience::Operator,
             since: data_point.since.to_string(),
@@ -171,11 +164,11 @@ impl Entry {
         }
     }
 
-    fn from_span(span: &Span) -> Self {
+    fn from_span(span: &ApprovedSpan) -> Self {
         Self {
-            key: cell(&span.name),
-            sentence: cell(&span.sentence),
-            why: cell(&span.why),
+            key: cell(span.name),
+            sentence: cell(span.sentence),
+            why: cell(span.why),
             values: String::new(),
             is_for_operators: span.audience == Audience::Operator,
             since: span.since.to_string(),
@@ -213,9 +206,9 @@ struct EscapedPublisher {
 impl EscapedPublisher {
     fn new(publisher: &Publisher) -> Self {
         Self {
-            name: cell(&publisher.name),
-            contact: cell(&publisher.contact),
-            // `Definition::parse` admits only a plain https URL here, and only an identifier below.
+            name: cell(publisher.name),
+            contact: cell(publisher.contact),
+            // `DataPoints::parse` admits only a plain https URL here, and only an identifier below.
             privacy: publisher.privacy.to_string(),
             retention_days: publisher.retention_days,
             licence: publisher.licence.to_string(),

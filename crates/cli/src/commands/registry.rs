@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use askama::Template;
-use tool_telemetry_definition::{Audience, DataPoint, Definition, Kind, OTHER, RUN};
+use tool_telemetry_definition::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, OTHER};
 
 use crate::definition_file::read_valid;
 use crate::error::Error;
@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         )));
     }
     let conventions =
-        render(&Conventions { attributes: attributes(&definition, tool), spans: spans(&definition, tool) })?;
+        render(&Conventions { attributes: attributes(definition, tool), spans: spans(definition, tool) })?;
     let Some(directory) = &arguments.output else {
         output::print(&conventions);
         return Ok(ExitCode::from(SUCCESS));
@@ -126,7 +126,7 @@ fn is_schema_url(url: &str) -> bool {
     }) && url.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn attributes(definition: &Definition, tool: &str) -> Vec<Attribute> {
+fn attributes(definition: &DataPoints, tool: &str) -> Vec<Attribute> {
     let fixed = |key: &str, brief: &str, example: &str| Attribute {
         key: quoted(key),
         value_type: Type::Plain("string"),
@@ -136,7 +136,7 @@ fn attributes(definition: &Definition, tool: &str) -> Vec<Attribute> {
     };
     let mut attributes = vec![
         Attribute {
-            value_type: Type::Members(members(&["_OTHER".to_owned(), "cut_off".to_owned()])),
+            value_type: Type::Members(members(&["_OTHER", "cut_off"])),
             examples: None,
             ..fixed(
                 "error.type",
@@ -170,13 +170,10 @@ fn attribute(data_point: &DataPoint) -> Attribute {
         Kind::Bool => (Type::Plain("boolean"), None),
         Kind::Integer { min, max } => (Type::Plain("int"), Some(format!("[{min}, {max}]"))),
         Kind::ExitCode => (Type::Plain("int"), Some("[0, 1]".to_owned())),
-        Kind::Command(list) | Kind::Set(list) => {
-            let all: Vec<String> = list.iter().cloned().chain([OTHER.to_owned()]).collect();
-            (Type::Members(members(&all)), None)
-        }
+        Kind::Command(list) | Kind::Set(list) => (Type::Members(members(&[*list, &[OTHER]].concat())), None),
         Kind::Version => (Type::Plain("string"), Some(format!("[\"1.2.3\", \"1.2.3-rc.1\", \"{OTHER}\"]"))),
         Kind::Moniker { prefixes, suffixes } => {
-            let prefix = prefixes.first().map_or("", String::as_str);
+            let prefix = prefixes.first().copied().unwrap_or_default();
             let mut examples = vec![quoted(&format!("{prefix}1.0"))];
             examples.extend(suffixes.first().map(|suffix| quoted(&format!("{prefix}1.0{suffix}"))));
             examples.push(quoted(OTHER));
@@ -184,9 +181,9 @@ fn attribute(data_point: &DataPoint) -> Attribute {
         }
     };
     Attribute {
-        key: quoted(&data_point.key),
+        key: quoted(data_point.key),
         value_type: kind,
-        brief: quoted(&data_point.sentence),
+        brief: quoted(data_point.sentence),
         note: Some(quoted(&format!(
             "{} {audience} Since version {}.{until}",
             data_point.why.replace('\n', " "),
@@ -197,7 +194,7 @@ fn attribute(data_point: &DataPoint) -> Attribute {
 }
 
 /// The members of an enumeration, each an inline map with a unique id.
-fn members(values: &[String]) -> Vec<String> {
+fn members(values: &[&str]) -> Vec<String> {
     let mut ids = Ids::default();
     values
         .iter()
@@ -225,19 +222,15 @@ impl Ids {
     }
 }
 
-fn spans(definition: &Definition, tool: &str) -> Vec<Span> {
+fn spans(definition: &DataPoints, tool: &str) -> Vec<Span> {
     let mut ids = Ids::default();
-    let keys = |name: &str| {
-        definition
-            .data_points
-            .iter()
-            .filter(|data_point| data_point.is_on(name))
-            .map(|data_point| (quoted(&data_point.key), "recommended"))
-            .collect::<Vec<_>>()
+    let keys = |positions| {
+        let data_points = definition.at(positions);
+        data_points.map(|data_point| (quoted(data_point.key), "recommended")).collect::<Vec<_>>()
     };
     let mut run_attributes =
         vec![(quoted("process.executable.name"), "required"), (quoted("error.type"), "recommended")];
-    run_attributes.extend(keys(RUN));
+    run_attributes.extend(keys(definition.on_run));
     let run = Span {
         span_type: quoted(&format!("{}.run", ids.id(tool))),
         name: quoted(tool),
@@ -246,22 +239,22 @@ fn spans(definition: &Definition, tool: &str) -> Vec<Span> {
         attributes: run_attributes,
     };
     // A received span has a name but no target, so entries with the same name become one type.
-    let mut by_name: BTreeMap<&str, Vec<&tool_telemetry_definition::Span>> = BTreeMap::new();
-    for span in &definition.spans {
-        by_name.entry(&span.name).or_default().push(span);
+    let mut by_name: BTreeMap<&str, Vec<&ApprovedSpan>> = BTreeMap::new();
+    for span in definition.spans {
+        by_name.entry(span.name).or_default().push(span);
     }
     let tool_id = Ids::default().id(tool);
     let mut ids = Ids(BTreeSet::from(["run".to_owned()]));
     let others = by_name.into_iter().map(|(name, entries)| {
-        let joined = |field: fn(&tool_telemetry_definition::Span) -> &str| {
+        let joined = |field: fn(&ApprovedSpan) -> &str| {
             quoted(&entries.iter().map(|span| field(span).replace('\n', " ")).collect::<Vec<_>>().join(" "))
         };
         Span {
             span_type: quoted(&format!("{tool_id}.{}", ids.id(name))),
             name: quoted(name),
-            brief: joined(|span| &span.sentence),
-            note: joined(|span| &span.why),
-            attributes: keys(name),
+            brief: joined(|span| span.sentence),
+            note: joined(|span| span.why),
+            attributes: keys(entries[0].data_points),
         }
     });
     [run].into_iter().chain(others).collect()

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::exit_code::SUCCESS;
 use crate::run::Run;
 use crate::tool::ToolArguments;
-use crate::{definition_file, output, tables, wording};
+use crate::{definition_file, output, wording};
 
 /// Print a tool's pending runs and its last sent runs
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let definition = definition_file::named_or_default(arguments.data_points.as_deref())?;
-    let inspector = arguments.tool.inspect_known(definition.as_ref().map(tables::tables))?;
+    let inspector = arguments.tool.inspect_known(definition)?;
     if definition.is_some() {
         return Ok(TelemetryCommand::Show { json: arguments.json }.run(inspector.telemetry()));
     }

@@ -31,7 +31,7 @@ fn each_error_is_printed_with_its_position_and_exits_with_1() {
         output.stdout
     );
     assert!(
-        output.stdout.contains("\ntelemetry.toml:77:8: `kind` is \"text\", which is no kind"),
+        output.stdout.contains("\ntelemetry.toml:77:8: `kind` is \"text\"; use one of bool"),
         "{}",
         output.stdout
     );
@@ -93,7 +93,7 @@ fn wider_entries_that_users_are_not_notified_of_exit_with_1() {
     let output = check_against(GOOD, &GOOD.replace("\"always\", ", "\"always\", \"auto\", "));
     assert_eq!(output.code, 1);
     assert!(
-        output.stdout.contains("gains auto (raise `since`: nobody is told of it)\n"),
+        output.stdout.contains("gains auto (raise `since`, or no notice announces it)\n"),
         "{}",
         output.stdout
     );

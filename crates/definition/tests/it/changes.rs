@@ -1,33 +1,33 @@
-use tool_telemetry_definition::{Definition, compare};
+use tool_telemetry_definition::{DataPoints, compare};
 
 use crate::GOOD;
 
-/// What a reviewer reads when the good file is changed like this.
-fn told(changes: &[(&str, &str)]) -> Vec<String> {
+/// The differences after these changes of the good file.
+fn differences(changes: &[(&str, &str)]) -> Vec<String> {
     let text = changes.iter().fold(GOOD.to_owned(), |text, (from, to)| {
-        assert_eq!(text.matches(from).count(), 1, "{from:?} stands for one place");
+        assert_eq!(text.matches(from).count(), 1, "{from:?} occurs once");
         text.replace(from, to)
     });
-    let (old, new) = (Definition::parse(GOOD).unwrap(), Definition::parse(&text).unwrap());
-    compare(&old, &new).iter().map(ToString::to_string).collect()
+    let (old, new) = (DataPoints::parse(GOOD).unwrap(), DataPoints::parse(&text).unwrap());
+    compare(old, new).iter().map(ToString::to_string).collect()
 }
 
 #[track_caller]
 fn assert_change(from: &str, to: &str, expected: &str) {
-    assert_eq!(told(&[(from, to)]), [expected]);
+    assert_eq!(differences(&[(from, to)]), [expected]);
 }
 
-const UNTOLD: &str = " (raise `since`: nobody is told of it)";
+const UNANNOUNCED: &str = " (raise `since`, or no notice announces it)";
 
 #[test]
-fn nothing_changed() {
-    assert_eq!(told(&[]), [""; 0]);
-    assert_eq!(told(&[("retention_days = 365", "retention_days = 0x16d # the same")]), [""; 0]);
+fn equal_definitions_have_no_differences() {
+    assert_eq!(differences(&[]), [""; 0]);
+    assert_eq!(differences(&[("retention_days = 365", "retention_days = 0x16d # the same")]), [""; 0]);
 }
 
 #[test]
-fn more_is_wider() {
-    let wider = |entry: &str, detail: &str| format!("wider: {entry}, {detail}{UNTOLD}");
+fn more_data_is_wider() {
+    let wider = |entry: &str, detail: &str| format!("wider: {entry}, {detail}{UNANNOUNCED}");
     for (from, to, entry, detail) in [
         ("\"mstest\"", "\"mstest\", \"nunit\"", "data point `dotnet.runner`", "`values` gains nunit"),
         ("\"test\"", "\"test\", \"pack\"", "data point `dotnet.command`", "`values` gains pack"),
@@ -65,20 +65,20 @@ fn more_is_wider() {
 }
 
 #[test]
-fn a_range_that_moves_is_wider_and_narrower() {
-    let told = told(&[("min = 0\nmax = 9999", "min = -1\nmax = 9998")]);
+fn a_moved_range_is_wider_and_narrower() {
+    let differences = differences(&[("min = 0\nmax = 9999", "min = -1\nmax = 9998")]);
     let entry = "data point `dotnet.projects`";
     assert_eq!(
-        told,
+        differences,
         [
-            format!("wider: {entry}, min 0 becomes -1{UNTOLD}"),
+            format!("wider: {entry}, min 0 becomes -1{UNANNOUNCED}"),
             format!("narrower: {entry}, max 9999 becomes 9998")
         ]
     );
 }
 
 #[test]
-fn less_is_narrower() {
+fn less_data_is_narrower() {
     assert_change(", \"mstest\"", "", "narrower: data point `dotnet.runner`, `values` loses mstest");
     assert_change("max = 9999", "max = 99", "narrower: data point `dotnet.projects`, max 9999 becomes 99");
     assert_change("min = 0", "min = 1", "narrower: data point `dotnet.projects`, min 0 becomes 1");
@@ -106,27 +106,27 @@ fn another_kind_is_wider() {
     assert_change(
         "\"bool\"",
         "\"version\"",
-        &format!("wider: data point `dotnet.runtimes`, {detail}{UNTOLD}"),
+        &format!("wider: data point `dotnet.runtimes`, {detail}{UNANNOUNCED}"),
     );
 }
 
 #[test]
-fn another_key_is_gone_and_new() {
+fn a_renamed_key_is_gone_and_new() {
     let expected = ["gone: data point `dotnet.runtimes`", "new: data point `dotnet.rids`"].map(str::to_owned);
-    let untold = [expected[0].clone(), expected[1].clone() + UNTOLD];
-    assert_eq!(told(&[("\"dotnet.runtimes\"", "\"dotnet.rids\"")]), untold);
+    let unannounced = [expected[0].clone(), expected[1].clone() + UNANNOUNCED];
+    assert_eq!(differences(&[("\"dotnet.runtimes\"", "\"dotnet.rids\"")]), unannounced);
 }
 
 #[test]
-fn a_later_since_tells_people() {
+fn a_later_since_is_announced() {
     let runtimes = "kind = \"bool\"\naudience = \"maker\"\nsince = \"1.0.0\"";
     let later = runtimes.replace("1.0.0", "1.1");
-    let told = told(&[("\"dotnet.runtimes\"", "\"dotnet.rids\""), (runtimes, &later)]);
-    assert_eq!(told, ["gone: data point `dotnet.runtimes`", "new: data point `dotnet.rids`"]);
+    let differences = differences(&[("\"dotnet.runtimes\"", "\"dotnet.rids\""), (runtimes, &later)]);
+    assert_eq!(differences, ["gone: data point `dotnet.runtimes`", "new: data point `dotnet.rids`"]);
 }
 
 #[test]
-fn other_words_are_reworded() {
+fn a_changed_description_is_reworded() {
     assert_change(
         "\"Each phase of a build\"",
         "\"Phases\"",
@@ -140,6 +140,6 @@ fn other_words_are_reworded() {
 }
 
 #[test]
-fn the_case_of_a_member_is_no_difference() {
-    assert_eq!(told(&[("\"mstest\"", "\"MSTest\"")]), [""; 0]);
+fn the_case_of_a_member_does_not_matter() {
+    assert_eq!(differences(&[("\"mstest\"", "\"MSTest\"")]), [""; 0]);
 }

@@ -1,15 +1,17 @@
 //! The tests of the `telemetry.toml` format.
 
-/// No text makes the parser panic, and what it accepts keeps its promises.
+/// Which values each kind admits, and how they are rendered.
+mod admission;
+/// No text makes the parser panic, and every accepted file keeps its promises.
 mod any_text;
-/// What a reviewer is told about a change.
+/// The differences that a reviewer sees.
 mod changes;
-/// Each check: a file that fails it, the line and the words of the message.
-mod faults;
-/// A file that passes, key by key.
+/// Each check: a file that fails it, and the line and the text of the error.
+mod errors;
+/// A valid file, key by key.
 mod reading;
 
-/// A file that passes every check and has each kind once; the tests break it in one place.
+/// A valid file that has each kind once. The tests break it in one place.
 const GOOD: &str = r#"
 format = 1
 

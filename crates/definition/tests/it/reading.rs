@@ -1,15 +1,13 @@
-use tool_telemetry_definition::{Audience, Definition, Kind, Level, RUN, Version};
+use tool_telemetry_definition::{Audience, DataPoint, DataPoints, Kind, Level, Version};
 
 use crate::GOOD;
 
-fn good() -> Definition {
-    Definition::parse(GOOD).unwrap()
+fn good() -> &'static DataPoints {
+    DataPoints::parse(GOOD).unwrap()
 }
 
 fn kind(key: &str) -> Kind {
-    let definition = good();
-    let data_point = definition.data_points.iter().find(|data_point| data_point.key == key);
-    data_point.unwrap().kind.clone()
+    good().data_points.iter().find(|data_point| data_point.key == key).unwrap().kind
 }
 
 #[test]
@@ -24,46 +22,48 @@ fn the_publisher_is_read() {
 
 #[test]
 fn a_span_is_read() {
-    let span = good().spans.remove(0);
-    assert_eq!((span.name.as_str(), span.target.as_str()), ("target", "dotnet::build"));
+    let span = good().spans[0];
+    assert_eq!((span.name, span.target), ("target", "dotnet::build"));
     assert_eq!((span.level, span.audience), (Level::Debug, Audience::Maker));
-    assert_eq!((span.sentence.as_str(), span.why.as_str()), ("Each framework that is built", "Span's why."));
+    assert_eq!((span.sentence, span.why), ("Each framework that is built", "Span's why."));
     assert_eq!((Some(span.since), span.until), (Version::parse("1.0.0"), Version::parse("2.0.0")));
 }
 
 #[test]
-fn a_level_that_is_not_given_is_info_and_never_is_no_version() {
-    let span = good().spans.remove(1);
+fn the_default_level_is_info_and_never_is_no_version() {
+    let span = good().spans[1];
     assert_eq!((span.level, span.until), (Level::Info, None));
     assert_eq!(span.since.to_string(), "1.0.0-rc.1");
 }
 
 #[test]
 fn each_kind_is_read() {
-    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     assert_eq!(kind("dotnet.runtimes"), Kind::Bool);
     assert_eq!(kind("dotnet.projects"), Kind::Integer { min: 0, max: 9999 });
     assert_eq!(kind("process.exit.code"), Kind::ExitCode);
-    assert_eq!(kind("dotnet.command"), Kind::Command(texts(&["build", "test"])));
-    assert_eq!(kind("dotnet.runner"), Kind::Set(texts(&["xunit", "mstest"])));
+    assert_eq!(kind("dotnet.command"), Kind::Command(&["build", "test"]));
+    assert_eq!(kind("dotnet.runner"), Kind::Set(&["xunit", "mstest"]));
     assert_eq!(kind("dotnet.compiler"), Kind::Version);
-    let (prefixes, suffixes) = (texts(&["net", "netcoreapp"]), texts(&["-windows"]));
-    assert_eq!(kind("dotnet.framework"), Kind::Moniker { prefixes, suffixes });
+    let framework = Kind::Moniker { prefixes: &["net", "netcoreapp"], suffixes: &["-windows"] };
+    assert_eq!(kind("dotnet.framework"), framework);
 }
 
 #[test]
-fn a_data_point_knows_the_spans_it_is_on() {
-    let definition = good();
-    let runner = &definition.data_points[3];
-    assert!(runner.is_on(RUN) && runner.is_on("target") && !runner.is_on("phase"));
+fn the_run_and_each_span_know_their_data_points() {
+    let keys =
+        |positions| good().at(positions).map(|data_point: &DataPoint| data_point.key).collect::<Vec<_>>();
+    assert_eq!(keys(good().on_run), ["dotnet.command", "process.exit.code", "dotnet.runner"]);
+    let on_target = ["dotnet.framework", "dotnet.runner", "dotnet.runtimes", "dotnet.compiler"];
+    assert_eq!(keys(good().spans[0].data_points), on_target);
+    assert_eq!(keys(good().spans[1].data_points), ["dotnet.projects", "dotnet.compiler"]);
 }
 
 #[test]
-fn what_is_optional_may_be_left_out() {
+fn optional_keys_may_be_missing() {
     let without_publisher = format!("format = 1\n{}", &GOOD[GOOD.find("[[span]]").unwrap()..]);
-    assert_eq!(Definition::parse(&without_publisher).unwrap().publisher, None);
+    assert_eq!(DataPoints::parse(&without_publisher).unwrap().publisher, None);
     let without_suffixes = GOOD.replace("suffixes = [\"-windows\"]\n", "");
-    assert!(Definition::parse(&without_suffixes).is_ok());
+    assert!(DataPoints::parse(&without_suffixes).is_ok());
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn the_same_span_name_may_come_from_two_targets() {
     let text =
         GOOD.replace("name = \"phase\"\ntarget = \"dotnet\"", "name = \"target\"\ntarget = \"msbuild\"");
     let text = text.replace("\"phase\"", "\"target\"").replace("[\"target\", \"target\"]", "[\"target\"]");
-    assert_eq!(Definition::parse(&text).unwrap().spans.len(), 2);
+    assert_eq!(DataPoints::parse(&text).unwrap().spans.len(), 2);
 }
 
 #[test]

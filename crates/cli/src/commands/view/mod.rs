@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use crate::error::Error;
 use crate::exit_code::SUCCESS;
 use crate::tool::ToolArguments;
-use crate::{definition_file, output, tables};
+use crate::{definition_file, output};
 
 /// Show a tool's runs as a page in the browser
 ///
@@ -36,8 +36,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let definition = definition_file::named_or_default(arguments.data_points.as_deref())?;
-    let inspector = arguments.tool.inspect_known(definition.as_ref().map(tables::tables))?;
-    let html = page::render(&arguments.tool, definition.as_ref(), &inspector)?;
+    let inspector = arguments.tool.inspect_known(definition)?;
+    let html = page::render(&arguments.tool, definition, &inspector)?;
     let path = match &arguments.output {
         Some(path) if path == Path::new("-") => {
             output::print(&html);

@@ -4,7 +4,7 @@ use askama::Template;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tool_telemetry::command::{DestinationStatus, RunStatus, SpoolInspector};
-use tool_telemetry_definition::{Audience, Definition, Kind, RUN};
+use tool_telemetry_definition::{Audience, DataPoints, Kind};
 
 use super::status::Status;
 use super::summary::{self, CommandSummary};
@@ -28,7 +28,7 @@ const STYLE_HASH: &str = "sha256-FstL5EYK2OtiJKkp/uAI06wUYULSVFw/H6X50oVcWKQ=";
 #[template(path = "page.html")]
 struct Page<'a> {
     tool: &'a str,
-    definition: Option<&'a Definition>,
+    definition: Option<&'a DataPoints>,
     style: &'static str,
     style_hash: &'static str,
     status: Status,
@@ -72,7 +72,7 @@ struct Entry {
 
 pub(super) fn render(
     tool: &ToolArguments,
-    definition: Option<&Definition>,
+    definition: Option<&DataPoints>,
     inspector: &SpoolInspector,
 ) -> Result<String, Error> {
     let zone = TimeZone::system();
@@ -156,10 +156,10 @@ impl Day {
 }
 
 /// The key of the data point that holds the tool's command.
-fn command_key(definition: &Definition) -> Option<&str> {
+fn command_key(definition: &DataPoints) -> Option<&str> {
     let mut data_points = definition.data_points.iter();
     let found = data_points.find(|data_point| matches!(data_point.kind, Kind::Command(_)))?;
-    Some(&found.key)
+    Some(found.key)
 }
 
 fn limit_rows(runs: &mut [Run]) {
@@ -175,7 +175,7 @@ fn limit_rows(runs: &mut [Run]) {
 fn days(
     runs: Vec<Run>,
     command_key: Option<&str>,
-    definition: Option<&Definition>,
+    definition: Option<&DataPoints>,
     zone: &TimeZone,
 ) -> Vec<Day> {
     let mut days: Vec<Day> = Vec::new();

@@ -3,7 +3,7 @@
 use tool_telemetry::Reason;
 use tool_telemetry::command::SpoolInspector;
 use tool_telemetry::env::tool_variable;
-use tool_telemetry_definition::Definition;
+use tool_telemetry_definition::DataPoints;
 
 use crate::tool::ToolArguments;
 
@@ -22,7 +22,7 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn new(
         tool: &ToolArguments,
-        definition: Option<&Definition>,
+        definition: Option<&DataPoints>,
         inspector: &SpoolInspector,
     ) -> Self {
         let decision = inspector.decision();
@@ -59,7 +59,7 @@ fn explain(reason: &Reason, is_on: bool, inspector: &SpoolInspector) -> String {
     }
 }
 
-fn notes(is_on: bool, definition: Option<&Definition>, inspector: &SpoolInspector) -> Vec<String> {
+fn notes(is_on: bool, definition: Option<&DataPoints>, inspector: &SpoolInspector) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(version) = inspector.notice().filter(|_| is_on) {
         notes.push(format!(
@@ -67,7 +67,7 @@ fn notes(is_on: bool, definition: Option<&Definition>, inspector: &SpoolInspecto
              gets nothing."
         ));
     }
-    let status = match definition.and_then(|definition| definition.telemetry_command.as_deref()) {
+    let status = match definition.and_then(|definition| definition.telemetry_command) {
         Some(command) => format!(": run `{command} status`."),
         None => ".".to_owned(),
     };

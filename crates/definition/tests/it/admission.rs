@@ -1,22 +1,28 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::*;
+use tool_telemetry_definition::{DataPoint, DataPoints, Kind, OTHER, Version};
 
-static FROB: DataPoints = crate::data_points!("tests/data/telemetry.toml");
-static DOTNET: DataPoints = crate::data_points!("examples/dotnet/telemetry.toml");
+static ALL: LazyLock<Vec<&DataPoint>> = LazyLock::new(|| {
+    let files = [
+        include_str!("../../../../tests/data/telemetry.toml"),
+        include_str!("../../../../examples/dotnet/telemetry.toml"),
+    ];
+    files.iter().flat_map(|text| DataPoints::parse(text).unwrap().data_points).collect()
+});
 
 /// Data points of each kind.
 fn all() -> impl Iterator<Item = &'static DataPoint> {
-    FROB.data_points.iter().chain(DOTNET.data_points)
+    ALL.iter().copied()
 }
 
 fn data_point(key: &str) -> &'static DataPoint {
     all().find(|data_point| data_point.key == key).unwrap()
 }
 
-/// What is written of a text, or nothing if it is dropped.
+/// The text that is sent. `None` if the value is dropped.
 fn rendered(data_point: &DataPoint, text: &str) -> Option<String> {
     let mut out = String::new();
     data_point.render(&data_point.admit_text(text)?, &mut out).unwrap();
@@ -27,7 +33,7 @@ fn framework(text: &str) -> String {
     rendered(data_point("dotnet.target.framework"), text).unwrap()
 }
 
-/// What points to a person, a machine or a place.
+/// Texts that point to a user, a machine, or a place.
 fn personal() -> impl Strategy<Value = String> {
     let user = "[a-z]{3,12}";
     let first = prop::sample::select(vec!["Anna", "José", "Øystein", "Nguyễn", "李娜", "Мария", "Jean-Luc"]);
@@ -58,7 +64,7 @@ fn personal() -> impl Strategy<Value = String> {
         any::<u128>().prop_map(|bits| format!("{{{}}}", guid(bits))),
         any::<u128>().prop_map(|bits| format!("{bits:032x}")),
         "0?[1-9][0-9]{6,18}",
-        // Five digits are a version; an id of 64 bits has more.
+        // Five digits are a version. A 64-bit id has more.
         (1_u64 << 32..).prop_map(|id| id.to_string()),
         (1_u64 << 32..).prop_map(|id| format!("{id:x}")),
         (1_i64 << 32..).prop_map(|id| (-id).to_string()),
@@ -72,7 +78,7 @@ fn guid(bits: u128) -> String {
     format!("{a}-{b}-{c}-{d}-{e}")
 }
 
-/// What a closed list may come out as.
+/// The texts that a data point with a closed list can send.
 fn listed(data_point: &DataPoint) -> Vec<&'static str> {
     match data_point.kind {
         Kind::Command(members) | Kind::Set(members) => members.iter().copied().chain([OTHER]).collect(),
@@ -85,16 +91,16 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1024, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_personal_comes_out(text in personal()) {
+    fn personal_texts_are_not_sent(text in personal()) {
         for data_point in all() {
             let out = rendered(data_point, &text);
             prop_assert!(out.is_none() || out.as_deref() == Some(OTHER), "{}: {text:?} became {out:?}", data_point.key);
         }
     }
 
-    /// In all places of a moniker and of a version.
+    /// In every place of a moniker and of a version.
     #[test]
-    fn nothing_personal_comes_out_of_what_looks_known(text in personal()) {
+    fn personal_texts_inside_monikers_and_versions_are_not_sent(text in personal()) {
         let version = data_point("frob.compiler_version");
         for known in [
             format!("net{text}"),
@@ -111,16 +117,16 @@ proptest! {
     }
 
     #[test]
-    fn any_text_comes_out_of_a_closed_list_as_a_member(text in any::<String>()) {
+    fn a_closed_list_sends_only_its_members(text in any::<String>()) {
         for data_point in all() {
             let (out, listed) = (rendered(data_point, &text), listed(data_point));
             prop_assert!(listed.is_empty() || out.is_none_or(|out| listed.contains(&out.as_str())));
         }
     }
 
-    /// So that a person, and the receiver, can check what was written by the same rule.
+    /// The user and the receiver can check sent values by the same rule.
     #[test]
-    fn what_comes_out_comes_out_again(text in "(net|netcoreapp|WIN)?[0-9]{1,5}(\\.[0-9]{1,6}){0,3}(-(rc|beta|windows|x)\\.?[0-9]{0,3})?") {
+    fn rendered_values_are_admitted_again_unchanged(text in "(net|netcoreapp|WIN)?[0-9]{1,5}(\\.[0-9]{1,6}){0,3}(-(rc|beta|windows|x)\\.?[0-9]{0,3})?") {
         for data_point in all() {
             if let Some(out) = rendered(data_point, &text) {
                 prop_assert_eq!(rendered(data_point, &out), Some(out), "{}", text);
@@ -129,9 +135,9 @@ proptest! {
     }
 
     #[test]
-    fn of_any_tools_version_only_a_version_is_told(text in "[0-9]{1,6}(\\.[0-9]{1,6}){0,4}([-+.][a-z0-9.+-]{0,20})?") {
-        if let Some(told) = Version::beginning_of(&text) {
-            prop_assert!(Version::parse(told).is_some() && text.starts_with(told), "{}: {}", text, told);
+    fn the_longest_version_prefix_is_a_version(text in "[0-9]{1,6}(\\.[0-9]{1,6}){0,4}([-+.][a-z0-9.+-]{0,20})?") {
+        if let Some(prefix) = Version::longest_prefix(&text) {
+            prop_assert!(Version::parse(prefix).is_some() && text.starts_with(prefix), "{}: {}", text, prefix);
         }
     }
 
@@ -147,14 +153,14 @@ proptest! {
 }
 
 #[test]
-fn the_ends_of_a_range_belong_to_it() {
+fn a_range_includes_its_ends() {
     for (number, is_admitted) in [(-1, false), (0, true), (1000, true), (1001, false)] {
         assert_eq!(data_point("frob.number").admit_integer(number).is_some(), is_admitted, "{number}");
     }
 }
 
 #[test]
-fn the_monikers_of_the_projects_come_out_as_they_are() {
+fn known_frameworks_are_sent_unchanged() {
     for text in [
         "net20",
         "net35",
@@ -186,7 +192,7 @@ fn the_monikers_of_the_projects_come_out_as_they_are() {
 }
 
 #[test]
-fn a_moniker_is_a_prefix_a_version_and_perhaps_a_suffix() {
+fn anything_but_prefix_version_and_suffix_is_other() {
     for text in [
         "",
         "net",
@@ -210,7 +216,7 @@ fn a_moniker_is_a_prefix_a_version_and_perhaps_a_suffix() {
 }
 
 #[test]
-fn a_zero_in_front_is_no_version() {
+fn a_leading_zero_is_not_a_version() {
     for text in ["01", "1.00", "1.0.00", "1.0-rc.01", "00"] {
         assert_eq!(rendered(data_point("frob.compiler_version"), text).unwrap(), OTHER, "{text}");
         assert_eq!(framework(&format!("net{text}")), OTHER, "net{text}");
@@ -219,18 +225,18 @@ fn a_zero_in_front_is_no_version() {
 }
 
 #[test]
-fn the_case_and_the_blanks_around_make_no_difference() {
+fn ascii_case_and_surrounding_blanks_are_ignored() {
     assert_eq!(framework("NETCoreApp1.1"), "netcoreapp1.1");
     assert_eq!(framework("net8.0-Windows"), "net8.0-windows");
     assert_eq!(framework(" net45\n"), "net45");
     assert_eq!(rendered(data_point("dotnet.project.test_runner"), "xUnit").unwrap(), "xunit");
     assert_eq!(rendered(data_point("dotnet.command"), " BUILD ").unwrap(), "build");
-    // Only of ASCII: the Kelvin sign is no `k`.
+    // The Kelvin sign, whose lower case is `k`.
     assert_eq!(rendered(data_point("frob.command"), "chec\u{212a}").unwrap(), OTHER);
 }
 
 #[test]
-fn a_stage_of_a_version_is_one_of_four() {
+fn a_version_has_one_of_four_stages() {
     let version = |text: &str| rendered(data_point("frob.compiler_version"), text).unwrap();
     for (text, expected) in [
         ("1.0.0-alpha", "1.0.0-alpha"),
@@ -259,32 +265,4 @@ fn a_flag_is_true_or_false() {
     }
     assert_eq!(flag.admit_integer(1), None);
     assert_eq!(data_point("frob.number").admit_bool(true), None);
-}
-
-#[test]
-fn the_tables_say_what_the_file_says() {
-    let framework = FROB.data_points.iter().find(|data_point| data_point.key == "frob.framework").unwrap();
-    assert_eq!(Some(framework.since), Version::parse("1.1.0-rc.1"));
-    assert_eq!(framework.until, None);
-    let version = data_point("frob.compiler_version");
-    assert_eq!((version.audience, version.until), (Audience::Operator, Version::parse("2.0.0")));
-    let input = &FROB.spans[1];
-    assert_eq!((input.name, input.target, input.level), ("read_input", "frob::input", tracing::Level::DEBUG));
-    let keys: Vec<_> =
-        (input.data_points.iter()).map(|&position| FROB.data_points[usize::from(position)].key).collect();
-    assert_eq!(keys, ["frob.compiler_version"]);
-    let on_run: Vec<_> =
-        (FROB.on_run.iter()).map(|&position| FROB.data_points[usize::from(position)].key).collect();
-    assert_eq!(on_run, ["frob.command", "process.exit.code", "frob.color", "frob.verbose"]);
-}
-
-#[test]
-fn a_span_is_known_by_its_name_and_where_it_comes_from() {
-    assert_eq!(FROB.span("read_input", "frob::input"), Some(1));
-    assert_eq!(FROB.span("read_input", "frob::input::lines"), Some(1));
-    for (name, target) in
-        [("read_input", "frob"), ("read_input", "frob::inputs"), ("read", "frob::input"), ("run", "frob")]
-    {
-        assert_eq!(FROB.span(name, target), None, "{name} of {target}");
-    }
 }

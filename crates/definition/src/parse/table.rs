@@ -1,30 +1,30 @@
-//! Reading the keys of one table: which are there, which are not known, and of what type they are.
+//! Reads the keys of one table: missing ones, unknown ones, and their types.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::fault::Report;
+use super::errors::Report;
 
-/// Something read from the file, and the byte where it begins there.
+/// A value from the file, and the byte at which it begins there.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Located<T> {
-    pub(crate) value: T,
-    pub(crate) at: usize,
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    pub(super) at: usize,
 }
 
 /// One table of the file.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Table<'a> {
-    /// As a message names it.
+pub(super) struct Table<'a> {
+    /// The name in error messages.
     name: &'static str,
     entries: &'a DeTable<'a>,
-    /// Where its header is.
-    pub(crate) at: usize,
+    /// The byte at which its header begins.
+    pub(super) at: usize,
 }
 
-/// What to write for a key that is missing.
+/// What to write for a missing key.
 const EXAMPLES: &[(&str, &str)] = &[
-    ("audience", "\"maker\", or \"operator\""),
+    ("audience", "\"maker\"` or `audience = \"operator\""),
     ("contact", "\"privacy@example.com\""),
     ("format", "1"),
     ("key", "\"frob.command\""),
@@ -40,26 +40,26 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("sentence", "\"The command being used\""),
     ("since", "\"1.0.0\""),
     ("target", "\"the_crate::that_makes_it\""),
-    ("until", "\"never\", or the version from which on it is not recorded"),
+    ("until", "\"never\"` or `until = \"2.0.0\""),
     ("values", "[\"build\", \"run\"]"),
     ("why", "\"What you will decide with it.\""),
 ];
 
 impl<'a> Table<'a> {
-    pub(crate) fn new(name: &'static str, entries: &'a DeTable<'a>, at: usize) -> Self {
+    pub(super) fn new(name: &'static str, entries: &'a DeTable<'a>, at: usize) -> Self {
         Self { name, entries, at }
     }
 
-    /// Notes a fault for each key that is not one of `known`.
-    pub(crate) fn only(&self, known: &[&str], report: &mut Report<'_>) {
+    /// Reports each key that is not one of `known`.
+    pub(super) fn allow_only(&self, known: &[&str], report: &mut Report<'_>) {
         for key in self.entries.keys() {
             if !known.contains(&key.get_ref().as_ref()) {
-                report.fault(
+                report.error(
                     key.span().start,
                     format!(
-                        "`{}` is no key of {}; the keys are {}",
-                        key.get_ref().escape_debug(),
+                        "{} has an unknown key `{}`; the keys are {}",
                         self.name,
+                        key.get_ref().escape_debug(),
                         known.join(", ")
                     ),
                 );
@@ -67,12 +67,12 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Where a key is written, if it is.
-    pub(crate) fn key_at(&self, wanted: &str) -> Option<usize> {
+    /// The byte at which a key begins.
+    pub(super) fn key_at(&self, wanted: &str) -> Option<usize> {
         self.entries.keys().find(|key| key.get_ref() == wanted).map(|key| key.span().start)
     }
 
-    pub(crate) fn optional(&self, wanted: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+    pub(super) fn optional(&self, wanted: &str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.entries.iter().find(|(key, _)| key.get_ref() == wanted).map(|(_, value)| value)
     }
 
@@ -81,64 +81,66 @@ impl<'a> Table<'a> {
         if value.is_none() {
             let example =
                 EXAMPLES.iter().find(|(name, _)| *name == key).map_or("…", |(_, example)| example);
-            report.fault(self.at, format!("{} has no `{key}`; add `{key} = {example}`", self.name));
+            report.error(self.at, format!("{} has no `{key}`; add `{key} = {example}`", self.name));
         }
         value
     }
 
-    /// A text that must be there.
-    pub(crate) fn text(&self, key: &str, report: &mut Report<'_>) -> Option<Located<&'a str>> {
+    /// A required string.
+    pub(super) fn string(&self, key: &str, report: &mut Report<'_>) -> Option<Located<&'a str>> {
         let value = self.required(key, report)?;
-        text_of(&format!("`{key}`"), value, report)
+        string_of(&format!("`{key}`"), value, report)
     }
 
-    /// A text that must be there and pass a check, which says what is wrong with it.
-    pub(crate) fn checked(
+    /// A required string that must pass a check, which returns the error.
+    pub(super) fn checked(
         &self,
         key: &str,
         check: fn(&str) -> Result<(), String>,
         report: &mut Report<'_>,
     ) -> Option<Located<&'a str>> {
-        let text = self.text(key, report)?;
+        let text = self.string(key, report)?;
         match check(text.value) {
             Ok(()) => Some(text),
             Err(complaint) => {
-                report.fault(text.at, format!("`{key}` {complaint}"));
+                report.error(text.at, format!("`{key}` {complaint}"));
                 None
             }
         }
     }
 
-    /// One word of a closed list, as its position there.
-    pub(crate) fn word(&self, key: &str, words: &[&str], report: &mut Report<'_>) -> Option<Located<usize>> {
-        let text = self.text(key, report)?;
-        let position = words.iter().position(|word| *word == text.value);
+    /// A required name from a closed list, as its position there.
+    pub(super) fn one_of(
+        &self,
+        key: &str,
+        names: &[&str],
+        report: &mut Report<'_>,
+    ) -> Option<Located<usize>> {
+        let text = self.string(key, report)?;
+        let position = names.iter().position(|name| *name == text.value);
         if position.is_none() {
-            report.fault(
-                text.at,
-                format!("`{key}` is {:?}, which is no {key}; use one of {}", text.value, words.join(", ")),
-            );
+            report.error(text.at, format!("`{key}` is {:?}; use one of {}", text.value, names.join(", ")));
         }
         position.map(|value| Located { value, at: text.at })
     }
 
-    /// A whole number that must be there.
-    pub(crate) fn integer(&self, key: &str, report: &mut Report<'_>) -> Option<Located<i64>> {
+    /// A required integer.
+    pub(super) fn integer(&self, key: &str, report: &mut Report<'_>) -> Option<Located<i64>> {
         let value = self.required(key, report)?;
         let at = value.span().start;
         let Some(integer) = value.get_ref().as_integer() else {
-            wrong_type(&format!("`{key}`"), value, "a whole number", report);
+            wrong_type(&format!("`{key}`"), value, "an integer", report);
             return None;
         };
         let Ok(number) = i64::from_str_radix(integer.as_str(), integer.radix()) else {
-            report.fault(at, format!("`{key}` does not fit into 64 bits; use a smaller number"));
+            report.error(at, format!("`{key}` does not fit into 64 bits; use a smaller number"));
             return None;
         };
         Some(Located { value: number, at })
     }
 
-    /// A list of texts. Where it begins, and those members that are texts.
-    pub(crate) fn texts(
+    /// An array of strings: the byte at which it begins, and those items that are strings.
+    pub(super) fn strings(
         &self,
         key: &str,
         is_required: bool,
@@ -146,23 +148,23 @@ impl<'a> Table<'a> {
     ) -> Option<Located<Vec<Located<&'a str>>>> {
         let value = if is_required { self.required(key, report)? } else { self.optional(key)? };
         let Some(array) = value.get_ref().as_array() else {
-            wrong_type(&format!("`{key}`"), value, "a list of texts", report);
+            wrong_type(&format!("`{key}`"), value, "an array of strings", report);
             return None;
         };
-        let member = format!("a member of `{key}`");
+        let member = format!("an item of `{key}`");
         Some(Located {
             at: value.span().start,
-            value: array.iter().filter_map(|value| text_of(&member, value, report)).collect(),
+            value: array.iter().filter_map(|value| string_of(&member, value, report)).collect(),
         })
     }
 
-    /// The tables of a list that may be missing.
-    pub(crate) fn tables(&self, key: &str, name: &'static str, report: &mut Report<'_>) -> Vec<Table<'a>> {
+    /// The tables of an optional array.
+    pub(super) fn tables(&self, key: &str, name: &'static str, report: &mut Report<'_>) -> Vec<Table<'a>> {
         let Some(value) = self.optional(key) else {
             return Vec::new();
         };
         let Some(array) = value.get_ref().as_array() else {
-            let wanted = format!("a list of tables: write {name} for each one");
+            let wanted = format!("an array of tables: write {name} for each one");
             wrong_type(&format!("`{key}`"), value, &wanted, report);
             return Vec::new();
         };
@@ -171,15 +173,15 @@ impl<'a> Table<'a> {
             .filter_map(|value| match value.get_ref().as_table() {
                 Some(entries) => Some(Table::new(name, entries, value.span().start)),
                 None => {
-                    wrong_type(&format!("a member of `{key}`"), value, "a table", report);
+                    wrong_type(&format!("an item of `{key}`"), value, "a table", report);
                     None
                 }
             })
             .collect()
     }
 
-    /// A table that may be missing.
-    pub(crate) fn table(&self, key: &str, name: &'static str, report: &mut Report<'_>) -> Option<Table<'a>> {
+    /// An optional table.
+    pub(super) fn table(&self, key: &str, name: &'static str, report: &mut Report<'_>) -> Option<Table<'a>> {
         let value = self.optional(key)?;
         let entries = value.get_ref().as_table();
         if entries.is_none() {
@@ -189,27 +191,27 @@ impl<'a> Table<'a> {
     }
 }
 
-fn text_of<'a>(
+fn string_of<'a>(
     what: &str,
     value: &'a Spanned<DeValue<'a>>,
     report: &mut Report<'_>,
 ) -> Option<Located<&'a str>> {
     let text = value.get_ref().as_str();
     if text.is_none() {
-        wrong_type(what, value, "a text in quotes", report);
+        wrong_type(what, value, "a string in quotes", report);
     }
     text.map(|text| Located { value: text, at: value.span().start })
 }
 
 fn wrong_type(what: &str, value: &Spanned<DeValue<'_>>, wanted: &str, report: &mut Report<'_>) {
     let found = match value.get_ref() {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a fraction",
-        DeValue::Boolean(_) => "true or false",
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
         DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
+        DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
     };
-    report.fault(value.span().start, format!("{what} is {found}; it must be {wanted}"));
+    report.error(value.span().start, format!("{what} is {found}; it must be {wanted}"));
 }
