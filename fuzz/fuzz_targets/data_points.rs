@@ -1,11 +1,11 @@
-//! The reader of `telemetry.toml`: a definition or faults with lines, never a panic.
+//! Parses `telemetry.toml`: the result is data points, or errors with lines, and never a panic.
 #![no_main]
 
-use tool_telemetry_definition::{Definition, compare};
+use tool_telemetry_definition::{DataPoints, compare};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
-    match Definition::parse(text) {
-        Ok(definition) => assert!(compare(&definition, &definition).is_empty(), "it differs from itself"),
-        Err(faults) => assert!(!faults.to_string().is_empty()),
+    match DataPoints::parse(text) {
+        Ok(data_points) => assert!(compare(data_points, data_points).is_empty(), "it differs from itself"),
+        Err(errors) => assert!(!errors.to_string().is_empty()),
     }
 });

@@ -1,4 +1,4 @@
-//! The reader of run files: nothing unapproved comes out, and what comes out is read again as it was written.
+//! Reads a run file: every value is approved, and the spans are written and read back unchanged.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tool_telemetry::fuzzing::run_file(bytes));

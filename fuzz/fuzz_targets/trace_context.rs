@@ -1,4 +1,4 @@
-//! The reader of `TRACEPARENT`: what it accepts is what stands there.
+//! Reads `TRACEPARENT`: an accepted id is the one in the variable.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|text: &str| tool_telemetry::fuzzing::trace_context(text));

@@ -1,4 +1,4 @@
-//! Ids as digits: lower case, two for each byte, as OTLP/JSON and the trace context have them.
+//! Ids in lowercase hexadecimal, as in OTLP/JSON and the trace context.
 
 /// The two digits of each byte.
 static DIGITS: [[u8; 2]; 256] = {
@@ -12,14 +12,14 @@ static DIGITS: [[u8; 2]; 256] = {
     pairs
 };
 
-/// Writes the digits of as many bytes as there is room for.
+/// Writes the digits of as many bytes as fit.
 pub(crate) fn render(bytes: &[u8], digits: &mut [u8]) {
     for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
         pair.copy_from_slice(&DIGITS[usize::from(*byte)]);
     }
 }
 
-/// Appends the digits; of a trace id's length at most.
+/// Appends the digits of at most 16 bytes, the length of a trace id.
 pub(crate) fn push<const LENGTH: usize>(bytes: &[u8; LENGTH], out: &mut Vec<u8>) {
     let mut digits = [0; 32];
     let digits = &mut digits[..2 * LENGTH];
@@ -27,14 +27,14 @@ pub(crate) fn push<const LENGTH: usize>(bytes: &[u8; LENGTH], out: &mut Vec<u8>)
     out.extend_from_slice(digits);
 }
 
-/// The digits as a text.
+/// The digits as a string.
 pub(crate) fn text<const LENGTH: usize>(bytes: &[u8; LENGTH]) -> String {
     let mut digits = Vec::with_capacity(2 * LENGTH);
     push(bytes, &mut digits);
     digits.into_iter().map(char::from).collect()
 }
 
-/// FNV-1a, 64 bits: against a bad disk, a torn write and a stray editor, not against somebody who means it.
+/// FNV-1a, 64 bits. It detects a bad disk, a torn write, and a stray editor, but not a deliberate change.
 pub(crate) fn checksum(text: &str) -> String {
     let sum = text
         .bytes()
@@ -42,7 +42,7 @@ pub(crate) fn checksum(text: &str) -> String {
     format!("{sum:016x}")
 }
 
-/// The bytes of a text that is nothing but their digits.
+/// Parses a text that has exactly the digits of `LENGTH` bytes.
 pub(crate) fn parse<const LENGTH: usize>(text: &str) -> Option<[u8; LENGTH]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * LENGTH {
@@ -65,14 +65,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_are_lower_case_and_come_back() {
+    fn digits_are_lowercase_and_parsed_back() {
         let bytes = [0x00, 0x9f, 0xa0, 0xff];
         assert_eq!(text(&bytes), "009fa0ff");
         assert_eq!(parse("009fa0ff"), Some(bytes));
     }
 
     #[test]
-    fn anything_else_is_no_number() {
+    fn anything_but_the_digits_is_refused() {
         for text in ["009FA0FF", "009fa0f", "009fa0ff0", "009fa0fg", "+09fa0ff", "009fa0é"] {
             assert_eq!(parse::<4>(text), None, "{text}");
         }

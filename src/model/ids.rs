@@ -1,12 +1,11 @@
-//! Random ids: of traces, spans and run files.
+//! Random ids of traces, spans, and run files.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::span::{SpanId, TraceId};
 
-/// Ids of one process. std's keyed hash of a counter: 128 random bits from the system, asked for once, and no
-/// crate for it.
+/// The ids of one process: std's keyed hash of a counter. It takes 128 random bits from the system once, and no crate.
 #[derive(Debug)]
 pub(crate) struct Ids {
     keys: RandomState,
@@ -22,7 +21,7 @@ impl Ids {
         self.keys.hash_one(self.count.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Never all zero, as the trace context specification demands.
+    /// Never all zero, as the trace context specification requires.
     pub(crate) fn span_id(&self) -> SpanId {
         self.number().max(1).to_be_bytes()
     }
@@ -32,20 +31,20 @@ impl Ids {
         (u128::from(self.number()) << 64 | u128::from(self.number().max(1))).to_be_bytes()
     }
 
-    /// An id that stands for one of somebody else's: the same each time in this process, and it cannot be led back.
+    /// An id that replaces another program's. It is always the same in this process, and does not reveal the other.
     #[cfg(feature = "sdk")]
     pub(crate) fn span_id_for(&self, foreign: &(TraceId, SpanId)) -> SpanId {
         self.keys.hash_one(foreign).max(1).to_be_bytes()
     }
 
-    /// The same for a trace.
+    /// A trace id that replaces another program's.
     #[cfg(feature = "sdk")]
     pub(crate) fn trace_id_for(&self, foreign: &TraceId) -> TraceId {
         let half = |number: u8| u128::from(self.keys.hash_one((foreign, number)));
         (half(0) << 64 | half(1).max(1)).to_be_bytes()
     }
 
-    /// The name of a run file: neither a process id nor a time.
+    /// The name of a run file. It contains neither a process id nor a time.
     pub(crate) fn file_name(&self) -> u128 {
         u128::from(self.number()) << 64 | u128::from(self.number())
     }

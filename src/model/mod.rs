@@ -1,4 +1,4 @@
-//! What the other modules talk about: the author's settings, the approved data points, a span and its ids. Nothing
+//! The data that the other rooms exchange: the author's settings, the approved data points, spans, and their ids. Nothing
 //! here reads a file or the clock.
 
 pub(crate) mod allowlist;

@@ -1,13 +1,14 @@
-//! The tool's own command about its telemetry, if it has one, and how people type it.
+//! The tool's own command about its telemetry.
 
 use std::ffi::OsString;
 
-/// As people type it: `frob telemetry`, `cargo frob telemetry`, or `frob --telemetry` in a tool without subcommands.
+/// The command as users type it: `frob telemetry`, `cargo frob telemetry`, or `frob --telemetry` in a tool without
+/// subcommands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OwnCommand(pub(crate) &'static str);
 
 impl OwnCommand {
-    /// Whether it can stand in a text between backticks, and says more than which program to run.
+    /// Whether it fits between backticks and is more than the name of a program.
     pub(crate) fn is_valid(self) -> bool {
         let mut words = self.0.split(' ');
         let is_word = |word: &str| {
@@ -17,9 +18,9 @@ impl OwnCommand {
         words.clone().count() >= 2 && self.0.len() <= 64 && words.all(is_word)
     }
 
-    /// Whether a process with these arguments, its own name first, was started for it.
+    /// Whether a process with these arguments, its own name first, runs this command.
     pub(crate) fn is_called(self, arguments: impl IntoIterator<Item = OsString>) -> bool {
-        // Cargo hands `cargo-frob` the word `frob` as its first argument.
+        // Cargo passes `frob` to `cargo-frob` as its first argument.
         let mut arguments = arguments.into_iter().skip(1);
         self.0.split(' ').skip(1).all(|word| {
             if word.starts_with('-') {
@@ -44,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subcommand_is_called_by_its_word_in_its_place() {
+    fn a_subcommand_is_recognised_only_in_its_place() {
         assert!(is_called("frob telemetry", "frob telemetry"));
         assert!(is_called("frob telemetry", "/usr/bin/frob-1 telemetry of"));
         assert!(is_called("cargo frob telemetry", "cargo-frob frob telemetry on"));
@@ -55,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_is_called_wherever_options_stand() {
+    fn a_flag_is_recognised_among_the_options() {
         for called in ["frob --telemetry off", "frob --telemetry=off", "frob -v --telemetry of"] {
             assert!(is_called("frob --telemetry", called), "{called}");
         }
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_two_or_more_plain_words() {
+    fn a_command_is_two_or_more_plain_words() {
         for typed in ["frob telemetry", "cargo frob telemetry", "frob --telemetry", "frob2 tel_emetry.x"] {
             assert!(OwnCommand(typed).is_valid(), "{typed:?}");
         }

@@ -1,4 +1,4 @@
-//! What a tool's author has set: plain data that starts nothing.
+//! The author's settings: plain data that starts nothing.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::env::Environment;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CiPolicy {
-    /// Only an operator's destination gets them, unless the user said `telemetry on` there.
+    /// Only an operator's destination receives them, unless the user ran `telemetry on` there.
     OperatorOnly,
-    /// The author's endpoint gets them too.
+    /// The author's endpoint also receives them.
     IncludeMaker,
 }
 
-/// The limits of one spool. One run alone grows to 1 MiB, about 2,300 spans with one or two data points each; the spans
-/// beyond that are counted.
+/// The limits of one spool. A single run is limited to 1 MiB, about 2,300 spans with one or two data points each; further
+/// spans are dropped and counted.
 ///
 /// ```
 /// let mut limits = tool_telemetry::Limits::default();
@@ -26,11 +26,11 @@ pub enum CiPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of all pending runs together. Default 10 MiB.
+    /// Bytes of all pending runs together. The default is 10 MiB.
     pub bytes: u64,
-    /// The number of pending runs. Default 1,000.
+    /// The number of pending runs. The default is 1,000.
     pub runs: usize,
-    /// How long a run may be pending. Default 28 days.
+    /// How long a run may be pending. The default is 28 days.
     pub age: Duration,
 }
 
@@ -40,7 +40,7 @@ impl Default for Limits {
     }
 }
 
-/// The settings of one tool, as [`Builder`](crate::Builder) collects them. Its methods document each.
+/// The settings of one tool. The methods of [`Builder`](crate::Builder) document them.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) name: &'static str,
@@ -53,10 +53,10 @@ pub(crate) struct Settings {
     pub(crate) requires_opt_in: bool,
     pub(crate) ci_policy: CiPolicy,
     pub(crate) ci_wait: Duration,
-    /// The author's own exporter delivers to `endpoint`, in place of OTLP.
+    /// The author's own exporter delivers to `endpoint` instead of OTLP.
     pub(crate) has_exporter: bool,
-    /// Set by the program `tool-telemetry`, which knows neither the tool's endpoint nor its version, nor whether the
-    /// tool asks first.
+    /// Set by the program `tool-telemetry`, which does not know the tool's endpoint, its version, or whether it requires
+    /// opting in.
     pub(crate) is_companion: bool,
     pub(crate) limits: Limits,
     /// How long an uploader may live.
@@ -83,25 +83,25 @@ impl Settings {
         }
     }
 
-    /// Checks what the compiler cannot. The error is a sentence that says what is wrong and what to do.
+    /// Checks what the compiler cannot. The error says what is wrong and what to do.
     pub(crate) fn check(&self) -> Result<(), String> {
         if !is_tool_name(self.name) {
             return Err(format!(
-                "the tool's name {:?} must be lower case letters, digits, `-`, `_` and `.`: it names a directory and a \
-                 variable",
+                "the tool's name {:?} must consist of lowercase letters, digits, `-`, `_`, and `.`, because a directory \
+                 and a variable are named after it",
                 self.name
             ));
         }
         if Version::parse(self.version).is_none() {
             return Err(format!(
-                "the tool's version {:?} must begin with one to three numbers of at most five digits, as `1.2.3` does",
+                "the tool's version {:?} must begin with one to three numbers of at most five digits, such as `1.2.3`",
                 self.version
             ));
         }
         if let Some(own_command) = self.own_command.filter(|command| !command.is_valid()) {
             return Err(format!(
-                "the telemetry command {:?} must be what people type, such as `frob telemetry` or `frob --telemetry`: \
-                 two or more words of letters, digits, `-`, `_` and `.`",
+                "the telemetry command {:?} must be two or more words of letters, digits, `-`, `_`, and `.`, as users type \
+                 them: `frob telemetry` or `frob --telemetry`",
                 own_command.0
             ));
         }
@@ -110,31 +110,29 @@ impl Settings {
             && named != in_file
         {
             return Err(format!(
-                "the telemetry command is {named:?} here and {in_file:?} in telemetry.toml, from which the tool's \
-                 documents are made: name it in one place"
+                "the telemetry command is {named:?} here and {in_file:?} in telemetry.toml, from which documents are made; \
+                 name it only there"
             ));
         }
         let Some(data_points) = self.data_points else {
-            return Err("no data points are approved: call `.data_points(&DATA_POINTS)`".to_owned());
+            return Err("no data points are approved; call `.data_points(&DATA_POINTS)`".to_owned());
         };
         if self.endpoint.is_some() && data_points.publisher().is_none() {
-            return Err("the maker has an endpoint but the data points name no [publisher]".to_owned());
+            return Err("the endpoint needs a publisher; add a [publisher] to telemetry.toml".to_owned());
         }
         if self.has_exporter && self.endpoint.is_none() {
-            return Err(
-                "an exporter is to deliver, but no endpoint is named: call `.endpoint(address)`".to_owned()
-            );
+            return Err("the exporter needs an endpoint; call `.endpoint(address)`".to_owned());
         }
         Ok(())
     }
 
-    /// The tool's own telemetry command, as people type it. Nothing if it has none.
+    /// The tool's own telemetry command, if it has one.
     pub(crate) fn own_command(&self) -> Option<OwnCommand> {
         self.own_command.or_else(|| self.data_points?.telemetry_command().map(OwnCommand))
     }
 
-    /// What a user types for `on`, `off`, `show` or another word of the tool's telemetry command. Nothing if the tool
-    /// has no such command: a message then names a variable or a file, which always work. Only the program
+    /// What a user types for `on`, `off`, `show`, or another subcommand of the tool's telemetry command. `None` if the tool
+    /// has no such command; messages then name a variable or a file, which always work. Only the program
     /// `tool-telemetry` names itself, because only its users are known to have it.
     pub(crate) fn typed(&self, word: &str) -> Option<String> {
         if self.is_companion {
@@ -143,7 +141,7 @@ impl Settings {
         self.own_command().map(|OwnCommand(typed)| format!("{typed} {word}"))
     }
 
-    /// Whether this process was started for the tool's own telemetry command.
+    /// Whether this process runs the tool's own telemetry command.
     pub(crate) fn is_telemetry_command(&self) -> bool {
         self.own_command().is_some_and(|command| command.is_called(std::env::args_os()))
     }
@@ -154,7 +152,7 @@ impl Settings {
     }
 }
 
-/// Whether a text may be a tool's name, which names a directory and a variable.
+/// Whether a text is a valid name of a tool. A directory and a variable are named after it.
 pub fn is_tool_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 64
@@ -182,8 +180,8 @@ mod tests {
     }
 
     #[test]
-    fn the_documents_and_the_tool_name_the_same_command() {
-        assert_eq!(named(None).own_command(), Some(OwnCommand("frob telemetry")), "the file is enough");
+    fn the_file_and_the_builder_name_the_same_command() {
+        assert_eq!(named(None).own_command(), Some(OwnCommand("frob telemetry")), "the file alone is enough");
         assert!(named(Some("frob telemetry")).check().is_ok());
         let two_names = named(Some("frob --telemetry")).check().expect_err("two names");
         assert!(

@@ -1,11 +1,11 @@
-//! The `Span` record: all that is ever known of a span, and its line of OTLP/JSON.
+//! The [`Span`] record and its line of OTLP/JSON.
 //!
-//! It has room for ids, two times, an ending and a few admitted values; for no event, link, text or state. What
-//! crosses a boundary of this crate is this record, so the type is the guarantee.
+//! A span has ids, two times, an ending, and a few admitted values. It has no field for an event, a link, a text, or a
+//! state, and the rooms of this crate exchange spans only as this type: that is the guarantee.
 //!
-//! A line is one `TracesData` of the OpenTelemetry file exporter's format: UTF-8, one line, keys in
-//! lowerCamelCase, ids in hexadecimal, 64-bit integers as decimal strings, enums as integers (OTLP
-//! specification, "JSON Protobuf Encoding").
+//! A line is one `TracesData` in the OpenTelemetry file exporter's format: UTF-8, one line, keys in lowerCamelCase, ids
+//! in hexadecimal, 64-bit integers as decimal strings, and enums as integers (OTLP specification, "JSON Protobuf
+//! Encoding").
 
 use std::collections::HashSet;
 
@@ -17,42 +17,42 @@ pub(crate) type TraceId = [u8; 16];
 /// 8 bytes, never all zero.
 pub(crate) type SpanId = [u8; 8];
 
-/// The instrumentation scope and the distribution's name.
+/// The name of the instrumentation scope and of the distribution.
 pub(crate) const SCOPE_NAME: &str = "tool-telemetry";
-/// The version of this crate, that of the scope and the distribution.
+/// The version of the scope and of the distribution, which is that of this crate.
 pub(crate) const SCOPE_VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The OpenTelemetry SDK that the uploader hands the spans to; a test holds it against the lock file.
+/// The version of the OpenTelemetry SDK that exports the spans. A test compares it with the lock file.
 pub(crate) const SDK_VERSION: &str = "0.33.1";
 
-/// The attribute that names the tool, as the conventions for command-line programs require.
+/// The attribute that names the tool, required by the semantic conventions for command-line programs.
 pub(crate) const EXECUTABLE_NAME: &str = "process.executable.name";
-/// Set if and only if the exit code is not 0, or is not known because the run was cut off.
+/// Set if and only if the exit code is not 0, or is unknown because the run was cut off.
 pub(crate) const ERROR_TYPE: &str = "error.type";
-/// `error.type` of a run that ended with an exit code other than 0.
+/// The `error.type` of a run whose exit code is not 0.
 pub(crate) const ERROR_OTHER: &str = "_OTHER";
-/// `error.type` of a run whose process ended without telling its exit code.
+/// The `error.type` of a run whose process ended without reporting its exit code.
 pub(crate) const ERROR_CUT_OFF: &str = "cut_off";
 
-/// W3C "sampled", and OTLP's bit that says whether the parent is remote is known.
+/// W3C's `sampled` flag, and OTLP's flag that it is known whether the parent is remote.
 pub(crate) const FLAGS_LOCAL_PARENT: u32 = 0x101;
-/// The same with OTLP's bit for "the parent is remote".
+/// The same, with OTLP's flag that the parent is remote.
 pub(crate) const FLAGS_REMOTE_PARENT: u32 = 0x301;
 
-/// What a span is: the run itself, or an approved span by its position in the data points.
+/// What a span stands for: the run itself, or an approved span by its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject {
     Run(Ending),
     Approved(u8),
 }
 
-/// How the run ended, as far as is known.
+/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Written when the command begins; and at the end, where the exit code is not approved.
+    /// Written when the command begins, and at the end if the exit code is not approved.
     Running,
-    /// The process told its exit code.
+    /// The process reported its exit code.
     Exited(i64),
-    /// The process ended without telling.
+    /// The process ended without reporting its exit code.
     CutOff,
 }
 
@@ -74,7 +74,7 @@ impl Ending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Parent {
     pub(crate) span_id: SpanId,
-    /// The parent belongs to another process.
+    /// Whether the parent belongs to another process.
     pub(crate) remote: bool,
 }
 
@@ -89,13 +89,13 @@ pub(crate) struct Span {
     pub(crate) start: u64,
     /// Nanoseconds since the Unix epoch, not before `start`.
     pub(crate) end: u64,
-    /// Positions of data points, each at most once, and their values. The exit code is not among them: it is
-    /// part of the ending.
+    /// Positions of data points, each at most once, and their values. The exit code is not among them, because it is part
+    /// of the ending.
     pub(crate) values: Vec<(u8, Value)>,
 }
 
 impl Span {
-    /// Sets a value; the last one wins.
+    /// Sets a value. The last one wins.
     pub(crate) fn set(&mut self, data_point: u8, value: Value) {
         match self.values.iter_mut().find(|(position, _)| *position == data_point) {
             Some((_, old)) => *old = value,
@@ -108,8 +108,8 @@ impl Span {
     }
 }
 
-/// Hangs spans under the run, which comes first, whose parent is not among them: it never ended, or its line was
-/// lost or dropped.
+/// Attaches each span whose parent is missing to the run, which comes first. The parent never ended, or its line was lost
+/// or dropped.
 pub(crate) fn adopt_orphans(spans: &mut [Span]) {
     let Some(run) = spans.first().map(|run| run.span_id) else { return };
     let known: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
@@ -120,16 +120,16 @@ pub(crate) fn adopt_orphans(spans: &mut [Span]) {
     }
 }
 
-/// The tool, as its spans name it. Both are checked when telemetry starts: nothing in them needs escaping.
+/// The tool as its spans name it. Both strings are checked when telemetry starts, so that nothing in them needs escaping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tool<'a> {
-    /// `service.name` and `process.executable.name`: the name given to the builder, never `argv[0]`.
+    /// `service.name` and `process.executable.name`: the builder's name, never `argv[0]`.
     pub(crate) name: &'a str,
     /// `service.version`.
     pub(crate) version: &'a str,
 }
 
-/// Resource attributes in the order in which they are written; nothing else ever is one.
+/// All resource attributes, in the order in which they are written.
 pub(crate) fn resource(tool: Tool<'_>) -> [(&'static str, &str); 7] {
     [
         ("service.name", tool.name),
@@ -142,18 +142,18 @@ pub(crate) fn resource(tool: Tool<'_>) -> [(&'static str, &str); 7] {
     ]
 }
 
-/// Writes spans of one tool as lines. Resource and scope are the same in each, so they are rendered once.
+/// Writes the spans of one tool as lines. All lines share the resource and the scope, which are rendered once.
 #[derive(Debug)]
 pub(crate) struct LineWriter {
     data_points: &'static DataPoints,
     tool_name: String,
-    /// Everything before the span's own object.
+    /// The line up to the span's object.
     head: Vec<u8>,
-    /// The trace whose spans come, and its digits.
+    /// The expected trace id and its digits.
     trace: Option<(TraceId, [u8; 32])>,
 }
 
-/// Everything after the span's own object.
+/// The line after the span's object.
 const TAIL: &[u8] = b"]}]}]}\n";
 
 impl LineWriter {
@@ -175,21 +175,21 @@ impl LineWriter {
         Self { data_points, tool_name: tool.name.to_owned(), head, trace: None }
     }
 
-    /// The same for the spans of one trace, whose id is rendered once too.
+    /// A writer for the spans of one trace, whose id is also rendered once.
     pub(crate) fn of_trace(data_points: &'static DataPoints, tool: Tool<'_>, trace_id: TraceId) -> Self {
         let mut digits = [0; 32];
         hex::render(&trace_id, &mut digits);
         Self { trace: Some((trace_id, digits)), ..Self::new(data_points, tool) }
     }
 
-    /// Appends the span's line, the newline included. It is ASCII but for names that the data-points file gives.
+    /// Appends the span's line with its newline. It is ASCII except for names from `telemetry.toml`.
     pub(crate) fn write(&self, span: &Span, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head);
         self.write_span(span, out);
         out.extend_from_slice(TAIL);
     }
 
-    /// Appends the span to the last line, which must be one that this wrote: half of a line is what all spans share.
+    /// Appends the span to the last line, which this writer must have written. That saves the shared half of a line.
     pub(crate) fn write_into_last_line(&self, span: &Span, out: &mut Vec<u8>) {
         out.truncate(out.len() - TAIL.len());
         out.push(b',');
@@ -259,7 +259,7 @@ impl LineWriter {
     }
 }
 
-/// Bytes to which text is appended.
+/// Appends text to bytes.
 struct Utf8<'a>(&'a mut Vec<u8>);
 
 impl std::fmt::Write for Utf8<'_> {
@@ -319,9 +319,9 @@ static PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// What `write!` would append, for a fifth of its time. Two digits at a time: a span has two times of 19 digits.
+/// Appends the same as `write!` in a fifth of the time, two digits at a time. A span has two times of 19 digits each.
 fn push_number(mut number: u64, out: &mut Vec<u8>) {
-    // The largest has 20 digits.
+    // `u64::MAX` has 20 digits.
     let mut digits = [0; 20];
     let mut first = digits.len();
     while number >= 10 {
@@ -329,7 +329,7 @@ fn push_number(mut number: u64, out: &mut Vec<u8>) {
         digits[first..first + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
         number /= 100;
     }
-    // What is left is one digit or none; of the number 0 it is one.
+    // One digit is left, or none unless the number is 0.
     if number > 0 || first == digits.len() {
         first -= 1;
         digits[first] = b'0' + number as u8;

@@ -1,14 +1,14 @@
-//! A run as people read it: an indented tree with durations and data points.
+//! A run as text: an indented tree with durations and data points.
 
 use std::fmt::Write as _;
 
 use crate::model::data_points::DataPoints;
 use crate::model::span::{self, Ending, Span, SpanId, Subject};
 
-/// Renders the spans of one run. The run's own span comes first; children follow in the order of their starts.
+/// Renders the spans of one run. The run's own span comes first, and children follow in the order of their starts.
 ///
-/// Whether the run goes on is asked of its process, not of its span: one that ended looks the same where the exit code
-/// is no data point.
+/// `is_running` comes from the run's process. A span cannot tell: if the exit code is not approved, the span of a run that
+/// ended looks the same.
 pub(crate) fn render(
     spans: &[Span],
     data_points: &'static DataPoints,
@@ -22,8 +22,8 @@ pub(crate) fn render(
     tree.out
 }
 
-/// Deeper than this the indentation stays the same, and so does the stack.
-const DEEPEST: usize = 64;
+/// Deeper spans are not rendered, which limits the indentation and the stack.
+const MAX_DEPTH: usize = 64;
 
 struct Tree<'a> {
     spans: &'a [Span],
@@ -60,7 +60,7 @@ impl<'a> Tree<'a> {
             let _ = data_point.render(value, &mut self.out);
         }
         self.out.push('\n');
-        if depth < DEEPEST {
+        if depth < MAX_DEPTH {
             for child in self.children(span.span_id) {
                 self.span(child, depth + 1);
             }
@@ -88,7 +88,7 @@ fn duration(span: &Span) -> String {
         1_000_000.. => (1_000_000, "ms"),
         _ => (1_000, "µs"),
     };
-    // In whole numbers: the code that formats fractions is 11 KB, and nothing else here needs it.
+    // Integers, because the code that formats floats is 11 KB and nothing else needs it.
     let rounded = |step: u64| (nanoseconds + step / 2) / step;
     let whole = nanoseconds / one;
     if whole >= 100 {
