@@ -1,4 +1,4 @@
-//! What the tests of this folder share: some spans, and servers on loopback that follow a script.
+//! Fixtures for unit tests: spans, and scripted servers on loopback.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -55,8 +55,8 @@ pub(crate) static DATA_POINTS: DataPoints = DataPoints {
 
 pub(crate) const TOOL: Tool<'static> = Tool { name: "weave", version: "1.4.0" };
 
-/// One span of each kind: a run that begins, that ends well, that fails, that is cut off, and approved spans with a
-/// local, a remote and no parent.
+/// One span of each kind: runs that are running, succeed, fail, and are cut off, and approved spans with different
+/// parents.
 pub(crate) fn spans() -> Vec<Span> {
     let text = |position: u8, text: &str| {
         let value = DATA_POINTS.data_points[usize::from(position)].admit_text(text);
@@ -88,7 +88,7 @@ pub(crate) fn batch(spans: &[Span]) -> Batch<'_> {
     Batch { data_points: &DATA_POINTS, tool: TOOL, spans }
 }
 
-/// OtlpSettings that fail a hanging test soon.
+/// Settings with a short timeout, so that a hanging test fails soon.
 pub(crate) fn settings(endpoint: impl Into<String>, protocol: Protocol) -> OtlpSettings {
     OtlpSettings {
         endpoint: endpoint.into(),
@@ -101,18 +101,18 @@ pub(crate) fn settings(endpoint: impl Into<String>, protocol: Protocol) -> OtlpS
     }
 }
 
-/// A request as it came over the wire.
+/// A received request.
 #[derive(Debug)]
 pub(crate) struct Request {
     /// The request line and the header lines.
     pub(crate) head: Vec<String>,
     pub(crate) body: Vec<u8>,
-    /// Which connection it came over, from 0.
+    /// The number of its connection, from 0.
     pub(crate) connection: usize,
 }
 
 impl Request {
-    /// The value of a header, whose name is given in lower case.
+    /// The value of the header with this lower-case name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.iter().skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -129,7 +129,7 @@ impl Request {
     }
 }
 
-/// Reads one HTTP/1.1 request with a `Content-Length`; nothing if the peer has closed.
+/// Reads one HTTP/1.1 request with a `Content-Length`. Returns nothing if the peer has closed the connection.
 pub(crate) fn read_request(stream: &mut impl BufRead, connection: usize) -> Option<Request> {
     let mut head = Vec::new();
     loop {
@@ -149,7 +149,7 @@ pub(crate) fn read_request(stream: &mut impl BufRead, connection: usize) -> Opti
     Some(request)
 }
 
-/// Answers one request after the other, whatever connection they come over, then ends with what it got.
+/// Sends one answer after the other, over any number of connections. The thread returns the requests.
 pub(crate) fn serve(answers: Vec<Vec<u8>>) -> (SocketAddr, JoinHandle<Vec<Request>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("its address");
@@ -166,7 +166,7 @@ pub(crate) fn serve(answers: Vec<Vec<u8>>) -> (SocketAddr, JoinHandle<Vec<Reques
                 && let Some(request) = read_request(&mut stream, connection)
             {
                 requests.push(request);
-                // The client may have given up on a long answer.
+                // The client may have closed the connection during a long answer.
                 let _ = stream.get_mut().write_all(answer);
                 next = answers.next();
             }
@@ -176,7 +176,7 @@ pub(crate) fn serve(answers: Vec<Vec<u8>>) -> (SocketAddr, JoinHandle<Vec<Reques
     (address, thread)
 }
 
-/// Lets `answer` do what it likes with the first connection.
+/// Hands the first connection to `answer`.
 pub(crate) fn serve_by(answer: impl FnOnce(TcpStream) + Send + 'static) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("its address");
@@ -184,7 +184,7 @@ pub(crate) fn serve_by(answer: impl FnOnce(TcpStream) + Send + 'static) -> (Sock
     (address, thread)
 }
 
-/// Passes on what either side says, until both have ended.
+/// Forwards bytes both ways until both sides have closed.
 pub(crate) fn relay(one: TcpStream, other: TcpStream) {
     let pass_on = |from: &TcpStream, to: &TcpStream| {
         let (mut from, mut to) = (from, to);
@@ -197,7 +197,7 @@ pub(crate) fn relay(one: TcpStream, other: TcpStream) {
     });
 }
 
-/// An HTTP answer with a length.
+/// An HTTP response with a `Content-Length`.
 pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let mut answer =
         format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
@@ -205,12 +205,12 @@ pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// The header line of a protobuf answer.
+/// The header line of a protobuf response.
 pub(crate) const PROTOBUF: &str = "Content-Type: application/x-protobuf\r\n";
-/// The header line of a JSON answer.
+/// The header line of a JSON response.
 pub(crate) const JSON: &str = "Content-Type: application/json\r\n";
 
-/// Certificates of one authority, made for this test.
+/// A certificate authority for one test.
 pub(crate) struct Authority {
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
     /// The root, as PEM.
@@ -226,14 +226,14 @@ impl Authority {
         Self { issuer: rcgen::Issuer::new(params, key), root }
     }
 
-    /// A certificate for this name or address, and its key.
+    /// Issues a certificate for this name or address.
     pub(crate) fn issue(&self, name: &str) -> (rcgen::Certificate, rcgen::KeyPair) {
         let params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
         let key = rcgen::KeyPair::generate().expect("a key");
         (params.signed_by(&key, &self.issuer).expect("a certificate"), key)
     }
 
-    /// TLS for a server on loopback, which lets in only clients of `clients`, if that is given.
+    /// The configuration of a server that accepts only the clients of `clients`, if given.
     fn server(
         &self,
         clients: Option<&Authority>,
@@ -258,7 +258,7 @@ impl Authority {
         builder.with_single_cert(vec![certificate.der().clone()], key).expect("a certificate")
     }
 
-    /// Answers one request over TLS. The thread gives nothing if none came.
+    /// Answers one request over TLS. The thread returns it, or nothing if none arrived.
     pub(crate) fn serve(
         &self,
         clients: Option<&Authority>,
@@ -268,7 +268,7 @@ impl Authority {
         serve_tls(self.server(clients, versions), 1, answer)
     }
 
-    /// The same, and turns away so many clients before.
+    /// The same, after `turned_away` connections without a request.
     pub(crate) fn serve_after(
         &self,
         clients: Option<&Authority>,
@@ -279,7 +279,7 @@ impl Authority {
         serve_tls(self.server(clients, versions), 1 + turned_away, answer)
     }
 
-    /// A server with a certificate that it signed itself, which is marked as an authority or not.
+    /// A server with a self-signed certificate, which `is_ca` marks as an authority.
     pub(crate) fn serve_self_signed(
         is_ca: bool,
         answer: Vec<u8>,
@@ -304,7 +304,7 @@ impl Authority {
     }
 }
 
-/// Answers one request, over one of so many connections.
+/// Answers one request over one of `connections` connections.
 fn serve_tls(
     config: ServerConfig,
     connections: usize,

@@ -1,4 +1,4 @@
-//! The allowlist around any exporter.
+//! The allowlist in front of any exporter.
 
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use super::ancestry::{Above, Ancestry, Key, Placement};
+use super::ancestry::{Ancestry, Placement, SpanKey, SpanParent};
 use super::approval;
 use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
@@ -18,25 +18,25 @@ use crate::model::span::{Parent, Span, Subject, Tool};
 use crate::upload::delivery::Batch;
 use crate::upload::sdk_data;
 
-/// How long an approved span is kept back for what is above it. As long as the SDK's batch processor lets a span
-/// wait (`OTEL_BSP_SCHEDULE_DELAY`).
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long an approved span waits for its ancestors: as long as a span waits in the SDK's batch processor
+/// (`OTEL_BSP_SCHEDULE_DELAY`).
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Lets only approved spans and data points through to another exporter.
+/// Passes only approved spans and data points on to another exporter.
 ///
-/// It decides *what* is sent, and nothing else: it asks nobody for consent, shows no notice and keeps nothing on
-/// disk. All of that is [`Telemetry`](crate::Telemetry)'s.
+/// It only decides *what* is sent. It does not check consent, shows no notice, and writes nothing to disk, all of which
+/// [`Telemetry`](crate::Telemetry) does.
 ///
 /// | | default |
 /// | --- | --- |
-/// | [`audience`](Self::audience) | [`Audience::Maker`]: the smaller set, and ids that can be led back to nothing |
+/// | [`audience`](Self::audience) | [`Audience::Maker`]: the smaller set, and new ids that cannot be traced back |
 ///
-/// The resource that the inner exporter sees is the tool's name and version, this crate's and the SDK's; the
-/// provider's own, with host names and what `OTEL_RESOURCE_ATTRIBUTES` says, is not passed on.
+/// The inner exporter gets a resource with the names and versions of the tool, this crate, and the SDK. The provider's
+/// resource, which may contain a host name and the text of `OTEL_RESOURCE_ATTRIBUTES`, is not passed on.
 ///
-/// A span whose parent has not ended yet is kept back until its place is known: at most 2,048 spans, and at most
-/// five seconds or until the exporter is flushed or shut down. One that goes out earlier than that has the id of
-/// its parent, and if the parent turns out not to be approved, the receiver never gets a span of that id.
+/// A span whose parent has not ended waits until its place is known, but for at most five seconds, and only until the
+/// exporter is flushed or shut down. At most 2,048 spans wait. A span that leaves early keeps the id of its parent. If
+/// that parent turns out not to be approved, the receiver never gets a span with that id.
 ///
 /// ```
 /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
@@ -54,15 +54,15 @@ pub struct AllowlistExporter<E> {
     tool: Tool<'static>,
     data_points: &'static DataPoints,
     allowlist: Allowlist,
-    /// Whether trace ids, and parents in other processes, are passed on as they are.
+    /// Whether trace ids and parents in other processes are passed on unchanged.
     keeps_ids: bool,
     ids: Ids,
     ancestry: Mutex<Ancestry>,
 }
 
 impl<E: SpanExporter> AllowlistExporter<E> {
-    /// Puts the allowlist around an exporter. Name and version of the tool are what its spans say of it; what is
-    /// approved until a version is judged by it, too.
+    /// Puts the allowlist in front of an exporter. The spans carry the tool's name and version. The version also decides
+    /// which data points have expired.
     pub fn new(
         name: &'static str,
         version: &'static str,
@@ -83,8 +83,8 @@ impl<E: SpanExporter> AllowlistExporter<E> {
         }
     }
 
-    /// Who gets what goes through. For [`Audience::Operator`] trace ids, span ids and a parent in another process
-    /// stay as they are, so that the spans fit into traces that the operator has already.
+    /// Sets who receives the spans. For [`Audience::Operator`], trace ids, span ids, and a parent in another process stay
+    /// unchanged, so that the spans fit into the operator's existing traces.
     #[must_use]
     pub fn audience(mut self, audience: Audience) -> Self {
         self.keeps_ids = audience == Audience::Operator;
@@ -99,7 +99,7 @@ impl<E: SpanExporter> AllowlistExporter<E> {
 
     fn take(&self, ancestry: &mut Ancestry, data: &SpanData, out: &mut Vec<Span>) {
         let key = (data.span_context.trace_id().to_bytes(), data.span_context.span_id().to_bytes());
-        let above = Above::of(data);
+        let above = SpanParent::of(data);
         let subject = approval::subject(&self.allowlist, data);
         if let Some(subject) = subject {
             let (trace_id, span_id) = self.mapped(key);
@@ -118,8 +118,8 @@ impl<E: SpanExporter> AllowlistExporter<E> {
                     span.parent = self.parent(above);
                     out.push(span);
                 }
-                Placement::UntilItEnds(above) => {
-                    span.parent = self.parent(Above::Span(above));
+                Placement::Provisional(above) => {
+                    span.parent = self.parent(SpanParent::Local(above));
                     out.extend(ancestry.wait(above, span));
                 }
             }
@@ -130,15 +130,15 @@ impl<E: SpanExporter> AllowlistExporter<E> {
         }
     }
 
-    fn parent(&self, above: Above) -> Option<Parent> {
+    fn parent(&self, above: SpanParent) -> Option<Parent> {
         match above {
-            Above::Span(key) => Some(Parent { span_id: self.mapped(key).1, remote: false }),
-            Above::Remote(span_id) if self.keeps_ids => Some(Parent { span_id, remote: true }),
-            Above::Remote(_) | Above::Nothing => None,
+            SpanParent::Local(key) => Some(Parent { span_id: self.mapped(key).1, remote: false }),
+            SpanParent::Remote(span_id) if self.keeps_ids => Some(Parent { span_id, remote: true }),
+            SpanParent::Remote(_) | SpanParent::None => None,
         }
     }
 
-    fn mapped(&self, key: Key) -> Key {
+    fn mapped(&self, key: SpanKey) -> SpanKey {
         if self.keeps_ids { key } else { (self.ids.trace_id_for(&key.0), self.ids.span_id_for(&key)) }
     }
 
@@ -146,7 +146,7 @@ impl<E: SpanExporter> AllowlistExporter<E> {
         sdk_data::spans(&Batch { data_points: self.data_points, tool: self.tool, spans })
     }
 
-    /// Sends what is kept back, with what is known of it.
+    /// Exports the waiting spans at their provisional places.
     fn release(&self) -> OTelSdkResult {
         let waiting = self.ancestry().take_waiting(Duration::ZERO);
         let spans: Vec<Span> = waiting.into_iter().map(|(span, above)| self.below(span, above)).collect();
@@ -156,8 +156,8 @@ impl<E: SpanExporter> AllowlistExporter<E> {
         futures_executor::block_on(self.inner.export(self.sdk_data(&spans)))
     }
 
-    fn below(&self, mut span: Span, above: Key) -> Span {
-        span.parent = self.parent(Above::Span(above));
+    fn below(&self, mut span: Span, above: SpanKey) -> Span {
+        span.parent = self.parent(SpanParent::Local(above));
         span
     }
 }
@@ -174,7 +174,7 @@ impl<E: SpanExporter> SpanExporter for AllowlistExporter<E> {
             for data in &batch {
                 self.take(&mut ancestry, data, &mut spans);
             }
-            let overdue = ancestry.take_waiting(LONGEST_WAIT);
+            let overdue = ancestry.take_waiting(MAX_WAIT);
             spans.extend(overdue.into_iter().map(|(span, above)| self.below(span, above)));
         }
         async move {
@@ -195,7 +195,7 @@ impl<E: SpanExporter> SpanExporter for AllowlistExporter<E> {
         self.inner.force_flush().and(released)
     }
 
-    /// Not the provider's: the tool's own takes its place.
+    /// Sets the tool's own resource instead of the provider's.
     fn set_resource(&mut self, _resource: &Resource) {
         self.inner.set_resource(&sdk_data::resource(self.tool));
     }

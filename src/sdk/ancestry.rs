@@ -1,4 +1,4 @@
-//! Which approved span an approved span hangs under, when children end before their parents.
+//! The nearest approved ancestor of each approved span, although children end before their parents.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -8,121 +8,125 @@ use opentelemetry_sdk::trace::SpanData;
 
 use crate::model::span::{Span, SpanId, TraceId};
 
-/// A span of the SDK: its trace and its own id.
-pub(super) type Key = (TraceId, SpanId);
+/// Identifies an SDK span: its trace id and its span id.
+pub(super) type SpanKey = (TraceId, SpanId);
 
-/// EndedSpan spans that are remembered, and spans that wait for one above to end. Each is as much as the SDK's own
-/// batch processor queues (`OTEL_BSP_MAX_QUEUE_SIZE`), and takes some hundred bytes.
-const MOST_ENDED: usize = 2048;
-const MOST_WAITING: usize = 2048;
+/// The most ended spans that are remembered, and the most spans that wait for their parent to end: as many as the SDK's
+/// batch processor queues (`OTEL_BSP_MAX_QUEUE_SIZE`). Each takes a few hundred bytes.
+const MAX_ENDED: usize = 2048;
+const MAX_WAITING: usize = 2048;
 
-/// What is above a span.
+/// The parent of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Above {
-    Nothing,
+pub(super) enum SpanParent {
+    None,
     /// A span of another process.
     Remote(SpanId),
-    Span(Key),
+    Local(SpanKey),
 }
 
-impl Above {
+impl SpanParent {
     pub(super) fn of(data: &SpanData) -> Self {
         if data.parent_span_id == SdkSpanId::INVALID {
-            Above::Nothing
+            SpanParent::None
         } else if data.parent_span_is_remote {
-            Above::Remote(data.parent_span_id.to_bytes())
+            SpanParent::Remote(data.parent_span_id.to_bytes())
         } else {
-            Above::Span((data.span_context.trace_id().to_bytes(), data.parent_span_id.to_bytes()))
+            SpanParent::Local((data.span_context.trace_id().to_bytes(), data.parent_span_id.to_bytes()))
         }
     }
 }
 
-/// Where a span belongs.
+/// The place of a span in the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Placement {
-    /// Nothing that may still come changes it.
-    Known(Above),
-    /// Below this span, if it turns out to be approved when it ends.
-    UntilItEnds(Key),
+    /// No later span changes it.
+    Known(SpanParent),
+    /// Below this span if that turns out to be approved when it ends.
+    Provisional(SpanKey),
 }
 
 #[derive(Debug, Clone, Copy)]
 enum EndedSpan {
     Approved,
-    Unapproved(Above),
+    Unapproved(SpanParent),
 }
 
-/// The spans that ended, and those whose place is not known yet. Bounded: what no longer fits keeps the place that
-/// it has.
+/// The spans that ended, and the spans whose place is not known yet. A span that exceeds the bounds keeps its
+/// provisional place.
 #[derive(Debug, Default)]
 pub(super) struct Ancestry {
-    ended: HashMap<Key, EndedSpan>,
+    ended: HashMap<SpanKey, EndedSpan>,
     /// The keys of `ended`, oldest first.
-    order: VecDeque<Key>,
-    /// By the span that each waits for.
-    waiting: HashMap<Key, Vec<Span>>,
-    /// How many, and since when there are any.
-    count: usize,
-    since: Option<Instant>,
+    order: VecDeque<SpanKey>,
+    /// Keyed by the span that they wait for.
+    waiting: HashMap<SpanKey, Vec<Span>>,
+    waiting_count: usize,
+    waiting_since: Option<Instant>,
 }
 
 impl Ancestry {
-    /// Where a span belongs that has this above it.
-    pub(super) fn place(&self, above: Above) -> Placement {
+    /// The place of a span with this parent.
+    pub(super) fn place(&self, above: SpanParent) -> Placement {
         let mut above = above;
-        // Ids that somebody made up may go round in a circle.
+        // Invented ids may form a circle.
         for _ in 0..=self.ended.len() {
-            let Above::Span(key) = above else { return Placement::Known(above) };
+            let SpanParent::Local(key) = above else { return Placement::Known(above) };
             match self.ended.get(&key) {
                 Some(EndedSpan::Approved) => return Placement::Known(above),
                 Some(EndedSpan::Unapproved(next)) => above = *next,
-                None => return Placement::UntilItEnds(key),
+                None => return Placement::Provisional(key),
             }
         }
-        Placement::Known(Above::Nothing)
+        Placement::Known(SpanParent::None)
     }
 
-    /// Keeps a span until the one above it ends; gives it back when too many wait.
-    pub(super) fn wait(&mut self, above: Key, span: Span) -> Option<Span> {
-        if self.count == MOST_WAITING {
+    /// Keeps a span until its parent ends. Returns it if too many spans wait.
+    pub(super) fn wait(&mut self, above: SpanKey, span: Span) -> Option<Span> {
+        if self.waiting_count == MAX_WAITING {
             return Some(span);
         }
-        self.count += 1;
-        self.since.get_or_insert_with(Instant::now);
+        self.waiting_count += 1;
+        self.waiting_since.get_or_insert_with(Instant::now);
         self.waiting.entry(above).or_default().push(span);
         None
     }
 
-    /// A span ended. Gives the spans whose place is known by it.
-    pub(super) fn ended(&mut self, key: Key, above: Above, approved: bool) -> Vec<(Span, Above)> {
+    /// Records the end of a span. Returns the spans whose place is now known.
+    pub(super) fn ended(
+        &mut self,
+        key: SpanKey,
+        above: SpanParent,
+        approved: bool,
+    ) -> Vec<(Span, SpanParent)> {
         let ended = if approved { EndedSpan::Approved } else { EndedSpan::Unapproved(above) };
         if self.ended.insert(key, ended).is_none() {
             self.order.push_back(key);
         }
-        if self.order.len() > MOST_ENDED
+        if self.order.len() > MAX_ENDED
             && let Some(oldest) = self.order.pop_front()
         {
             self.ended.remove(&oldest);
         }
         let Some(children) = self.waiting.remove(&key) else { return Vec::new() };
-        match self.place(Above::Span(key)) {
+        match self.place(SpanParent::Local(key)) {
             Placement::Known(place) => {
-                self.left(children.len());
+                self.remove_waiting(children.len());
                 children.into_iter().map(|span| (span, place)).collect()
             }
-            Placement::UntilItEnds(next) => {
+            Placement::Provisional(next) => {
                 self.waiting.entry(next).or_default().extend(children);
                 Vec::new()
             }
         }
     }
 
-    /// Takes out everything that waits, if something has waited for so long.
-    pub(super) fn take_waiting(&mut self, at_least: Duration) -> Vec<(Span, Key)> {
-        if self.since.is_none_or(|since| since.elapsed() < at_least) {
+    /// Takes all waiting spans if one has waited this long.
+    pub(super) fn take_waiting(&mut self, at_least: Duration) -> Vec<(Span, SpanKey)> {
+        if self.waiting_since.is_none_or(|since| since.elapsed() < at_least) {
             return Vec::new();
         }
-        self.left(self.count);
+        self.remove_waiting(self.waiting_count);
         let waiting = std::mem::take(&mut self.waiting);
         waiting
             .into_iter()
@@ -130,10 +134,10 @@ impl Ancestry {
             .collect()
     }
 
-    fn left(&mut self, count: usize) {
-        self.count -= count;
-        if self.count == 0 {
-            self.since = None;
+    fn remove_waiting(&mut self, count: usize) {
+        self.waiting_count -= count;
+        if self.waiting_count == 0 {
+            self.waiting_since = None;
         }
     }
 }
@@ -145,12 +149,12 @@ mod tests {
 
     const TRACE: TraceId = [1; 16];
 
-    fn key(number: u16) -> Key {
+    fn key(number: u16) -> SpanKey {
         (TRACE, (u64::from(number) + 1).to_be_bytes())
     }
 
-    fn below(number: u16) -> Above {
-        Above::Span(key(number))
+    fn below(number: u16) -> SpanParent {
+        SpanParent::Local(key(number))
     }
 
     fn span(number: u16) -> Span {
@@ -165,64 +169,69 @@ mod tests {
         }
     }
 
-    /// What is known of each waiting span after a span ended.
-    fn end(ancestry: &mut Ancestry, number: u16, above: Above, approved: bool) -> Vec<(SpanId, Above)> {
+    /// Ends a span. Returns the parents of the spans whose place is now known.
+    fn end(
+        ancestry: &mut Ancestry,
+        number: u16,
+        above: SpanParent,
+        approved: bool,
+    ) -> Vec<(SpanId, SpanParent)> {
         let found = ancestry.ended(key(number), above, approved);
         found.into_iter().map(|(span, above)| (span.span_id, above)).collect()
     }
 
     #[test]
-    fn a_child_waits_until_an_approved_span_or_the_top_is_reached() {
+    fn a_child_waits_until_its_nearest_approved_ancestor_is_known() {
         let mut ancestry = Ancestry::default();
-        assert_eq!(ancestry.place(below(8)), Placement::UntilItEnds(key(8)));
+        assert_eq!(ancestry.place(below(8)), Placement::Provisional(key(8)));
         assert!(ancestry.wait(key(8), span(9)).is_none());
         assert_eq!(end(&mut ancestry, 8, below(7), false), []);
         assert_eq!(end(&mut ancestry, 7, below(6), true), [(span(9).span_id, below(7))]);
         assert!(ancestry.wait(key(5), span(10)).is_none());
         assert_eq!(
-            end(&mut ancestry, 5, Above::Remote([4; 8]), false),
-            [(span(10).span_id, Above::Remote([4; 8]))]
+            end(&mut ancestry, 5, SpanParent::Remote([4; 8]), false),
+            [(span(10).span_id, SpanParent::Remote([4; 8]))]
         );
-        assert_eq!((ancestry.count, ancestry.since.is_none()), (0, true));
+        assert_eq!((ancestry.waiting_count, ancestry.waiting_since.is_none()), (0, true));
     }
 
     #[test]
-    fn a_child_that_ends_after_its_parent_waits_for_nothing() {
+    fn a_child_that_ends_after_its_parent_does_not_wait_for_it() {
         let mut ancestry = Ancestry::default();
         end(&mut ancestry, 2, below(1), false);
-        assert_eq!(ancestry.place(below(2)), Placement::UntilItEnds(key(1)));
-        end(&mut ancestry, 1, Above::Nothing, true);
+        assert_eq!(ancestry.place(below(2)), Placement::Provisional(key(1)));
+        end(&mut ancestry, 1, SpanParent::None, true);
         assert_eq!(ancestry.place(below(2)), Placement::Known(below(1)));
     }
 
     #[test]
-    fn spans_of_two_traces_with_the_same_id_are_two() {
+    fn spans_of_two_traces_may_have_the_same_id() {
         let mut ancestry = Ancestry::default();
         let other = ([2; 16], key(1).1);
-        ancestry.ended(other, Above::Nothing, true);
-        assert_eq!(ancestry.place(below(1)), Placement::UntilItEnds(key(1)));
+        ancestry.ended(other, SpanParent::None, true);
+        assert_eq!(ancestry.place(below(1)), Placement::Provisional(key(1)));
     }
 
     #[test]
-    fn parents_in_a_circle_end_somewhere() {
+    fn a_circle_of_parents_has_an_end() {
         let mut ancestry = Ancestry::default();
         ancestry.wait(key(1), span(9));
         end(&mut ancestry, 1, below(2), false);
-        assert_eq!(end(&mut ancestry, 2, below(1), false), [(span(9).span_id, Above::Nothing)]);
+        assert_eq!(end(&mut ancestry, 2, below(1), false), [(span(9).span_id, SpanParent::None)]);
         assert_eq!(end(&mut ancestry, 3, below(3), false), []);
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn memory_is_bounded() {
         let mut ancestry = Ancestry::default();
         for number in 0..10_000 {
             end(&mut ancestry, number, below(number + 1), number % 2 == 0);
             let given_back = ancestry.wait(key(20_000), span(number)).is_some();
-            assert_eq!(given_back, usize::from(number) >= MOST_WAITING);
+            assert_eq!(given_back, usize::from(number) >= MAX_WAITING);
         }
-        assert_eq!((ancestry.ended.len(), ancestry.order.len()), (MOST_ENDED, MOST_ENDED));
+        assert_eq!((ancestry.ended.len(), ancestry.order.len()), (MAX_ENDED, MAX_ENDED));
         assert!(ancestry.take_waiting(Duration::from_secs(3600)).is_empty());
-        assert_eq!(ancestry.take_waiting(Duration::ZERO).len(), MOST_WAITING);
+        assert_eq!(ancestry.take_waiting(Duration::ZERO).len(), MAX_WAITING);
         assert!(ancestry.take_waiting(Duration::ZERO).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What of a span of the SDK is approved.
+//! The approved parts of an SDK span.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,30 +8,29 @@ use opentelemetry_sdk::trace::SpanData;
 use crate::model::allowlist::Allowlist;
 use crate::model::data_points::{DataPoint, Value};
 
-/// Attributes that name where a span comes from, the surest first: tracing-opentelemetry's own, then the semantic
-/// conventions' of today and of old.
+/// The attributes that name a span's target, most reliable first: that of tracing-opentelemetry, then the current and
+/// the former one of the semantic conventions.
 const TARGETS: [&str; 3] = ["target", "code.module.name", "code.namespace"];
 
-/// The position of the approved span that this is, if it is one.
+/// The position of the approved span with this name and target.
 pub(super) fn subject(allowlist: &Allowlist, data: &SpanData) -> Option<u8> {
     allowlist.span_named(&data.name, target(data))
 }
 
-/// tracing-opentelemetry records the target before a span's own fields, so the first attribute counts: a field of
-/// that name is somebody's value.
+/// The first attribute of a name counts, because tracing-opentelemetry records the target before a span's own fields.
 fn target(data: &SpanData) -> &str {
     let attribute = |wanted: &str| {
         data.attributes.iter().find(|attribute| attribute.key.as_str() == wanted).map(|found| &found.value)
     };
     match TARGETS.into_iter().find_map(attribute) {
         Some(SdkValue::String(target)) => target.as_str(),
-        // Somebody's own attribute of that name.
+        // Another attribute with that name.
         Some(_) => "",
         None => data.instrumentation_scope.name(),
     }
 }
 
-/// The admitted values of an approved span; of a key that is there twice the last one.
+/// The admitted values of an approved span. The last value of a key wins.
 pub(super) fn values(allowlist: &Allowlist, subject: u8, data: &SpanData) -> Vec<(u8, Value)> {
     let data_points = allowlist.data_points;
     let allowed = data_points.spans[usize::from(subject)].data_points;
@@ -57,18 +56,18 @@ fn admit(data_point: &DataPoint, value: &SdkValue) -> Option<Value> {
         SdkValue::Bool(flag) => data_point.admit_bool(*flag),
         SdkValue::I64(number) => data_point.admit_integer(*number),
         SdkValue::String(text) => data_point.admit_text(text.as_str()),
-        // No kind has fractions or lists.
+        // No kind of data point has fractions or lists.
         _ => None,
     }
 }
 
-/// Start and end in nanoseconds since the Unix epoch, in this order.
+/// Start and end in nanoseconds since the Unix epoch. The end is not before the start.
 pub(super) fn times(data: &SpanData) -> (u64, u64) {
     let start = nanoseconds(data.start_time);
     (start, nanoseconds(data.end_time).max(start))
 }
 
-/// 0 means "not set" in OTLP.
+/// At least 1, because 0 means "not set" in OTLP.
 fn nanoseconds(time: SystemTime) -> u64 {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX).max(1)

@@ -1,4 +1,4 @@
-//! The uploader into any exporter.
+//! The transport to the author's own exporter.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,26 +6,21 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use opentelemetry_sdk::trace::SpanExporter;
 
-use crate::upload::delivery::Transport;
-use crate::upload::delivery::{Batch, DeliveryOutcome, FailureKind};
-use crate::upload::sdk_data;
+use crate::upload::delivery::{Batch, DeliveryOutcome, FailureKind, Transport};
+use crate::upload::sdk_data::ExportRequest;
 
-/// For one batch, as long as OTLP's exporters take by default.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// For what an exporter does when it is shut down.
-const LAST_PATIENCE: Duration = Duration::from_secs(5);
+/// The time for one batch, which is the default of OTLP exporters.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The time for the exporter's shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-type Work = (Resource, Vec<SpanData>);
-
-/// Starts an exporter and a thread that works for it.
+/// Creates the author's exporter and serves it, on the thread that calls it.
 #[derive(Clone)]
-pub(crate) struct ExporterFactory(Arc<dyn Fn(Receiver<Work>, Sender<bool>) + Send + Sync>);
+pub(crate) struct ExporterFactory(Arc<dyn Fn(Receiver<ExportRequest>, Sender<bool>) + Send + Sync>);
 
-// A feature must not take from `Telemetry` what it has without: the closure is called in the uploader only, where no
-// panic is ever caught.
+// A feature must not remove these traits from `Telemetry`. Only the uploader calls the closure, and it catches no panic.
 impl std::panic::UnwindSafe for ExporterFactory {}
 impl std::panic::RefUnwindSafe for ExporterFactory {}
 
@@ -39,52 +34,52 @@ impl ExporterFactory {
     pub(crate) fn new<E: SpanExporter + 'static>(
         exporter: impl Fn() -> Result<E, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(move |work, answers| {
+        Self(Arc::new(move |requests, results| {
             if let Ok(exporter) = exporter() {
-                serve(exporter, &work, &answers);
+                serve(exporter, &requests, &results);
             }
         }))
     }
 }
 
-/// Works until nothing more comes. A panic closes the channels, and that is an answer, too.
-fn serve(mut exporter: impl SpanExporter, work: &Receiver<Work>, answers: &Sender<bool>) {
-    for (resource, spans) in work {
-        exporter.set_resource(&resource);
-        let exported = futures_executor::block_on(exporter.export(spans)).is_ok();
-        let _ = answers.send(exported && exporter.force_flush().is_ok());
+/// Exports until the channel closes. A panic closes both channels, which the transport reports as a failure.
+fn serve(mut exporter: impl SpanExporter, requests: &Receiver<ExportRequest>, results: &Sender<bool>) {
+    for request in requests {
+        exporter.set_resource(&request.resource);
+        let exported = futures_executor::block_on(exporter.export(request.spans)).is_ok();
+        let _ = results.send(exported && exporter.force_flush().is_ok());
     }
-    let _ = exporter.shutdown_with_timeout(LAST_PATIENCE);
+    let _ = exporter.shutdown_with_timeout(SHUTDOWN_TIMEOUT);
 }
 
-/// The way to a destination that an exporter knows.
+/// Delivers batches through the author's exporter, which knows its destination.
 #[derive(Debug)]
 pub(crate) struct ExporterTransport {
-    /// Nothing once an answer did not come: a late one would be taken for the next batch's.
-    channels: Option<(Sender<Work>, Receiver<bool>)>,
-    pub(super) patience: Duration,
+    /// Nothing after a missing result, because a late one would be taken for the next batch's.
+    channels: Option<(Sender<ExportRequest>, Receiver<bool>)>,
+    pub(super) timeout: Duration,
 }
 
 impl ExporterTransport {
     pub(crate) fn open(factory: &ExporterFactory) -> Self {
-        let (work, to_do) = channel();
-        let (answer, answers) = channel();
+        let (requests, to_export) = channel();
+        let (result, results) = channel();
         let factory = factory.clone();
-        let started = thread::Builder::new().spawn(move || factory.0(to_do, answer));
-        Self { channels: started.is_ok().then_some((work, answers)), patience: PATIENCE }
+        let started = thread::Builder::new().spawn(move || factory.0(to_export, result));
+        Self { channels: started.is_ok().then_some((requests, results)), timeout: TIMEOUT }
     }
 }
 
 impl Transport for ExporterTransport {
     fn deliver(&mut self, batch: &Batch<'_>) -> DeliveryOutcome {
-        let Some((work, answers)) = &self.channels else {
+        let Some((requests, results)) = &self.channels else {
             return DeliveryOutcome::retry(FailureKind::Exporter);
         };
-        let answer = match work.send((sdk_data::resource(batch.tool), sdk_data::spans(batch))) {
-            Ok(()) => answers.recv_timeout(self.patience),
+        let result = match requests.send(ExportRequest::new(batch)) {
+            Ok(()) => results.recv_timeout(self.timeout),
             Err(_) => Err(RecvTimeoutError::Disconnected),
         };
-        match answer {
+        match result {
             Ok(true) => DeliveryOutcome::DELIVERED,
             Ok(false) => DeliveryOutcome::retry(FailureKind::Exporter),
             Err(gone) => {
@@ -99,11 +94,11 @@ impl Transport for ExporterTransport {
 }
 
 impl Drop for ExporterTransport {
-    /// Lets the exporter shut down, for a bounded time.
+    /// Lets the exporter shut down within a bounded time.
     fn drop(&mut self) {
-        if let Some((work, answers)) = self.channels.take() {
-            drop(work);
-            let _ = answers.recv_timeout(LAST_PATIENCE);
+        if let Some((requests, results)) = self.channels.take() {
+            drop(requests);
+            let _ = results.recv_timeout(SHUTDOWN_TIMEOUT);
         }
     }
 }

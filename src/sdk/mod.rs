@@ -1,29 +1,30 @@
-//! For programs that have an OpenTelemetry pipeline already: the parts of this crate as, around and behind the
-//! SDK's `SpanExporter`.
+//! Parts of this crate for programs that already have an OpenTelemetry pipeline.
 //!
-//! | you want | take |
+//! | goal | use |
 //! | --- | --- |
-//! | spans on disk before the program ends, sent by the uploader | [`Telemetry::span_exporter`](crate::Telemetry::span_exporter) in place of the OTLP exporter |
-//! | your own exporter, but only approved data points through it | [`AllowlistExporter`] around it |
-//! | the uploader, but another protocol than OTLP | [`Builder::deliver_to`](crate::Builder::deliver_to) |
+//! | spans on disk before the program ends, sent by the uploader | [`Telemetry::span_exporter`](crate::Telemetry::span_exporter) instead of the OTLP exporter |
+//! | only approved data points through your own exporter | [`AllowlistExporter`] around it |
+//! | the uploader with another protocol than OTLP | [`Builder::deliver_to`](crate::Builder::deliver_to) |
 //!
-//! Whatever the SDK's spans carry, what goes on is built anew from approved parts: the name, two times, admitted
-//! values, and the place in the tree. Events, links, the status and its text, the trace state, the instrumentation
-//! scope, the resource and the kind of a span have no room in it.
+//! Every span is rebuilt from its approved parts: the name, two times, admitted values, and the place in the tree. Its
+//! events, links, status, trace state, instrumentation scope, resource, and kind are dropped.
 //!
-//! # Where a span comes from
+//! # The target of a span
 //!
-//! A span is approved by its name and its target. The target of a span of the SDK is the first of these that it has:
-//! the attribute `target`, as tracing-opentelemetry records it unless told otherwise; `code.module.name` and
-//! `code.namespace`, the module that made it; the name of its instrumentation scope, which is the name that was
-//! given to the tracer. Leave tracing-opentelemetry's `with_target` on: without targets and locations every
-//! dependency's spans have the scope of the program's tracer, and nobody can tell them from its own.
+//! A span is approved by its name and its target. The target of an SDK span is the first of these that it has:
+//!
+//! 1. the attribute `target`, which tracing-opentelemetry records by default;
+//! 2. the attribute `code.module.name` or `code.namespace`, the module that created the span;
+//! 3. the name of its instrumentation scope, which is the name of the tracer.
+//!
+//! Leave tracing-opentelemetry's `with_target` on. Without targets and locations, the spans of all dependencies have the
+//! scope of the program's tracer and cannot be told from the program's own.
 //!
 //! # Unapproved spans
 //!
-//! They do not exist; their approved children hang under the nearest approved ancestor. Since an exporter hears of a
-//! span when it ends, and children end first, a child's place may be known only later, and not at all if a span
-//! above it never ends: see the two exporters.
+//! An unapproved span is dropped, and its approved children move to the nearest approved ancestor. An exporter receives
+//! a span when it ends, and children end first. The place of a child may therefore become known later, or never if an
+//! ancestor never ends. The two exporters describe what they do then.
 
 mod allowlist_exporter;
 mod ancestry;

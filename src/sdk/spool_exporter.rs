@@ -1,4 +1,4 @@
-//! The spool as an exporter.
+//! The spool as an exporter of the SDK.
 
 use std::future::{self, Future};
 use std::sync::{Mutex, PoisonError};
@@ -6,27 +6,26 @@ use std::sync::{Mutex, PoisonError};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use super::ancestry::{Above, Ancestry, Placement};
+use super::ancestry::{Ancestry, Placement, SpanParent};
 use super::approval;
 use crate::model::span::{Parent, Span, Subject};
 use crate::record::{RunId, Runs};
 
-/// Puts approved spans into the runs of this process. Made by
-/// [`Telemetry::span_exporter`](crate::Telemetry::span_exporter).
+/// Writes approved spans to the runs of this process. [`Telemetry::span_exporter`](crate::Telemetry::span_exporter)
+/// creates it.
 ///
-/// Nothing waits for it: it appends to the run's file, and the uploader sends that when the run is over. It always
-/// answers that all is well, also when telemetry is off and when the run has ended; a fault of telemetry is no
-/// business of the program's log.
+/// It appends to the run's file, and the uploader sends the file after the run. It always returns Ok, even if telemetry
+/// is off or the run has ended, because errors of telemetry do not belong in the program's log.
 ///
-/// - A span belongs to the command that is open when it ends, whichever trace of the SDK it comes from: a run has one
-///   trace id, and the spans get ids of their own that can be led back to nothing. Spans without an approved ancestor,
-///   and those whose parent is in another process, hang under the run. What ends before the first command belongs to
-///   it, what ends after a command and before the next one to none: a program without commands calls
-///   [`Telemetry::command`](crate::Telemetry::command) around all that it does.
-/// - Times lie within the run.
-/// - A span is on disk when it is exported, under the span that is above it. If that one turns out not to be approved
-///   the span is written once more; the last line counts. A span whose ancestors never ended, as in a process that
-///   was killed, hangs under the run.
+/// - A span belongs to the command that is open when the span ends, whichever trace it comes from. A run has one trace
+///   id, and its spans get new ids that cannot be traced back. Spans without an approved ancestor, and spans whose
+///   parent is in another process, become children of the run. A span that ends before the first command belongs to
+///   that command. A span that ends between two commands belongs to none, so a program without commands calls
+///   [`Telemetry::command`](crate::Telemetry::command) around all its work.
+/// - Times are clamped to those of the run.
+/// - A span is on disk once it is exported, below its parent. If the parent turns out not to be approved, the span is
+///   written again, and the last line wins. A span whose ancestors never end, for example in a killed process, becomes
+///   a child of the run.
 #[derive(Debug)]
 pub struct SpoolExporter {
     runs: Option<&'static Runs>,
@@ -64,18 +63,18 @@ impl SpanExporter for SpoolExporter {
 fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
     let Some(first) = runs.started(run) else { return };
     let key = (data.span_context.trace_id().to_bytes(), data.span_context.span_id().to_bytes());
-    let above = Above::of(data);
+    let above = SpanParent::of(data);
     let subject = approval::subject(&runs.allowlist, data);
     if let Some(subject) = subject {
         let place = ancestry.place(above);
         let parent = match place {
             Placement::Known(above) => parent(runs, run, above),
-            Placement::UntilItEnds(above) => parent(runs, run, Above::Span(above)),
+            Placement::Provisional(above) => parent(runs, run, SpanParent::Local(above)),
         };
         let (start, end) = approval::times(data);
         let last = runs.now().max(first);
         let mut span = Span {
-            // Its run's, once it is handed over.
+            // The run sets its own.
             trace_id: [0; 16],
             span_id: runs.span_id_for(&key),
             parent,
@@ -85,9 +84,9 @@ fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
             values: approval::values(&runs.allowlist, subject, data),
         };
         if runs.record_span(run, &mut span)
-            && let Placement::UntilItEnds(above) = place
+            && let Placement::Provisional(above) = place
         {
-            // Given back, it stays where it is written.
+            // A returned span keeps its place on disk.
             let _ = ancestry.wait(above, span);
         }
     }
@@ -100,10 +99,10 @@ fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
     }
 }
 
-fn parent(runs: &Runs, run: RunId, above: Above) -> Option<Parent> {
+fn parent(runs: &Runs, run: RunId, above: SpanParent) -> Option<Parent> {
     let span_id = match above {
-        Above::Span(key) => runs.span_id_for(&key),
-        Above::Nothing | Above::Remote(_) => run.root(),
+        SpanParent::Local(key) => runs.span_id_for(&key),
+        SpanParent::None | SpanParent::Remote(_) => run.root(),
     };
     Some(Parent { span_id, remote: false })
 }

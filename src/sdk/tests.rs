@@ -1,4 +1,4 @@
-//! The exporters behind a real pipeline of the SDK, and the uploader before exporters that misbehave.
+//! The exporters in a real pipeline of the SDK, and the uploader with exporters that misbehave.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -25,14 +25,13 @@ use crate::spool::directory::SpoolDirectory;
 use crate::spool::read::{RecordedRun, read_run};
 use crate::telemetry::Telemetry;
 use crate::testing::{self, DATA_POINTS, TOOL};
-use crate::upload::delivery::Transport as _;
-use crate::upload::delivery::{DeliveryOutcome, FailureKind};
+use crate::upload::delivery::{DeliveryOutcome, FailureKind, Transport as _};
 
 const TARGET: &str = "weave::resolve";
 
-/// A span of the approved name: approved if its number is one.
+/// Starts a span, which is approved if its number is positive.
 fn start(tracer: &SdkTracer, number: i64, above: &Context) -> Context {
-    let name = if number > 0 { "resolve" } else { "somebody's" };
+    let name = if number > 0 { "resolve" } else { "unapproved" };
     let span = tracer
         .span_builder(name)
         .with_attributes([KeyValue::new("target", TARGET), KeyValue::new("weave.packages", number)])
@@ -50,26 +49,26 @@ fn remote() -> Context {
     Context::new().with_remote_span_context(parent)
 }
 
-/// A run on disk with a pipeline into it.
-struct Recording {
-    folder: TempDir,
+/// A run on disk, and a pipeline into it.
+struct RecordedPipeline {
+    directory: TempDir,
     runs: &'static Runs,
     run: RunId,
     provider: SdkTracerProvider,
     tracer: SdkTracer,
 }
 
-impl Recording {
+impl RecordedPipeline {
     fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let spool = SpoolDirectory::new(folder.path(), "weave", "maker");
+        let directory = tempfile::tempdir().expect("a directory");
+        let spool = SpoolDirectory::new(directory.path(), "weave", "maker");
         let allowlist = Allowlist::new(&DATA_POINTS, ChosenBy::Maker, None, None, None);
         let runs: &'static Runs = Box::leak(Box::new(Runs::new(allowlist, TOOL, Some(spool), None, true)));
         let run = runs.begin("build", false, true, || true).expect("this is no forked child").run;
         let provider =
             SdkTracerProvider::builder().with_simple_exporter(SpoolExporter::new(Some(runs))).build();
         let tracer = provider.tracer("weave");
-        Self { folder, runs, run, provider, tracer }
+        Self { directory, runs, run, provider, tracer }
     }
 
     fn end(&self) -> EndedRun {
@@ -77,7 +76,7 @@ impl Recording {
     }
 
     fn file(&self) -> Vec<u8> {
-        let runs = self.folder.path().join("weave/telemetry/maker/runs");
+        let runs = self.directory.path().join("weave/telemetry/maker/runs");
         let entry = std::fs::read_dir(runs).expect("the runs").flatten().next().expect("a run");
         std::fs::read(entry.path()).expect("a run file")
     }
@@ -88,13 +87,13 @@ impl Recording {
         run
     }
 
-    /// The run as it lies there now.
+    /// The current tree of the run on disk.
     fn tree(&self) -> String {
         tree(&self.read().spans)
     }
 }
 
-/// Numbers of spans, nested; the run, or what has no parent, is outermost.
+/// The numbers of the spans, nested. The outermost ones have no parent.
 fn tree(spans: &[span::Span]) -> String {
     fn children(spans: &[span::Span], parent: Option<span::SpanId>) -> String {
         let of = |span: &&span::Span| span.parent.map(|parent| parent.span_id) == parent;
@@ -118,8 +117,8 @@ fn tree(spans: &[span::Span]) -> String {
 }
 
 #[test]
-fn unapproved_spans_do_not_exist_and_their_children_hang_further_up() {
-    let recording = Recording::start();
+fn children_of_unapproved_spans_move_to_an_approved_ancestor() {
+    let recording = RecordedPipeline::start();
     let [top, one, between, below, two] = chain(&recording.tracer, Context::new(), [0, 1, 0, 0, 2]);
     end(&two);
     assert_eq!(recording.tree(), "run(2)", "what is above has not ended");
@@ -138,7 +137,7 @@ fn unapproved_spans_do_not_exist_and_their_children_hang_further_up() {
     assert_eq!(recording.tree(), "run(1(2) 3)");
 }
 
-/// Spans one below the other.
+/// Starts nested spans.
 fn chain<const LENGTH: usize>(tracer: &SdkTracer, top: Context, numbers: [i64; LENGTH]) -> [Context; LENGTH] {
     let mut above = top;
     numbers.map(|number| {
@@ -148,8 +147,8 @@ fn chain<const LENGTH: usize>(tracer: &SdkTracer, top: Context, numbers: [i64; L
 }
 
 #[test]
-fn a_child_that_ends_last_hangs_where_it_belongs() {
-    let recording = Recording::start();
+fn a_child_that_ends_after_its_ancestors_has_the_right_parent() {
+    let recording = RecordedPipeline::start();
     let [one, between, two] = chain(&recording.tracer, Context::new(), [1, 0, 2]);
     end(&one);
     end(&between);
@@ -158,8 +157,8 @@ fn a_child_that_ends_last_hangs_where_it_belongs() {
 }
 
 #[test]
-fn spans_of_all_traces_belong_to_the_run_and_foreign_ids_to_nobody() {
-    let recording = Recording::start();
+fn spans_of_all_traces_join_the_run_without_their_ids() {
+    let recording = RecordedPipeline::start();
     for (top, number) in [(Context::new(), 1), (Context::new(), 2), (remote(), 3)] {
         end(&start(&recording.tracer, number, &top));
     }
@@ -171,8 +170,8 @@ fn spans_of_all_traces_belong_to_the_run_and_foreign_ids_to_nobody() {
 }
 
 #[test]
-fn times_lie_within_the_run() {
-    let recording = Recording::start();
+fn times_are_clamped_to_the_run() {
+    let recording = RecordedPipeline::start();
     let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(4711);
     let mut span = recording
         .tracer
@@ -186,8 +185,8 @@ fn times_lie_within_the_run() {
 }
 
 #[test]
-fn after_the_run_and_without_one_all_is_well() {
-    let recording = Recording::start();
+fn exports_without_an_open_run_succeed_and_write_nothing() {
+    let recording = RecordedPipeline::start();
     recording.end();
     let before = recording.file();
     end(&start(&recording.tracer, 1, &Context::new()));
@@ -198,8 +197,8 @@ fn after_the_run_and_without_one_all_is_well() {
 }
 
 #[test]
-fn many_spans_are_bounded_and_counted() {
-    let recording = Recording::start();
+fn the_run_file_is_bounded() {
+    let recording = RecordedPipeline::start();
     let top = start(&recording.tracer, 1, &Context::new());
     for _ in 0..12_000 {
         end(&start(&recording.tracer, 2, &top));
@@ -216,14 +215,14 @@ fn many_spans_are_bounded_and_counted() {
     );
 }
 
-/// Keeps what it gets.
+/// Keeps the exported spans and the resource.
 #[derive(Debug, Clone, Default)]
-struct Keeper {
+struct CollectingExporter {
     spans: Arc<Mutex<Vec<SpanData>>>,
     resource: Arc<Mutex<Option<Resource>>>,
 }
 
-impl SpanExporter for Keeper {
+impl SpanExporter for CollectingExporter {
     fn export(&self, batch: Vec<SpanData>) -> impl Future<Output = OTelSdkResult> + Send {
         self.spans.lock().expect("spans").extend(batch);
         std::future::ready(Ok(()))
@@ -234,7 +233,7 @@ impl SpanExporter for Keeper {
     }
 }
 
-impl Keeper {
+impl CollectingExporter {
     fn behind(&self, audience: Audience) -> (SdkTracerProvider, SdkTracer) {
         let exporter =
             AllowlistExporter::new("weave", "1.4.0", &DATA_POINTS, self.clone()).audience(audience);
@@ -245,7 +244,7 @@ impl Keeper {
         (provider, tracer)
     }
 
-    /// As the tree of a run, in which ids name numbers.
+    /// The tree of the exported spans.
     fn tree(&self) -> String {
         let spans = self.spans.lock().expect("spans");
         let records: Vec<span::Span> = spans
@@ -277,9 +276,9 @@ impl Keeper {
 }
 
 #[test]
-fn around_an_exporter_a_span_goes_out_when_its_place_is_known() {
+fn the_allowlist_exports_a_span_once_its_place_is_known() {
     for audience in [Audience::Maker, Audience::Operator] {
-        let keeper = Keeper::default();
+        let keeper = CollectingExporter::default();
         let (provider, tracer) = keeper.behind(audience);
         let [top, one, between, two] = chain(&tracer, Context::new(), [0, 1, 0, 2]);
         end(&two);
@@ -298,17 +297,17 @@ fn around_an_exporter_a_span_goes_out_when_its_place_is_known() {
 }
 
 #[test]
-fn around_an_exporter_the_resource_is_the_tools_own() {
-    let keeper = Keeper::default();
+fn the_allowlist_sets_the_tools_own_resource() {
+    let keeper = CollectingExporter::default();
     let _pipeline = keeper.behind(Audience::Maker);
     let resource = keeper.resource.lock().expect("a resource").clone().expect("one was set");
     assert_eq!(resource, crate::upload::sdk_data::resource(TOOL));
 }
 
 #[test]
-fn the_maker_gets_other_ids_and_an_operator_the_same() {
+fn the_maker_gets_new_ids_and_an_operator_the_original_ones() {
     let exported = |audience| {
-        let keeper = Keeper::default();
+        let keeper = CollectingExporter::default();
         let (_provider, tracer) = keeper.behind(audience);
         let [one, two] = chain(&tracer, remote(), [1, 2]);
         end(&two);
@@ -326,7 +325,7 @@ fn the_maker_gets_other_ids_and_an_operator_the_same() {
 }
 
 #[test]
-fn the_target_decides_and_the_first_one_counts() {
+fn a_span_is_approved_by_its_first_target() {
     type Attributes = &'static [(&'static str, &'static str)];
     let cases: [(Attributes, &'static str, bool); 9] = [
         (&[("target", TARGET)], "anything", true),
@@ -340,7 +339,7 @@ fn the_target_decides_and_the_first_one_counts() {
         (&[], "hyper", false),
     ];
     for (attributes, scope, is_approved) in cases {
-        let keeper = Keeper::default();
+        let keeper = CollectingExporter::default();
         let (provider, _) = keeper.behind(Audience::Maker);
         let tracer = provider.tracer(scope);
         let attributes: Vec<_> = attributes.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect();
@@ -350,12 +349,12 @@ fn the_target_decides_and_the_first_one_counts() {
     }
 }
 
-/// An exporter that answers as it is told.
+/// An exporter that always behaves in the same way.
 #[derive(Debug)]
-struct Told(Answers);
+struct ScriptedExporter(Behaviour);
 
 #[derive(Debug, Clone, Copy)]
-enum Answers {
+enum Behaviour {
     Ok,
     Err,
     FlushErr,
@@ -363,54 +362,57 @@ enum Answers {
     Never,
 }
 
-impl SpanExporter for Told {
+impl SpanExporter for ScriptedExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         assert_eq!(batch.len(), testing::spans().len());
         match self.0 {
-            Answers::Ok | Answers::FlushErr => Ok(()),
-            Answers::Err => Err(OTelSdkError::AlreadyShutdown),
-            Answers::Panic => panic!("an exporter's own fault"),
-            Answers::Never => std::future::pending().await,
+            Behaviour::Ok | Behaviour::FlushErr => Ok(()),
+            Behaviour::Err => Err(OTelSdkError::AlreadyShutdown),
+            Behaviour::Panic => panic!("an exporter's own error"),
+            Behaviour::Never => std::future::pending().await,
         }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        if matches!(self.0, Answers::FlushErr) { Err(OTelSdkError::AlreadyShutdown) } else { Ok(()) }
+        if matches!(self.0, Behaviour::FlushErr) { Err(OTelSdkError::AlreadyShutdown) } else { Ok(()) }
     }
 }
 
-/// The answers to two batches.
-fn answers(
-    patience: Duration,
-    make: impl Fn() -> Result<Told, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
+/// The outcomes of two batches.
+fn outcomes(
+    timeout: Duration,
+    make: impl Fn() -> Result<ScriptedExporter, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
 ) -> [DeliveryOutcome; 2] {
     let builder = Telemetry::builder("weave", "1.4.0").deliver_to(make);
-    let mut way = ExporterTransport::open(builder.exporter.as_ref().expect("an exporter"));
-    way.patience = patience;
+    let mut transport = ExporterTransport::open(builder.exporter.as_ref().expect("an exporter"));
+    transport.timeout = timeout;
     let spans = testing::spans();
-    std::array::from_fn(|_| way.deliver(&testing::batch(&spans)))
+    std::array::from_fn(|_| transport.deliver(&testing::batch(&spans)))
 }
 
 #[test]
-fn an_exporter_delivers_or_is_tried_again_whatever_it_does() {
+fn a_failed_exporter_is_retried() {
     let failed = DeliveryOutcome::retry(FailureKind::Exporter);
-    for (told, expected) in [
-        (Answers::Ok, [DeliveryOutcome::DELIVERED, DeliveryOutcome::DELIVERED]),
-        (Answers::Err, [failed.clone(), failed.clone()]),
-        (Answers::FlushErr, [failed.clone(), failed.clone()]),
-        (Answers::Panic, [failed.clone(), failed.clone()]),
-        (Answers::Never, [DeliveryOutcome::retry(FailureKind::Timeout), failed.clone()]),
+    for (behaviour, expected) in [
+        (Behaviour::Ok, [DeliveryOutcome::DELIVERED, DeliveryOutcome::DELIVERED]),
+        (Behaviour::Err, [failed.clone(), failed.clone()]),
+        (Behaviour::FlushErr, [failed.clone(), failed.clone()]),
+        (Behaviour::Panic, [failed.clone(), failed.clone()]),
+        (Behaviour::Never, [DeliveryOutcome::retry(FailureKind::Timeout), failed.clone()]),
     ] {
-        // Only one of them is waited for in vain; a panic takes its time to be told.
-        let patience = Duration::from_millis(if matches!(told, Answers::Never) { 50 } else { 30_000 });
-        assert_eq!(answers(patience, move || Ok(Told(told))), expected, "{told:?}");
+        // Only `Never` reaches the timeout. A panic takes a while to be reported.
+        let timeout = Duration::from_millis(if matches!(behaviour, Behaviour::Never) { 50 } else { 30_000 });
+        assert_eq!(outcomes(timeout, move || Ok(ScriptedExporter(behaviour))), expected, "{behaviour:?}");
     }
-    assert_eq!(answers(Duration::from_secs(30), || Err("no configuration".into())), [failed.clone(), failed]);
+    assert_eq!(
+        outcomes(Duration::from_secs(30), || Err("no configuration".into())),
+        [failed.clone(), failed]
+    );
 }
 
 #[test]
-fn an_exporter_needs_an_endpoint_that_the_person_is_told_of() {
-    let told = || Ok(Told(Answers::Ok));
-    let builder = Telemetry::builder("weave", "1.4.0").data_points(&DATA_POINTS).deliver_to(told);
+fn an_exporter_needs_an_endpoint_for_the_notice() {
+    let exporter = || Ok(ScriptedExporter(Behaviour::Ok));
+    let builder = Telemetry::builder("weave", "1.4.0").data_points(&DATA_POINTS).deliver_to(exporter);
     assert!(builder.check().is_err_and(|what| what.contains("endpoint")));
 }

@@ -1,18 +1,18 @@
-//! A connection to a proxy that makes requests for others: the first line of each request names the whole address
-//! (RFC 9112, 3.2.2). ureq makes tunnels only, and writes a path there.
+//! Requests through a forwarding proxy. Their request line names the whole address (RFC 9112, 3.2.2), while ureq
+//! writes only the path and knows only tunnels.
 
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport,
 };
 
-/// Connects as ureq does, to what is the proxy.
+/// Connects to the proxy as ureq connects to any server.
 #[derive(Debug)]
 pub(crate) struct ForwardConnector {
     connector: DefaultConnector,
     line: RequestLine,
 }
 
-/// The first line of every request, as ureq writes it and as the proxy wants it.
+/// The request line that ureq writes, and the one for the proxy.
 #[derive(Debug, Clone)]
 struct RequestLine {
     with_path: Vec<u8>,
@@ -47,8 +47,8 @@ pub(crate) struct ForwardTransport {
 }
 
 impl ForwardTransport {
-    /// Writes the other first line into what is about to be sent; says how long that is now. No part of a body, which
-    /// is protobuf, JSON or gzip, begins like this.
+    /// Replaces the request line in the output and returns the new length of the output. No part of a body begins like
+    /// a request line, because it is protobuf, JSON, or gzip.
     fn rewrite(&mut self, amount: usize) -> Result<usize, ureq::Error> {
         let RequestLine { with_path, with_address } = &self.line;
         let output = self.transport.buffers().output();

@@ -1,8 +1,7 @@
 //! OTLP over gRPC: the `TraceService` of `opentelemetry-proto` on tonic, with a runtime on this thread.
 //!
-//! The exporter of `opentelemetry-otlp` hides partial success and `RetryInfo`, and would add the environment's
-//! headers; the messages are made by the same code that it uses, so both transports send the same. tonic knows no
-//! proxy: an endpoint that is reached only through one needs HTTP.
+//! The gRPC exporter of `opentelemetry-otlp` hides partial success and `RetryInfo`, and adds the environment's headers,
+//! so this module calls the service itself. tonic supports no proxy. An endpoint behind one needs HTTP.
 
 use std::error::Error as _;
 use std::future::Future;
@@ -13,11 +12,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use http_body_util::BodyExt as _;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use prost::Message;
 use tokio::runtime::Runtime;
 use tonic::body::Body;
@@ -30,29 +26,29 @@ use tonic::{Request, Response, Status};
 use crate::upload::delivery::{self, Batch, DeliveryOutcome};
 use crate::upload::failure::{FailureKind, Setting, SettingFault};
 use crate::upload::otlp_settings::{OtlpSettings, Protocol};
-use crate::upload::transport::own_user_agent;
-use crate::upload::{sdk_data, tls};
+use crate::upload::sdk_data::ExportRequest;
+use crate::upload::{tls, user_agent};
 
 /// A runtime, and a client with its connection, for one destination.
 #[derive(Debug)]
 pub(crate) struct GrpcTransport {
-    /// There until this is dropped.
+    /// Taken when the transport is dropped.
     runtime: Option<Runtime>,
     client: TraceServiceClient<RecordingChannel>,
-    head: Arc<Mutex<Option<Head>>>,
+    head: Arc<Mutex<Option<ResponseHead>>>,
     metadata: MetadataMap,
     timeout: Duration,
     max_request_bytes: usize,
 }
 
 impl GrpcTransport {
-    /// Reads certificates; opens no connection.
+    /// Reads certificates, but opens no connection.
     pub(crate) fn open(settings: &OtlpSettings, max_request_bytes: usize) -> Result<Self, FailureKind> {
         let no_address = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
         if settings.protocol != Protocol::Grpc {
             return Err(FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt));
         }
-        // Before tonic, which has an address of its own for a `unix:` socket.
+        // Checked here, because tonic also accepts `unix:` sockets.
         let address: http::Uri = settings.endpoint.parse().map_err(|_| no_address)?;
         address.host().filter(|host| !host.is_empty()).ok_or(no_address)?;
         let is_https = match address.scheme_str() {
@@ -62,7 +58,7 @@ impl GrpcTransport {
         };
         let mut endpoint = Endpoint::from(address)
             .connect_timeout(settings.timeout)
-            .user_agent(own_user_agent())
+            .user_agent(user_agent::own())
             .map_err(|_| no_address)?;
         if is_https {
             endpoint = endpoint.tls_config(tls::for_tonic(settings)?).map_err(|_| no_address)?;
@@ -75,7 +71,7 @@ impl GrpcTransport {
             let _entered = runtime.enter();
             RecordingChannel { channel: endpoint.connect_lazy(), head: Arc::clone(&head) }
         };
-        // A server may answer in the request's compression without being asked, as every one in Go does.
+        // A server may respond in the request's compression unasked, as every server in Go does.
         let mut client = TraceServiceClient::new(channel).accept_compressed(CompressionEncoding::Gzip);
         if settings.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
@@ -88,23 +84,18 @@ impl GrpcTransport {
         let Some(runtime) = &self.runtime else {
             return DeliveryOutcome::retry(FailureKind::Connection);
         };
-        let message = ExportTraceServiceRequest {
-            resource_spans: group_spans_by_resource_and_scope(
-                sdk_data::spans(batch),
-                &(&sdk_data::resource(batch.tool)).into(),
-            ),
-        };
+        let message = ExportRequest::new(batch).into_message();
         if message.encoded_len() > self.max_request_bytes {
             return DeliveryOutcome::Refused { kind: FailureKind::TooLarge };
         }
         let mut request = Request::new(message);
         *request.metadata_mut() = self.metadata.clone();
-        *locked(&self.head) = None;
+        *lock(&self.head) = None;
         let exported = runtime.block_on(async {
-            // From the name's resolution to the last byte of the answer.
+            // From the name's resolution to the last byte of the response.
             tokio::time::timeout(self.timeout, self.client.export(request)).await
         });
-        let head = locked(&self.head).take();
+        let head = lock(&self.head).take();
         match exported {
             Ok(Ok(response)) => of_response(&response),
             Ok(Err(status)) => of_failure(&status, head.as_ref()),
@@ -114,7 +105,7 @@ impl GrpcTransport {
 }
 
 impl Drop for GrpcTransport {
-    /// A runtime that is dropped waits for its blocking threads, and one of them may hang in the resolver.
+    /// Dropping a runtime waits for its blocking threads, and one of them may hang in the resolver.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -122,7 +113,7 @@ impl Drop for GrpcTransport {
     }
 }
 
-/// An error if one of the headers is none, or is binary metadata.
+/// Fails if a header is invalid or is binary metadata.
 fn metadata(headers: &[(String, String)]) -> Result<MetadataMap, FailureKind> {
     let fault = |fault| FailureKind::Settings(Setting::Headers, fault);
     let mut metadata = MetadataMap::with_capacity(headers.len());
@@ -146,8 +137,8 @@ fn of_response(response: &Response<ExportTraceServiceResponse>) -> DeliveryOutco
     }
 }
 
-/// tonic makes a status of everything, also where no server sent one.
-fn of_failure(status: &Status, head: Option<&Head>) -> DeliveryOutcome {
+/// tonic returns a status for every error, even if no server sent one.
+fn of_failure(status: &Status, head: Option<&ResponseHead>) -> DeliveryOutcome {
     let Some(head) = head else {
         return DeliveryOutcome::retry(failure_kind(status));
     };
@@ -160,10 +151,10 @@ fn of_failure(status: &Status, head: Option<&Head>) -> DeliveryOutcome {
     }
     match head.grpc_status {
         _ if !head.is_grpc => DeliveryOutcome::retry(FailureKind::NotOtlp),
-        // Accepted, with no message or one that cannot be read.
+        // Accepted, but the message is missing or cannot be decoded.
         Some(0) => DeliveryOutcome::DELIVERED,
         Some(code) => DeliveryOutcome::from_grpc_status(code, retry_delay(status.details())),
-        // The answer ended before the server told a status, or its message could not be read.
+        // The response ended before its status, or its message could not be decoded.
         None if status.source().is_some() => DeliveryOutcome::retry(failure_kind(status)),
         None => DeliveryOutcome::retry(FailureKind::NotOtlp),
     }
@@ -185,18 +176,18 @@ fn failure_kind(status: &Status) -> FailureKind {
     FailureKind::Connection
 }
 
-/// What the answer says besides its message.
+/// The HTTP side of a response.
 #[derive(Debug)]
-struct Head {
+struct ResponseHead {
     http_status: u16,
     is_grpc: bool,
-    /// The server's own, from the head or from the trailers.
+    /// From the headers or the trailers.
     grpc_status: Option<i32>,
     retry_after: Option<String>,
     date: Option<String>,
 }
 
-impl Head {
+impl ResponseHead {
     fn of(response: &http::Response<Body>) -> Self {
         let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         Self {
@@ -213,11 +204,11 @@ fn grpc_status(headers: &http::HeaderMap) -> Option<i32> {
     headers.get("grpc-status")?.to_str().ok()?.parse().ok()
 }
 
-/// A channel that notes what tonic turns into a status of its own.
+/// A channel that records the head of each response, which tonic's status hides.
 #[derive(Debug, Clone)]
 struct RecordingChannel {
     channel: Channel,
-    head: Arc<Mutex<Option<Head>>>,
+    head: Arc<Mutex<Option<ResponseHead>>>,
 }
 
 impl Service<http::Request<Body>> for RecordingChannel {
@@ -234,11 +225,11 @@ impl Service<http::Request<Body>> for RecordingChannel {
         let response = self.channel.call(request);
         Box::pin(async move {
             let response = response.await?;
-            *locked(&head) = Some(Head::of(&response));
+            *lock(&head) = Some(ResponseHead::of(&response));
             Ok(response.map(|body| {
                 Body::new(body.map_frame(move |frame| {
                     if let Some(trailers) = frame.trailers_ref()
-                        && let Some(head) = &mut *locked(&head)
+                        && let Some(head) = &mut *lock(&head)
                     {
                         head.grpc_status = head.grpc_status.or(grpc_status(trailers));
                     }
@@ -249,7 +240,7 @@ impl Service<http::Request<Body>> for RecordingChannel {
     }
 }
 
-fn locked(head: &Mutex<Option<Head>>) -> std::sync::MutexGuard<'_, Option<Head>> {
+fn lock(head: &Mutex<Option<ResponseHead>>) -> std::sync::MutexGuard<'_, Option<ResponseHead>> {
     head.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -262,7 +253,7 @@ fn retry_delay(details: &[u8]) -> Option<Duration> {
     Some(Duration::new(seconds, u32::try_from(delay.nanos).unwrap_or(0).min(999_999_999)))
 }
 
-/// `google.rpc.Status`, of which only the details matter.
+/// `google.rpc.Status`, with only its details.
 #[derive(Clone, PartialEq, Message)]
 struct RpcStatus {
     #[prost(message, repeated, tag = "3")]

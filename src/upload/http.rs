@@ -1,8 +1,11 @@
-//! OTLP over HTTP: the `SpanExporter` of `opentelemetry-otlp` on an HTTP client of our own.
+//! OTLP over HTTP: the `SpanExporter` of `opentelemetry-otlp` on our own HTTP client.
 //!
-//! The exporter groups and encodes. Its result is only Ok or an error's text, so the client beneath it judges the
-//! answer and leaves it beside. The client is synchronous: in a process that sends one request after the other, a
-//! runtime would only add to the size.
+//! The exporter groups the spans, checks the size, encodes the request, and hands its body to our client. Its result is
+//! only Ok or a text, without the status, `Retry-After`, and the rejected spans. [`Exchange`] is therefore a side
+//! channel: the client leaves the outcome in it, and [`HttpTransport::send`] takes it out. This is the only place that
+//! works around the exporter.
+//!
+//! The client is synchronous, because a process that sends one request after the other gains nothing from a runtime.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,26 +23,24 @@ use crate::upload::delivery::{self, Batch, DeliveryOutcome};
 use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
 use crate::upload::otlp_settings::{OtlpSettings, Protocol};
 use crate::upload::proxy::Proxied;
-use crate::upload::transport::user_agent;
-use crate::upload::{proxy, sdk_data, tls};
+use crate::upload::sdk_data::ExportRequest;
+use crate::upload::{proxy, tls, user_agent};
 
-/// Before and after decompression, which is not asked for.
+/// Applies before and after decompression. We request no compression.
 const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// So much of the answer to a failed request is read, to keep the connection; what it says is of no interest.
+/// The body of a failed response is read up to this size, only to keep the connection.
 const MAX_FAILURE_BYTES: u64 = 64 * 1024;
 
 mod body;
 mod response_body;
 mod response_head;
 
-/// An exporter, its client and its connection, for one destination.
+/// An exporter with its client and its connection, for one destination.
 #[derive(Debug)]
 pub(crate) struct HttpTransport {
     exporter: opentelemetry_otlp::SpanExporter,
     client: Arc<Client>,
-    /// Name and version of the tool whose resource the exporter has.
-    tool: Option<(String, String)>,
 }
 
 impl HttpTransport {
@@ -62,49 +63,46 @@ impl HttpTransport {
             .with_protocol(protocol)
             .with_endpoint(&settings.endpoint)
             .with_timeout(settings.timeout)
-            // The client compresses, so that it can first bring JSON into shape.
+            // The client compresses, after it has compacted JSON.
             .with_retry_policy(RetryPolicy::disabled())
             .with_max_request_body_size(max_request_bytes)
             .build()
             .map_err(|_| FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress))?;
-        Ok(Self { exporter, client, tool: None })
+        Ok(Self { exporter, client })
     }
 
-    /// Whether no proxy stands between.
+    /// Whether requests go through no proxy.
     pub(crate) fn is_direct(&self) -> bool {
         self.client.proxied == Proxied::No
     }
 
     pub(crate) fn send(&mut self, batch: &Batch<'_>, now: SystemTime) -> DeliveryOutcome {
-        let tool = (batch.tool.name.to_owned(), batch.tool.version.to_owned());
-        if self.tool.as_ref() != Some(&tool) {
-            self.exporter.set_resource(&sdk_data::resource(batch.tool));
-            self.tool = Some(tool);
-        }
-        self.client.exchange(|exchange| *exchange = Exchange { now, answer: None });
-        // Nothing in it waits: the client below is done when it returns.
-        let _ = futures_executor::block_on(self.exporter.export(sdk_data::spans(batch)));
-        // An exporter that did not come to the client found the request too large: it has no other reason.
+        let request = ExportRequest::new(batch);
+        self.exporter.set_resource(&request.resource);
+        self.client.exchange(|exchange| *exchange = Exchange { now, outcome: None });
+        // The future is ready at once, because the client blocks.
+        let _ = futures_executor::block_on(self.exporter.export(request.spans));
+        // The exporter calls the client unless the request is too large.
         self.client
-            .exchange(|exchange| exchange.answer.take())
+            .exchange(|exchange| exchange.outcome.take())
             .unwrap_or(DeliveryOutcome::Refused { kind: FailureKind::TooLarge })
     }
 }
 
-/// One request and what became of it.
+/// The time of a request, and its outcome.
 #[derive(Debug)]
 struct Exchange {
     now: SystemTime,
-    answer: Option<DeliveryOutcome>,
+    outcome: Option<DeliveryOutcome>,
 }
 
 #[derive(Debug)]
 struct Client {
     agent: ureq::Agent,
-    /// What requests are made to: the endpoint, or by way of a proxy.
+    /// The address that the client connects to: the endpoint, or a forwarding proxy.
     target: Uri,
     proxied: Proxied,
-    /// All headers but those that describe the body and the connection.
+    /// All headers except those about the body and the connection.
     headers: Vec<(HeaderName, HeaderValue)>,
     protocol: Protocol,
     gzip: bool,
@@ -129,10 +127,10 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // HeadScan by a proxy; the server sees the header in `headers`.
-            .user_agent(user_agent())
+            // For the proxy. The server gets the one in `headers`.
+            .user_agent(user_agent::with_exporter())
             .accept("")
-            // Without it a server may compress its answer as it likes (RFC 9110, 12.5.3).
+            // Without it, a server may use any compression (RFC 9110, 12.5.3).
             .accept_encoding("identity");
         if needs_tls {
             config = config.tls_config(tls::for_ureq(settings)?);
@@ -162,7 +160,7 @@ impl Client {
             headers,
             protocol: settings.protocol,
             gzip: settings.gzip,
-            exchange: Mutex::new(Exchange { now: SystemTime::UNIX_EPOCH, answer: None }),
+            exchange: Mutex::new(Exchange { now: SystemTime::UNIX_EPOCH, outcome: None }),
         })
     }
 
@@ -170,8 +168,8 @@ impl Client {
         with(&mut self.exchange.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sends the body, and nothing else of what the exporter made: it adds headers of the environment, which are
-    /// somebody else's credentials.
+    /// Sends the exporter's body, but not its headers, which include those of the environment and so another program's
+    /// credentials.
     fn post(&self, encoded: &[u8]) -> DeliveryOutcome {
         let (content_type, body) = match self.protocol {
             Protocol::HttpJson => ("application/json", body::compact_json(encoded)),
@@ -192,12 +190,12 @@ impl Client {
             ));
         };
         match self.agent.run(request) {
-            Ok(response) => self.judge(response),
+            Ok(response) => self.outcome(response),
             Err(error) => DeliveryOutcome::retry(self.failure_kind(&error)),
         }
     }
 
-    fn judge(&self, mut response: ureq::http::Response<ureq::Body>) -> DeliveryOutcome {
+    fn outcome(&self, mut response: ureq::http::Response<ureq::Body>) -> DeliveryOutcome {
         let status = response.status().as_u16();
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let now = self.exchange(|exchange| exchange.now);
@@ -205,23 +203,23 @@ impl Client {
         let after = text(header::RETRY_AFTER)
             .and_then(|value| delivery::parse_retry_after(&value, date.as_deref(), now));
         let content_type = text(header::CONTENT_TYPE);
-        if self.proxied == Proxied::Forwarded && proxy::has_answered(&response) {
+        if self.proxied == Proxied::Forwarded && proxy::is_proxy_response(&response) {
             let _ = response.body_mut().with_config().limit(MAX_FAILURE_BYTES).read_to_vec();
             return DeliveryOutcome::Retry { after, kind: FailureKind::Proxy(Some(status)) };
         }
-        if let Some(answer) = DeliveryOutcome::from_http_status(status, after) {
+        if let Some(outcome) = DeliveryOutcome::from_http_status(status, after) {
             let _ = response.body_mut().with_config().limit(MAX_FAILURE_BYTES).read_to_vec();
-            return answer;
+            return outcome;
         }
         if content_type.as_deref().is_some_and(|content_type| !response_body::is_otlp(content_type)) {
             return DeliveryOutcome::retry(FailureKind::NotOtlp);
         }
         match response.body_mut().with_config().limit(MAX_RESPONSE_BYTES).read_to_vec() {
-            Ok(body) => match body::unpacked(&body, MAX_RESPONSE_BYTES) {
-                Some(body) => response_body::of_success(content_type.as_deref(), &body),
+            Ok(body) => match body::uncompressed(&body, MAX_RESPONSE_BYTES) {
+                Some(body) => response_body::outcome(content_type.as_deref(), &body),
                 None => DeliveryOutcome::retry(FailureKind::NotOtlp),
             },
-            // No refusal, since a success may have been meant, and no success, since it cannot be read.
+            // Neither a refusal nor a success, because the status is a success but the body cannot be read.
             Err(ureq::Error::BodyExceedsLimit(_)) => DeliveryOutcome::retry(FailureKind::TooLarge),
             Err(error) => DeliveryOutcome::retry(self.failure_kind(&error)),
         }
@@ -241,9 +239,9 @@ impl HttpClient for Client {
         &self,
         request: opentelemetry_http::Request<Bytes>,
     ) -> Result<opentelemetry_http::Response<Bytes>, HttpError> {
-        let answer = self.post(request.body());
-        let delivered = matches!(answer, DeliveryOutcome::Delivered { .. });
-        self.exchange(|exchange| exchange.answer = Some(answer));
+        let outcome = self.post(request.body());
+        let delivered = matches!(outcome, DeliveryOutcome::Delivered { .. });
+        self.exchange(|exchange| exchange.outcome = Some(outcome));
         if delivered {
             Ok(opentelemetry_http::Response::new(Bytes::new()))
         } else {
@@ -252,12 +250,14 @@ impl HttpClient for Client {
     }
 }
 
-/// The headers that the settings give, and ours.
+/// Our headers and those of the settings.
 fn headers(settings: &OtlpSettings) -> Result<Vec<(HeaderName, HeaderValue)>, FailureKind> {
     let fault = |fault| FailureKind::Settings(Setting::Headers, fault);
     let bad_value = fault(SettingFault::BadValue);
-    let mut headers =
-        vec![(header::USER_AGENT, HeaderValue::from_str(&user_agent()).map_err(|_| bad_value)?)];
+    let mut headers = vec![(
+        header::USER_AGENT,
+        HeaderValue::from_str(&user_agent::with_exporter()).map_err(|_| bad_value)?,
+    )];
     for (name, value) in &settings.headers {
         let name: HeaderName = name.parse().map_err(|_| fault(SettingFault::BadName))?;
         let mut value = HeaderValue::from_str(value).map_err(|_| bad_value)?;
@@ -294,5 +294,7 @@ fn failure_kind(error: &ureq::Error) -> FailureKind {
     }
 }
 
+#[cfg(test)]
+mod proxy_tests;
 #[cfg(test)]
 mod tests;

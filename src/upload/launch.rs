@@ -1,4 +1,4 @@
-//! Starting the uploader: the same program once more, detached, with an environment that we construct.
+//! Starting the uploader: the same program, detached, with an environment that we construct.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
@@ -8,14 +8,14 @@ use crate::env::{self, Environment};
 use crate::model::chosen_by::ChosenBy;
 use crate::platform;
 
-/// What an uploader is started for.
+/// Who waits for the uploader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UploadMode {
-    /// Nobody waits for it.
+    /// No process waits for it.
     Detached,
-    /// A command waits for it, but only a moment: it does not linger.
+    /// A command waits briefly for it, so it does not linger.
     Awaited,
-    /// Somebody waits for its exit code.
+    /// A command waits for its exit code.
     Flush,
 }
 
@@ -34,8 +34,8 @@ impl UploadMode {
 pub(crate) enum ProcessRole {
     Tool,
     Uploader(UploadMode),
-    /// It has an uploader's environment but other arguments: the tool's own code runs, and nothing is recorded
-    /// or started, so that no uploader ever starts another.
+    /// The process has an uploader's environment but other arguments. The tool's own code runs, but records and starts
+    /// nothing, so that no uploader ever starts another.
     Inert,
 }
 
@@ -59,13 +59,13 @@ impl ProcessRole {
     }
 }
 
-/// Starts an uploader for one destination.
+/// Starts this tool's uploader for one destination.
 pub(crate) fn start(
     environment: Environment<'_>,
     destination: &Destination,
     mode: UploadMode,
 ) -> io::Result<platform::DetachedProcess> {
-    // A multi-call program finds out by its name which tool it is.
+    // A multi-call program chooses its tool by this name.
     let own_name = std::env::args_os().next().unwrap_or_default();
     let operator = (destination.chosen_by == ChosenBy::Operator).then_some(destination);
     let start =
@@ -78,24 +78,24 @@ pub(crate) fn start(
     }
 }
 
-/// Starts another tool as its uploader, by its path and the name that it is called by, for a destination's folder.
-/// `operator` has the settings of a destination that the tool's maker did not choose.
+/// Starts the uploader of another tool, given by its path and its `argv[0]`, for the destination with this directory.
+/// `operator` has the settings of a destination that an operator chose.
 pub(crate) fn start_program(
     (program, name): (&OsStr, &OsStr),
     environment: Environment<'_>,
-    folder: &str,
+    directory: &str,
     operator: Option<&Destination>,
     mode: UploadMode,
 ) -> io::Result<platform::DetachedProcess> {
     let program = platform::Program { path: text(program)?, loader_arguments: None };
-    spawn(program, name, environment, folder, operator, mode)
+    spawn(program, name, environment, directory, operator, mode)
 }
 
 fn spawn(
     program: platform::Program,
     name: &OsStr,
     environment: Environment<'_>,
-    folder: &str,
+    directory: &str,
     operator: Option<&Destination>,
     mode: UploadMode,
 ) -> io::Result<platform::DetachedProcess> {
@@ -108,7 +108,7 @@ fn spawn(
         variables.push(text(&variable)?);
         Ok(())
     };
-    set(env::UPLOADER.as_ref(), folder.as_ref())?;
+    set(env::UPLOADER.as_ref(), directory.as_ref())?;
     set(env::UPLOADER_PURPOSE.as_ref(), mode.name().as_ref())?;
     set(env::UPLOADER_STARTER.as_ref(), std::process::id().to_string().as_ref())?;
     let is_awaited = mode != UploadMode::Detached;
@@ -133,7 +133,7 @@ fn spawn(
             set(format!("{}{setting}", env::UPLOADER_OTLP).as_ref(), value.as_ref())?;
         }
     }
-    // A library may be named by a path that counts from here. The uploader goes to `/` when it is loaded.
+    // The path of a preloaded library may be relative to this directory. The uploader changes to `/` once it runs.
     let keeps_directory = is_loaded_with || program.loader_arguments.is_some();
     let mut arguments = match program.loader_arguments {
         Some(arguments) => arguments,
@@ -149,8 +149,7 @@ fn spawn(
     })
 }
 
-/// A list of paths as they are meant where the tool runs, for the uploader, which runs in `/`. Asks the system only for
-/// those that are relative.
+/// Makes the paths of a list absolute, because the uploader runs in `/`. Only a relative path costs a system call.
 fn absolute(list: OsString) -> OsString {
     let paths = std::env::split_paths(&list)
         .filter(|path| !path.as_os_str().is_empty())

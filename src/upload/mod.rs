@@ -5,9 +5,8 @@
 //! 1. `schedule` decides whether a command starts an uploader, and `launch` starts it: the same program, detached, with
 //!    an environment that we construct.
 //! 2. `process` is the uploader's process, from its start to its exit code.
-//! 3. `uploader` takes the spool's lock and repeats until no run is pending: `uploader/recovery` seals the runs of dead
-//!    processes, `uploader/queue` reads runs into batches, and `uploader/send` sends them, halves a refused batch, and
-//!    records each run's outcome.
+//! 3. `uploader` takes the spool's lock and repeats until no run is pending. It seals the runs of dead processes, reads
+//!    runs into batches, sends them, halves a refused batch, and records each run's outcome.
 //! 4. `transport` picks the protocol: `http` with `proxy` and `forward_proxy`, or `grpc`; both use `tls`,
 //!    `otlp_settings`, and the export request of `sdk_data`.
 //! 5. `delivery` turns the server's answer into a `DeliveryOutcome`. `failure` names what went wrong, and
@@ -38,6 +37,8 @@ pub(crate) mod tls;
 #[cfg(any(feature = "http", feature = "grpc"))]
 pub(crate) mod transport;
 pub(crate) mod uploader;
+#[cfg(any(feature = "http", feature = "grpc"))]
+mod user_agent;
 
 /// Whether this build can send over OTLP.
 pub(crate) const CAN_DELIVER: bool = cfg!(any(feature = "http", feature = "grpc"));

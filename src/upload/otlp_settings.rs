@@ -1,4 +1,4 @@
-//! How to reach one destination: what the uploader was told, checked.
+//! The OTLP settings of one destination, validated.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -14,21 +14,20 @@ use crate::upload::failure::{FailureKind, Setting, SettingFault};
 /// The settings of one destination, all from one source.
 #[derive(Debug, Clone)]
 pub(crate) struct OtlpSettings {
-    /// For HTTP the whole address of the traces signal; for gRPC scheme, host and port.
+    /// For HTTP, the whole address of the traces signal. For gRPC, the scheme, host, and port.
     pub(crate) endpoint: String,
     pub(crate) protocol: Protocol,
-    /// Decoded names, in lower case, and values.
+    /// Names in lower case, and decoded values.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) gzip: bool,
-    /// For one request and its answer. Default 10 s (OTLP exporter specification).
+    /// For one request and its response.
     pub(crate) timeout: Duration,
-    /// PEM file of the only roots to trust instead of the system's.
+    /// The PEM file of the roots to trust instead of the system's.
     pub(crate) certificate: Option<PathBuf>,
-    /// PEM files for mutual TLS; both or none.
     pub(crate) client: Option<ClientIdentity>,
 }
 
-/// The certificate chain and key that the uploader shows to the server.
+/// The PEM files of the client's certificate chain and key, for mutual TLS.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientIdentity {
     pub(crate) certificate: PathBuf,
@@ -43,16 +42,15 @@ pub(crate) enum Protocol {
     Grpc,
 }
 
-/// For one request and its answer, when nobody says otherwise (OTLP exporter specification, "Configuration
-/// Options").
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// The default for one request and its response (OTLP exporter specification, "Configuration Options").
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// More than any list of headers, and than what a server takes (8 KiB as a rule).
+/// More than any list of headers. Servers usually accept 8 KiB.
 const MAX_HEADERS_BYTES: u64 = 64 * 1024;
 
 impl OtlpSettings {
-    /// What was set for a destination. A protocol, compression or timeout that means nothing is ignored, and the
-    /// destination warns of it; what must not be left out, such as a header, is an error.
+    /// Reads the settings of a destination. An invalid protocol, compression, or timeout is ignored, and the destination
+    /// warns about it. An invalid setting that must not be left out, such as a header, is an error.
     pub(crate) fn of(destination: &Destination) -> Result<Self, FailureKind> {
         let setting = |wanted: &str| {
             destination.settings.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str())
@@ -77,11 +75,11 @@ impl OtlpSettings {
         };
         let mut headers = match (setting("HEADERS"), path("HEADERS_FILE", Setting::HeadersFile)?) {
             (Some(text), _) => {
-                read_headers(text, false).map_err(|fault| FailureKind::Settings(Setting::Headers, fault))?
+                parse_headers(text, false).map_err(|fault| FailureKind::Settings(Setting::Headers, fault))?
             }
             (None, Some(file)) => read_file(&file, MAX_HEADERS_BYTES)
                 .and_then(|bytes| String::from_utf8(bytes).map_err(|_| SettingFault::NotText))
-                .and_then(|text| read_headers(&text, true))
+                .and_then(|text| parse_headers(&text, true))
                 .map_err(|fault| FailureKind::Settings(Setting::HeadersFile, fault))?,
             (None, None) => Vec::new(),
         };
@@ -102,9 +100,9 @@ impl OtlpSettings {
             gzip: setting("COMPRESSION") == Some("gzip"),
             timeout: setting("TIMEOUT")
                 .and_then(|milliseconds| milliseconds.parse::<u32>().ok())
-                // Elsewhere 0 means without a limit, which an uploader never is.
+                // Elsewhere, 0 means no limit. An uploader always has one.
                 .filter(|milliseconds| *milliseconds > 0)
-                .map_or(TIMEOUT, |milliseconds| Duration::from_millis(milliseconds.into())),
+                .map_or(DEFAULT_TIMEOUT, |milliseconds| Duration::from_millis(milliseconds.into())),
             certificate: path("CERTIFICATE", Setting::Certificate)?,
             client,
         })
@@ -113,7 +111,7 @@ impl OtlpSettings {
 
 const AUTHORIZATION: &str = "authorization";
 
-/// Headers about the body or the connection, which are not the settings' business.
+/// Headers about the body or the connection, which cannot be set.
 const RESERVED: [&str; 8] = [
     "connection",
     "content-encoding",
@@ -125,10 +123,10 @@ const RESERVED: [&str; 8] = [
     "upgrade",
 ];
 
-/// `name=value,name=value`, the values percent-decoded (OTLP exporter specification, "Specifying headers via
-/// environment variables"); in a file also one a line. `Name: value`, as HTTP writes it, is understood too: neither
-/// sign can stand in a name. All of them count, or none: a request without its credentials is never sent.
-fn read_headers(text: &str, is_file: bool) -> Result<Vec<(String, String)>, SettingFault> {
+/// Parses `name=value,name=value` and percent-decodes the values (OTLP exporter specification, "Specifying headers via
+/// environment variables"). A file may also hold one header per line. `Name: value` is accepted too, because a name
+/// contains neither sign. One invalid header makes all invalid, so that no request is sent without its credentials.
+fn parse_headers(text: &str, is_file: bool) -> Result<Vec<(String, String)>, SettingFault> {
     let text = text.trim();
     if text.contains('\u{fffd}') {
         return Err(SettingFault::NotText);
@@ -143,12 +141,12 @@ fn read_headers(text: &str, is_file: bool) -> Result<Vec<(String, String)>, Sett
         .split([',', '\n'])
         .map(str::trim)
         .filter(|header| !header.is_empty())
-        .map(read_header)
+        .map(parse_header)
         .collect::<Result<_, _>>()?;
     if headers.is_empty() { Err(SettingFault::NoHeader) } else { Ok(headers) }
 }
 
-fn read_header(header: &str) -> Result<(String, String), SettingFault> {
+fn parse_header(header: &str) -> Result<(String, String), SettingFault> {
     if header.starts_with(['"', '\'']) {
         return Err(SettingFault::Quoted);
     }
@@ -170,7 +168,7 @@ fn read_header(header: &str) -> Result<(String, String), SettingFault> {
     if is_value { Ok((name, value.into_owned())) } else { Err(SettingFault::BadValue) }
 }
 
-/// An address without its user and password, and these as the value of `Authorization`, percent-decoded (RFC 7617).
+/// Splits an address into the part without user and password, and the value of `Authorization` (RFC 7617).
 fn split_credentials(address: &str) -> (String, Option<String>) {
     let Some((scheme, rest)) = address.split_once("://") else { return (address.to_owned(), None) };
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
@@ -183,8 +181,8 @@ fn split_credentials(address: &str) -> (String, Option<String>) {
     (format!("{scheme}://{}", &rest[credentials.len() + 1..]), value)
 }
 
-/// A file that somebody named: whatever it is, nothing waits for it, and it does not fill the memory.
-pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, SettingFault> {
+/// Reads a file that a setting names. It never blocks, and it reads at most `limit` bytes.
+pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, SettingFault> {
     let fault = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SettingFault::Missing,
         io::ErrorKind::PermissionDenied => SettingFault::Forbidden,
@@ -193,8 +191,8 @@ pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, SettingFault>
     };
     let file = platform::open_regular(path).map_err(fault)?;
     let mut bytes = Vec::new();
-    let length = file.take(most + 1).read_to_end(&mut bytes).map_err(fault)?;
-    if length as u64 > most { Err(SettingFault::TooLarge) } else { Ok(bytes) }
+    let length = file.take(limit + 1).read_to_end(&mut bytes).map_err(fault)?;
+    if length as u64 > limit { Err(SettingFault::TooLarge) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -208,21 +206,21 @@ mod tests {
     #[test]
     fn headers_are_percent_decoded() {
         let wanted = [header("authorization", "Bearer a=b"), header("x", "")];
-        assert_eq!(read_headers("authorization=Bearer%20a=b, x=,,", false).as_deref(), Ok(&wanted[..]));
+        assert_eq!(parse_headers("authorization=Bearer%20a=b, x=,,", false).as_deref(), Ok(&wanted[..]));
     }
 
     #[test]
-    fn headers_as_http_writes_them_are_understood() {
+    fn headers_in_http_syntax_are_accepted() {
         let wanted = [header("authorization", "Basic dTpw=="), header("x-a", "b:c")];
-        assert_eq!(read_headers("Authorization: Basic dTpw==,X-A=b:c", false).as_deref(), Ok(&wanted[..]));
+        assert_eq!(parse_headers("Authorization: Basic dTpw==,X-A=b:c", false).as_deref(), Ok(&wanted[..]));
         assert_eq!(
-            read_headers("Authorization: Basic dTpw==\r\n\nX-A=b:c\n", true).as_deref(),
+            parse_headers("Authorization: Basic dTpw==\r\n\nX-A=b:c\n", true).as_deref(),
             Ok(&wanted[..])
         );
     }
 
     #[test]
-    fn one_header_that_is_none_refuses_them_all_and_says_why() {
+    fn one_invalid_header_makes_all_invalid() {
         use SettingFault::*;
 
         for (text, fault) in [
@@ -244,18 +242,18 @@ mod tests {
             ("Content-Type=x", Reserved),
             ("te=x", Reserved),
         ] {
-            assert_eq!(read_headers(text, false), Err(fault), "{text}");
+            assert_eq!(parse_headers(text, false), Err(fault), "{text}");
         }
-        assert_eq!(read_headers("a=%22b%22", false).as_deref(), Ok(&[header("a", "\"b\"")][..]));
+        assert_eq!(parse_headers("a=%22b%22", false).as_deref(), Ok(&[header("a", "\"b\"")][..]));
     }
 
     #[test]
-    fn a_user_and_a_password_in_the_address_are_decoded_once() {
+    fn credentials_in_the_address_are_decoded_once() {
         for (address, endpoint, credentials) in [
             ("https://c:4318/v1/traces", "https://c:4318/v1/traces", None),
             ("https://c/a@b", "https://c/a@b", None),
             ("https://u:p@c/x?y#z", "https://c/x?y#z", Some("Basic dTpw")),
-            // u@x:p/%, whose signs an address can only hold encoded.
+            // u@x:p/%, encoded.
             ("https://u%40x:p%2F%25@c", "https://c", Some("Basic dUB4OnAvJQ==")),
             ("https://token@c", "https://c", Some("Basic dG9rZW46")),
             ("https://@c", "https://c", None),
@@ -265,15 +263,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_is_named_as_what_it_is() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("file");
+    fn a_file_that_cannot_be_read_says_why() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("file");
         assert_eq!(read_file(&path, 3), Err(SettingFault::Missing));
         std::fs::write(&path, "abc").expect("a file");
         assert_eq!(read_file(&path, 3), Ok(b"abc".to_vec()));
         assert_eq!(read_file(&path, 2), Err(SettingFault::TooLarge));
         assert_eq!(read_file(&path.join("x"), 3), Err(SettingFault::Missing));
-        for other in [folder.path(), Path::new("/dev/zero")] {
+        for other in [directory.path(), Path::new("/dev/zero")] {
             assert_eq!(read_file(other, 3), Err(SettingFault::NotAFile), "{}", other.display());
         }
     }

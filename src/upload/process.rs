@@ -1,4 +1,4 @@
-//! The uploader's process, from its start to its exit.
+//! The uploader's process, from its start to its exit code.
 
 use super::delivery::Transport;
 use super::launch::UploadMode;
@@ -15,16 +15,16 @@ pub(crate) const STILL_PENDING: i32 = 3;
 /// Opens the author's own exporter, if there is one.
 pub(crate) type OpenExporter<'a> = Option<&'a (dyn Fn() -> Box<dyn Transport> + Sync)>;
 
-/// This process is an uploader: works, and exits.
+/// Runs this process as an uploader, and exits.
 pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, mode: UploadMode) -> ! {
     let environment = Environment::process();
     platform::ignore_terminal_signals();
-    // Nobody waits for the others for long.
+    // Other modes end soon.
     if mode == UploadMode::Detached && environment.raw(crate::env::UPLOADER_COPIED).is_none() {
         platform::re_exec_from_memory(crate::env::UPLOADER_COPIED);
     }
     platform::name_process(settings.name);
-    // On a thread of its own, so that nothing that this process waits for can make it immortal.
+    // On its own thread, so that no blocking call can keep the process alive past its limit.
     let life = settings.uploader_life;
     let is_awaited = environment.raw(crate::env::UPLOADER_TELLS).is_some();
     std::thread::spawn(move || {
@@ -34,27 +34,27 @@ pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, mode: Up
         }
         platform::exit_immediately(STILL_PENDING);
     });
-    // Already done by the start where the platform can: keep no folder busy.
+    // Keeps no directory busy. On most platforms the start has done this already.
     let _ = std::env::set_current_dir("/");
-    // On a thread of its own, whatever the tool's `main` has set up on this one: in an asynchronous runtime, as below
-    // `#[tokio::main]`, no other may be started.
+    // On its own thread, because the tool's `main` may run inside an asynchronous runtime (`#[tokio::main]`), in which
+    // no other runtime can be started.
     let code = std::thread::scope(|scope| {
         let work = || upload(settings, open_exporter, Environment::process(), mode);
         match std::thread::Builder::new().spawn_scoped(scope, work) {
             Ok(thread) => thread.join().unwrap_or(STILL_PENDING),
-            // No more threads for this user.
+            // The user's limit of threads is reached.
             Err(_) => upload(settings, open_exporter, Environment::process(), mode),
         }
     });
     if is_awaited {
         platform::report_exit(code);
     }
-    // The runtime's threads are alive, and what the program has registered for its exit may rely on a `main` that ran.
+    // Skips the program's exit handlers, which may rely on a `main` that has run.
     platform::exit_immediately(code)
 }
 
-/// Has a panic of this thread noted before the process ends, in a build that aborts at panics too. An author's own
-/// exporter has a thread of its own, whose panic is an answer.
+/// Records a panic of this thread before the process ends, also in a build that aborts on panics. An author's exporter
+/// runs on its own thread, and its panic is an outcome.
 fn note_panics(spool: &SpoolDirectory) {
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -89,7 +89,7 @@ fn upload(
     else {
         return STILL_PENDING;
     };
-    // Started for a destination that is another one by now: a run goes only where it was to go.
+    // The destination has changed since the start. A run may go only to the destination it was recorded for.
     if environment.text(crate::env::UPLOADER).as_deref() != Some(&destination.directory_name()) {
         return STILL_PENDING;
     }
@@ -100,7 +100,7 @@ fn upload(
         Err(_) => return STILL_PENDING,
     }
     note_panics(&spool);
-    // A policy that changed meanwhile is the next uploader's to apply.
+    // The next uploader applies a policy that changes while this one works.
     let may_send = || {
         let now = Preflight::run(settings, Environment::process());
         now.decision.is_on
@@ -118,30 +118,31 @@ fn upload(
         starter: environment.text(crate::env::UPLOADER_STARTER).and_then(|process| process.parse().ok()),
         may_send: &may_send,
     };
-    // The way is opened with the first batch: what people named may be slow to read, and then the lock says that one is
-    // at work, or each command would start one more.
-    let mut way = LazyTransport { open: || open_transport(open_exporter, destination), way: None };
-    match uploader.work(&mut way, settings.uploader_life) {
+    // Opened with the first batch, when the lock is held: the user's files may be slow to read, and in the meantime each
+    // command would start another uploader.
+    let mut transport =
+        LazyTransport { open: || open_transport(open_exporter, destination), transport: None };
+    match uploader.work(&mut transport, settings.uploader_life) {
         UploaderExit::NothingLeft => 0,
         UploaderExit::StillPending => STILL_PENDING,
     }
 }
 
-/// A way that is opened when something is to be sent.
+/// A transport that is opened with the first batch.
 struct LazyTransport<F> {
     open: F,
-    way: Option<Box<dyn Transport>>,
+    transport: Option<Box<dyn Transport>>,
 }
 
 impl<F: Fn() -> Option<Box<dyn Transport>>> super::delivery::Transport for LazyTransport<F> {
     fn deliver(&mut self, batch: &super::delivery::Batch<'_>) -> super::delivery::DeliveryOutcome {
         use crate::upload::failure::{FailureKind, Setting, SettingFault};
 
-        if self.way.is_none() {
-            self.way = (self.open)();
+        if self.transport.is_none() {
+            self.transport = (self.open)();
         }
-        match &mut self.way {
-            Some(way) => way.deliver(batch),
+        match &mut self.transport {
+            Some(transport) => transport.deliver(batch),
             None => {
                 let kind = FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt);
                 super::delivery::DeliveryOutcome::retry(kind)
@@ -150,7 +151,7 @@ impl<F: Fn() -> Option<Box<dyn Transport>>> super::delivery::Transport for LazyT
     }
 }
 
-/// Opens the transport to the destination. The author's own exporter serves only the author's own endpoint.
+/// Opens the transport to the destination. The author's exporter serves only the author's own endpoint.
 fn open_transport(open_exporter: OpenExporter<'_>, destination: &Destination) -> Option<Box<dyn Transport>> {
     if let (ChosenBy::Maker, Some(open_exporter)) = (destination.chosen_by, open_exporter) {
         return Some(open_exporter());
@@ -171,22 +172,22 @@ mod tests {
     use crate::spool::backoff::Backoff;
     use crate::spool::counters::Counters;
 
-    /// The hook is the process's, so this is another one.
+    /// Runs in another process, because the panic hook is global.
     #[test]
-    fn a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown() {
-        const FOLDER: &str = "TOOL_TELEMETRY_TEST_FOLDER";
+    fn a_panic_of_the_uploader_is_recorded_with_a_backoff() {
+        const DIRECTORY: &str = "TOOL_TELEMETRY_TEST_DIRECTORY";
         let spool = |home: &Path| SpoolDirectory::new(home, "weave", "maker");
-        if let Some(home) = std::env::var_os(FOLDER) {
+        if let Some(home) = std::env::var_os(DIRECTORY) {
             note_panics(&spool(Path::new(&home)));
-            panic!("a fault of ours");
+            panic!("an error of ours");
         }
-        let home = tempfile::tempdir().expect("a folder");
+        let home = tempfile::tempdir().expect("a directory");
         let spool = spool(home.path());
-        spool.create().expect("folders");
-        let name = "upload::process::tests::a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown";
+        spool.create().expect("directories");
+        let name = "upload::process::tests::a_panic_of_the_uploader_is_recorded_with_a_backoff";
         let this = std::env::current_exe().expect("this test's program");
         let child =
-            std::process::Command::new(this).args(["--exact", name]).env(FOLDER, home.path()).output();
+            std::process::Command::new(this).args(["--exact", name]).env(DIRECTORY, home.path()).output();
         assert_eq!(child.expect("another process").status.code(), Some(STILL_PENDING));
         assert!(Backoff::read(&spool.backoff()).is_some_and(|it| it.remaining(SystemTime::now()).is_some()));
         let (counters, _) = Counters::read(&spool).expect("counters");

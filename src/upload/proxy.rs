@@ -1,9 +1,9 @@
-//! Which proxy leads to an endpoint, by the variables that other programs follow, and how it is asked.
+//! The proxy for an endpoint, found by the variables that other programs honour, and the route through it.
 //!
-//! ureq reads them too, but takes `ALL_PROXY` before `HTTPS_PROXY`, one variable for both schemes, and in `NO_PROXY`
-//! neither spaces, domains without a dot in front, ports nor networks. It makes a tunnel (`CONNECT`) for both schemes,
-//! which many proxies allow for port 443 only. So a request to an `http` endpoint is made to the proxy itself, with the
-//! whole address as its target (RFC 9112, 3.2.2), as every other program does it.
+//! ureq also reads these variables, but it prefers `ALL_PROXY` to `HTTPS_PROXY`, uses one variable for both schemes, and
+//! supports no spaces, ports, networks, or domains without a leading dot in `NO_PROXY`. It opens a tunnel (`CONNECT`)
+//! for both schemes, which many proxies allow for port 443 only. Like other programs, we therefore send the request for
+//! an `http` endpoint to the proxy itself, with the whole address as its target (RFC 9112, 3.2.2).
 
 use std::net::IpAddr;
 
@@ -14,33 +14,33 @@ use ureq::{Proxy, ProxyProtocol};
 
 use crate::upload::forward_proxy::ForwardConnector;
 
-/// What stands between.
+/// The kind of proxy between us and the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proxied {
     No,
-    /// A proxy that lets through what it cannot read.
+    /// The proxy passes encrypted bytes on.
     Tunnel,
-    /// A proxy that reads the request and makes it itself.
+    /// The proxy reads the request and sends it itself.
     Forwarded,
 }
 
-/// How requests come to the endpoint.
+/// The route of a request to the endpoint.
 pub(crate) struct Route {
-    /// What the request is made to.
+    /// The address that the client connects to.
     pub(crate) target: Uri,
     pub(crate) tunnel: Option<Proxy>,
     pub(crate) forward: Option<ForwardConnector>,
-    /// What the request must say besides.
+    /// Additional headers.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) proxied: Proxied,
 }
 
-/// What the variable holds is no address of a proxy.
+/// The variable does not hold the address of a proxy.
 #[derive(Debug)]
 pub(crate) struct InvalidProxyAddress;
 
 impl Route {
-    /// Whether TLS is spoken with the endpoint or the proxy.
+    /// Whether the connection to the endpoint or to the proxy uses TLS.
     pub(crate) fn needs_tls(&self) -> bool {
         self.target.scheme() == Some(&Scheme::HTTPS)
             || self.tunnel.as_ref().is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https)
@@ -64,7 +64,7 @@ pub(crate) fn route(
     Ok(Route { target: endpoint, tunnel, forward: None, headers, proxied: Proxied::Tunnel })
 }
 
-/// A request to the proxy, for the endpoint.
+/// The route of a request that the proxy forwards.
 fn forwarded(endpoint: &Uri, proxy: &Proxy) -> Option<Route> {
     let mut parts = Parts::default();
     parts.scheme = Some(match proxy.protocol() {
@@ -86,13 +86,13 @@ fn forwarded(endpoint: &Uri, proxy: &Proxy) -> Option<Route> {
     Some(Route { target, tunnel: None, forward, headers, proxied: Proxied::Forwarded })
 }
 
-/// Whether an answer comes from the proxy that forwards the request, and not from the receiver behind it.
+/// Whether a response comes from the forwarding proxy and not from the receiver behind it.
 ///
-/// 407 is never the receiver's. Of any other failure a proxy makes a page for people, which no OTLP receiver does, or
-/// says that it is its own (RFC 9209; Squid). In doubt it is the proxy's: then nothing is lost.
-pub(crate) fn has_answered<T>(response: &Response<T>) -> bool {
+/// Only proxies send 407. With any other failure a proxy sends an HTML page, which no OTLP receiver does, or a header
+/// that identifies it (RFC 9209; Squid). In doubt the response is the proxy's, because then no run is dropped.
+pub(crate) fn is_proxy_response<T>(response: &Response<T>) -> bool {
     let status = response.status();
-    // What is too large is too large for either.
+    // The request is too large for one of them, so smaller ones may get through.
     if !(status.is_client_error() || status.is_server_error()) || status.as_u16() == 413 {
         return false;
     }
@@ -105,17 +105,17 @@ pub(crate) fn has_answered<T>(response: &Response<T>) -> bool {
         || ["proxy-status", "x-squid-error"].iter().any(|name| headers.contains_key(*name))
 }
 
-/// The proxy's status in ureq's words for a tunnel that it refuses, which are all that is left of its answer: "proxy
-/// server responded 407/407".
+/// The status in ureq's message about a refused tunnel, "proxy server responded 407/407". ureq keeps nothing else of
+/// the proxy's response.
 pub(crate) fn status_in(reason: &str) -> Option<u16> {
     reason.split(|c: char| !c.is_ascii_digit()).find(|digits| digits.len() == 3)?.parse().ok()
 }
 
-/// The proxy's address as the environment gives it, if one leads to this endpoint.
+/// The address of the proxy that the environment names for this endpoint.
 ///
-/// The variable of the endpoint's scheme comes before the one for all, and lower case before upper case; an empty
-/// one is unset. `HTTP_PROXY` in upper case is not followed in a CGI program, where it is a header that the client
-/// sent (CVE-2016-5385). Nothing on this machine's loopback is ever reached through a proxy.
+/// The variable for the endpoint's scheme is preferred to `ALL_PROXY`, and lower case to upper case. An empty variable
+/// is unset. `HTTP_PROXY` in upper case is ignored in a CGI program, where it is a header from the client
+/// (CVE-2016-5385). A loopback address is never reached through a proxy.
 pub(crate) fn for_endpoint(endpoint: &Uri, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let set =
         |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
@@ -153,8 +153,8 @@ fn is_loopback(host: &str) -> bool {
         || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
-/// Whether one entry of `no_proxy` names the host: `*`, an address, a network, or a domain with all below it, each
-/// but `*` perhaps with a port.
+/// Whether an entry of `no_proxy` matches the host. An entry is `*`, an address, a network, or a domain with its
+/// subdomains; all but `*` may have a port.
 fn exempts(entry: &str, host: &str, port: u16) -> bool {
     if entry == "*" {
         return true;
@@ -182,7 +182,7 @@ fn exempts(entry: &str, host: &str, port: u16) -> bool {
         && host.strip_suffix(domain.as_str()).is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
-/// Nothing if the entry is neither an address nor a network.
+/// Returns nothing if the entry is neither an address nor a network.
 fn address_exempts(entry: &str, host: &str) -> Option<bool> {
     let (network, length) = match entry.split_once('/') {
         Some((network, length)) => (network, Some(length.parse::<u32>().ok()?)),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_of_the_scheme_comes_first() {
+    fn the_variable_of_the_scheme_is_preferred() {
         let all = [
             ("http_proxy", "http://plain:1"),
             ("HTTPS_PROXY", "http://secure:2"),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_never_proxied() {
+    fn loopback_is_never_reached_through_a_proxy() {
         for host in ["localhost:4318", "LOCALHOST", "a.localhost", "127.0.0.1", "127.9.9.9:80", "[::1]:4318"]
         {
             assert_eq!(proxy(&format!("http://{host}/v1/traces"), &[("all_proxy", "p:1")]), None, "{host}");

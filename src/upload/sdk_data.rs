@@ -1,7 +1,11 @@
-//! `Span` records as the OpenTelemetry SDK's `SpanData`, for any `SpanExporter`.
+//! The export request: the spans of a batch as the OpenTelemetry SDK's `SpanData`, with their resource.
 //!
-//! What is exported is what the line on disk says ([`LineWriter`](crate::model::span::LineWriter)): same attributes, same
-//! order, same flags. The resource is built from nothing, since the SDK's default one reads free text from
+//! Every transport starts from [`ExportRequest::new`] and encodes it once. HTTP and gRPC use the same conversion of
+//! `opentelemetry-proto`: over HTTP inside the exporter of `opentelemetry-otlp`, and over gRPC in
+//! [`ExportRequest::into_message`]. A request has the same attributes, order, and flags as the lines on disk
+//! ([`LineWriter`](crate::model::span::LineWriter)).
+//!
+//! The resource is built from nothing, because the SDK's default resource contains free text from
 //! `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`.
 
 use std::borrow::Cow;
@@ -9,6 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
+#[cfg(any(feature = "grpc", all(test, feature = "http-json")))]
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
@@ -16,14 +22,36 @@ use crate::model::data_points::{DataPoints, Value};
 use crate::model::span::{self, Ending, Span, Subject, Tool};
 use crate::upload::delivery::Batch;
 
-/// The resource of every span of this tool: [`span::resource`], and nothing that the environment says.
+/// A request for any `SpanExporter`.
+#[derive(Debug)]
+pub(crate) struct ExportRequest {
+    pub(crate) resource: Resource,
+    pub(crate) spans: Vec<SpanData>,
+}
+
+impl ExportRequest {
+    pub(crate) fn new(batch: &Batch<'_>) -> Self {
+        Self { resource: resource(batch.tool), spans: spans(batch) }
+    }
+
+    /// The message of OTLP's trace service.
+    #[cfg(any(feature = "grpc", all(test, feature = "http-json")))]
+    pub(crate) fn into_message(self) -> ExportTraceServiceRequest {
+        use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+
+        let resource_spans = group_spans_by_resource_and_scope(self.spans, &(&self.resource).into());
+        ExportTraceServiceRequest { resource_spans }
+    }
+}
+
+/// The resource of every span of this tool: [`span::resource`], and nothing from the environment.
 pub(crate) fn resource(tool: Tool<'_>) -> Resource {
     Resource::builder_empty()
         .with_attributes(span::resource(tool).map(|(key, value)| KeyValue::new(key, value.to_owned())))
         .build()
 }
 
-/// All spans of a batch, in its order.
+/// The spans of a batch, in its order.
 pub(crate) fn spans(batch: &Batch<'_>) -> Vec<SpanData> {
     let scope = InstrumentationScope::builder(span::SCOPE_NAME).with_version(span::SCOPE_VERSION).build();
     batch.spans.iter().map(|span| span_data(span, batch, &scope)).collect()
@@ -59,7 +87,7 @@ fn span_data(span: &Span, batch: &Batch<'_>, scope: &InstrumentationScope) -> Sp
     }
 }
 
-/// An error has no description: it would be free text.
+/// An error status has no description, because that would be free text.
 fn status(ending: Ending) -> Status {
     if ending.is_error() { Status::error("") } else { Status::Unset }
 }
@@ -96,15 +124,13 @@ fn attributes(span: &Span, data_points: &'static DataPoints, tool: Tool<'_>) -> 
 
 #[cfg(all(test, feature = "http-json"))]
 mod tests {
-    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use opentelemetry_proto::tonic::trace::v1::TracesData;
-    use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 
     use super::*;
     use crate::model::span::LineWriter;
     use crate::testing;
 
-    /// The SDK keeps a resource's attributes in a hash map, so their order is no one's.
+    /// Sorts the resource's attributes, which the SDK keeps in a hash map.
     fn sorted(mut data: TracesData) -> TracesData {
         for resource_spans in &mut data.resource_spans {
             let resource = resource_spans.resource.as_mut().expect("a resource");
@@ -114,25 +140,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_exported_is_what_the_line_says() {
+    fn a_request_equals_the_lines_on_disk() {
         let writer = LineWriter::new(&testing::DATA_POINTS, testing::TOOL);
         for span in testing::spans() {
             let line = writer.text([&span]);
-            let said: TracesData = serde_json::from_str(&line).expect("a line of OTLP/JSON");
+            let recorded: TracesData = serde_json::from_str(&line).expect("a line of OTLP/JSON");
             let batch = testing::batch(std::slice::from_ref(&span));
-            let exported = ExportTraceServiceRequest {
-                resource_spans: group_spans_by_resource_and_scope(
-                    spans(&batch),
-                    &(&resource(testing::TOOL)).into(),
-                ),
-            };
+            let exported = ExportRequest::new(&batch).into_message();
             let exported = TracesData { resource_spans: exported.resource_spans };
-            assert_eq!(sorted(exported), sorted(said), "{line}");
+            assert_eq!(sorted(exported), sorted(recorded), "{line}");
         }
     }
 
     #[test]
-    fn the_resource_has_nothing_else() {
+    fn the_resource_has_no_other_attribute() {
         let resource = resource(testing::TOOL);
         assert_eq!(resource.len(), span::resource(testing::TOOL).len());
         assert!(resource.schema_url().is_none());

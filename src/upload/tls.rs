@@ -1,4 +1,4 @@
-//! TLS: rustls with the ring provider, the roots to trust, and the certificate to show.
+//! TLS: rustls with the ring provider, the trusted roots, and the client certificate.
 
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::env;
 use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
 use crate::upload::otlp_settings::{ClientIdentity, OtlpSettings, read_file};
 
-/// Far more than a bundle of all public roots (0.3 MiB), so that a path to a device cannot fill the memory.
+/// Far more than a bundle of all public roots (0.3 MiB). A path to a device cannot fill the memory.
 const MAX_PEM_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Files in the directories of `SSL_CERT_DIR`: a system has 150, each with one or two links to it.
+/// The most files that are read in `SSL_CERT_DIR`. A system has 150, each with one or two links to it.
 const MAX_FILES: usize = 2_000;
 
 /// For HTTPS.
@@ -63,17 +63,17 @@ pub(crate) fn for_tonic(settings: &OtlpSettings) -> Result<tonic::transport::Cli
     Ok(config)
 }
 
-/// Whether the files of the settings can be used; how many of the roots cannot.
+/// Checks the files of the settings. Returns the number of roots that cannot be used.
 pub(crate) fn check(settings: &OtlpSettings) -> Result<usize, FailureKind> {
     let roots = Roots::of(settings)?;
     if let Some(client) = &settings.client {
         Identity::read(client, &rustls::crypto::ring::default_provider())?;
     }
-    // The system's own are the business of whoever keeps the system.
+    // The user cannot fix the system's own roots.
     Ok(if settings.certificate.is_some() { roots.unusable } else { 0 })
 }
 
-/// What is trusted: the good ones of what was found, since one that is broken is no reason to trust no other.
+/// The trusted roots. A broken certificate is left out, and the others are trusted anyway.
 #[derive(Default)]
 struct Roots {
     usable: Vec<CertificateDer<'static>>,
@@ -81,7 +81,7 @@ struct Roots {
 }
 
 impl Roots {
-    /// The settings' own; else those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; else the system's.
+    /// Those of the settings; else those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; else the system's.
     fn of(settings: &OtlpSettings) -> Result<Self, FailureKind> {
         if let Some(path) = &settings.certificate {
             let fault = |fault| FailureKind::Settings(Setting::Certificate, fault);
@@ -111,7 +111,7 @@ impl Roots {
         if self.usable.is_empty() { Err(kind) } else { Ok(self) }
     }
 
-    /// What the two variables name, as `rustls-native-certs` reads it, which would wait for a FIFO.
+    /// Reads the roots that the two variables name, as `rustls-native-certs` does, which however blocks on a FIFO.
     fn named(file: Option<&Path>, directories: &[PathBuf]) -> Result<Self, SettingFault> {
         let mut roots = Self::default();
         if let Some(file) = file {
@@ -152,7 +152,7 @@ impl Roots {
     }
 }
 
-/// A certificate chain and its key, which fit each other: ureq panics at others.
+/// A certificate chain and its matching key. ureq panics if they do not match.
 #[cfg_attr(
     not(all(feature = "http", feature = "grpc")),
     allow(dead_code, reason = "each reader has its own form")
@@ -185,11 +185,11 @@ impl Identity {
     }
 }
 
-/// What an error of TLS means for whoever has to mend it.
+/// What the user has to fix after a TLS error.
 pub(crate) fn failure(error: &rustls::Error) -> TlsFailure {
     match error {
         rustls::Error::InvalidCertificate(certificate) => match certificate {
-            // An authority that was made again under its old name has another key.
+            // An authority that was created again under its old name has another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFailure::UnknownIssuer,
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
@@ -198,13 +198,13 @@ pub(crate) fn failure(error: &rustls::Error) -> TlsFailure {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 TlsFailure::OtherName
             }
-            // The type is of a crate that rustls does not export.
+            // rustls does not export the crate of this type.
             CertificateError::Other(error) if format!("{error:?}").contains("CaUsedAsEndEntity") => {
                 TlsFailure::RootAsServer
             }
             _ => TlsFailure::Other,
         },
-        // What a server says that wants another client certificate, or wants one at all.
+        // The alerts of a server that requires a client certificate, or another one.
         rustls::Error::AlertReceived(
             AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate
@@ -221,10 +221,10 @@ pub(crate) fn failure(error: &rustls::Error) -> TlsFailure {
     }
 }
 
-/// Whether a server that has just closed the connection asks for a client certificate.
+/// Whether a server that has just closed the connection requests a client certificate.
 ///
-/// With TLS 1.3 it says so after the handshake, while the request is already on its way, and the reset that follows
-/// can overtake what it said. So one more handshake is made, in which nothing is sent.
+/// With TLS 1.3 it rejects the client after the handshake, while the request is on its way, and the connection's reset
+/// can overtake its alert. This function makes one more handshake and sends nothing.
 pub(crate) fn asks_for_certificate(settings: &OtlpSettings) -> bool {
     #[derive(Debug, Default)]
     struct CertificateRequest(AtomicBool);
@@ -240,15 +240,15 @@ pub(crate) fn asks_for_certificate(settings: &OtlpSettings) -> bool {
         }
     }
 
-    let asked = Arc::new(CertificateRequest::default());
-    let shake = || -> Option<()> {
+    let request = Arc::new(CertificateRequest::default());
+    let handshake = || -> Option<()> {
         let patience = settings.timeout.min(Duration::from_secs(3));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .ok()?
             .with_root_certificates(Roots::of(settings).ok()?.store())
-            .with_client_cert_resolver(Arc::clone(&asked) as Arc<dyn ResolvesClientCert>);
+            .with_client_cert_resolver(Arc::clone(&request) as Arc<dyn ResolvesClientCert>);
         let (host, port) = Endpoint::parse(&settings.endpoint, false, false).ok()?.https_host_and_port()?;
         let name = ServerName::try_from(host.clone()).ok()?;
         let mut connection = ClientConnection::new(Arc::new(config), name).ok()?;
@@ -261,8 +261,8 @@ pub(crate) fn asks_for_certificate(settings: &OtlpSettings) -> bool {
         }
         Some(())
     };
-    let _ = shake();
-    asked.0.load(Ordering::Relaxed)
+    let _ = handshake();
+    request.0.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

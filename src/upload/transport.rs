@@ -1,4 +1,4 @@
-//! The way to one destination, whichever protocol it speaks.
+//! The transport to one destination, over the protocol that its settings name.
 
 use std::time::SystemTime;
 
@@ -12,18 +12,14 @@ use crate::upload::http::HttpTransport;
 use crate::upload::otlp_settings::{OtlpSettings, Protocol};
 use crate::upload::tls;
 
-/// The version of the OTLP exporter that is named to servers; a test holds it against the lock file.
-#[cfg(feature = "http")]
-const EXPORTER_VERSION: &str = "0.33.1";
-
 /// The size of a request before compression (OTLP exporter specification, "Request size limits").
 const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
-/// A destination that spans can be sent to, one request after the other.
+/// Sends batches over OTLP, one request after the other.
 #[derive(Debug)]
 pub(crate) struct OtlpTransport {
-    way: ProtocolTransport,
-    /// Nothing if they could not be read.
+    transport: ProtocolTransport,
+    /// Nothing if they cannot be read.
     settings: Option<OtlpSettings>,
 }
 
@@ -33,8 +29,7 @@ enum ProtocolTransport {
     Http(Box<HttpTransport>),
     #[cfg(feature = "grpc")]
     Grpc(Box<GrpcTransport>),
-    /// The settings cannot be used, or the protocol is not in this build. They can be mended, so nothing is lost
-    /// by it before its time.
+    /// The settings cannot be used, or this build lacks the protocol. The user can fix that, so no run is dropped.
     Unusable(FailureKind),
 }
 
@@ -54,7 +49,7 @@ impl ProtocolTransport {
         }
     }
 
-    /// Whether no proxy stands between.
+    /// Whether requests go through no proxy.
     fn is_direct(&self) -> bool {
         match self {
             #[cfg(feature = "http")]
@@ -65,46 +60,46 @@ impl ProtocolTransport {
 }
 
 impl OtlpTransport {
-    /// Prepares everything but the connection.
+    /// Prepares everything except the connection.
     pub(crate) fn open(settings: &OtlpSettings) -> Self {
-        let way = ProtocolTransport::open(settings).unwrap_or_else(ProtocolTransport::Unusable);
-        Self { way, settings: Some(settings.clone()) }
+        let transport = ProtocolTransport::open(settings).unwrap_or_else(ProtocolTransport::Unusable);
+        Self { transport, settings: Some(settings.clone()) }
     }
 
-    /// Reads the settings of a destination, and prepares everything but the connection.
+    /// Reads the settings of a destination and prepares everything except the connection.
     pub(crate) fn to(destination: &Destination) -> Self {
         match OtlpSettings::of(destination) {
             Ok(settings) => Self::open(&settings),
-            Err(kind) => Self { way: ProtocolTransport::Unusable(kind), settings: None },
+            Err(kind) => Self { transport: ProtocolTransport::Unusable(kind), settings: None },
         }
     }
 
-    /// Sends the batch as one request and waits for the answer, at most for the settings' timeout. `now` is what an
-    /// HTTP date in `Retry-After` is read against.
+    /// Sends the batch as one request and waits for the response, at most for the settings' timeout. An HTTP date in
+    /// `Retry-After` is relative to `now`.
     pub(crate) fn send(&mut self, batch: &Batch<'_>, now: SystemTime) -> DeliveryOutcome {
         #[cfg(not(feature = "http"))]
         let _ = now;
-        let answer = match &mut self.way {
+        let outcome = match &mut self.transport {
             #[cfg(feature = "http")]
             ProtocolTransport::Http(transport) => transport.send(batch, now),
             #[cfg(feature = "grpc")]
             ProtocolTransport::Grpc(transport) => transport.send(batch),
             ProtocolTransport::Unusable(kind) => DeliveryOutcome::retry(*kind),
         };
-        match (answer, &self.settings) {
+        match (outcome, &self.settings) {
             (DeliveryOutcome::Retry { after: None, kind }, Some(settings)) => {
                 DeliveryOutcome::retry(self.explain(kind, settings))
             }
-            (answer, _) => answer,
+            (outcome, _) => outcome,
         }
     }
 
-    /// What a failed connection has to do with client certificates.
+    /// Finds out whether a connection failed because of client certificates.
     fn explain(&self, kind: FailureKind, settings: &OtlpSettings) -> FailureKind {
         match kind {
             FailureKind::Connection | FailureKind::Tls(TlsFailure::Other | TlsFailure::ClientRefused)
                 if settings.client.is_none()
-                    && self.way.is_direct()
+                    && self.transport.is_direct()
                     && tls::asks_for_certificate(settings) =>
             {
                 FailureKind::Tls(TlsFailure::ClientCertificate)
@@ -117,19 +112,6 @@ impl OtlpTransport {
     }
 }
 
-/// Our name, and then the exporter's: over HTTP that is `opentelemetry-otlp`'s (OTLP exporter specification, "User
-/// Agent").
-#[cfg(feature = "http")]
-pub(crate) fn user_agent() -> String {
-    format!("{} OTel-OTLP-Exporter-Rust/{EXPORTER_VERSION}", own_user_agent())
-}
-
-/// Our name. Over gRPC there is no other exporter; tonic adds its own name.
-pub(crate) fn own_user_agent() -> String {
-    use crate::model::span::{SCOPE_NAME, SCOPE_VERSION};
-    format!("{SCOPE_NAME}/{SCOPE_VERSION}")
-}
-
 impl Transport for OtlpTransport {
     fn deliver(&mut self, batch: &Batch<'_>) -> DeliveryOutcome {
         self.send(batch, SystemTime::now())
@@ -139,29 +121,16 @@ impl Transport for OtlpTransport {
 #[cfg(all(test, feature = "http", feature = "grpc"))]
 mod tests {
     use super::*;
-    use crate::model::span::SDK_VERSION;
     use crate::testing;
 
     #[test]
-    fn the_versions_named_are_those_that_are_built() {
-        let lock = include_str!("../../Cargo.lock");
-        for (name, version) in [("opentelemetry-otlp", EXPORTER_VERSION), ("opentelemetry_sdk", SDK_VERSION)]
-        {
-            assert!(
-                lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")),
-                "{name} {version}"
-            );
-        }
-    }
-
-    #[test]
-    fn settings_that_cannot_be_used_lose_nothing() {
+    fn unusable_settings_lose_no_run() {
         let spans = testing::spans();
         for protocol in [Protocol::HttpProtobuf, Protocol::HttpJson, Protocol::Grpc] {
             let mut transport = OtlpTransport::open(&testing::settings("not an address", protocol));
-            let answer = transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
+            let outcome = transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
             let kind = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
-            assert_eq!(answer, DeliveryOutcome::retry(kind));
+            assert_eq!(outcome, DeliveryOutcome::retry(kind));
         }
     }
 }

@@ -104,7 +104,7 @@ const FAILURES: [Row; 48] = [
           "uploader::a_size_limit_reported_as_400_drops_nothing",
           "uploader::grpc_resource_exhausted_drops_nothing"]),
     ("The uploader panics", "All runs stay pending, and `status` shows `panic`.",
-        &["library process::a_panic_of_the_uploader_is_a_failure_that_waits_and_is_shown"]),
+        &["library process::a_panic_of_the_uploader_is_recorded_with_a_backoff"]),
     ("`main` is asynchronous (`#[tokio::main]`)", "The uploader delivers as usual, on a thread of its own.",
         &["uploader::a_tool_with_an_async_main_delivers"]),
     ("The server answers in every way that OTLP and HTTP allow, and fails in every way", "Each run is delivered, or counted as refused.",

@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest,
 };
 use tokio::sync::oneshot;
 use tonic::Code;
@@ -26,7 +28,7 @@ const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
 type Reply = Result<ExportTraceServiceResponse, Status>;
 
-/// Gives one reply after the other, and keeps what came.
+/// Sends one reply after the other, and keeps the requests.
 #[derive(Debug, Clone, Default)]
 struct Scripted {
     replies: Arc<Mutex<VecDeque<Reply>>>,
@@ -49,7 +51,7 @@ impl TraceService for Scripted {
     }
 }
 
-/// A receiver on loopback, on a thread of its own.
+/// A receiver on loopback, on its own thread.
 struct Receiver {
     address: SocketAddr,
     scripted: Scripted,
@@ -62,7 +64,7 @@ impl Receiver {
         Self::with(replies, tls, |service| service)
     }
 
-    /// With a service that is set up further.
+    /// Starts with a changed service.
     fn with(
         replies: impl IntoIterator<Item = Reply>,
         tls: Option<ServerTlsConfig>,
@@ -93,7 +95,7 @@ impl Receiver {
         Self { address, scripted, stop, thread }
     }
 
-    /// Stops, and gives what came.
+    /// Stops the receiver and returns its requests.
     fn requests(self) -> Vec<(MetadataMap, ExportTraceServiceRequest)> {
         let _ = self.stop.send(());
         self.thread.join().expect("a server");
@@ -136,7 +138,7 @@ fn with_delay(code: Code, seconds: i64, nanos: i32) -> Reply {
 }
 
 #[test]
-fn sends_the_same_spans_as_http() {
+fn the_request_has_the_settings_and_the_spans() {
     for gzip in [false, true] {
         let receiver = Receiver::start([ok()], None);
         let mut settings = settings(receiver.address);
@@ -149,24 +151,21 @@ fn sends_the_same_spans_as_http() {
         assert_eq!(text("grpc-encoding"), gzip.then_some("gzip"));
         assert!(
             text("user-agent")
-                .is_some_and(|value| value.starts_with(&format!("{} tonic/", own_user_agent())))
+                .is_some_and(|value| value.starts_with(&format!("{} tonic/", user_agent::own())))
         );
         let batch_spans = testing::spans();
         let batch = testing::batch(&batch_spans);
         let [resource_spans] = &message.resource_spans[..] else { panic!("one resource") };
-        let expected = group_spans_by_resource_and_scope(
-            sdk_data::spans(&batch),
-            &(&sdk_data::resource(batch.tool)).into(),
-        );
-        assert_eq!(resource_spans.scope_spans, expected[0].scope_spans);
+        let expected = ExportRequest::new(&batch).into_message();
+        assert_eq!(resource_spans.scope_spans, expected.resource_spans[0].scope_spans);
         assert_eq!(resource_spans.resource.as_ref().map(|resource| resource.attributes.len()), Some(7));
     }
 }
 
 #[test]
-fn an_answer_in_gzip_is_read() {
+fn a_gzip_response_is_decompressed() {
     for gzip in [false, true] {
-        // A gRPC server in Go answers in the request's compression; others if the client accepts one.
+        // A gRPC server in Go responds in the request's compression, and others in one that the client accepts.
         let compressing =
             |service: TraceServiceServer<Scripted>| service.send_compressed(CompressionEncoding::Gzip);
         let receiver = Receiver::with([partial(2, &"long ".repeat(100))], None, compressing);
@@ -182,7 +181,7 @@ fn an_answer_in_gzip_is_read() {
 }
 
 #[test]
-fn the_answer_is_the_receivers() {
+fn each_response_has_its_outcome() {
     let retry = |after, code| DeliveryOutcome::Retry { after, kind: FailureKind::Grpc(code) };
     let refused = |code| DeliveryOutcome::Refused { kind: FailureKind::Grpc(code) };
     let script = [
@@ -229,7 +228,7 @@ fn the_timeout_bounds_the_whole_exchange() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     for address in [receiver.address, silent.local_addr().expect("its address")] {
         for scheme in ["http", "https"] {
-            // A receiver without TLS ends the handshake sooner.
+            // A receiver without TLS ends the handshake early.
             if scheme == "https" && address == receiver.address {
                 continue;
             }
@@ -245,12 +244,12 @@ fn the_timeout_bounds_the_whole_exchange() {
 }
 
 #[test]
-fn no_connection_is_retried_and_found_again() {
+fn a_lost_connection_is_retried() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = closed.local_addr().expect("its address");
     drop(closed);
     assert_eq!(send(&settings(address)), DeliveryOutcome::retry(FailureKind::Connection));
-    // It answers in the wrong protocol, or not at all.
+    // The server responds in the wrong protocol, or not at all.
     for text in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
         let (address, server) = testing::serve_by(|mut stream| {
             let _ = std::io::Write::write_all(&mut stream, text);
@@ -266,7 +265,7 @@ fn no_connection_is_retried_and_found_again() {
     assert_eq!(transport.send(&testing::batch(&spans)), DeliveryOutcome::retry(FailureKind::Connection));
 }
 
-/// HTTP/2, but not gRPC: one answer to every request.
+/// Sends the same HTTP/2 response, which is not gRPC, to every request.
 fn serve_http2(status: u16, content_type: &'static str) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("a socket option");
@@ -292,7 +291,7 @@ fn serve_http2(status: u16, content_type: &'static str) -> (SocketAddr, oneshot:
 }
 
 #[test]
-fn what_is_not_grpc_has_received_nothing() {
+fn a_response_that_is_not_grpc_delivers_nothing() {
     for (status, content_type, wanted) in [
         (200, "text/html", DeliveryOutcome::retry(FailureKind::NotOtlp)),
         (503, "text/html", DeliveryOutcome::retry(FailureKind::Http(503))),
@@ -307,11 +306,11 @@ fn what_is_not_grpc_has_received_nothing() {
 }
 
 #[test]
-fn tls_trusts_the_given_root_only() {
+fn only_the_given_root_is_trusted() {
     let (authority, clients, stranger) = (Authority::new(), Authority::new(), Authority::new());
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         std::fs::write(&path, text).expect("a file");
         path
     };
@@ -344,7 +343,7 @@ fn tls_trusts_the_given_root_only() {
 }
 
 #[test]
-fn settings_that_cannot_be_used_are_found_when_opening() {
+fn opening_rejects_unusable_settings() {
     let unusable = |change: &dyn Fn(&mut OtlpSettings)| {
         let mut settings = testing::settings("https://collector.invalid", Protocol::Grpc);
         change(&mut settings);

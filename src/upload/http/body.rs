@@ -1,4 +1,4 @@
-//! The body of a request or of an answer over HTTP, between the exporter and the wire.
+//! The encodings of HTTP bodies: gzip, and JSON without whitespace.
 
 use std::borrow::Cow;
 use std::io::{Read as _, Write as _};
@@ -7,32 +7,31 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
-/// Whether the bytes are gzip. Neither protobuf (field 3 of wire type 7) nor JSON begins so, so this says more than
-/// a header that the environment may have planted.
-pub(crate) fn is_gzip(body: &[u8]) -> bool {
+/// Whether the bytes are gzip. Neither protobuf (field 3 of wire type 7) nor JSON can begin with this magic number.
+pub(super) fn is_gzip(body: &[u8]) -> bool {
     body.starts_with(&[0x1f, 0x8b])
 }
 
-pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::default());
     // Writing to memory does not fail.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default()
 }
 
-/// The body as it was before it was compressed, if it was; nothing if it cannot be read or is larger than that.
-pub(crate) fn unpacked(body: &[u8], most: u64) -> Option<Cow<'_, [u8]>> {
+/// The uncompressed body; nothing if it cannot be decompressed or has more than `limit` bytes.
+pub(super) fn uncompressed(body: &[u8], limit: u64) -> Option<Cow<'_, [u8]>> {
     if !is_gzip(body) {
         return Some(Cow::Borrowed(body));
     }
-    let mut unpacked = Vec::new();
-    MultiGzDecoder::new(body).take(most + 1).read_to_end(&mut unpacked).ok()?;
-    (unpacked.len() as u64 <= most).then_some(Cow::Owned(unpacked))
+    let mut uncompressed = Vec::new();
+    MultiGzDecoder::new(body).take(limit + 1).read_to_end(&mut uncompressed).ok()?;
+    (uncompressed.len() as u64 <= limit).then_some(Cow::Owned(uncompressed))
 }
 
-/// Drops the space between the tokens of a JSON text; `opentelemetry-otlp` indents.
-pub(crate) fn compact_json(json: &[u8]) -> Cow<'_, [u8]> {
-    // Another crate may have turned on the exporter's own compression, which the environment then can ask for.
+/// Removes the whitespace between the tokens of a JSON text, because `opentelemetry-otlp` indents.
+pub(super) fn compact_json(json: &[u8]) -> Cow<'_, [u8]> {
+    // If another crate enables the exporter's own compression, the environment can turn it on.
     if is_gzip(json) {
         return Cow::Borrowed(json);
     }
@@ -58,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compacting_leaves_strings_alone() {
+    fn compacting_keeps_strings() {
         let json = br#"{ "a b" : [ 1 ,	"c \" d" , "\\" , { } ] ,
             "e" : " " }"#;
         let compact = compact_json(json);
@@ -67,13 +66,13 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_recognised_and_read_again() {
+    fn gzip_is_detected_and_decompressed_up_to_the_limit() {
         let body = b"spans ".repeat(100);
         let compressed = gzip(&body);
         assert!(is_gzip(&compressed) && !is_gzip(&body) && compressed.len() < body.len() / 5);
-        assert_eq!(unpacked(&compressed, 600).expect("gzip"), body);
-        assert_eq!(unpacked(&body, 0).expect("no gzip"), body);
-        assert_eq!(unpacked(&compressed, 599), None, "too large");
-        assert_eq!(unpacked(&compressed[..20], 600), None, "cut");
+        assert_eq!(uncompressed(&compressed, 600).expect("gzip"), body);
+        assert_eq!(uncompressed(&body, 0).expect("no gzip"), body);
+        assert_eq!(uncompressed(&compressed, 599), None, "too large");
+        assert_eq!(uncompressed(&compressed[..20], 600), None, "truncated");
     }
 }

@@ -1,192 +1,66 @@
-//! The body of an answer over HTTP: is it OTLP's, and what does it say?
+//! The body of a successful HTTP response: whether it is OTLP, and how many spans the receiver rejected.
 //!
-//! A success is believed only if it looks like OTLP, since captive portals and misplaced servers answer 200 too.
-//! Some receivers answer JSON with the content type of protobuf and the other way round, so the content type only
-//! opens the door and what decodes decides. JSON is read here by hand: an answer has two fields, for which a build
-//! without the feature `http-json` need not carry a JSON library.
+//! Captive portals and wrong servers answer 200 too, so a success counts only if the body looks like OTLP. Some
+//! receivers send JSON with the content type of protobuf, or protobuf with that of JSON. Either content type is
+//! therefore enough to try both decoders.
 
 use std::num::IntErrorKind;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
+use serde_json::Value;
 
 use crate::upload::delivery::{DeliveryOutcome, FailureKind};
 
-/// What a successful status with this body means.
+/// The outcome of a successful status with this body.
 ///
-/// Nothing at all, without a content type, is a success: no bytes are a complete protobuf answer, servers that store
-/// nothing of their own to say send it, and a portal always has something to show.
-pub(crate) fn of_success(content_type: Option<&str>, body: &[u8]) -> DeliveryOutcome {
-    let says = match content_type {
-        None if body.is_empty() => return DeliveryOutcome::DELIVERED,
-        None => json_partial_success(body),
-        Some(value) if is_otlp(value) => {
-            protobuf_partial_success(body).or_else(|| json_partial_success(body))
-        }
+/// An empty body without a content type is a success: it is a complete protobuf response, which some receivers send,
+/// while a portal always has a page to show.
+pub(super) fn outcome(content_type: Option<&str>, body: &[u8]) -> DeliveryOutcome {
+    let outcome = match content_type {
+        None if body.is_empty() => Some(DeliveryOutcome::DELIVERED),
+        None => from_json(body),
+        Some(value) if is_otlp(value) => from_protobuf(body).or_else(|| from_json(body)),
         Some(_) => None,
     };
-    match says {
-        Some(PartialSuccess { rejected, has_message }) => {
-            DeliveryOutcome::from_partial_success(rejected, has_message)
-        }
-        None => DeliveryOutcome::retry(FailureKind::NotOtlp),
-    }
+    outcome.unwrap_or(DeliveryOutcome::retry(FailureKind::NotOtlp))
 }
 
-/// Whether the content type is one of OTLP's, or the registered name of protobuf's.
-pub(crate) fn is_otlp(content_type: &str) -> bool {
+/// Whether the content type is one of OTLP's, or the registered one of protobuf.
+pub(super) fn is_otlp(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     ["application/x-protobuf", "application/json", "application/protobuf"]
         .iter()
         .any(|otlp| media_type.eq_ignore_ascii_case(otlp))
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
-struct PartialSuccess {
-    rejected: i64,
-    has_message: bool,
+fn from_protobuf(body: &[u8]) -> Option<DeliveryOutcome> {
+    let partial = ExportTraceServiceResponse::decode(body).ok()?.partial_success.unwrap_or_default();
+    Some(DeliveryOutcome::from_partial_success(partial.rejected_spans, !partial.error_message.is_empty()))
 }
 
-fn protobuf_partial_success(body: &[u8]) -> Option<PartialSuccess> {
-    let response = ExportTraceServiceResponse::decode(body).ok()?;
-    let partial_success = response.partial_success.unwrap_or_default();
-    Some(PartialSuccess {
-        rejected: partial_success.rejected_spans,
-        has_message: !partial_success.error_message.is_empty(),
-    })
+fn from_json(body: &[u8]) -> Option<DeliveryOutcome> {
+    let response: Value = serde_json::from_slice(body).ok()?;
+    let response = response.as_object()?;
+    let partial = response.get("partialSuccess").or_else(|| response.get("partial_success"));
+    let field = |camel, snake| partial.and_then(|partial| partial.get(camel).or_else(|| partial.get(snake)));
+    let rejected = match field("rejectedSpans", "rejected_spans") {
+        Some(Value::String(count)) => parse_count(count)?,
+        Some(Value::Number(count)) => parse_count(&count.to_string())?,
+        _ => 0,
+    };
+    let message = field("errorMessage", "error_message").and_then(Value::as_str);
+    Some(DeliveryOutcome::from_partial_success(rejected, message.is_some_and(|message| !message.is_empty())))
 }
 
-fn json_partial_success(body: &[u8]) -> Option<PartialSuccess> {
-    let mut json = Json { rest: std::str::from_utf8(body).ok()? };
-    let mut says = PartialSuccess::default();
-    json.object(0, &mut |json, key| {
-        if !matches!(key, "partialSuccess" | "partial_success") || json.peek() != Some('{') {
-            return json.skip(1);
-        }
-        json.object(1, &mut |json, key| {
-            match (key, json.peek()) {
-                ("rejectedSpans" | "rejected_spans", Some('"')) => says.rejected = count(json.string()?)?,
-                ("rejectedSpans" | "rejected_spans", Some('-' | '0'..='9')) => {
-                    says.rejected = count(json.literal()?)?;
-                }
-                ("errorMessage" | "error_message", Some('"')) => {
-                    says.has_message = !json.string()?.is_empty()
-                }
-                _ => json.skip(2)?,
-            }
-            Some(())
-        })
-    })?;
-    json.peek().is_none().then_some(says)
-}
-
-/// A whole number, as large as it can be if it is larger: what was accepted must not be sent again because of it.
-fn count(text: &str) -> Option<i64> {
+/// Parses a whole number and clamps one that does not fit, because the accepted spans must not be sent again.
+fn parse_count(text: &str) -> Option<i64> {
     match text.parse::<i64>() {
         Ok(count) => Some(count),
         Err(error) if *error.kind() == IntErrorKind::PosOverflow => Some(i64::MAX),
         Err(error) if *error.kind() == IntErrorKind::NegOverflow => Some(i64::MIN),
-        // A program that keeps every number as a float writes 2.0 or 1e3.
+        // Programs that keep every number as a float write 2.0 or 1e3.
         Err(_) => text.parse::<f64>().ok().filter(|count| count.is_finite()).map(|count| count as i64),
-    }
-}
-
-/// Objects nest no deeper in an answer; a server must not be able to exhaust our stack.
-const MAX_DEPTH: usize = 32;
-
-/// The rest of a JSON text. Every reader gives nothing at the first thing that is not JSON.
-struct Json<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Json<'a> {
-    fn peek(&mut self) -> Option<char> {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
-        self.rest.chars().next()
-    }
-
-    fn take(&mut self, wanted: char) -> Option<()> {
-        self.peek();
-        self.rest = self.rest.strip_prefix(wanted)?;
-        Some(())
-    }
-
-    /// Hands each key to `field`, which reads the value.
-    fn object(
-        &mut self,
-        depth: usize,
-        field: &mut dyn FnMut(&mut Self, &'a str) -> Option<()>,
-    ) -> Option<()> {
-        self.list(depth, '{', '}', &mut |json| {
-            let key = json.string()?;
-            json.take(':')?;
-            json.peek();
-            field(json, key)
-        })
-    }
-
-    fn list(
-        &mut self,
-        depth: usize,
-        open: char,
-        close: char,
-        item: &mut dyn FnMut(&mut Self) -> Option<()>,
-    ) -> Option<()> {
-        if depth >= MAX_DEPTH {
-            return None;
-        }
-        self.take(open)?;
-        if self.take(close).is_some() {
-            return Some(());
-        }
-        loop {
-            self.peek();
-            item(self)?;
-            if self.take(close).is_some() {
-                return Some(());
-            }
-            self.take(',')?;
-        }
-    }
-
-    /// A string between its quotes, its escapes as they are written.
-    fn string(&mut self) -> Option<&'a str> {
-        self.take('"')?;
-        let mut escaped = false;
-        let end = self.rest.find(|character| {
-            let ends = character == '"' && !escaped;
-            escaped = character == '\\' && !escaped;
-            ends
-        })?;
-        let (text, rest) = self.rest.split_at(end);
-        self.rest = &rest[1..];
-        (!text.contains(|character| character < ' ')).then_some(text)
-    }
-
-    /// A number, or one of the three words.
-    fn literal(&mut self) -> Option<&'a str> {
-        self.peek();
-        let end = self.rest.find([',', '}', ']', ' ', '\t', '\n', '\r']).unwrap_or(self.rest.len());
-        let (text, rest) = self.rest.split_at(end);
-        let is_word = matches!(text, "true" | "false" | "null");
-        let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
-            && !text.contains(|character: char| character.is_ascii_alphabetic() && !"eE".contains(character))
-            && text.parse::<f64>().is_ok();
-        if !is_word && !is_number {
-            return None;
-        }
-        self.rest = rest;
-        Some(text)
-    }
-
-    /// Reads over a value.
-    fn skip(&mut self, depth: usize) -> Option<()> {
-        match self.peek()? {
-            '{' => self.object(depth, &mut |json, _| json.skip(depth + 1)),
-            '[' => self.list(depth, '[', ']', &mut |json| json.skip(depth + 1)),
-            '"' => self.string().map(|_| ()),
-            _ => self.literal().map(|_| ()),
-        }
     }
 }
 
@@ -196,6 +70,7 @@ mod tests {
 
     const PROTOBUF: Option<&str> = Some("application/x-protobuf");
     const JSON: Option<&str> = Some("application/json; charset=utf-8");
+    const DELIVERED: DeliveryOutcome = DeliveryOutcome::DELIVERED;
     const NOT_OTLP: DeliveryOutcome = DeliveryOutcome::Retry { after: None, kind: FailureKind::NotOtlp };
 
     fn delivered(rejected: u64, warned: bool) -> DeliveryOutcome {
@@ -203,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn full_success_in_all_its_spellings() {
+    fn every_spelling_of_a_full_success_is_accepted() {
         for (content_type, body) in [
             (None, ""),
             (PROTOBUF, ""),
@@ -223,43 +98,41 @@ mod tests {
             (JSON, "\n\0"),
             (JSON, r#"{"partialSuccess":{"rejectedSpans":"0","errorMessage":""},"new":[1,{"a":[]},"\"]"]}"#),
         ] {
-            assert_eq!(
-                of_success(content_type, body.as_bytes()),
-                DeliveryOutcome::DELIVERED,
-                "{content_type:?} {body:?}"
-            );
+            assert_eq!(outcome(content_type, body.as_bytes()), DELIVERED, "{content_type:?} {body:?}");
         }
     }
 
     #[test]
     fn partial_success_is_counted() {
-        for (body, answer) in [
+        for (body, expected) in [
             (&b"\x0a\x02\x08\x03"[..], delivered(3, false)),
             (b"\x0a\x07\x08\x03\x12\x03bad", delivered(3, false)),
             (b"\x0a\x05\x12\x03hmm", delivered(0, true)),
             (br#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"bad"}}"#, delivered(3, false)),
             (br#"{"partialSuccess":{"rejectedSpans":3}}"#, delivered(3, false)),
             (br#"{"partialSuccess":{"rejectedSpans":3.0}}"#, delivered(3, false)),
-            (br#"{"partialSuccess":{"rejectedSpans":null,"errorMessage":null}}"#, DeliveryOutcome::DELIVERED),
-            (br#"{"partialSuccess":{"rejectedSpans":"-9223372036854775809"}}"#, DeliveryOutcome::DELIVERED),
+            (br#"{"partialSuccess":{"rejectedSpans":1,"rejectedSpans":3}}"#, delivered(3, false)),
+            (br#"{"partialSuccess":{"rejectedSpans":null,"errorMessage":null}}"#, DELIVERED),
+            (br#"{"partialSuccess":{"rejectedSpans":"-9223372036854775809"}}"#, DELIVERED),
             (br#"{"partialSuccess":{"rejectedSpans":1e300}}"#, delivered(i64::MAX as u64, false)),
             (
                 br#"{"partialSuccess":{"rejectedSpans":"9223372036854775808"}}"#,
                 delivered(i64::MAX as u64, false),
             ),
             (b"\x0a\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f", delivered(i64::MAX as u64, false)),
-            (b"\x0a\x0b\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", DeliveryOutcome::DELIVERED),
+            (b"\x0a\x0b\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", DELIVERED),
             (br#"{"partial_success":{"rejected_spans":3}}"#, delivered(3, false)),
             (br#"{"partialSuccess":{"errorMessage":"h\"m}"}}"#, delivered(0, true)),
         ] {
-            assert_eq!(of_success(PROTOBUF, body), answer, "{body:?}");
-            assert_eq!(of_success(JSON, body), answer, "{body:?}");
+            assert_eq!(outcome(PROTOBUF, body), expected, "{body:?}");
+            assert_eq!(outcome(JSON, body), expected, "{body:?}");
         }
     }
 
     #[test]
-    fn a_portal_has_received_nothing() {
-        let deep = "[".repeat(100_000);
+    fn a_body_that_is_not_otlp_delivers_nothing() {
+        let open = "[".repeat(100_000);
+        let closed = format!("{open}{}", "]".repeat(100_000));
         for (content_type, body) in [
             (Some("text/html"), "<html>Please log in</html>"),
             (Some("text/html"), ""),
@@ -279,27 +152,25 @@ mod tests {
             (JSON, r#"{"a":-inf}"#),
             (JSON, r#"{"a":1,}"#),
             (JSON, r#"{"partialSuccess":{"rejectedSpans":"many"}}"#),
-            (JSON, &format!(r#"{{"a":{deep}"#)),
+            (JSON, &format!(r#"{{"a":{open}"#)),
+            // Too deep for a parser on the stack.
+            (JSON, &format!(r#"{{"a":{closed}}}"#)),
         ] {
-            assert_eq!(of_success(content_type, body.as_bytes()), NOT_OTLP, "{content_type:?} {body:.40?}");
+            assert_eq!(outcome(content_type, body.as_bytes()), NOT_OTLP, "{content_type:?} {body:.40?}");
         }
     }
 
     #[test]
-    fn no_answer_makes_it_panic() {
+    fn a_corrupt_body_causes_no_panic() {
         let body =
             br#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"h\"m\u00e9"},"x":[1.5,true,null]}"#;
         for length in 0..body.len() {
-            assert_eq!(
-                of_success(JSON, &body[..length]) == DeliveryOutcome::DELIVERED,
-                length == 0,
-                "{length}"
-            );
+            assert_eq!(outcome(JSON, &body[..length]) == DELIVERED, length == 0, "{length}");
             for byte in [0, b'"', b'\\', b'{', b']', 0xff] {
-                let mut spoilt = body.to_vec();
-                spoilt[length] = byte;
-                let _ = of_success(JSON, &spoilt);
-                let _ = of_success(PROTOBUF, &spoilt);
+                let mut corrupt = body.to_vec();
+                corrupt[length] = byte;
+                let _ = outcome(JSON, &corrupt);
+                let _ = outcome(PROTOBUF, &corrupt);
             }
         }
     }

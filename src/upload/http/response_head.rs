@@ -1,10 +1,10 @@
-//! The head of an answer, read as curl reads it, before ureq does.
+//! A filter for the head of a response, as tolerant as curl's parser.
 //!
-//! ureq refuses a head of more than 128 headers (from a proxy: 20) or with one that is malformed, and an answer that
-//! comes while the request is still being written. A server that answers so has stored what it got, and would get it
-//! again for ever. So each connection is wrapped, and of a head only the few lines are passed on that somebody reads.
+//! ureq rejects a head with more than 128 headers (20 from a proxy) or with a malformed one, and a response that arrives
+//! before the request is written. A server that responds so has stored the spans and would get them again and again.
+//! Each connection is therefore wrapped, and of a head only the headers that are used reach ureq.
 //!
-//! ureq does not promise these traits; of them only that is used here which has been the same since 3.0.
+//! ureq does not guarantee these traits. This module uses only what has not changed since 3.0.
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
@@ -12,8 +12,8 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 /// The largest head, as for curl.
 const MAX_HEAD_BYTES: usize = 300 * 1024;
 
-/// What is read of a head, by us or by ureq.
-const READ: [&[u8]; 9] = [
+/// The headers that we or ureq use.
+const USED_HEADERS: [&[u8]; 9] = [
     b"connection",
     b"content-encoding",
     b"content-length",
@@ -25,8 +25,8 @@ const READ: [&[u8]; 9] = [
     b"x-squid-error",
 ];
 
-/// No value of these is longer.
-const MAX_LINE_BYTES: usize = 1024;
+/// No value of a used header is longer.
+const MAX_VALUE_BYTES: usize = 1024;
 
 /// Wraps every connection of an agent.
 #[derive(Debug)]
@@ -50,9 +50,9 @@ impl<In: Transport> Connector<In> for HeadFilter {
 pub(super) struct HeadFilterTransport<In> {
     inner: In,
     state: State,
-    /// What came of a head so far.
+    /// The part of a head that has arrived.
     head: Vec<u8>,
-    /// What is still to be passed on.
+    /// Bytes that ureq has not received yet.
     ready: Vec<u8>,
     /// Why the rest of the request could not be written.
     broken: Option<Error>,
@@ -60,23 +60,23 @@ pub(super) struct HeadFilterTransport<In> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing was asked, or the head was passed on.
+    /// No request was written, or the head of its response was passed on.
     Idle,
-    /// Something was asked, and the head of the answer has not come.
+    /// A request was written, and the head of its response is incomplete.
     AwaitsHead,
-    /// It is not HTTP in clear text: this is the tunnel for TLS.
+    /// The bytes are not HTTP, because this is the tunnel of a TLS connection.
     Opaque,
 }
 
 impl<In: Transport> HeadFilterTransport<In> {
-    /// Takes over what has come, and passes the head on once it is whole.
+    /// Takes the bytes that arrived, and passes the head on once it is complete.
     fn take_head(&mut self) -> Result<(), Error> {
         let buffers = self.inner.buffers();
         let length = buffers.input().len();
         self.head.extend_from_slice(buffers.input());
         buffers.input_consume(length);
         loop {
-            match look(&self.head) {
+            match scan_head(&self.head) {
                 HeadScan::Incomplete if self.head.len() > MAX_HEAD_BYTES => {
                     return Err(Error::LargeResponseHeader(self.head.len(), MAX_HEAD_BYTES));
                 }
@@ -88,12 +88,12 @@ impl<In: Transport> HeadFilterTransport<In> {
                 HeadScan::Complete { length, status } => {
                     let rest = self.head.split_off(length);
                     let head = std::mem::replace(&mut self.head, rest);
-                    // 100 Continue, 103 Early Hints and the like: the answer is still to come.
+                    // An interim response such as 100 Continue or 103 Early Hints.
                     if (100..200).contains(&status) && status != 101 {
                         continue;
                     }
                     self.state = State::Idle;
-                    self.ready = essence(&head, status);
+                    self.ready = filter_head(&head, status);
                     self.ready.append(&mut self.head);
                 }
             }
@@ -102,7 +102,7 @@ impl<In: Transport> HeadFilterTransport<In> {
         }
     }
 
-    /// As much as there is room for.
+    /// Fills ureq's buffer.
     fn pass_on(&mut self) {
         let buffers = self.inner.buffers();
         let room = buffers.input_append_buf();
@@ -121,7 +121,7 @@ impl<In: Transport> Transport for HeadFilterTransport<In> {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         if self.state == State::Idle {
             self.state = State::AwaitsHead;
-            // More than the last answer announced belongs to no answer.
+            // Bytes beyond the announced length of the last response belong to no response.
             self.ready.clear();
             let left = self.inner.buffers().input().len();
             self.inner.buffers().input_consume(left);
@@ -130,7 +130,7 @@ impl<In: Transport> Transport for HeadFilterTransport<In> {
             return Ok(());
         }
         match self.inner.transmit_output(amount, timeout) {
-            // The server may have answered before it closed: that is read next.
+            // The server may have responded before it closed the connection.
             Err(error @ Error::Io(_)) if self.state == State::AwaitsHead => {
                 self.broken = Some(error);
                 Ok(())
@@ -144,18 +144,18 @@ impl<In: Transport> Transport for HeadFilterTransport<In> {
             self.pass_on();
             return Ok(true);
         }
-        let came = self.inner.await_input(timeout);
+        let arrived = self.inner.await_input(timeout);
         if self.state != State::AwaitsHead {
-            return came;
+            return arrived;
         }
-        match (came, self.broken.take()) {
+        match (arrived, self.broken.take()) {
             (Ok(true), broken) => {
                 self.broken = broken;
                 self.take_head()?;
                 Ok(true)
             }
             (Ok(false) | Err(_), Some(error)) => Err(error),
-            (came, None) => came,
+            (arrived, None) => arrived,
         }
     }
 
@@ -173,14 +173,14 @@ enum HeadScan {
     /// More bytes must arrive.
     Incomplete,
     NotHttp,
-    /// A head of so many bytes, the empty line included.
+    /// A head of `length` bytes, including the empty line.
     Complete {
         length: usize,
         status: u16,
     },
 }
 
-fn look(bytes: &[u8]) -> HeadScan {
+fn scan_head(bytes: &[u8]) -> HeadScan {
     const VERSION: &[u8] = b"HTTP/1.";
     let start = &bytes[..bytes.len().min(VERSION.len())];
     if !VERSION.starts_with(start) {
@@ -207,31 +207,31 @@ fn look(bytes: &[u8]) -> HeadScan {
     }
 }
 
-/// The status and the lines that are read, well-formed and each once.
-fn essence(head: &[u8], status: u16) -> Vec<u8> {
+/// The status and the used headers, well-formed and without repetitions.
+fn filter_head(head: &[u8], status: u16) -> Vec<u8> {
     let version = if head.starts_with(b"HTTP/1.0") { "HTTP/1.0" } else { "HTTP/1.1" };
-    let mut essence = format!("{version} {status} \r\n").into_bytes();
-    let mut seen: Vec<(Vec<u8>, &[u8])> = Vec::new();
+    let mut filtered = format!("{version} {status} \r\n").into_bytes();
+    let mut passed: Vec<(Vec<u8>, &[u8])> = Vec::new();
     for line in head.split(|byte| *byte == b'\n').skip(1) {
-        // A line that goes on belongs to the one before, of which the beginning is enough.
+        // A folded line continues a header, of which the first line is enough.
         if line.first().is_none_or(|byte| byte.is_ascii_whitespace()) {
             continue;
         }
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let (name, value) = (line[..colon].trim_ascii().to_ascii_lowercase(), line[colon + 1..].trim_ascii());
-        let is_read = READ.contains(&&*name)
-            && value.len() <= MAX_LINE_BYTES
+        let is_used = USED_HEADERS.contains(&&*name)
+            && value.len() <= MAX_VALUE_BYTES
             && !value.iter().any(u8::is_ascii_control)
-            && !seen.iter().any(|(known, same)| *known == name && *same == value);
-        if is_read {
+            && !passed.iter().any(|(known, same)| *known == name && *same == value);
+        if is_used {
             for part in [&*name, b": ", value, b"\r\n"] {
-                essence.extend_from_slice(part);
+                filtered.extend_from_slice(part);
             }
-            seen.push((name, value));
+            passed.push((name, value));
         }
     }
-    essence.extend_from_slice(b"\r\n");
-    essence
+    filtered.extend_from_slice(b"\r\n");
+    filtered
 }
 
 #[cfg(test)]
@@ -239,24 +239,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_head_the_lines_remain_that_are_read() {
+    fn only_used_headers_are_passed_on() {
         let head = b"HTTP/1.0 200 Tr\xe8s bien\nX-Any: 1\r\ncontent-TYPE :  application/json \r\n folded\r\nBad\r\n: none\r\n\
             Content-Length: 2\r\nCONTENT-LENGTH: 2\r\nDate: \x01\r\n\r\n{}";
-        let HeadScan::Complete { length, status } = look(head) else { panic!("a head") };
+        let HeadScan::Complete { length, status } = scan_head(head) else { panic!("a head") };
         assert_eq!((&head[length..], status), (&b"{}"[..], 200));
-        let essence = String::from_utf8(essence(&head[..length], status)).expect("text");
-        assert_eq!(essence, "HTTP/1.0 200 \r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n");
+        let filtered = String::from_utf8(filter_head(&head[..length], status)).expect("text");
+        assert_eq!(filtered, "HTTP/1.0 200 \r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n");
     }
 
     #[test]
-    fn a_head_comes_in_parts_and_what_is_none_is_left_alone() {
+    fn an_incomplete_head_is_told_from_other_bytes() {
         let head = b"HTTP/1.1 204\r\nA: b\r\n\r\n";
         for length in 0..head.len() {
-            assert_eq!(look(&head[..length]), HeadScan::Incomplete, "{length}");
+            assert_eq!(scan_head(&head[..length]), HeadScan::Incomplete, "{length}");
         }
-        assert_eq!(look(head), HeadScan::Complete { length: head.len(), status: 204 });
+        assert_eq!(scan_head(head), HeadScan::Complete { length: head.len(), status: 204 });
         for other in [&b"\x16\x03\x03"[..], b"SSH-2.0", b"<html>", b"HTTP/2 200", b"HTTP/1.1 twice\r\n\r\n"] {
-            assert_eq!(look(other), HeadScan::NotHttp);
+            assert_eq!(scan_head(other), HeadScan::NotHttp);
         }
     }
 }

@@ -8,7 +8,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::model::span;
-use crate::testing::{self, Authority, Request, answer};
+use crate::testing::{self, Request, answer};
 
 fn settings(address: SocketAddr) -> OtlpSettings {
     testing::settings(format!("http://{address}/v1/traces"), Protocol::HttpProtobuf)
@@ -22,7 +22,7 @@ fn send(settings: &OtlpSettings) -> DeliveryOutcome {
     open(settings).send(&testing::batch(&testing::spans()), SystemTime::UNIX_EPOCH)
 }
 
-/// Sends once to a server that answers so, and gives the request too.
+/// Sends one request to a server with this response. Returns the outcome and the request.
 fn exchange(answer: Vec<u8>, change: impl FnOnce(&mut OtlpSettings)) -> (DeliveryOutcome, Request) {
     let (address, server) = testing::serve(vec![answer]);
     let mut settings = settings(address);
@@ -35,7 +35,7 @@ fn answered(answer: Vec<u8>) -> DeliveryOutcome {
     exchange(answer, |_| ()).0
 }
 
-fn ok() -> Vec<u8> {
+pub(super) fn ok() -> Vec<u8> {
     answer("200 OK", testing::PROTOBUF, b"")
 }
 
@@ -49,12 +49,12 @@ fn span_names(request: &ExportTraceServiceRequest) -> Vec<&str> {
 }
 
 /// The limit that is built in.
-const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
 const NAMES: [&str; 7] = ["weave", "weave", "weave", "weave", "resolve", "resolve", "resolve"];
 
 #[test]
-fn posts_protobuf_and_nothing_but_our_headers() {
+fn protobuf_is_posted_with_our_headers_only() {
     let (answer, request) = exchange(ok(), |settings| {
         settings.headers =
             vec![("X-Key".into(), "a, b=c".into()), ("authorization".into(), "Bearer x".into())];
@@ -79,7 +79,7 @@ fn posts_protobuf_and_nothing_but_our_headers() {
 }
 
 #[test]
-fn compresses_when_told() {
+fn the_body_is_compressed_if_the_settings_say_so() {
     let (answer, request) = exchange(ok(), |settings| settings.gzip = true);
     assert_eq!(answer, DeliveryOutcome::DELIVERED);
     assert_eq!(request.header("content-encoding"), Some("gzip"));
@@ -90,7 +90,7 @@ fn compresses_when_told() {
 
 #[cfg(feature = "http-json")]
 #[test]
-fn posts_json_on_one_line() {
+fn json_is_posted_on_one_line() {
     for gzip in [false, true] {
         let (answer, request) =
             exchange(answer("200 OK", testing::JSON, b"{\"partialSuccess\":{}}"), |settings| {
@@ -113,7 +113,7 @@ fn posts_json_on_one_line() {
 }
 
 #[test]
-fn the_answer_is_the_servers() {
+fn each_response_has_its_outcome() {
     let refused = |kind| DeliveryOutcome::Refused { kind };
     let html = "Content-Type: text/html\r\n";
     for (reply, wanted) in [
@@ -137,13 +137,13 @@ fn the_answer_is_the_servers() {
     }
 }
 
-/// The bytes of an answer from its head and its body.
+/// The bytes of a response.
 fn raw(head: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), b"\r\n", body].concat()
 }
 
 #[test]
-fn each_freedom_of_a_server_is_a_success() {
+fn every_form_of_a_success_is_accepted() {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n";
     let partial = b"\x0a\x02\x08\x02";
     let packed = body::gzip(partial);
@@ -201,7 +201,7 @@ fn each_freedom_of_a_server_is_a_success() {
 }
 
 #[test]
-fn a_head_beyond_all_bounds_is_no_answer() {
+fn an_endless_head_is_cut_off() {
     let (address, server) = testing::serve_by(|stream| {
         let mut stream = BufReader::new(stream);
         testing::read_request(&mut stream, 0);
@@ -214,9 +214,9 @@ fn a_head_beyond_all_bounds_is_no_answer() {
 }
 
 #[test]
-fn an_answer_before_the_request_is_read_is_read() {
+fn a_response_before_the_end_of_the_request_counts() {
     let (address, server) = testing::serve_by(|mut stream| {
-        // Not read, so that closing resets the connection.
+        // Leaves the rest unread, so that closing resets the connection.
         let _ = stream.read(&mut [0; 100]);
         let _ = stream.write_all(&answer("413 Content Too Large", "Connection: close\r\n", b""));
     });
@@ -227,7 +227,7 @@ fn an_answer_before_the_request_is_read_is_read() {
 }
 
 #[test]
-fn more_than_an_answer_announced_is_no_part_of_the_next() {
+fn bytes_after_a_response_are_no_part_of_the_next() {
     let late =
         raw("HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n", b"\x0a\x00");
     let (address, server) = testing::serve(vec![late, ok()]);
@@ -244,7 +244,7 @@ fn more_than_an_answer_announced_is_no_part_of_the_next() {
 }
 
 #[test]
-fn retry_after_is_read_against_the_given_time() {
+fn retry_after_is_relative_to_the_given_time() {
     for value in ["90", "Thu, 01 Jan 1970 00:01:30 GMT"] {
         let headers = format!("Retry-After: {value}\r\n");
         assert_eq!(
@@ -255,7 +255,7 @@ fn retry_after_is_read_against_the_given_time() {
 }
 
 #[test]
-fn a_date_in_retry_after_is_read_by_the_servers_own_clock() {
+fn a_date_in_retry_after_is_relative_to_the_servers_clock() {
     // Our clock says 1970.
     let headers = "Retry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
     let after = Some(Duration::from_secs(30));
@@ -282,7 +282,7 @@ fn a_redirect_is_not_followed() {
 fn a_request_over_the_limit_is_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let mut settings = settings(listener.local_addr().expect("its address"));
-    // The limit is that before compression.
+    // The limit applies before compression.
     settings.gzip = true;
     let mut transport = HttpTransport::open(&settings, 1000, &|_| None).expect("usable settings");
     let spans = testing::spans();
@@ -293,7 +293,7 @@ fn a_request_over_the_limit_is_not_sent() {
 }
 
 #[test]
-fn an_endless_answer_is_cut_off() {
+fn an_endless_body_is_cut_off() {
     let (address, server) = testing::serve_by(|stream| {
         let mut stream = BufReader::new(stream);
         testing::read_request(&mut stream, 0);
@@ -306,7 +306,7 @@ fn an_endless_answer_is_cut_off() {
     server.join().expect("a server");
 }
 
-/// Answers with one byte after the other, slowly, until the client goes.
+/// Sends one byte after the other, slowly, until the client closes the connection.
 fn drips(answer: &'static [u8]) -> (SocketAddr, std::thread::JoinHandle<()>) {
     testing::serve_by(move |stream| {
         let mut stream = BufReader::new(stream);
@@ -328,7 +328,7 @@ fn the_timeout_bounds_the_whole_exchange() {
         drips(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n");
     for address in [hanging.local_addr().expect("its address"), in_head, in_body] {
         for https in [false, true] {
-            // A server that drips in clear text ends a TLS handshake sooner.
+            // A server that drips clear text ends a TLS handshake early.
             if https && address != hanging.local_addr().expect("its address") {
                 continue;
             }
@@ -347,7 +347,7 @@ fn the_timeout_bounds_the_whole_exchange() {
 }
 
 #[test]
-fn no_connection_and_no_answer_are_retried() {
+fn a_missing_response_is_retried() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address");
     assert_eq!(send(&settings(closed)), DeliveryOutcome::retry(FailureKind::Connection));
     for answer in [
@@ -414,127 +414,8 @@ fn ipv6_literals_are_reached() {
     assert_eq!(request.header("host"), Some(&*address.to_string()));
 }
 
-/// The way through a proxy, which is `scheme://u:p@address`, to an endpoint.
-fn through(
-    scheme: &str,
-    proxy: SocketAddr,
-    endpoint: &str,
-    change: impl FnOnce(&mut OtlpSettings),
-) -> DeliveryOutcome {
-    let mut settings = testing::settings(endpoint, Protocol::HttpProtobuf);
-    settings.headers = vec![("x-key".into(), "secret".into())];
-    change(&mut settings);
-    let variable = |name: &str| (name == "all_proxy").then(|| format!("{scheme}://u:p%2F@{proxy}"));
-    let mut transport =
-        HttpTransport::open(&settings, MAX_REQUEST_BYTES, &variable).expect("usable settings");
-    let spans = testing::spans();
-    transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH)
-}
-
-/// u:p/
-const CREDENTIALS: &str = "Basic dTpwLw==";
-const BEHIND: &str = "http://collector.invalid:4318/v1/traces?x=%2F";
-
 #[test]
-fn a_proxy_is_asked_for_the_whole_address_of_a_plain_endpoint() {
-    let (address, server) = testing::serve(vec![ok(), ok()]);
-    for endpoint in [BEHIND, "http://collector.invalid/"] {
-        assert_eq!(through("http", address, endpoint, |_| ()), DeliveryOutcome::DELIVERED);
-    }
-    let requests = server.join().expect("a proxy");
-    let (with_port, without) = (&requests[0], &requests[1]);
-    assert_eq!(with_port.head[0], format!("POST {BEHIND} HTTP/1.1"));
-    assert_eq!(with_port.header("host"), Some("collector.invalid:4318"));
-    assert_eq!(with_port.header("proxy-authorization"), Some(CREDENTIALS));
-    assert_eq!(with_port.header("x-key"), Some("secret"));
-    assert_eq!(without.head[0], "POST http://collector.invalid/ HTTP/1.1");
-    assert_eq!(without.header("host"), Some("collector.invalid"));
-}
-
-#[test]
-fn a_proxy_makes_a_tunnel_to_a_secure_endpoint_and_never_sees_the_headers() {
-    let authority = Authority::new();
-    let (collector, server) = authority.serve(None, rustls::ALL_VERSIONS, ok());
-    let folder = tempfile::tempdir().expect("a folder");
-    let root = folder.path().join("root.pem");
-    std::fs::write(&root, &authority.root).expect("a file");
-    let (address, proxy) = testing::serve_by(move |stream| {
-        let mut stream = BufReader::new(stream);
-        let connect = testing::read_request(&mut stream, 0).expect("a request");
-        // The certificate is for an address, which is never asked for through a proxy where it is our own.
-        assert_eq!(connect.head[0], "CONNECT collector.invalid:4318 HTTP/1.1");
-        assert_eq!(connect.header("proxy-authorization"), Some(CREDENTIALS));
-        assert_eq!(connect.header("x-key"), None);
-        // ureq takes 20 headers here.
-        let many = "X-Many: 1\r\n".repeat(100);
-        write!(stream.get_mut(), "HTTP/1.1 200 OK\r\n{many}\r\n").expect("an answer");
-        let collector = std::net::TcpStream::connect(collector).expect("a collector");
-        testing::relay(stream.into_inner(), collector);
-    });
-    let answer = through("http", address, "https://collector.invalid:4318/v1/traces", |settings| {
-        settings.certificate = Some(root);
-    });
-    // It is the collector's certificate that is looked at.
-    assert_eq!(answer, DeliveryOutcome::retry(FailureKind::Tls(TlsFailure::OtherName)));
-    assert!(server.join().expect("a server").is_none());
-    proxy.join().expect("a proxy");
-}
-
-#[test]
-fn a_proxy_of_socks_is_asked_for_the_name() {
-    let (address, proxy) = testing::serve_by(|mut stream| {
-        use std::io::Read as _;
-
-        let mut exchange = |length: usize, answer: &[u8]| {
-            let mut asked = vec![0; length];
-            stream.read_exact(&mut asked).expect("a part of the negotiation");
-            stream.write_all(answer).expect("an answer");
-            asked
-        };
-        let methods = exchange(2, b"")[1];
-        exchange(methods.into(), b"\x05\x02");
-        assert_eq!(exchange(6, b"\x01\x00"), b"\x01\x01u\x02p/");
-        let name = exchange(5, b"")[4];
-        assert_eq!(exchange(name.into(), b""), b"collector.invalid");
-        exchange(2, b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00");
-        let request = testing::read_request(&mut BufReader::new(&stream), 0).expect("a request");
-        assert_eq!(request.head[0], "POST /v1/traces?x=%2F HTTP/1.1");
-        (&stream).write_all(&ok()).expect("an answer");
-    });
-    assert_eq!(through("socks5h", address, BEHIND, |_| ()), DeliveryOutcome::DELIVERED);
-    proxy.join().expect("a proxy");
-}
-
-#[test]
-fn a_proxys_refusal_is_told_apart_from_the_receivers() {
-    let page = |status: &str, headers: &str| testing::answer(status, headers, b"no");
-    let html = "Content-Type: text/html; charset=utf-8\r\n";
-    let proxys = |status| DeliveryOutcome::retry(FailureKind::Proxy(status));
-    let refused = |status| DeliveryOutcome::Refused { kind: FailureKind::Http(status) };
-    for (secure, answered, wanted) in [
-        (false, page("407 Proxy Authentication Required", ""), proxys(Some(407))),
-        (false, page("403 Forbidden", html), proxys(Some(403))),
-        (false, page("403 Forbidden", "X-Squid-Error: ERR_ACCESS_DENIED 0\r\n"), proxys(Some(403))),
-        (false, page("403 Forbidden", "Proxy-Status: p; error=http_request_denied\r\n"), proxys(Some(403))),
-        (false, page("500 Unable to connect", html), proxys(Some(500))),
-        (false, page("403 Forbidden", testing::PROTOBUF), refused(403)),
-        (false, page("403 Forbidden", ""), refused(403)),
-        (true, page("407 Proxy Authentication Required", html), proxys(Some(407))),
-        (true, page("403 Forbidden", html), proxys(Some(403))),
-    ] {
-        let (address, server) = testing::serve(vec![answered]);
-        let endpoint = if secure { BEHIND.replace("http:", "https:") } else { BEHIND.to_owned() };
-        assert_eq!(through("http", address, &endpoint, |_| ()), wanted);
-        server.join().expect("a proxy");
-    }
-    // Nobody listens where the proxy should be.
-    for endpoint in [BEHIND.to_owned(), BEHIND.replace("http:", "https:")] {
-        assert_eq!(through("http", ([127, 0, 0, 1], 9).into(), &endpoint, |_| ()), proxys(None));
-    }
-}
-
-#[test]
-fn settings_that_cannot_be_used_are_found_when_opening() {
+fn opening_rejects_unusable_settings() {
     let unusable = |change: &dyn Fn(&mut OtlpSettings)| {
         let mut settings = testing::settings("https://collector.invalid/v1/traces", Protocol::HttpProtobuf);
         change(&mut settings);
@@ -554,7 +435,7 @@ fn settings_that_cannot_be_used_are_found_when_opening() {
     assert!(HttpTransport::open(&settings, MAX_REQUEST_BYTES, &variable).is_err());
 }
 
-/// The exporter adds what these variables say to every request; they are the process's, so this is another one.
+/// The exporter reads these variables. The test runs in another process, because variables are global.
 #[test]
 fn the_environment_adds_nothing() {
     const VARIABLES: [(&str, &str); 8] = [

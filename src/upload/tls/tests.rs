@@ -11,12 +11,12 @@ use crate::upload::delivery::DeliveryOutcome;
 use crate::upload::otlp_settings::Protocol;
 use crate::upload::transport::OtlpTransport;
 
-/// A folder with PEM files.
+/// A directory with PEM files.
 struct Files(TempDir);
 
 impl Files {
     fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
+        Self(tempfile::tempdir().expect("a directory"))
     }
 
     fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -56,7 +56,7 @@ fn failed(failure: TlsFailure) -> DeliveryOutcome {
 }
 
 #[test]
-fn what_is_not_trusted_gets_nothing_and_is_named() {
+fn an_untrusted_server_gets_nothing() {
     let (authority, stranger, files) = (Authority::new(), Authority::new(), Files::new());
     let strangers_root = files.write("root.pem", &stranger.root);
     for certificate in [None, Some(strangers_root)] {
@@ -76,7 +76,7 @@ fn what_is_not_trusted_gets_nothing_and_is_named() {
 }
 
 #[test]
-fn a_self_signed_certificate_is_its_own_root_unless_it_is_marked_as_an_authority() {
+fn a_self_signed_certificate_is_its_own_root_unless_it_is_an_authority() {
     let files = Files::new();
     for (is_ca, wanted) in [(false, DeliveryOutcome::DELIVERED), (true, failed(TlsFailure::RootAsServer))] {
         let (root, address, server) = Authority::serve_self_signed(is_ca, ok());
@@ -88,7 +88,7 @@ fn a_self_signed_certificate_is_its_own_root_unless_it_is_marked_as_an_authority
 }
 
 #[test]
-fn the_good_certificates_of_a_bundle_are_trusted() {
+fn the_usable_certificates_of_a_bundle_are_trusted() {
     let (authority, files) = (Authority::new(), Files::new());
     let bundle = format!("{BROKEN}\n# ours\n{}{BROKEN}", authority.root);
     let (address, server) = authority.serve(None, ALL_VERSIONS, ok());
@@ -100,11 +100,11 @@ fn the_good_certificates_of_a_bundle_are_trusted() {
 }
 
 #[test]
-fn what_the_two_variables_of_openssl_name_is_read_without_waiting() {
+fn the_ssl_cert_variables_are_read_without_blocking() {
     let (authority, other, files) = (Authority::new(), Authority::new(), Files::new());
     let file = files.write("file.pem", &authority.root);
     let directory = files.0.path().join("certs");
-    std::fs::create_dir(&directory).expect("a folder");
+    std::fs::create_dir(&directory).expect("a directory");
     std::fs::write(directory.join("0123abcd.0"), &other.root).expect("a file");
     std::fs::write(directory.join("4567abcd.0"), &authority.root).expect("a file");
     std::fs::write(directory.join("broken.0"), BROKEN).expect("a file");
@@ -130,7 +130,7 @@ fn a_server_without_tls_gets_nothing() {
     server.join().expect("a server");
 }
 
-/// What `openssl ec` writes: in PKCS#8 the key of a P-256 pair is such a structure behind a head of one length.
+/// The key in the form that `openssl ec` writes. In PKCS#8, a P-256 key is the same structure after a fixed header.
 fn sec1(key: &rcgen::KeyPair) -> String {
     const HEAD: usize = 29;
     let encoded = pem_body(&key.serialize_der()[HEAD..]);
@@ -151,7 +151,7 @@ fn pem_body(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn shows_its_certificate_to_a_server_that_asks() {
+fn the_client_certificate_is_sent_on_request() {
     let (authority, clients, files) = (Authority::new(), Authority::new(), Files::new());
     let (certificate, key) = clients.issue("weave.invalid");
     let mut settings = settings(([127, 0, 0, 1], 0).into());
@@ -168,9 +168,9 @@ fn shows_its_certificate_to_a_server_that_asks() {
     }
 }
 
-/// With TLS 1.3 the server's reason may be lost in the reset of the connection, so each is tried some times.
+/// With TLS 1.3, the connection's reset may overtake the server's alert, so each case is repeated.
 #[test]
-fn a_missing_or_wrong_client_certificate_is_named_with_either_version() {
+fn a_missing_or_rejected_client_certificate_is_reported() {
     let (authority, clients, files) = (Authority::new(), Authority::new(), Files::new());
     let (certificate, key) = authority.issue("weave.invalid");
     let strangers = ClientIdentity {
@@ -201,7 +201,7 @@ fn a_missing_or_wrong_client_certificate_is_named_with_either_version() {
 const BROKEN: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
 #[test]
-fn files_that_cannot_be_used_are_named() {
+fn unusable_files_are_reported() {
     let (authority, files) = (Authority::new(), Files::new());
     let (certificate, key) = authority.issue("weave.invalid");
     let (_, other_key) = authority.issue("weave.invalid");

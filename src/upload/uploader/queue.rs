@@ -4,30 +4,16 @@ use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
-use super::{LARGEST_FILE, SkippedRuns, StopReason, Uploader};
+use super::state::{LARGEST_FILE, LoadedRun, SkippedRuns, StopReason, Uploader};
 use crate::model::data_points::Version;
 use crate::model::span::{LineWriter, Tool};
 use crate::platform::{self, is_foreign, is_missing, random_number};
-use crate::spool::backoff::Backoff;
 use crate::spool::listing::SpooledRun;
 use crate::spool::outcome::Outcome;
 use crate::spool::read::{RecordedRun, read_run};
 
 /// Runs in one request.
 const MAX_RUNS: usize = 512;
-/// Spans in one request, unless a single run has more. It bounds the memory of a request.
-pub(super) const MAX_SPANS: usize = 4096;
-
-/// A run with its entry in the spool.
-pub(super) struct LoadedRun {
-    pub(super) entry: SpooledRun,
-    pub(super) run: RecordedRun,
-}
-
-/// The most spans in one request while this backoff applies.
-pub(super) fn max_spans(backoff: Option<Backoff>) -> usize {
-    backoff.and_then(|backoff| backoff.most_spans).unwrap_or(MAX_SPANS)
-}
 
 impl Uploader<'_> {
     /// Reads the next runs of one version of the tool, oldest first. Runs of other versions stay in the queue.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
-use super::{LARGEST_FILE, Uploader};
+use super::state::{LARGEST_FILE, Uploader};
 use crate::model::span::{Ending, LineWriter, Tool};
 use crate::platform::is_missing;
 use crate::spool::directory::RunState;

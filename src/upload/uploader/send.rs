@@ -2,8 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::queue::{LoadedRun, MAX_SPANS, max_spans};
-use super::{ServerHistory, StopReason, Uploader};
+use super::state::{LoadedRun, MAX_SPANS, ServerHistory, StopReason, Uploader, max_spans};
 use crate::model::span::{Span, Tool};
 use crate::platform::{is_missing, random_number};
 use crate::spool::backoff::Backoff;

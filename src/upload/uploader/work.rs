@@ -1,18 +1,10 @@
 //! The uploader's loop: take the lock, recover the runs of dead processes, send all runs in batches, and end.
 
-mod queue;
-mod recovery;
-mod send;
-
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::delivery::Transport;
-use super::failure::FailureKind;
-use super::launch::UploadMode;
-use crate::model::allowlist::Allowlist;
-use crate::model::settings::Limits;
+use super::state::{ServerHistory, SkippedRuns, StopReason, Uploader, UploaderExit, max_spans};
 use crate::platform::{self, random_number};
 use crate::spool::backoff::Backoff;
 use crate::spool::counters::{Counters, note_failure};
@@ -20,10 +12,10 @@ use crate::spool::directory::{RunState, SpoolDirectory};
 use crate::spool::limits;
 use crate::spool::listing::{SpooledRun, list};
 use crate::spool::lock::UploaderLock;
-use crate::spool::run_file::LARGEST_RUN;
+use crate::upload::delivery::Transport;
+use crate::upload::failure::FailureKind;
+use crate::upload::launch::UploadMode;
 
-/// A larger file is not a run file of ours.
-const LARGEST_FILE: u64 = LARGEST_RUN + (64 << 10);
 /// How long an idle uploader waits for more runs, so that a script of 100 commands starts one uploader.
 const LINGER: Duration = Duration::from_millis(500);
 /// The same while a process such as `strace -f` or a build sandbox waits for the uploader's end.
@@ -35,24 +27,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 /// How often an uploader retries to write its backoff.
 const BACKOFF_RETRY_INTERVAL: Duration = Duration::from_millis(250);
-
-/// The uploader of one spool.
-pub(crate) struct Uploader<'a> {
-    pub(crate) spool: &'a SpoolDirectory,
-    /// The data points that may be sent now.
-    pub(crate) allowlist: Allowlist,
-    pub(crate) tool: &'a str,
-    /// The tool's version. A newer version's run with unknown content stays for an uploader of that version.
-    pub(crate) version: &'a str,
-    pub(crate) limits: Limits,
-    pub(crate) mode: UploadMode,
-    /// How long the command that started it waits, if it waits.
-    pub(crate) awaited_for: Duration,
-    /// The process that started it.
-    pub(crate) starter: Option<u32>,
-    /// Checks consent. Called before each request.
-    pub(crate) may_send: &'a dyn Fn() -> bool,
-}
 
 /// Whether this process holds an uploader's lock.
 static IS_AT_WORK: AtomicBool = AtomicBool::new(false);
@@ -67,44 +41,10 @@ pub(crate) fn note_panic(spool: &SpoolDirectory) {
     let lock = if is_at_work { None } else { UploaderLock::try_acquire(&spool.lock()).ok().flatten() };
     if is_at_work || lock.is_some() {
         let _ = Counters::fold(spool, note_failure(now, FailureKind::Panic.to_string()));
-        // Reports the end, as `UploaderLock::end` does.
+        // Reports the end, as `UploaderLock::record_end` does.
         let _ = platform::open_own(&spool.lock(), true, false).and_then(|(file, _)| file.set_len(0));
     }
 }
-
-/// How an uploader ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum UploaderExit {
-    /// No run is left that could be delivered.
-    NothingLeft,
-    /// Some runs are pending until a backoff ends, consent is given, or another uploader sends them.
-    StillPending,
-}
-
-/// Why an uploader stops while runs are pending.
-enum StopReason {
-    /// A backoff is in effect, or the spool cannot be read.
-    BackingOff,
-    /// The backoff could not be written.
-    UnsavedBackoff(Backoff),
-    /// The user or the policy turned telemetry off.
-    NotAllowed,
-}
-
-/// How the server treated the requests of this uploader.
-#[derive(Debug, Default)]
-struct ServerHistory {
-    /// Refused requests since the last success.
-    refusals: u32,
-    /// A request was too large, so only the next uploader tries larger ones again.
-    is_too_large: bool,
-    /// The number of spans in the largest request that was accepted.
-    accepted: usize,
-}
-
-/// The random numbers of the runs that this uploader has tried to send, or cannot read or recover. It tries each run
-/// once, so that it never sends the same runs in a loop; if their files remain, the next uploader tries them again.
-type SkippedRuns = HashSet<u128>;
 
 impl Uploader<'_> {
     /// Works until no run is left, a backoff begins, or another uploader keeps the lock.
@@ -255,7 +195,7 @@ impl Uploader<'_> {
         }
         let mut any = false;
         while !queue.is_empty() {
-            let max_spans = queue::max_spans(Backoff::read(&self.spool.backoff()));
+            let max_spans = max_spans(Backoff::read(&self.spool.backoff()));
             let batch = self.next_batch(&mut queue, skipped, max_spans)?;
             if batch.is_empty() {
                 continue;
