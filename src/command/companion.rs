@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::{FlushOutcome, FlushProgress, wait_for};
 use crate::consent::destination::{Destination, DestinationSources};
-use crate::consent::policy::PolicyFile;
-use crate::consent::preflight::{Preflight, UserPaths};
+use crate::consent::preflight::Preflight;
+use crate::consent::user_paths::UserPaths;
 use crate::env::{Environment, ModeOverride};
 use crate::error::Error;
 use crate::model::chosen_by::ChosenBy;
@@ -33,8 +33,8 @@ pub(super) fn telemetry(
         ci_policy: CiPolicy::IncludeMaker,
         ..Settings::new(tool, "0")
     };
-    let decision =
-        Preflight::run(&settings, Environment::process()).verdict(&settings, Environment::process());
+    let decision = Preflight::run(&settings, Environment::process())
+        .recording_decision(&settings, Environment::process());
     let mut telemetry = Telemetry::off(settings, decision.reason.clone());
     telemetry.set_decision(decision);
     telemetry
@@ -72,7 +72,7 @@ pub(super) fn flush(
     let operator = operators(preflight);
     let mut flushed = FlushOutcome::NothingLeft;
     for (folder, spool, _) in &waiting {
-        let settings = operator.as_ref().filter(|operator| operator.is_in(folder));
+        let settings = operator.as_ref().filter(|operator| operator.owns_directory(folder));
         if settings.is_none() && ChosenBy::from_directory_name(folder) == ChosenBy::Operator {
             // Nobody names this destination any more, and its settings are in no file of ours.
             flushed = FlushOutcome::StillPending;
@@ -98,13 +98,7 @@ pub(super) fn flush(
 
 /// The destination that the policy or the variables name, which the tool follows or not.
 fn operators(preflight: &Preflight) -> Option<Destination> {
-    let policy = match &preflight.policy {
-        PolicyFile::Valid(policy) => {
-            policy.endpoint.clone().map(|endpoint| (endpoint, policy.settings.clone()))
-        }
-        _ => None,
-    };
-    let named = DestinationSources { maker: None, publisher: None, policy };
+    let named = DestinationSources { policy: preflight.policy.endpoint(), ..DestinationSources::default() };
     Destination::find(Environment::process(), ModeOverride::Otlp, &named).ok().flatten()
 }
 

@@ -62,7 +62,7 @@ impl SpoolInspector {
 
     /// Whether telemetry is on and what decided it, as far as the variables, the policy and the person decide it.
     pub fn decision(&self) -> Decision {
-        self.preflight.verdict(self.telemetry.settings(), Environment::process())
+        self.preflight.recording_decision(self.telemetry.settings(), Environment::process())
     }
 
     /// What whoever wants it on can do.
@@ -135,11 +135,11 @@ impl SpoolInspector {
     }
 
     /// Where the files are, also where a variable opted out and the survey did not look.
-    fn paths(&self) -> Option<crate::consent::preflight::UserPaths> {
+    fn paths(&self) -> Option<crate::consent::user_paths::UserPaths> {
         self.preflight
             .paths
             .clone()
-            .or_else(|| crate::consent::preflight::UserPaths::find(self.tool, Environment::process()))
+            .or_else(|| crate::consent::user_paths::UserPaths::find(self.tool, Environment::process()))
     }
 }
 

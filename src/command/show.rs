@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::consent::policy::Policy;
-use crate::consent::preflight::UserPaths;
+use crate::consent::user_paths::UserPaths;
 use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;

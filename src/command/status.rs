@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use crate::consent::choice::ChoiceFile;
 use crate::consent::destination::{Destination, InvalidDestination};
 use crate::consent::policy::PolicyFile;
-use crate::consent::preflight::{Preflight, UserPaths};
+use crate::consent::preflight::Preflight;
+use crate::consent::user_paths::UserPaths;
 use crate::consent::{Decision, Reason};
 use crate::env::{self, Environment, ModeOverride};
 use crate::model::chosen_by::ChosenBy;
@@ -102,7 +103,7 @@ impl Telemetry {
     pub fn status(&self) -> Status {
         let settings = self.settings();
         let preflight = Preflight::run(settings, Environment::process());
-        let decision = preflight.verdict(settings, Environment::process());
+        let decision = preflight.recording_decision(settings, Environment::process());
         let (destination, mut warnings) = match &preflight.destination {
             Ok(Some(found)) => (Some((found.origin(), found.chosen_by)), found.warnings.clone()),
             Ok(None) => (None, Vec::new()),
@@ -349,7 +350,7 @@ impl DestinationStatus {
 /// What is wrong with the settings of a destination, before anything was sent with them.
 #[cfg(any(feature = "http", feature = "grpc"))]
 fn unusable_settings(destination: &Destination, names: &SettingNames) -> Option<String> {
-    let checked = OtlpSettings::of(destination).and_then(|settings| match destination.endpoint.is_https() {
+    let checked = OtlpSettings::of(destination).and_then(|settings| match destination.endpoint.is_https {
         true => tls::check(&settings),
         false => Ok(0),
     });

@@ -1,6 +1,6 @@
-//! What the person chose for one tool: a small file that only we write, so it is read without a TOML library.
+//! The user's choice for one tool. Only this crate writes the file, so reading it needs no TOML library.
 //!
-//! It is valid TOML all the same. Whatever is not exactly what we write is unreadable, and unreadable means off.
+//! The file is valid TOML. Anything that differs from what we write makes it invalid, and that means off.
 
 use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
@@ -15,62 +15,60 @@ use crate::platform::{self, is_missing, replace_file};
 /// The file's content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Choice {
-    /// `telemetry on` or `off`; nothing while the person has not said.
+    /// `telemetry on` or `off`, or `None` if the user ran neither.
     pub(crate) telemetry: Option<bool>,
-    /// The notices that this person saw, the last one last.
+    /// The notices that the user saw, in that order.
     pub(crate) notices: Vec<Notice>,
-    /// When the notice was last printed to something that is not a terminal: seconds since the Unix epoch.
+    /// When the notice was last printed, in seconds since the Unix epoch.
     pub(crate) printed: Option<u64>,
 }
 
-/// A notice that was shown. It named one receiver, and says nothing about any other.
+/// A notice that the user saw. It counts only for the destination that it named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Notice {
     /// The name of the destination's directory.
     pub(crate) destination: String,
-    /// The tool's version whose data points it told of.
+    /// The version of the tool whose data points it listed.
     pub(crate) version: Version,
 }
 
-/// What a look at the file gave.
+/// The file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ChoiceFile {
-    /// There is no file.
     Missing,
     Valid(Choice),
-    /// There is one that we cannot read, or did not write: off.
+    /// We cannot read it, or did not write it.
     Invalid,
 }
 
 /// Larger than anything we write.
-const LARGEST: u64 = 8192;
-/// The receivers whose notices are remembered. More of them than this are somebody's test of a collector.
-const MOST_NOTICES: usize = 16;
-/// A change takes microseconds; whoever holds the lock for longer prints a notice on a terminal that a person has
-/// stopped.
+const MAX_BYTES: u64 = 8192;
+/// More destinations than this come from testing collectors.
+const MAX_NOTICES: usize = 16;
+/// A change takes microseconds. A process that holds the lock for longer prints a notice on a stopped terminal.
 const LOCK_PATIENCE: Duration = Duration::from_millis(100);
-/// Longer than a change takes from its last look at the file to its end.
-const MOMENT: Duration = Duration::from_millis(20);
+/// Longer than a change takes between reading and replacing the file.
+const CHANGE_TIME: Duration = Duration::from_millis(20);
 
-/// What becomes of a change that does not get the lock in time.
+/// What to do if another process keeps the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LockTimeout {
-    /// The person's word: it is written all the same, and stands.
+    /// The user decided, so write the file without the lock.
     WriteAnyway,
-    /// Somebody else is about to do the same.
+    /// The other process is about to make the same change.
     GiveUp,
 }
 
 impl Choice {
     pub(crate) fn read(path: &Path) -> ChoiceFile {
         let mut file = match platform::open_own(path, false, false) {
-            Ok((file, metadata)) if metadata.len() <= LARGEST => file,
+            Ok((file, metadata)) if metadata.len() <= MAX_BYTES => file,
             Ok(_) => return ChoiceFile::Invalid,
             Err(error) if is_missing(&error) => return ChoiceFile::Missing,
             Err(_) => return ChoiceFile::Invalid,
         };
-        // One read is enough for a file of this size, and a short one fails the parse.
-        let mut bytes = [0; LARGEST as usize];
+        // One read is enough for this size, and a partial one does not parse.
+        let mut bytes = [0; MAX_BYTES as usize];
         match file.read(&mut bytes) {
             Ok(length) => std::str::from_utf8(&bytes[..length])
                 .ok()
@@ -80,26 +78,26 @@ impl Choice {
         }
     }
 
-    /// The version of the notice that named this destination.
+    /// The version of the notice that counts for a destination.
     pub(crate) fn notice_for(&self, destination: &Destination) -> Option<Version> {
-        let receiver = destination.directory_name();
-        let its_own = self.notices.iter().find(|notice| notice.destination == receiver);
-        // One that the user or the administrator chose by a setting of ours needs none of its own.
-        let another = self.newest_notice().filter(|_| destination.is_set_for_us);
-        its_own.map(|notice| notice.version).or(another)
+        let name = destination.directory_name();
+        let own = self.notices.iter().find(|notice| notice.destination == name);
+        // A destination that the user or the administrator set for us needs no notice of its own.
+        let other = self.newest_notice().filter(|_| destination.is_set_for_us);
+        own.map(|notice| notice.version).or(other)
     }
 
-    /// The newest version whose notice was shown, whichever destination it named.
+    /// The newest version whose notice the user saw, for any destination.
     pub(crate) fn newest_notice(&self) -> Option<Version> {
         self.notices.iter().map(|notice| notice.version).max()
     }
 
-    /// Remembers that the notice of this version was shown for a destination.
+    /// Adds the notice of this version for a destination.
     pub(crate) fn with_notice(mut self, destination: &Destination, version: Version) -> Self {
         let destination = destination.directory_name();
         self.notices.retain(|notice| notice.destination != destination);
         self.notices.push(Notice { destination, version });
-        let too_many = self.notices.len().saturating_sub(MOST_NOTICES);
+        let too_many = self.notices.len().saturating_sub(MAX_NOTICES);
         self.notices.drain(..too_many);
         self
     }
@@ -123,7 +121,7 @@ impl Choice {
                 let is_new = choice.notices.iter().all(|notice| notice.destination != destination);
                 let version = Version::parse(quoted()?)?;
                 choice.notices.push(Notice { destination, version });
-                if is_new && choice.notices.len() <= MOST_NOTICES {
+                if is_new && choice.notices.len() <= MAX_NOTICES {
                     continue;
                 }
                 return None;
@@ -148,7 +146,7 @@ impl Choice {
     }
 
     fn render(&self, tool: &str) -> String {
-        let mut text = format!("# Telemetry of {tool}: your choice, and which notice you saw.\n");
+        let mut text = format!("# Telemetry of {tool}: your choice, and the notices that you saw.\n");
         if let Some(on) = self.telemetry {
             let _ = writeln!(text, "telemetry = \"{}\"", if on { "on" } else { "off" });
         }
@@ -156,9 +154,7 @@ impl Choice {
             let _ = writeln!(text, "printed = {printed}");
         }
         if !self.notices.is_empty() {
-            text.push_str(
-                "\n# The notices that were shown: to which receiver, and of which version.\n[notice]\n",
-            );
+            text.push_str("\n# The destination and the version of each notice.\n[notice]\n");
         }
         for Notice { destination, version } in &self.notices {
             let _ = writeln!(text, "\"{destination}\" = \"{version}\"");
@@ -166,38 +162,37 @@ impl Choice {
         text
     }
 
-    /// Replaces the file in one step by what `change` makes of it as it is then; says whether it gave anything.
+    /// Replaces the file with what `change` returns for its current content, and reports whether it did.
     ///
-    /// Who read the file earlier must look again here: `telemetry off` may have been said since, and is not to be
-    /// written over by a notice.
+    /// `change` must not rely on an earlier read, or a notice could overwrite a `telemetry off` of that moment.
     pub(crate) fn change(
         path: &Path,
         tool: &str,
-        unlocked: LockTimeout,
+        on_timeout: LockTimeout,
         change: impl FnOnce(ChoiceFile) -> Option<Self>,
     ) -> io::Result<bool> {
-        let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        platform::create_private_dir(folder)?;
-        // The folder is locked, since each change puts another file in the file's place. Where a folder cannot be
-        // locked, two changes in the same microseconds may still meet.
-        let lock = File::open(folder);
-        let asked = Instant::now();
+        let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        platform::create_private_dir(directory)?;
+        // The lock is on the directory, because each change replaces the file. On a file system without such locks, two
+        // changes within microseconds may collide.
+        let lock = File::open(directory);
         let is_held =
-            || lock.as_ref().is_ok_and(|folder| matches!(folder.try_lock(), Err(TryLockError::WouldBlock)));
+            || lock.as_ref().is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)));
+        let started = Instant::now();
         let mut is_late = false;
         while !is_late && is_held() {
             std::thread::sleep(Duration::from_millis(1));
-            is_late = asked.elapsed() >= LOCK_PATIENCE;
+            is_late = started.elapsed() >= LOCK_PATIENCE;
         }
-        if is_late && unlocked == LockTimeout::GiveUp {
+        if is_late && on_timeout == LockTimeout::GiveUp {
             return Ok(false);
         }
         let Some(choice) = change(Self::read(path)) else { return Ok(false) };
         let text = choice.render(tool);
         replace_file(path, text.as_bytes())?;
         if is_late {
-            // Whoever holds the lock may have looked just before.
-            std::thread::sleep(MOMENT);
+            // The lock's holder may have read the old file and may now overwrite ours.
+            std::thread::sleep(CHANGE_TIME);
             if Self::read(path) != ChoiceFile::Valid(choice) {
                 replace_file(path, text.as_bytes())?;
             }
@@ -205,14 +200,14 @@ impl Choice {
         Ok(true)
     }
 
-    /// Says `off` where the file could not be replaced: where it is, in the blocks that it has. What of it cannot be
-    /// written leaves an empty file, and a choice that cannot be read is off.
+    /// Writes `off`, on a full disk into the blocks of the existing file. If that fails too, an empty file is left,
+    /// which is invalid and so means off.
     pub(crate) fn force_off(path: &Path, tool: &str) -> io::Result<()> {
         let off = Self { telemetry: Some(false), ..Self::default() };
         let Err(error) = Self::change(path, tool, LockTimeout::WriteAnyway, |_| Some(off.clone())) else {
             return Ok(());
         };
-        // Not created: where the directory is another user's, nothing of this one is left in it.
+        // Never create the file, because the directory may belong to another user.
         let (mut file, _) = platform::open_own(path, true, false).map_err(|_| error)?;
         file.set_len(0)?;
         if file.write_all(off.render(tool).as_bytes()).is_err() {
@@ -232,11 +227,11 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_is_written_is_read_again(
+        fn a_written_choice_is_read_back(
             telemetry: Option<bool>,
             versions in proptest::collection::vec(
                 "[0-9]{1,5}(\\.[0-9]{1,5}){0,2}(-(alpha|beta|preview|rc)(\\.[0-9]{1,5})?)?",
-                0..=MOST_NOTICES,
+                0..=MAX_NOTICES,
             ),
             printed: Option<u64>,
         ) {
@@ -246,7 +241,7 @@ mod tests {
         }
     }
 
-    /// Notices of these versions, each for a destination of its own.
+    /// A notice of each version, each for another destination.
     fn notices(versions: &[&str]) -> Vec<Notice> {
         let notice = |(number, text): (usize, &&str)| {
             let destination = format!("operator+https-{number}.example-443");
@@ -256,21 +251,21 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_is_read_again() {
-        let notices: Vec<Notice> = (0..MOST_NOTICES)
+    fn the_longest_choice_fits() {
+        let notices: Vec<Notice> = (0..MAX_NOTICES)
             .map(|number| Notice {
                 destination: format!("{number:0400}"),
                 version: Version::parse("99999.99999.99999-preview.99999").expect("a version"),
             })
             .collect();
         let choice = Choice { telemetry: Some(false), notices, printed: Some(u64::MAX) };
-        let text = choice.render("a-tool-with-the-longest-name-that-there-may-be");
-        assert!(text.len() as u64 <= LARGEST, "{}", text.len());
+        let text = choice.render("a-tool-with-a-name-of-sixty-four-letters-which-is-the-longest-one");
+        assert!(text.len() as u64 <= MAX_BYTES, "{}", text.len());
         assert_eq!(Choice::parse(&text), Some(choice));
     }
 
     #[test]
-    fn anything_else_is_unreadable() {
+    fn any_other_text_is_invalid() {
         for text in [
             "telemetry = \"on\"",
             "telemetry = on\n",
@@ -289,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_anywhere_is_unreadable_or_says_less_but_never_on() {
+    fn a_truncated_file_never_means_on() {
         let whole = Choice { telemetry: Some(false), notices: notices(&["1.0.0", "2.0.0"]), printed: None }
             .render("t");
         for length in 0..whole.len() {

@@ -1,43 +1,43 @@
-//! The decision: a pure function of what was found out.
+//! The decision, as a pure function of what [`Preflight`](super::preflight::Preflight) read.
 
-use super::{Decision, Reason};
-use crate::consent::choice::ChoiceFile;
+use super::choice::ChoiceFile;
+use super::decision::{Decision, Reason};
 
-/// What decides, in this order. Each part can turn telemetry off; none turns on what one before it turned off.
+/// What decides, in the order of the fields. Each can turn telemetry off, and none can undo an earlier one.
 #[derive(Debug, Clone)]
 pub(crate) struct ConsentInputs {
     /// The tool was built with `TOOL_TELEMETRY_BUILD=off`.
-    pub(crate) built_off: bool,
-    /// The variable that opted out.
+    pub(crate) is_built_off: bool,
+    /// The variable that opts out.
     pub(crate) variable: Option<String>,
     /// Why the machine's policy turns telemetry off.
     pub(crate) policy: Option<Reason>,
     pub(crate) choice: ChoiceFile,
-    /// The author chose that nothing happens before `telemetry on`.
+    /// The author requires `telemetry on` first.
     pub(crate) requires_opt_in: bool,
 }
 
-/// Decides.
-pub(crate) fn decide(facts: &ConsentInputs) -> Decision {
-    let off = |reason| Decision { is_on: false, reason };
-    if facts.built_off {
-        return off(Reason::Build);
-    }
-    if let Some(variable) = &facts.variable {
-        return off(Reason::Variable(variable.clone()));
-    }
-    if let Some(reason) = &facts.policy {
-        return off(reason.clone());
-    }
-    let said = match &facts.choice {
-        ChoiceFile::Invalid => return off(Reason::ChoiceUnreadable),
-        ChoiceFile::Missing => None,
-        ChoiceFile::Valid(choice) => choice.telemetry,
-    };
-    match said {
-        Some(on) => Decision { is_on: on, reason: Reason::UserChoice },
-        None if facts.requires_opt_in => off(Reason::OptIn),
-        None => Decision { is_on: true, reason: Reason::Default },
+impl ConsentInputs {
+    pub(crate) fn decide(&self) -> Decision {
+        if self.is_built_off {
+            return Reason::Build.off();
+        }
+        if let Some(variable) = &self.variable {
+            return Reason::Variable(variable.clone()).off();
+        }
+        if let Some(reason) = &self.policy {
+            return reason.clone().off();
+        }
+        let choice = match &self.choice {
+            ChoiceFile::Invalid => return Reason::ChoiceUnreadable.off(),
+            ChoiceFile::Missing => None,
+            ChoiceFile::Valid(choice) => choice.telemetry,
+        };
+        match choice {
+            Some(is_on) => Decision { is_on, reason: Reason::UserChoice },
+            None if self.requires_opt_in => Reason::OptIn.off(),
+            None => Decision { is_on: true, reason: Reason::Default },
+        }
     }
 }
 
@@ -50,17 +50,16 @@ mod tests {
     const NO_POLICY: Option<Reason> = None;
     const POLICY_OFF: Option<Reason> = Some(Reason::Policy);
     const BAD_POLICY: Option<Reason> = Some(Reason::PolicyUnreadable);
-    const ON: ChoiceFile = said(true);
-    const OFF: ChoiceFile = said(false);
+    const ON: ChoiceFile = choice(true);
+    const OFF: ChoiceFile = choice(false);
 
-    const fn said(on: bool) -> ChoiceFile {
+    const fn choice(on: bool) -> ChoiceFile {
         ChoiceFile::Valid(Choice { telemetry: Some(on), notices: Vec::new(), printed: None })
     }
 
-    /// The columns: policy, choice, opt-in. Then what comes out without a variable that opts out: `on` or `off`, and
-    /// the reason. With one it is off because of that variable, whatever stands in the other columns; and in a build
-    /// that is off it is off because of that. A policy that names an endpoint or narrows the data points says nothing
-    /// here.
+    /// The columns are policy, choice, and opt-in, then the decision and its reason. A variable that opts out, and a
+    /// build that is off, override all of them. A policy that only names an endpoint or narrows the data points is
+    /// no policy here.
     #[rustfmt::skip]
     const TABLE: [(Option<Reason>, ChoiceFile, bool, bool, Reason); 24] = [
         (NO_POLICY,    ChoiceFile::Missing,    false, true,  Reason::Default),
@@ -90,38 +89,39 @@ mod tests {
     ];
 
     #[test]
-    fn every_combination_is_decided_as_written_here() {
+    fn every_combination_gives_the_decision_in_the_table() {
         for (policy, choice, requires_opt_in, on, reason) in TABLE {
-            let facts = ConsentInputs { built_off: false, variable: None, policy, choice, requires_opt_in };
-            assert_eq!(decide(&facts), Decision { is_on: on, reason }, "{facts:?}");
+            let inputs =
+                ConsentInputs { is_built_off: false, variable: None, policy, choice, requires_opt_in };
+            assert_eq!(inputs.decide(), Decision { is_on: on, reason }, "{inputs:?}");
 
-            let facts = ConsentInputs { variable: Some("FROB_OFF".to_owned()), ..facts };
+            let inputs = ConsentInputs { variable: Some("FROB_OFF".to_owned()), ..inputs };
             let by_variable = Decision { is_on: false, reason: Reason::Variable("FROB_OFF".to_owned()) };
-            assert_eq!(decide(&facts), by_variable, "{facts:?}");
+            assert_eq!(inputs.decide(), by_variable, "{inputs:?}");
 
             for variable in [None, Some("FROB_OFF".to_owned())] {
-                let facts = ConsentInputs { built_off: true, variable, ..facts.clone() };
-                assert_eq!(decide(&facts), Decision { is_on: false, reason: Reason::Build }, "{facts:?}");
+                let inputs = ConsentInputs { is_built_off: true, variable, ..inputs.clone() };
+                assert_eq!(inputs.decide(), Decision { is_on: false, reason: Reason::Build }, "{inputs:?}");
             }
         }
     }
 
     #[test]
-    fn a_notice_that_was_seen_is_no_choice() {
+    fn seeing_a_notice_is_not_a_choice() {
         let notice = Notice {
             destination: "operator+https-collector.example-443".to_owned(),
             version: Version::parse("1.0.0").expect("a version"),
         };
         let seen = Choice { telemetry: None, notices: vec![notice], printed: Some(1) };
         for (requires_opt_in, on, reason) in [(false, true, Reason::Default), (true, false, Reason::OptIn)] {
-            let facts = ConsentInputs {
-                built_off: false,
+            let inputs = ConsentInputs {
+                is_built_off: false,
                 variable: None,
                 policy: NO_POLICY,
                 choice: ChoiceFile::Valid(seen.clone()),
                 requires_opt_in,
             };
-            assert_eq!(decide(&facts), Decision { is_on: on, reason });
+            assert_eq!(inputs.decide(), Decision { is_on: on, reason });
         }
     }
 }

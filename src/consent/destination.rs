@@ -1,207 +1,151 @@
-//! Where a run goes: fixed when it starts, and one set of settings that never mixes two sources.
+//! Finds where a run goes. The destination is fixed when the run starts, and its settings all come from one source.
 
+use super::endpoint::Endpoint;
 use crate::env::{self, Environment, ModeOverride};
 use crate::model::chosen_by::ChosenBy;
+use crate::model::hex;
 
-/// The destination of this process's run.
+/// The destination of this process's runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Destination {
     pub(crate) chosen_by: ChosenBy,
-    /// The machine's policy or `<TOOL>_TELEMETRY=otlp` chose it, so that it needs no notice of its own. The `OTEL_*`
-    /// variables alone may have been set for the program that is being developed.
+    /// The machine's policy or `<TOOL>_TELEMETRY=otlp` set it, so it needs no notice of its own. The `OTEL_*` variables
+    /// alone may be meant for the program that the user develops.
     pub(crate) is_set_for_us: bool,
-    /// Who publishes the tool, as its data points say.
+    /// The tool's publisher, from its data points.
     pub(crate) publisher: Option<&'static str>,
-    /// Where requests go. For HTTP the whole address of the traces signal.
+    /// For HTTP, the whole address of the traces signal.
     pub(crate) endpoint: Endpoint,
     /// The other settings of the same source, by their names in [`env::OTLP_SETTINGS`].
     pub(crate) settings: Vec<(&'static str, String)>,
-    /// Settings that were ignored, and why.
+    /// Settings that are ignored, and why.
     pub(crate) warnings: Vec<String>,
 }
+
+/// The endpoint that is set cannot be used, for the reason in the text. Nothing is recorded, and no other endpoint
+/// takes its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InvalidDestination(pub(crate) String);
+
+/// The settings of the author and of the administrator.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DestinationSources {
+    /// The author's endpoint.
+    pub(crate) maker: Option<&'static str>,
+    /// The publisher in the data points.
+    pub(crate) publisher: Option<&'static str>,
+    pub(crate) policy: Option<PolicyEndpoint>,
+}
+
+/// The endpoint in a policy and the settings that belong to it.
+pub(crate) type PolicyEndpoint = (String, Vec<(&'static str, String)>);
 
 /// The values of `PROTOCOL`.
 pub(crate) const PROTOCOLS: [&str; 3] = ["grpc", "http/protobuf", "http/json"];
 /// The values of `COMPRESSION`.
 pub(crate) const COMPRESSIONS: [&str; 2] = ["gzip", "none"];
-
-/// Whether a text is an endpoint that can be used.
-pub(crate) fn is_address(address: &str, is_grpc: bool) -> bool {
-    Endpoint::parse(address, is_grpc, false).is_ok()
-}
-
-/// Letters of a publisher's name in a directory's name.
-const LONGEST_PUBLISHER: usize = 40;
-
-/// An address, taken apart as far as we need it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    /// As it is used, the path included.
-    pub(crate) address: String,
-    https: bool,
-    /// Lower case; an IPv6 address without its brackets.
-    host: String,
-    port: u16,
-}
-
-/// The longest name of a directory. File systems take 255 bytes, eCryptfs 143.
-const LONGEST_DIRECTORY_NAME: usize = 143;
-
-/// A directory's name as it is or, if it is too long, its beginning and a checksum of all of it. Somebody could make a
-/// second name with the same checksum, if the host that he has in mind is longer than 80 characters.
-fn bounded(name: String) -> String {
-    if name.len() <= LONGEST_DIRECTORY_NAME {
-        return name;
-    }
-    let checksum = crate::model::hex::checksum(&name);
-    let mut bounded = name;
-    while bounded.len() + 1 + checksum.len() > LONGEST_DIRECTORY_NAME {
-        bounded.pop();
-    }
-    format!("{bounded}~{checksum}")
-}
-
-/// An endpoint was named that cannot be used: nothing is recorded, and nothing goes anywhere else instead. It says why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct InvalidDestination(pub(crate) String);
-
-/// What the author and the administrator named.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct DestinationSources {
-    /// The author's endpoint.
-    pub(crate) maker: Option<&'static str>,
-    /// The publisher whom the data points name.
-    pub(crate) publisher: Option<&'static str>,
-    /// The policy's endpoint, and the settings that go with it.
-    pub(crate) policy: Option<(String, Vec<(&'static str, String)>)>,
-}
+/// The characters of a publisher's name that a directory's name has.
+const MAX_PUBLISHER: usize = 40;
+/// The longest name of a directory. Most file systems allow 255 bytes, and eCryptfs 143.
+const MAX_DIRECTORY_NAME: usize = 143;
 
 impl Destination {
-    /// The name of its directory: who chose it, the publisher, and scheme, host and port, as in
-    /// `maker+example-tools+https-telemetry.example.com-443`. Never a user, a path or a query.
+    /// The name of its directory: who chose it, the publisher, and scheme, host, and port, for example
+    /// `maker+example-tools+https-telemetry.example.com-443`. It never has a user, path, or query.
     ///
-    /// It is one receiver: a fork, a sold tool, or another tool of the same name has another directory, and so
-    /// neither sends these runs nor counts their notice as shown.
+    /// A fork, a sold tool, or another tool of the same name has another directory, so it neither sends these runs nor
+    /// counts their notice as seen.
     pub(crate) fn directory_name(&self) -> String {
         let mut name = String::from(self.chosen_by.name());
         name.push('+');
         if let Some(publisher) = self.publisher {
-            push_words(&mut name, publisher);
+            push_publisher(&mut name, publisher);
             name.push('+');
         }
-        name.push_str(&self.endpoint.origin("-"));
+        name.push_str(&self.endpoint.directory_name());
         bounded(name)
     }
 
-    /// Whether this is the receiver of an operator's directory, whoever publishes the tool.
-    pub(crate) fn is_in(&self, folder: &str) -> bool {
-        let origin = folder.rsplit_once('+').map(|(_, origin)| origin);
-        ChosenBy::from_directory_name(folder) == self.chosen_by
-            && origin == Some(self.endpoint.origin("-").as_str())
+    /// Whether a directory belongs to this receiver, whoever publishes the tool.
+    pub(crate) fn owns_directory(&self, name: &str) -> bool {
+        let endpoint = name.rsplit_once('+').map(|(_, endpoint)| endpoint);
+        ChosenBy::from_directory_name(name) == self.chosen_by
+            && endpoint == Some(self.endpoint.directory_name().as_str())
     }
 
-    /// How people read it: scheme and host, and the port unless it is the scheme's own.
+    /// Scheme, host, and port, as a user reads them.
     pub(crate) fn origin(&self) -> String {
-        let origin = self.endpoint.origin("://");
-        let own_port = if self.endpoint.https { ":443" } else { ":80" };
-        origin.strip_suffix(own_port).map_or_else(|| origin.clone(), str::to_owned)
+        self.endpoint.origin()
     }
 
-    /// Finds the destination: the policy's; else, unless the author named one of his own, the variables'; else
-    /// the maker's. `localhost:4318` is never assumed.
+    /// Finds the destination. The policy's endpoint comes first, then the variables' unless the author set one, then
+    /// the author's. `localhost:4318` is never assumed.
     pub(crate) fn find(
         environment: Environment<'_>,
         mode_override: ModeOverride,
-        named: &DestinationSources,
+        sources: &DestinationSources,
     ) -> Result<Option<Self>, InvalidDestination> {
-        let mut found = Self::look_up(environment, mode_override, named)?;
-        if let Some(destination) = &mut found {
-            let is_operators = destination.chosen_by == ChosenBy::Operator;
-            destination.is_set_for_us =
-                is_operators && (named.policy.is_some() || mode_override == ModeOverride::Otlp);
-        }
-        Ok(found)
-    }
-
-    fn look_up(
-        environment: Environment<'_>,
-        mode_override: ModeOverride,
-        named: &DestinationSources,
-    ) -> Result<Option<Self>, InvalidDestination> {
-        if let Some((address, settings)) = &named.policy {
+        let publisher = sources.publisher;
+        if let Some((address, settings)) = &sources.policy {
             let key = |setting: &str| format!("{} in the policy file", setting.to_ascii_lowercase());
-            return Self::operator(named.publisher, address, settings.clone(), true, &key);
+            let found = Self::from_settings(publisher, address, settings.clone(), true, &key)?;
+            return Ok(Some(Self { is_set_for_us: true, ..found }));
         }
-        let variables: &[&str] = match environment.raw(env::UPLOADER) {
-            Some(_) => &[env::UPLOADER_OTLP],
-            None => &[env::OTEL_EXPORTER_OTLP_TRACES, env::OTEL_EXPORTER_OTLP],
+        let is_uploader = environment.raw(env::UPLOADER).is_some();
+        let prefixes: &[&str] = match is_uploader {
+            true => &[env::UPLOADER_OTLP],
+            false => &[env::OTEL_EXPORTER_OTLP_TRACES, env::OTEL_EXPORTER_OTLP],
         };
-        let follows_variables = named.maker.is_none()
-            || mode_override == ModeOverride::Otlp
-            || environment.raw(env::UPLOADER).is_some();
-        if follows_variables && let Some((variable, address)) = environment.otlp(variables, "ENDPOINT") {
-            let settings = env::OTLP_SETTINGS
-                .into_iter()
-                .filter(|setting| *setting != "ENDPOINT")
-                .filter_map(|setting| {
-                    let (_, value) = environment.otlp(variables, setting)?;
-                    let is_path = env::OTLP_PATHS.contains(&setting);
-                    Some((setting, if is_path { env::absolute(value) } else { value }))
-                })
-                .collect();
+        let follows_variables = sources.maker.is_none() || mode_override == ModeOverride::Otlp || is_uploader;
+        if follows_variables && let Some((variable, address)) = environment.otlp(prefixes, "ENDPOINT") {
+            let settings = otlp_settings(environment, prefixes);
             let is_base = variable.strip_prefix(env::OTEL_EXPORTER_OTLP) == Some("ENDPOINT");
             let name = |setting: &str| {
-                environment.otlp(variables, setting).map_or_else(|| setting.to_owned(), |(name, _)| name)
+                environment.otlp(prefixes, setting).map_or_else(|| setting.to_owned(), |(name, _)| name)
             };
-            return Self::operator(named.publisher, &address, settings, is_base, &name);
+            let found = Self::from_settings(publisher, &address, settings, is_base, &name)?;
+            return Ok(Some(Self { is_set_for_us: mode_override == ModeOverride::Otlp, ..found }));
         }
-        let unusable = |why| Err(InvalidDestination(why));
-        let Some(address) = named.maker else {
-            return Ok(None);
-        };
-        match Endpoint::parse(address, false, false) {
-            Ok(endpoint) if endpoint.https || endpoint.is_loopback() => Ok(Some(Self {
-                chosen_by: ChosenBy::Maker,
-                is_set_for_us: false,
-                publisher: named.publisher,
-                endpoint,
-                settings: Vec::new(),
-                warnings: Vec::new(),
-            })),
-            Ok(_) => unusable("the maker's endpoint must be an https address".to_owned()),
-            Err(why) => unusable(format!("the maker's endpoint {why}")),
-        }
+        sources.maker.map(|address| Self::from_author(publisher, address)).transpose()
     }
 
-    /// `is_base`: the address is a base to which the signal's path is added. `name_of` tells where a setting is set.
-    fn operator(
+    fn from_author(publisher: Option<&'static str>, address: &str) -> Result<Self, InvalidDestination> {
+        let endpoint = Endpoint::parse(address, false, false)
+            .and_then(|endpoint| match endpoint.is_https || endpoint.is_loopback() {
+                true => Ok(endpoint),
+                false => Err("must be an https address"),
+            })
+            .map_err(|why| InvalidDestination(format!("the author's endpoint {why}")))?;
+        let (settings, warnings) = (Vec::new(), Vec::new());
+        let chosen_by = ChosenBy::Maker;
+        Ok(Self { chosen_by, is_set_for_us: false, publisher, endpoint, settings, warnings })
+    }
+
+    /// The destination of a policy or of variables. `is_base` means that the signal's path is added to the address.
+    /// `name_of` names the variable or the key of a setting.
+    fn from_settings(
         publisher: Option<&'static str>,
         address: &str,
         settings: Vec<(&'static str, String)>,
         is_base: bool,
         name_of: &dyn Fn(&str) -> String,
-    ) -> Result<Option<Self>, InvalidDestination> {
+    ) -> Result<Self, InvalidDestination> {
         let setting =
             |wanted: &str| settings.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
-        let grpc = setting("PROTOCOL") == Some("grpc");
-        let insecure = setting("INSECURE").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        let mut endpoint = match Endpoint::parse(address, grpc, insecure) {
-            Ok(endpoint) => endpoint,
-            // The value may hold credentials: it is not repeated.
-            Err(why) => {
-                return Err(InvalidDestination(format!(
-                    "{} {why}; nothing is recorded until it is one",
-                    name_of("ENDPOINT")
-                )));
-            }
-        };
-        if is_base && !grpc {
+        let is_grpc = setting("PROTOCOL") == Some("grpc");
+        let is_insecure = setting("INSECURE").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        // The address may hold credentials, so no message repeats it.
+        let mut endpoint = Endpoint::parse(address, is_grpc, is_insecure).map_err(|why| {
+            let name = name_of("ENDPOINT");
+            InvalidDestination(format!("{name} {why}; nothing is recorded until it is corrected"))
+        })?;
+        if is_base && !is_grpc {
             endpoint.add_path("v1/traces");
         }
         let warnings = [
-            ("PROTOCOL", "is not one of grpc, http/protobuf and http/json; http/protobuf is used"),
+            ("PROTOCOL", "is not one of grpc, http/protobuf, and http/json; http/protobuf is used"),
             ("COMPRESSION", "is neither gzip nor none; none is used"),
-            ("TIMEOUT", "is no number of milliseconds above 0; 10000 is used"),
+            ("TIMEOUT", "is not a number of milliseconds above 0; 10000 is used"),
         ]
         .into_iter()
         .filter(|(name, _)| {
@@ -214,129 +158,56 @@ impl Destination {
         .map(|(name, what)| format!("{} {what}", name_of(name)))
         .collect();
         let chosen_by = ChosenBy::Operator;
-        Ok(Some(Self { chosen_by, is_set_for_us: false, publisher, endpoint, settings, warnings }))
+        Ok(Self { chosen_by, is_set_for_us: false, publisher, endpoint, settings, warnings })
     }
 }
 
-/// Adds a name's letters and digits in lower case, with one `-` for whatever stands between them; and, where other
-/// letters or more of them make it the name that it is, a checksum of all of it.
-fn push_words(text: &mut String, name: &str) {
+/// The other settings that the variables set beside the endpoint.
+fn otlp_settings(environment: Environment<'_>, prefixes: &[&str]) -> Vec<(&'static str, String)> {
+    let settings = env::OTLP_SETTINGS.into_iter().filter(|setting| *setting != "ENDPOINT");
+    settings
+        .filter_map(|setting| {
+            let (_, value) = environment.otlp(prefixes, setting)?;
+            let is_path = env::OTLP_PATHS.contains(&setting);
+            Some((setting, if is_path { env::absolute(value) } else { value }))
+        })
+        .collect()
+}
+
+/// Shortens a name that is too long, and ends it with a checksum of the whole. Two hosts with the same checksum could be
+/// made, but only with names longer than 80 characters.
+fn bounded(name: String) -> String {
+    if name.len() <= MAX_DIRECTORY_NAME {
+        return name;
+    }
+    let checksum = hex::checksum(&name);
+    let mut bounded = name;
+    while bounded.len() + 1 + checksum.len() > MAX_DIRECTORY_NAME {
+        bounded.pop();
+    }
+    format!("{bounded}~{checksum}")
+}
+
+/// Appends the name's ASCII letters and digits in lower case, with one `-` for anything between them. If that loses
+/// other letters, or the end, a checksum of the whole name follows.
+fn push_publisher(text: &mut String, name: &str) {
     let start = text.len();
-    let is_known = |character: char| character.is_ascii_alphanumeric();
-    let mut is_whole = !name.chars().any(|character| character.is_alphanumeric() && !is_known(character));
+    let mut is_whole = name.chars().all(|character| character.is_ascii() || !character.is_alphanumeric());
     for character in name.chars() {
         match character {
-            _ if text.len() - start == LONGEST_PUBLISHER => {
+            _ if text.len() - start == MAX_PUBLISHER => {
                 is_whole = false;
                 break;
             }
-            character if is_known(character) => text.push(character.to_ascii_lowercase()),
+            character if character.is_ascii_alphanumeric() => text.push(character.to_ascii_lowercase()),
             _ if text.ends_with('-') || text.len() == start => {}
             _ => text.push('-'),
         }
     }
-    let end = text.trim_end_matches('-').len();
-    text.truncate(end);
+    text.truncate(text.trim_end_matches('-').len());
     if !is_whole {
         text.push('~');
-        text.push_str(&crate::model::hex::checksum(name));
-    }
-}
-
-impl Endpoint {
-    /// Reads `http://host[:port][/path]` or https. gRPC also has addresses without a scheme; `insecure` then
-    /// says which one is meant.
-    ///
-    /// # Errors
-    ///
-    /// Says what the address is not, to stand behind its name.
-    pub(crate) fn parse(address: &str, grpc: bool, insecure: bool) -> Result<Self, &'static str> {
-        const NO_ADDRESS: &str = "is not an http or https address";
-
-        let (scheme, rest) = match address.split_once("://") {
-            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
-            None if grpc => ((if insecure { "http" } else { "https" }).to_owned(), address),
-            None => return Err(NO_ADDRESS),
-        };
-        let https = match scheme.as_str() {
-            "http" => false,
-            "https" => true,
-            _ => return Err(NO_ADDRESS),
-        };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, tail) = rest.split_at(end);
-        let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let (host, port) = Self::split_port(host_and_port).ok_or(NO_ADDRESS)?;
-        // RFC 1035, 2.3.4; a final dot does not count.
-        let name = host.strip_suffix('.').unwrap_or(host);
-        if name.len() > 253 || name.split('.').any(|label| label.len() > 63) {
-            return Err("names a host that is longer than a name can be (253 characters, 63 between dots)");
-        }
-        let port = match port {
-            None | Some("") if https => 443,
-            None | Some("") => 80,
-            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(NO_ADDRESS)?,
-        };
-        let tail = if tail.starts_with('/') || grpc { tail.to_owned() } else { format!("/{tail}") };
-        Ok(Self {
-            address: format!("{scheme}://{authority}{tail}"),
-            https,
-            host: host.to_ascii_lowercase(),
-            port,
-        })
-    }
-
-    /// The host, without the brackets of an IPv6 address, and the port.
-    fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-        if let Some(bracketed) = authority.strip_prefix('[') {
-            let (host, port) = bracketed.split_once(']')?;
-            host.parse::<std::net::Ipv6Addr>().ok()?;
-            return Some((host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) }));
-        }
-        let (host, port) = match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        };
-        let is_name = !host.is_empty()
-            && !host.starts_with('.')
-            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
-        is_name.then_some((host, port))
-    }
-
-    #[cfg(any(feature = "http", feature = "grpc"))]
-    pub(crate) fn is_https(&self) -> bool {
-        self.https
-    }
-
-    /// Where TLS is spoken.
-    #[cfg(any(feature = "http", feature = "grpc"))]
-    pub(crate) fn https_host_and_port(&self) -> Option<(String, u16)> {
-        self.https.then(|| (self.host.clone(), self.port))
-    }
-
-    fn add_path(&mut self, path: &str) {
-        let end = self.address.find(['?', '#']).unwrap_or(self.address.len());
-        let slash = if self.address[..end].ends_with('/') { "" } else { "/" };
-        self.address.insert_str(end, &format!("{slash}{path}"));
-    }
-
-    fn is_loopback(&self) -> bool {
-        self.host == "localhost"
-            || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-
-    /// In a file's name the colons of an IPv6 address become `~`, which no name of a host has.
-    fn origin(&self, separator: &str) -> String {
-        let scheme = if self.https { "https" } else { "http" };
-        let is_ipv6 = self.host.contains(':');
-        if separator == "-" {
-            let host = self.host.replace(':', "~");
-            format!("{scheme}-{host}-{}", self.port)
-        } else if is_ipv6 {
-            format!("{scheme}{separator}[{}]:{}", self.host, self.port)
-        } else {
-            format!("{scheme}{separator}{}:{}", self.host, self.port)
-        }
+        text.push_str(&hex::checksum(name));
     }
 }
 
@@ -370,10 +241,10 @@ mod tests {
     }
 
     #[test]
-    fn publishers_of_different_names_have_different_directories() {
+    fn different_publishers_have_different_directories() {
         let words = |name: &str| {
             let mut text = String::new();
-            push_words(&mut text, name);
+            push_publisher(&mut text, name);
             text
         };
         assert_eq!(words("Example Tools, Inc."), words("example tools inc"));
@@ -388,13 +259,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_ever_assumed() {
+    fn no_destination_is_assumed() {
         assert_eq!(find(&[], ModeOverride::None, None), Ok(None));
         assert_eq!(find(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], ModeOverride::None, None), Ok(None));
     }
 
     #[test]
-    fn the_signal_path_is_added_to_a_base_only() {
+    fn the_signal_path_is_added_only_to_a_base_address() {
         for (variable, value, address) in [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318", "http://c:4318/v1/traces"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/", "http://c:4318/v1/traces"),
@@ -408,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_maker_with_an_endpoint_does_not_follow_the_variables_unless_asked() {
+    fn a_tool_with_an_endpoint_ignores_otel_variables_unless_the_user_sets_otlp() {
         let variables = [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://service:4318"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x"),
@@ -423,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_maker_gets_https_only_except_on_loopback() {
+    fn the_authors_endpoint_is_https_or_loopback() {
         for (address, usable) in [
             ("https://maker.example", true),
             ("http://maker.example", false),
@@ -436,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn on_disk_a_destination_has_no_user_path_or_query() {
+    fn a_directory_name_has_no_user_path_or_query() {
         let destination = found(
             &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://anna:secret@Collector.example/tenant?key=1")],
             ModeOverride::None,
@@ -447,20 +318,20 @@ mod tests {
     }
 
     #[test]
-    fn a_long_host_has_a_directory_of_its_own_with_a_name_that_every_file_system_takes() {
+    fn a_long_host_has_its_own_directory_with_a_short_name() {
         let host = |last: &str| format!("{}{last}", "abcdefghi.".repeat(24));
-        let folder = |host: &str| {
+        let directory = |host: &str| {
             found(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://{host}"))], ModeOverride::None, None)
                 .directory_name()
         };
-        let (one, other) = (folder(&host("x.example")), folder(&host("y.example")));
-        assert!(one.contains("+https-abcdefghi.abcdefghi.") && one.len() <= LONGEST_DIRECTORY_NAME, "{one}");
+        let (one, other) = (directory(&host("x.example")), directory(&host("y.example")));
+        assert!(one.contains("+https-abcdefghi.abcdefghi.") && one.len() <= MAX_DIRECTORY_NAME, "{one}");
         assert_ne!(one, other);
-        assert_eq!(one, folder(&host("x.example")));
+        assert_eq!(one, directory(&host("x.example")));
     }
 
     #[test]
-    fn a_host_that_is_longer_than_a_name_can_be_is_refused_by_the_variables_name() {
+    fn a_host_name_over_the_dns_limit_is_refused_with_the_variables_name() {
         let long = "abcdefghi.".repeat(26);
         for host in [&long[..254], &"a".repeat(64)] {
             let address = format!("https://{host}");
@@ -479,8 +350,8 @@ mod tests {
     }
 
     #[test]
-    fn relative_paths_are_those_of_the_tool() {
-        let here = std::env::current_dir().expect("a folder");
+    fn relative_paths_start_at_the_tools_directory() {
+        let here = std::env::current_dir().expect("a directory");
         let destination = found(
             &[
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c"),
@@ -498,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_cannot_be_used_is_nowhere_else_instead() {
+    fn an_invalid_endpoint_has_no_fallback() {
         for address in [
             "collector:4318",
             "ftp://c",
@@ -515,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_takes_an_address_without_a_scheme() {
+    fn a_grpc_address_may_have_no_scheme() {
         for (insecure, origin) in [("true", "http://c:4317"), ("yes", "https://c:4317")] {
             let variables = [
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4317"),

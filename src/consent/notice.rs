@@ -1,12 +1,13 @@
-//! The first-run notice: nothing is recorded before it was shown.
+//! The first-run notice. Nothing is recorded before the user has seen it.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, SystemTime};
 
-use crate::consent::choice::{Choice, ChoiceFile, LockTimeout};
-use crate::consent::destination::Destination;
-use crate::consent::preflight::{Preflight, UserPaths};
+use super::choice::{Choice, ChoiceFile, LockTimeout};
+use super::destination::Destination;
+use super::preflight::Preflight;
+use super::user_paths::UserPaths;
 use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
@@ -15,45 +16,115 @@ use crate::model::data_points::{DataPoints, Version};
 use crate::model::settings::Settings;
 use crate::platform;
 
-/// A notice that this person has not seen.
+/// A notice that the user has not seen.
 #[derive(Debug)]
 pub(crate) struct PendingNotice {
-    /// What the last notice told of; nothing for a first one.
+    /// The version of the last notice that the user saw.
     seen: Option<Version>,
     choice: Choice,
     paths: UserPaths,
     destination: Destination,
 }
 
-/// The width of a line where the terminal does not say.
+/// The width of a line if the terminal does not report one.
 const COLUMNS: usize = 80;
-/// Narrower than this nothing can be read.
-const NARROWEST: usize = 20;
-/// Lines of a notice at 80 columns: more is not read.
+/// Nothing is readable in less.
+const MIN_COLUMNS: usize = 20;
+/// Lines of a notice at 80 columns. Users read no more.
 const LINES: usize = 12;
-/// A notice that does not count is not printed more often.
-const PRINT_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a notice is printed where it does not count as seen.
+const PRINT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Whether a notice is due; a variable that silences it keeps telemetry off until it was shown.
-pub(crate) fn due(
-    settings: &Settings,
-    preflight: &Preflight,
-    environment: Environment<'_>,
-) -> Option<PendingNotice> {
-    let (destination, paths) = (preflight.destination()?, preflight.paths.as_ref()?);
-    let choice = preflight.choice();
-    let collected = collected(settings, settings.data_points?, destination);
-    let is_seen = match (preflight.notice, collected.newest()) {
-        (Some(seen), Some(newest)) => seen >= newest,
-        (Some(_), None) => true,
-        (None, _) => false,
-    };
-    (!is_seen && !settings.is_notice_suppressed(environment)).then(|| PendingNotice {
-        seen: preflight.notice,
-        choice,
-        paths: paths.clone(),
-        destination: destination.clone(),
-    })
+impl PendingNotice {
+    /// Returns the notice to show, if any. A variable that suppresses it keeps telemetry off until the user sees it.
+    pub(crate) fn check(
+        settings: &Settings,
+        preflight: &Preflight,
+        environment: Environment<'_>,
+    ) -> Option<Self> {
+        let (destination, paths) = (preflight.destination()?, preflight.paths.as_ref()?);
+        let collected = collected(settings, settings.data_points?, destination);
+        let is_seen = match (preflight.notice, collected.newest()) {
+            (Some(seen), Some(newest)) => seen >= newest,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        (!is_seen && !settings.is_notice_suppressed(environment)).then(|| Self {
+            seen: preflight.notice,
+            choice: preflight.choice(),
+            paths: paths.clone(),
+            destination: destination.clone(),
+        })
+    }
+
+    /// Prints the notice. On a terminal, the user has then seen it. Elsewhere it is printed once a day and does not count
+    /// as seen.
+    pub(crate) fn show(&self, settings: &Settings) {
+        let Some(data_points) = settings.data_points else {
+            return;
+        };
+        let mut stderr = std::io::stderr();
+        let is_terminal = stderr.is_terminal();
+        let now = unix_seconds(SystemTime::now());
+        let is_recent =
+            |choice: &Choice| choice.printed.is_some_and(|at| now.abs_diff(at) < PRINT_INTERVAL.as_secs());
+        if !is_terminal && is_recent(&self.choice) {
+            return;
+        }
+        let file = &self.paths.choice_file;
+        // The time is saved first. If that fails, every command would print the notice and none would be recorded.
+        let is_saved = Choice::change(file, settings.name, LockTimeout::GiveUp, |read| {
+            let choice = unless_off(read).filter(|choice| is_terminal || !is_recent(choice))?;
+            Some(Choice { printed: Some(now), ..choice })
+        });
+        if !is_saved.is_ok_and(|is_saved| is_saved) {
+            return;
+        }
+        let columns = platform::terminal_columns().filter(|_| is_terminal).unwrap_or(COLUMNS);
+        let text = render(settings, data_points, &self.destination, self.seen.as_ref(), columns);
+        if !is_terminal {
+            let _ = stderr.write_all(text.as_bytes());
+            return;
+        }
+        // The lock is held while printing, so one of several commands prints.
+        let _ = Choice::change(file, settings.name, LockTimeout::GiveUp, |read| {
+            if unless_off(read)?.notice_for(&self.destination) != self.seen {
+                return None;
+            }
+            stderr.write_all(text.as_bytes()).ok()?;
+            // A stopped terminal delays the write, and other commands do not wait for it, so the file is read again.
+            self.mark_seen(settings, unless_off(Choice::read(file))?)
+        });
+    }
+
+    /// Prints the one line that is the notice in a CI log. Returns whether the run may be recorded.
+    pub(crate) fn announce(&self, settings: &Settings) -> bool {
+        let file = &self.paths.choice_file;
+        if unless_off(Choice::read(file)).is_none() {
+            return false;
+        }
+        let line = format!(
+            "{} reports how it is used to {} (to see what: {}; to turn it off: {})\n",
+            settings.name,
+            self.destination.origin(),
+            settings.typed("show").map_or_else(|| preview(settings), |show| format!("`{show}`")),
+            opt_out(settings)
+        );
+        let is_printed = std::io::stderr().write_all(line.as_bytes()).is_ok();
+        if is_printed {
+            // If a CI machine keeps no files, the next command prints the line again.
+            let _ = Choice::change(file, settings.name, LockTimeout::GiveUp, |read| {
+                self.mark_seen(settings, unless_off(read)?)
+            });
+        }
+        is_printed
+    }
+
+    fn mark_seen(&self, settings: &Settings, choice: Choice) -> Option<Choice> {
+        let collected = collected(settings, settings.data_points?, &self.destination);
+        let version = collected.newest().or(no_data_points())?;
+        Some(choice.with_notice(&self.destination, version))
+    }
 }
 
 /// What this version collects for a destination.
@@ -61,80 +132,16 @@ fn collected(settings: &Settings, data_points: &'static DataPoints, destination:
     Allowlist::new(data_points, destination.chosen_by, Version::parse(settings.version).as_ref(), None, None)
 }
 
-/// Prints the notice. On a terminal it counts as shown; elsewhere it is printed once a day and does not count.
-pub(crate) fn show(settings: &Settings, due: &PendingNotice) {
-    let Some(data_points) = settings.data_points else {
-        return;
-    };
-    let mut stderr = std::io::stderr();
-    let counts = stderr.is_terminal();
-    let now = unix_seconds(SystemTime::now());
-    let is_recent = |printed: Option<u64>| printed.is_some_and(|at| now.abs_diff(at) < PRINT_AGAIN.as_secs());
-    if !counts && is_recent(due.choice.printed) {
-        return;
-    }
-    let file = &due.paths.choice_file;
-    // Remembered first: where that fails every command would print it, and nothing would ever be recorded.
-    let remembered = Choice::change(file, settings.name, LockTimeout::GiveUp, |read| {
-        let choice = still_undecided(read).filter(|choice| counts || !is_recent(choice.printed))?;
-        Some(Choice { printed: Some(now), ..choice })
-    });
-    if !remembered.is_ok_and(|is_remembered| is_remembered) {
-        return;
-    }
-    let columns = platform::terminal_columns().filter(|_| counts).unwrap_or(COLUMNS);
-    let text = render(settings, data_points, &due.destination, due.seen.as_ref(), columns);
-    if !counts {
-        let _ = stderr.write_all(text.as_bytes());
-        return;
-    }
-    let told = collected(settings, data_points, &due.destination).newest().or(seen_nothing());
-    // Printed while the file is ours, so that of many commands at once one prints it.
-    let _ = Choice::change(file, settings.name, LockTimeout::GiveUp, |read| {
-        if still_undecided(read)?.notice_for(&due.destination) != due.seen {
-            return None;
-        }
-        stderr.write_all(text.as_bytes()).ok()?;
-        // Where a person has stopped the terminal that took its time, and others do not wait for us.
-        Some(still_undecided(Choice::read(file))?.with_notice(&due.destination, told?))
-    });
-}
-
-/// Prints the one line that is the notice in the log of a build machine. Says whether the run may be kept.
-pub(crate) fn announce(settings: &Settings, due: &PendingNotice) -> bool {
-    let (name, file) = (settings.name, &due.paths.choice_file);
-    if still_undecided(Choice::read(file)).is_none() {
-        return false;
-    }
-    let line = format!(
-        "{name} reports how it is used to {}; what: {}, off: {}\n",
-        due.destination.origin(),
-        settings.typed("show").map_or_else(|| preview(settings), |show| format!("`{show}`")),
-        opt_out(settings)
-    );
-    let is_printed = std::io::stderr().write_all(line.as_bytes()).is_ok();
-    if is_printed {
-        // A build machine may have no place for it: then the next command prints the line again.
-        let _ = Choice::change(file, name, LockTimeout::GiveUp, |read| {
-            let collected = collected(settings, settings.data_points?, &due.destination);
-            let told = collected.newest().or(seen_nothing())?;
-            Some(still_undecided(read)?.with_notice(&due.destination, told))
-        });
-    }
-    is_printed
-}
-
-/// The choice that a notice may be added to: nobody said `off` since we looked, and nothing is overwritten that we
-/// did not write.
-fn still_undecided(read: ChoiceFile) -> Option<Choice> {
-    match read {
+/// The choice to which a notice may be added. A notice never overwrites `off` or an invalid file.
+fn unless_off(file: ChoiceFile) -> Option<Choice> {
+    match file {
         ChoiceFile::Missing => Some(Choice::default()),
         ChoiceFile::Valid(choice) => (choice.telemetry != Some(false)).then_some(choice),
         ChoiceFile::Invalid => None,
     }
 }
 
-/// The variable that opts out, as it is typed.
+/// The variable that opts out, as a user types it.
 fn opt_out(settings: &Settings) -> String {
     settings.opt_out_vars.first().map_or_else(
         || format!("{}=off", crate::env::tool_variable(settings.name)),
@@ -142,20 +149,19 @@ fn opt_out(settings: &Settings) -> String {
     )
 }
 
-/// The variable that prints what would be sent, as it is typed. It is there also in a tool without a command about its
-/// telemetry.
+/// The variable that prints what would be sent, as a user types it. Every tool has it.
 fn preview(settings: &Settings) -> String {
     format!("{}=log", crate::env::tool_variable(settings.name))
 }
 
-/// The version of a notice that had no data point to tell of.
-fn seen_nothing() -> Option<Version> {
+/// The version of a notice without data points.
+fn no_data_points() -> Option<Version> {
     Version::parse("0")
 }
 
-/// The version of a notice of everything in the file, whoever it is for.
+/// The version of a notice that lists all data points, for every audience.
 pub(crate) fn notice_version(data_points: &'static DataPoints) -> Option<Version> {
-    Allowlist::for_sending(data_points, ChosenBy::Operator, None).newest().or(seen_nothing())
+    Allowlist::for_sending(data_points, ChosenBy::Operator, None).newest().or(no_data_points())
 }
 
 fn render(
@@ -166,83 +172,83 @@ fn render(
     columns: usize,
 ) -> String {
     let name = settings.name;
+    let (first, always): (_, &[&str]) = match seen {
+        None => (
+            format!("From the next run on, {name} reports how it is used. It sends only this:"),
+            &["When a command was run and how long it took", "The version of the tool"],
+        ),
+        Some(_) => (format!("{name} reports how it is used. From the next run on, it also sends:"), &[]),
+    };
     let collected = collected(settings, data_points, destination);
     let is_new = |since: &Version| seen.is_none_or(|seen| seen < since);
-    let always: &[&str] = match seen {
-        None => &["When a command was run and how long it took", "The version of the tool"],
-        Some(_) => &[],
-    };
     let values = (0..).zip(data_points.data_points).filter(|(position, _)| collected.has(*position));
     let spans = (0..).zip(data_points.spans).filter(|(position, _)| collected.has_span(*position));
     let values = values.filter(|(_, value)| is_new(&value.since)).map(|(_, value)| value.sentence);
     let spans = spans.filter(|(_, span)| is_new(&span.since)).map(|(_, span)| span.sentence);
     let sentences: Vec<&str> = always.iter().copied().chain(values).chain(spans).collect();
 
-    let first = match seen {
-        None => format!("{name} reports how it is used, from the next run on. It sends this and no more:"),
-        Some(_) => format!("{name} reports how it is used. New in what it sends, from the next run on:"),
-    };
-    let receiver = match (destination.chosen_by, data_points.publisher()) {
+    let publisher = data_points.publisher();
+    let receiver = match (destination.chosen_by, publisher) {
         (ChosenBy::Maker, Some(publisher)) => format!("{} ({})", publisher.name, destination.origin()),
         _ => format!("{}, set on this machine", destination.origin()),
     };
-    let careful = "No name, no account, no device id; the server can see your IP address, and which runs \
-                   arrive together.";
-    // Last, so that the address can be as long as it is, and be copied.
-    let more = data_points.publisher().map(|publisher| format!(" More: {}", publisher.privacy));
-    let see = match settings.typed("show") {
-        Some(show) => format!("To see what is sent: `{show}`."),
-        None => format!("To see what a command would send, and send nothing: set {}.", preview(settings)),
+    let show = settings.typed("show").map(|show| format!("`{show}`"));
+    let see = match &show {
+        Some(show) => format!("To see what is sent: {show}."),
+        None => format!("To see what a command would send, without sending it: set {}.", preview(settings)),
     };
+    // Last, so that a long address stays whole and can be copied.
+    let more = publisher.map_or_else(String::new, |publisher| format!(" More: {}", publisher.privacy));
     let after = [
-        format!("It goes to {receiver}. {careful}"),
+        format!(
+            "It goes to {receiver}. No name, no account, no device id; the server can see your IP address and which \
+             runs arrive together."
+        ),
         match settings.typed("off") {
             Some(off) => format!("To turn it off: `{off}`, or set {}.", opt_out(settings)),
             None => format!("To turn it off: set {}.", opt_out(settings)),
         },
-        format!("{see}{}", more.unwrap_or_default()),
+        format!("{see}{more}"),
     ];
 
-    let columns = columns.max(NARROWEST);
+    let columns = columns.max(MIN_COLUMNS);
     let first = wrap(&first, "", columns);
     let after: String = after.iter().map(|paragraph| wrap(paragraph, "", columns)).collect();
-    let taken = lines(&first, columns) + lines(&after, columns);
-    // A narrower terminal has as much room as its lines of 80 columns would be.
-    let room = (LINES * COLUMNS.max(columns) / columns).saturating_sub(taken).max(1);
-    let rest = match data_points.publisher() {
-        Some(_) => "which the page below tells".to_owned(),
-        None => match settings.typed("show") {
-            Some(show) => format!("which `{show}` will show"),
-            None => format!("which {} shows", preview(settings)),
-        },
+    let used = lines(&first, columns) + lines(&after, columns);
+    // A narrower terminal gets the room of 12 lines of 80 columns.
+    let room = (LINES * COLUMNS.max(columns) / columns).saturating_sub(used).max(1);
+    let rest = match (publisher, show) {
+        (Some(_), _) => "the page below".to_owned(),
+        (None, Some(show)) => show,
+        (None, None) => preview(settings),
     };
-    first + &tell(&sentences, &rest, room, columns) + &after
+    first + &list(&sentences, &rest, room, columns) + &after
 }
 
-/// The sentences, as many as there is room for, and how many more there are; `rest` says where those are told.
-fn tell(sentences: &[&str], rest: &str, room: usize, columns: usize) -> String {
-    let ended: Vec<String> =
+/// As many sentences as there is room for, and the number of the others. `rest` names where to read those.
+fn list(sentences: &[&str], rest: &str, room: usize, columns: usize) -> String {
+    let sentences: Vec<String> =
         sentences.iter().map(|sentence| format!("{}.", sentence.trim_end_matches('.'))).collect();
-    let mut told = ended.len();
+    let mut count = sentences.len();
     loop {
-        let mut text = ended[..told].join(" ");
-        if told < ended.len() {
-            let _ = write!(text, " And {} more, {rest}.", ended.len() - told);
+        let mut text = sentences[..count].join(" ");
+        if count < sentences.len() {
+            let _ = write!(text, " And {} more; see {rest}.", sentences.len() - count);
         }
         let wrapped = wrap(text.trim_start(), "  ", columns);
-        if told == 0 || lines(&wrapped, columns) <= room {
+        if count == 0 || lines(&wrapped, columns) <= room {
             return wrapped;
         }
-        told -= 1;
+        count -= 1;
     }
 }
 
-/// The lines that a text takes on the screen, where what is too long goes on in the next one.
+/// The lines that a text takes on the screen, where a line that is too long continues on the next.
 fn lines(text: &str, columns: usize) -> usize {
     text.lines().map(|line| line.chars().count().div_ceil(columns).max(1)).sum()
 }
 
-/// Breaks a text at blanks outside of `commands`, and nowhere else: an address stays whole.
+/// Breaks a text only at blanks outside `commands`, so an address stays whole.
 fn wrap(text: &str, indent: &str, columns: usize) -> String {
     let mut wrapped = String::new();
     let mut line = String::new();
@@ -268,8 +274,6 @@ fn wrap(text: &str, indent: &str, columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
     use super::*;
     use crate::consent::destination::DestinationSources;
     use crate::env::ModeOverride;
@@ -279,29 +283,33 @@ mod tests {
     const PRIVACY: &str = "https://www.example.com/legal/privacy/en/products/command-line-tools/frobnication/\
                            what-is-collected-and-why-and-for-how-long/version-2/index.html?section=telemetry";
 
-    /// The notice of a tool with so many data points, and sentences as long as people write them.
-    fn notice(tool: &Settings, data_points: usize, columns: usize) -> String {
-        notice_until(None, tool, data_points, columns)
-    }
-
     fn with_command() -> Settings {
         Settings { own_command: Some(OwnCommand("frob telemetry")), ..Settings::new("frob", "1.0.0") }
     }
 
-    fn notice_until(until: Option<Version>, tool: &Settings, data_points: usize, columns: usize) -> String {
-        let sentence = "Whether the project that is being built uses the feature that this is about";
-        let data_points: Vec<DataPoint> = (0..data_points)
+    fn destination() -> Destination {
+        let sources = DestinationSources {
+            maker: Some("https://telemetry.frobnication.example.org/v1/traces"),
+            ..DestinationSources::default()
+        };
+        let found = Destination::find(Environment::new(&|_| None), ModeOverride::None, &sources);
+        found.expect("a usable one").expect("the author's")
+    }
+
+    fn data_points(count: usize, since: &str, until: Option<&str>) -> &'static DataPoints {
+        let version = |text| Version::parse(text).expect("a version");
+        let data_points: Vec<DataPoint> = (0..count)
             .map(|_| DataPoint {
                 key: "frob.feature",
-                sentence,
+                sentence: "Whether the project that is being built uses the feature that this is about",
                 why: "To see whether it is worth its upkeep",
                 kind: Kind::Bool,
                 audience: Audience::Maker,
-                since: Version::parse("1.0.0").expect("a version"),
-                until,
+                since: version(since),
+                until: until.map(version),
             })
             .collect();
-        let all = Box::leak(Box::new(DataPoints {
+        Box::leak(Box::new(DataPoints {
             telemetry_command: None,
             publisher: Some(Publisher::new(
                 "The Frobnication Foundation",
@@ -313,20 +321,15 @@ mod tests {
             spans: &[],
             data_points: Box::leak(data_points.into_boxed_slice()),
             on_run: &[],
-        }));
-        let unset = |_: &str| None::<OsString>;
-        let named = DestinationSources {
-            maker: Some("https://telemetry.frobnication.example.org/v1/traces"),
-            ..DestinationSources::default()
-        };
-        let destination = Destination::find(Environment::new(&unset), ModeOverride::None, &named)
-            .expect("a usable one")
-            .expect("a maker");
-        render(tool, all, &destination, None, columns)
+        }))
+    }
+
+    fn notice(tool: &Settings, count: usize, columns: usize) -> String {
+        render(tool, data_points(count, "1.0.0", None), &destination(), None, columns)
     }
 
     #[test]
-    fn however_much_is_collected_it_is_short_and_tells_where_to_read_on() {
+    fn a_notice_is_short_and_names_where_to_read_the_rest() {
         let without = Settings::new("frob", "1.0.0");
         for (tool, commands) in [
             (&with_command(), &["`frob telemetry show`", "`frob telemetry off`"][..]),
@@ -352,60 +355,33 @@ mod tests {
             assert!(text.contains(whole), "{whole} at {columns} columns:\n{text}");
         }
         assert_eq!(text.matches('`').count(), commands.iter().filter(|it| it.starts_with('`')).count() * 2);
-        // No sentence is cut off, and those that have no place are counted.
-        let told = text.split_whitespace().filter(|word| *word == "Whether").count();
+        // No sentence is cut off, and those without room are counted.
+        let listed = text.split_whitespace().filter(|word| *word == "Whether").count();
         let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let rest = format!("And {} more, which the page below tells.", data_points - told);
-        assert_eq!(flat.contains(&rest), told < data_points, "{columns} columns:\n{text}");
+        let rest = format!("And {} more; see the page below.", data_points - listed);
+        assert_eq!(flat.contains(&rest), listed < data_points, "{columns} columns:\n{text}");
     }
 
     #[test]
-    fn what_this_version_collects_no_longer_is_not_told() {
-        let sentence = "Whether";
-        assert!(notice_until(Version::parse("1.0.1"), &with_command(), 1, 80).contains(sentence));
-        assert!(!notice_until(Version::parse("1.0.0"), &with_command(), 1, 80).contains(sentence));
+    fn an_expired_data_point_is_not_listed() {
+        let notice =
+            |until| render(&with_command(), data_points(1, "1.0.0", Some(until)), &destination(), None, 80);
+        assert!(notice("1.0.1").contains("Whether"));
+        assert!(!notice("1.0.0").contains("Whether"));
     }
 
     #[test]
-    fn what_came_and_went_between_two_versions_makes_no_notice() {
-        let version = |text| Version::parse(text).expect("a version");
-        let data_points = |until| {
-            let of_then = DataPoint {
-                key: "frob.feature",
-                sentence: "Whether the feature is used",
-                why: "To see whether it is worth its upkeep",
-                kind: Kind::Bool,
-                audience: Audience::Maker,
-                since: version("2.0.0"),
-                until,
-            };
-            DataPoints {
-                publisher: None,
-                telemetry_command: None,
-                spans: &[],
-                data_points: Box::leak(Box::new([of_then])),
-                on_run: &[0],
-            }
-        };
+    fn a_data_point_that_came_and_went_between_two_versions_needs_no_notice() {
         let newest = |until| {
-            let all = Box::leak(Box::new(data_points(until)));
-            let destination = Destination::find(
-                Environment::new(&|_| None),
-                ModeOverride::None,
-                &DestinationSources {
-                    maker: Some("https://telemetry.example.org"),
-                    ..DestinationSources::default()
-                },
-            );
-            let destination = destination.expect("a usable one").expect("a maker");
-            collected(&Settings::new("frob", "3.1.0"), all, &destination).newest()
+            let tool = Settings::new("frob", "3.1.0");
+            collected(&tool, data_points(1, "2.0.0", until), &destination()).newest()
         };
-        assert_eq!(newest(None), Some(version("2.0.0")));
-        assert_eq!(newest(Some(version("3.0.0"))), None);
+        assert_eq!(newest(None), Version::parse("2.0.0"));
+        assert_eq!(newest(Some("3.0.0")), None);
     }
 
     #[test]
-    fn what_is_wider_than_the_terminal_alone_goes_beyond_it() {
+    fn only_an_address_is_wider_than_the_terminal() {
         for columns in [30, 40, 80, 100] {
             let text = notice(&with_command(), 3, columns);
             let wide = |line: &&str| {

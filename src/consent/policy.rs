@@ -1,9 +1,8 @@
-//! The machine administrator's policy: one file for all tools. It can turn telemetry off, narrow it and redirect it; it
-//! never turns on what a person turned off. `docs/policy.md` describes it.
+//! The machine administrator's policy, one file for all tools. It can turn telemetry off, narrow it, and redirect it, but
+//! it never turns on what a user turned off. `docs/policy.md` describes it.
 //!
-//! What is not understood means off for every tool that it could concern. That is every tool, unless the file is
-//! well-formed and a key or a value in the table of one tool is not: then it concerns that tool, and those whose names
-//! differ only in what is easily mistaken.
+//! An error in the file means off for every tool that it may concern. A key or a value that is not valid in one tool's
+//! table concerns that tool and tools with a similar name. Any other error concerns every tool.
 
 mod reader;
 
@@ -12,63 +11,64 @@ use std::fmt;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use crate::consent::Reason;
-use crate::consent::destination;
+use super::decision::Reason;
+use super::destination::{COMPRESSIONS, PROTOCOLS, PolicyEndpoint};
+use super::endpoint::Endpoint;
+
+use crate::model::settings::is_tool_name;
 use crate::platform::{self, has_broken_link};
 
 use reader::{TomlEntry, TomlReader, TomlValue, lines_with_control_characters};
 
-/// What the policy says about one tool.
+/// The policy for one tool.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Policy {
-    pub(crate) off: bool,
-    pub(crate) endpoint: Option<String>,
-    /// By their names in [`crate::env::OTLP_SETTINGS`], and `HEADERS_FILE`.
-    pub(crate) settings: Vec<(&'static str, String)>,
+    pub(crate) is_off: bool,
+    /// The settings have their names in [`crate::env::OTLP_SETTINGS`], or `HEADERS_FILE`.
+    pub(crate) endpoint: Option<PolicyEndpoint>,
     /// The only data points that may be recorded.
     pub(crate) data_points: Option<Vec<String>>,
 }
 
-/// What a look at the file gave.
+/// The file as it was read for one tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PolicyFile {
-    /// There is no file.
     Missing,
     Valid(Policy),
-    /// Telemetry is off because of this.
+    /// Telemetry is off because of this error.
     Invalid(PolicyError),
 }
 
-/// One thing in a policy that is not understood.
+/// An error in a policy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyError {
     line: usize,
-    /// The tool whose table it is in; nothing, which is first in order, if it concerns every tool.
+    /// The tool whose table has the error. `None`, which sorts first, concerns every tool.
     tool: Option<String>,
     what: Cow<'static, str>,
 }
 
-/// What a check of a policy gave.
+/// The result of checking a policy.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PolicyCheck {
-    /// Everything that is not understood, in the order of the file.
+    /// All errors, in the order of the file.
     pub errors: Vec<PolicyError>,
-    /// The tools that have a table of their own.
+    /// The tools that have their own table.
     pub tools: Vec<String>,
-    /// Whether it says something about every tool.
+    /// Whether it has a key that applies to every tool.
     pub is_for_all: bool,
 }
 
-/// Larger than any policy for people to read.
-const LARGEST: u64 = 64 << 10;
+/// Larger than any policy that an administrator writes.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// The keys of a policy, as messages list them.
 const KEYS: &str = "telemetry, endpoint, protocol, headers_file, compression, certificate, client_certificate, \
-                    client_key and data_points";
+                    client_key, and data_points";
 
 /// The keys that belong to an endpoint, with their names in [`crate::env::OTLP_SETTINGS`].
-const OF_ENDPOINT: [(&str, &str); 6] = [
+const ENDPOINT_KEYS: [(&str, &str); 6] = [
     ("protocol", "PROTOCOL"),
     ("headers_file", "HEADERS_FILE"),
     ("compression", "COMPRESSION"),
@@ -81,13 +81,20 @@ impl PolicyFile {
     /// Why telemetry is off, if the policy turns it off.
     pub(crate) fn off_reason(&self) -> Option<Reason> {
         match self {
-            PolicyFile::Valid(policy) => policy.off.then_some(Reason::Policy),
+            PolicyFile::Valid(policy) => policy.is_off.then_some(Reason::Policy),
             PolicyFile::Invalid(_) => Some(Reason::PolicyUnreadable),
             PolicyFile::Missing => None,
         }
     }
 
-    /// The only data points that the policy allows; nothing if it allows all.
+    pub(crate) fn endpoint(&self) -> Option<PolicyEndpoint> {
+        match self {
+            PolicyFile::Valid(policy) => policy.endpoint.clone(),
+            PolicyFile::Missing | PolicyFile::Invalid(_) => None,
+        }
+    }
+
+    /// The only data points that the policy allows, or `None` if it allows all.
     pub(crate) fn narrowed_to(&self) -> Option<&[String]> {
         match self {
             PolicyFile::Valid(policy) => policy.data_points.as_deref(),
@@ -97,16 +104,16 @@ impl PolicyFile {
 }
 
 impl PolicyError {
-    fn of_file(line: usize, what: impl Into<Cow<'static, str>>) -> Self {
-        Self { line, what: what.into(), tool: None }
+    fn new(line: usize, tool: Option<&str>, what: impl Into<Cow<'static, str>>) -> Self {
+        Self { line, tool: tool.map(str::to_owned), what: what.into() }
     }
 
-    /// The line, counted from 1; 0 if it is about the file as a whole.
+    /// The line, counted from 1, or 0 for the whole file.
     pub fn line(&self) -> usize {
         self.line
     }
 
-    /// What is wrong and what to do. Never a value of the file.
+    /// What is wrong and what to do. It repeats no value of the file.
     pub fn message(&self) -> &str {
         &self.what
     }
@@ -144,8 +151,9 @@ impl Policy {
             match table.tool {
                 Some(named) if named == tool => {}
                 Some(named) if could_mean(named, tool) => {
-                    return PolicyFile::Invalid(PolicyError::of_file(
+                    return PolicyFile::Invalid(PolicyError::new(
                         table.line,
+                        None,
                         format!("the tool is called {tool}; write [tool.{tool}]"),
                     ));
                 }
@@ -157,14 +165,13 @@ impl Policy {
         PolicyFile::Valid(policy)
     }
 
-    /// Adds what a table says: first that of all tools, then the tool's own.
+    /// Applies a table. The one for all tools comes first, then the tool's own.
     fn narrow(&mut self, table: Table<'_>) {
-        self.off |= table.off;
-        if let Some((_, endpoint)) = table.endpoint {
-            // Nothing that belongs to another endpoint goes with it.
-            self.endpoint = Some(endpoint.to_owned());
-            self.settings =
-                table.settings.into_iter().map(|(_, name, value)| (name, value.to_owned())).collect();
+        self.is_off |= table.is_off;
+        if let Some((_, address)) = table.endpoint {
+            // Settings of another endpoint do not apply to this one.
+            let settings = table.settings.into_iter().map(|(_, name, value)| (name, value.to_owned()));
+            self.endpoint = Some((address.to_owned(), settings.collect()));
         }
         if let Some(keys) = table.data_points {
             let allowed = |key: &&str| {
@@ -175,7 +182,7 @@ impl Policy {
     }
 }
 
-/// Checks a policy as every tool reads it; for a program that tells an administrator.
+/// Checks a policy for an administrator, as tools read it.
 pub fn check(path: &Path) -> PolicyCheck {
     let read = text(path);
     let File { tables, errors } = match &read {
@@ -189,37 +196,36 @@ pub fn check(path: &Path) -> PolicyCheck {
     }
 }
 
-/// The file's text; nothing if there is none.
+/// The file's text, or `None` if there is no file.
 fn text(path: &Path) -> Result<Option<String>, PolicyError> {
-    let whole_file = |what: String| PolicyError::of_file(0, what);
+    let whole_file = |what: String| PolicyError::new(0, None, what);
     let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let folder = platform::directory_of(path);
-    // On most machines this is the only call: neither the file nor its folder is there.
-    if std::fs::read_link(folder).is_err_and(|error| is_missing(&error)) {
+    // Most machines have neither the file nor its directory, and then this is the only system call.
+    if std::fs::read_link(platform::directory_of(path)).is_err_and(|error| is_missing(&error)) {
         return Ok(None);
     }
     let file = match platform::open_settings(path) {
         Ok(file) => file,
         Err(error) if is_missing(&error) && !has_broken_link(path) => return Ok(None),
         Err(error) if is_missing(&error) => {
-            return Err(whole_file("it is a link that leads nowhere".to_owned()));
+            return Err(whole_file("it is a broken link".to_owned()));
         }
         Err(error) => return Err(whole_file(error.to_string())),
     };
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| whole_file(error.to_string()))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(whole_file(format!("it is larger than {} KiB", LARGEST >> 10)));
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| whole_file(error.to_string()))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(whole_file(format!("it is larger than {} KiB", MAX_BYTES >> 10)));
     }
     String::from_utf8(bytes).map(Some).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        PolicyError::of_file(line, "this is not UTF-8; save the file as UTF-8")
+        PolicyError::new(line, None, "this is not UTF-8; save the file as UTF-8")
     })
 }
 
-/// Whether somebody who wrote this name may have meant the tool: the same but for case, for what stands between letters
-/// and digits, and for the `cargo-` of a subcommand's program.
+/// Whether an administrator may have meant this tool: the names differ only in case, in punctuation, or in the `cargo-`
+/// of a cargo subcommand.
 fn could_mean(name: &str, tool: &str) -> bool {
     let folded = |name: &str| -> String {
         let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
@@ -232,19 +238,19 @@ fn could_mean(name: &str, tool: &str) -> bool {
 /// The whole file.
 #[derive(Debug, Default)]
 struct File<'a> {
-    /// That of all tools comes first.
+    /// The table for all tools comes first.
     tables: Vec<Table<'a>>,
     errors: Vec<PolicyError>,
 }
 
-/// What stands above the first table, or in one.
+/// The keys above the first table, or in a table.
 #[derive(Debug, Default)]
 struct Table<'a> {
-    /// Nothing for what stands above.
+    /// `None` for the keys above the first table, which apply to all tools.
     tool: Option<&'a str>,
     line: usize,
     keys: Vec<&'a str>,
-    off: bool,
+    is_off: bool,
     endpoint: Option<(usize, &'a str)>,
     settings: Vec<(usize, &'static str, &'a str)>,
     data_points: Option<Vec<&'a str>>,
@@ -253,15 +259,15 @@ struct Table<'a> {
 impl<'a> File<'a> {
     fn parse(text: &'a str) -> Self {
         let forbidden = lines_with_control_characters(text)
-            .map(|line| PolicyError::of_file(line, "there is a control character; remove it"));
+            .map(|line| PolicyError::new(line, None, "there is a control character; remove it"));
         let mut file = Self { tables: Vec::new(), errors: forbidden.collect() };
         let mut table = Table::default();
         for (line, entry) in TomlReader::new(text) {
             match entry {
                 Err(what) => {
-                    file.errors.push(PolicyError::of_file(line, what));
+                    file.errors.push(PolicyError::new(line, None, what));
                     if what == reader::OTHER_TABLE {
-                        // The keys below belong to no table that came before.
+                        // The keys below it belong to no earlier table.
                         file.end(std::mem::take(&mut table));
                     }
                 }
@@ -272,62 +278,60 @@ impl<'a> File<'a> {
                 }
                 Ok(TomlEntry::Setting(key, value)) => {
                     if table.keys.contains(&key) {
-                        // No TOML: any of the two may be the one that was meant.
-                        file.errors.push(PolicyError::of_file(line, "the key stands twice in its table"));
+                        // TOML forbids it, and either may be meant.
+                        file.errors.push(PolicyError::new(line, None, "the table already has this key"));
                     }
                     table.keys.push(key);
                     if let Err(what) = table.set(line, key, value) {
-                        file.errors.push(PolicyError { line, what, tool: table.tool.map(str::to_owned) });
+                        file.errors.push(PolicyError::new(line, table.tool, what));
                     }
                 }
             }
         }
         file.end(table);
         file.errors.sort();
-        // One a line, and the one that concerns more.
+        // One error for each line. The one that concerns more tools sorts first.
         file.errors.dedup_by_key(|error| error.line);
         file
     }
 
     fn check_name(&mut self, name: &str, line: usize) {
-        let mut error = |what: &'static str, tool: Option<&str>| {
-            self.errors.push(PolicyError { line, what: what.into(), tool: tool.map(str::to_owned) });
-        };
-        if self.tables.iter().any(|table| table.tool == Some(name)) {
-            return error("the table stands twice in the file", None);
-        }
-        if crate::model::settings::is_tool_name(name) {
+        let (tool, what) = if self.tables.iter().any(|table| table.tool == Some(name)) {
+            (None, "the file already has this table")
+        } else if is_tool_name(name) {
             return;
-        }
-        if crate::model::settings::is_tool_name(&name.to_ascii_lowercase()) {
-            return error("a tool's name is in lower case", Some(name));
-        }
-        error("no tool can have this name: it is lower case letters, digits, `-`, `_` and `.`", None);
+        } else if is_tool_name(&name.to_ascii_lowercase()) {
+            (Some(name), "a tool's name is in lower case")
+        } else {
+            (None, "no tool can have this name; use lower-case letters, digits, `-`, `_`, and `.`")
+        };
+        self.errors.push(PolicyError::new(line, tool, what));
     }
 
-    /// Checks a table that is complete.
+    /// Checks and adds a complete table.
     fn end(&mut self, table: Table<'a>) {
-        let mut error = |line, what: &'static str| {
-            let tool = table.tool.map(str::to_owned);
-            self.errors.push(PolicyError { line, what: what.into(), tool });
-        };
-        let of = |wanted: &str| table.settings.iter().find(|(_, name, _)| *name == wanted);
+        let mut error = |line, what: &'static str| self.errors.push(PolicyError::new(line, table.tool, what));
+        let setting = |wanted: &str| table.settings.iter().find(|(_, name, _)| *name == wanted);
         match table.endpoint {
             Some((line, address)) => {
-                let is_grpc = of("PROTOCOL").is_some_and(|(_, _, protocol)| *protocol == "grpc");
-                if !destination::is_address(address, is_grpc) {
+                let is_grpc = setting("PROTOCOL").is_some_and(|(_, _, protocol)| *protocol == "grpc");
+                if Endpoint::parse(address, is_grpc, false).is_err() {
                     error(line, "the endpoint is not an http or https address");
                 }
             }
             None => {
                 if let Some((line, ..)) = table.settings.first() {
-                    error(*line, "this belongs to an endpoint; name the endpoint beside it");
+                    error(*line, "this key needs `endpoint` in the same table");
                 }
             }
         }
-        match (of("CLIENT_CERTIFICATE"), of("CLIENT_KEY")) {
-            (Some((line, ..)), None) => error(*line, "`client_certificate` needs `client_key` beside it"),
-            (None, Some((line, ..))) => error(*line, "`client_key` needs `client_certificate` beside it"),
+        match (setting("CLIENT_CERTIFICATE"), setting("CLIENT_KEY")) {
+            (Some((line, ..)), None) => {
+                error(*line, "`client_certificate` needs `client_key` in the same table")
+            }
+            (None, Some((line, ..))) => {
+                error(*line, "`client_key` needs `client_certificate` in the same table")
+            }
             _ => {}
         }
         self.tables.push(table);
@@ -336,23 +340,23 @@ impl<'a> File<'a> {
 
 impl<'a> Table<'a> {
     fn set(&mut self, line: usize, key: &'a str, value: TomlValue<'a>) -> Result<(), Cow<'static, str>> {
-        let of_endpoint = OF_ENDPOINT.into_iter().find(|(known, _)| *known == key);
+        let of_endpoint = ENDPOINT_KEYS.into_iter().find(|(known, _)| *known == key);
         match (key, of_endpoint, value) {
-            ("telemetry", _, TomlValue::Text("off")) => self.off = true,
+            ("telemetry", _, TomlValue::Text("off")) => self.is_off = true,
             ("telemetry", ..) => {
-                return Err("`telemetry` can only be \"off\"; leave the line out where it may be on".into());
+                return Err("`telemetry` can only be \"off\"; delete the line to allow telemetry".into());
             }
             ("data_points", _, TomlValue::List(keys)) => self.data_points = Some(keys),
-            ("data_points", ..) => return Err("`data_points` must be a list of texts in quotes".into()),
+            ("data_points", ..) => return Err("`data_points` must be a list of quoted strings".into()),
             ("endpoint", _, TomlValue::Text(address)) => self.endpoint = Some((line, address)),
             (_, Some((_, name)), TomlValue::Text(value)) => {
                 check_setting(key, value)?;
                 self.settings.push((line, name, value));
             }
             ("endpoint", ..) | (_, Some(_), _) => {
-                return Err(format!("`{key}` must be a text in quotes").into());
+                return Err(format!("`{key}` must be a quoted string").into());
             }
-            _ => return Err(format!("`{key}` is no key of a policy; the keys are {KEYS}").into()),
+            _ => return Err(format!("`{key}` is not a key of a policy; the keys are {KEYS}").into()),
         }
         Ok(())
     }
@@ -360,13 +364,11 @@ impl<'a> Table<'a> {
 
 fn check_setting(key: &str, value: &str) -> Result<(), Cow<'static, str>> {
     match key {
-        "protocol" if destination::PROTOCOLS.contains(&value) => Ok(()),
-        "protocol" => Err(format!("`protocol` must be one of {}", destination::PROTOCOLS.join(", ")).into()),
-        "compression" if destination::COMPRESSIONS.contains(&value) => Ok(()),
-        "compression" => {
-            Err(format!("`compression` must be one of {}", destination::COMPRESSIONS.join(", ")).into())
-        }
-        // The uploader works in another folder than the tool.
+        "protocol" if PROTOCOLS.contains(&value) => Ok(()),
+        "protocol" => Err(format!("`protocol` must be one of {}", PROTOCOLS.join(", ")).into()),
+        "compression" if COMPRESSIONS.contains(&value) => Ok(()),
+        "compression" => Err(format!("`compression` must be one of {}", COMPRESSIONS.join(", ")).into()),
+        // The uploader does not run in the tool's directory.
         _ if Path::new(value).is_absolute() => Ok(()),
         _ => Err(format!("`{key}` must be an absolute path").into()),
     }

@@ -1,50 +1,41 @@
-//! Everything that decides whether this process collects, found out once: variables first, since a person who
-//! opted out by one must not cost a single system call; then the files.
+//! Reads everything that decides whether this process collects, once. Variables come first, because a user who opted
+//! out with one must not cost a single system call.
 
-use std::path::PathBuf;
-
-use crate::DataPoints;
-use crate::consent::choice::{Choice, ChoiceFile};
-use crate::consent::destination::{Destination, DestinationSources, InvalidDestination};
-use crate::consent::policy::{Policy, PolicyFile};
-use crate::consent::{self, ConsentInputs, Decision, Reason};
+use super::choice::{Choice, ChoiceFile};
+use super::decide::ConsentInputs;
+use super::decision::{Decision, Reason};
+use super::destination::{Destination, DestinationSources, InvalidDestination};
+use super::policy::{Policy, PolicyFile};
+use super::user_paths::UserPaths;
 use crate::env::{self, Environment, ModeOverride};
 use crate::model::chosen_by::ChosenBy;
-use crate::model::data_points::Version;
+use crate::model::data_points::{DataPoints, Version};
 use crate::model::settings::{CiPolicy, Settings};
 use crate::platform::{self, has_broken_link};
 
-/// What was found out.
+/// The decision and what it is based on.
 #[derive(Debug)]
 pub(crate) struct Preflight {
     pub(crate) decision: Decision,
-    /// What `<TOOL>_TELEMETRY` asks for.
+    /// The value of `<TOOL>_TELEMETRY`.
     pub(crate) mode_override: ModeOverride,
     pub(crate) is_ci: bool,
     pub(crate) policy: PolicyFile,
     pub(crate) choice: ChoiceFile,
-    /// The version whose notice this person saw for the destination.
+    /// The version whose notice for this destination the user saw.
     pub(crate) notice: Option<Version>,
-    /// Nothing if a variable decided, or there is no home folder.
+    /// `None` if the build or a variable decided, or there is no home directory.
     pub(crate) paths: Option<UserPaths>,
     pub(crate) destination: Result<Option<Destination>, InvalidDestination>,
 }
 
-/// Where this person's files are.
-#[derive(Debug, Clone)]
-pub(crate) struct UserPaths {
-    pub(crate) state_home: PathBuf,
-    pub(crate) choice_file: PathBuf,
-}
-
-/// Turned off for every tool built in an environment with `TOOL_TELEMETRY_BUILD=off`: for packagers.
-const BUILT_OFF: bool = match option_env!("TOOL_TELEMETRY_BUILD") {
+/// Packagers build with `TOOL_TELEMETRY_BUILD=off` to turn telemetry off in every tool.
+const IS_BUILT_OFF: bool = match option_env!("TOOL_TELEMETRY_BUILD") {
     Some(value) => is_built_off(value),
     None => false,
 };
 
-/// A value that is not understood stops the build, where a packager sees it. Each tool's person would have to find it out
-/// otherwise.
+/// An unknown value stops the build, where the packager sees it.
 const fn is_built_off(value: &str) -> bool {
     let value = value.as_bytes();
     if value.eq_ignore_ascii_case(b"off") {
@@ -52,7 +43,7 @@ const fn is_built_off(value: &str) -> bool {
     }
     assert!(
         value.is_empty() || value.eq_ignore_ascii_case(b"on"),
-        "TOOL_TELEMETRY_BUILD has a value that is not understood. Set it to `off` for a build without telemetry, or to `on`."
+        "TOOL_TELEMETRY_BUILD has an unknown value. Set it to `off` to build without telemetry, or to `on`."
     );
     false
 }
@@ -61,8 +52,16 @@ impl Preflight {
     pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Self {
         let tool_variable = env::tool_variable(settings.name);
         let mode_override = ModeOverride::read(environment, &tool_variable);
+        let mut inputs = ConsentInputs {
+            // The companion's build is not the tool's.
+            is_built_off: IS_BUILT_OFF && !settings.is_companion,
+            variable: opt_out_variable(settings, environment, &tool_variable, mode_override),
+            policy: None,
+            choice: ChoiceFile::Missing,
+            requires_opt_in: settings.requires_opt_in,
+        };
         let mut preflight = Self {
-            decision: Decision { is_on: false, reason: Reason::Build },
+            decision: inputs.decide(),
             mode_override,
             is_ci: false,
             policy: PolicyFile::Missing,
@@ -71,121 +70,101 @@ impl Preflight {
             paths: None,
             destination: Ok(None),
         };
-        let mut facts = ConsentInputs {
-            // How the companion was built says nothing of the tool.
-            built_off: BUILT_OFF && !settings.is_companion,
-            variable: opt_out_variable(settings, environment, &tool_variable, mode_override),
-            policy: None,
-            choice: ChoiceFile::Missing,
-            requires_opt_in: settings.requires_opt_in,
-        };
-        if facts.built_off || facts.variable.is_some() {
-            preflight.decision = consent::decide(&facts);
+        if inputs.is_built_off || inputs.variable.is_some() {
             return preflight;
         }
         preflight.is_ci = environment.is_ci();
         preflight.policy = Policy::read(&platform::policy_file(), settings.name);
-        let mut named = DestinationSources {
-            maker: settings.endpoint,
-            publisher: settings.data_points.and_then(DataPoints::publisher).map(|publisher| publisher.name),
-            policy: None,
-        };
-        facts.policy = preflight.policy.off_reason();
-        if let PolicyFile::Valid(policy) = &preflight.policy {
-            named.policy = policy.endpoint.clone().map(|endpoint| (endpoint, policy.settings.clone()));
-        }
-        preflight.destination = if settings.is_companion && named.policy.is_none() {
-            // Whether a tool follows the variables depends on whether its author named an endpoint.
-            Ok(None)
-        } else {
-            Destination::find(environment, mode_override, &named)
-        };
+        inputs.policy = preflight.policy.off_reason();
+        preflight.destination = preflight.find_destination(settings, environment);
         preflight.paths = UserPaths::find(settings.name, environment);
         let Some(paths) = &preflight.paths else {
-            preflight.decision = Decision { is_on: false, reason: Reason::NoHome };
+            preflight.decision = Reason::NoHome.off();
             return preflight;
         };
-        facts.choice = Choice::read(&paths.choice_file);
-        preflight.decision = consent::decide(&facts);
+        inputs.choice = Choice::read(&paths.choice_file);
+        preflight.decision = inputs.decide();
+        // What a broken link led to may come back, and may say `off`.
         if preflight.decision.is_on
-            && facts.choice == ChoiceFile::Missing
+            && inputs.choice == ChoiceFile::Missing
             && has_broken_link(&paths.choice_file)
         {
-            facts.choice = ChoiceFile::Invalid;
-            preflight.decision = consent::decide(&facts);
+            inputs.choice = ChoiceFile::Invalid;
+            preflight.decision = inputs.decide();
         }
-        preflight.choice = facts.choice;
+        preflight.choice = inputs.choice;
         preflight.notice = match (&preflight.choice, preflight.destination()) {
-            // Which receiver the tool has is not known there.
+            // The companion does not know the tool's destination.
             (ChoiceFile::Valid(choice), _) if settings.is_companion => choice.newest_notice(),
             (ChoiceFile::Valid(choice), Some(destination)) => choice.notice_for(destination),
             _ => None,
         };
-        if preflight.decision.is_on {
-            match preflight.destination {
-                Ok(Some(ref destination))
-                    if preflight.is_ci
-                        && destination.chosen_by == ChosenBy::Maker
-                        && settings.ci_policy == CiPolicy::OperatorOnly
-                        && !preflight.is_makers_chosen() =>
-                {
-                    preflight.decision = Decision { is_on: false, reason: Reason::Ci };
-                }
-                Ok(Some(_)) => {}
-                // The tool may well know.
-                Ok(None) if settings.is_companion => {}
-                Ok(None) => preflight.decision = Decision { is_on: false, reason: Reason::NoDestination },
-                Err(_) => preflight.decision = Decision { is_on: false, reason: Reason::BadDestination },
-            }
+        if let Some(reason) = preflight.destination_objection(settings).filter(|_| preflight.decision.is_on) {
+            preflight.decision = reason.off();
         }
         preflight
     }
 
-    /// Whether the person's `on` is about this maker: one who agreed with another, whose tool was forked or sold since,
-    /// did not choose this one.
-    fn is_makers_chosen(&self) -> bool {
+    fn find_destination(
+        &self,
+        settings: &Settings,
+        environment: Environment<'_>,
+    ) -> Result<Option<Destination>, InvalidDestination> {
+        let sources = DestinationSources {
+            maker: settings.endpoint,
+            publisher: settings.data_points.and_then(DataPoints::publisher).map(|publisher| publisher.name),
+            policy: self.policy.endpoint(),
+        };
+        if settings.is_companion && sources.policy.is_none() {
+            // A tool follows the variables only if its author named no endpoint, which the companion does not know.
+            return Ok(None);
+        }
+        Destination::find(environment, self.mode_override, &sources)
+    }
+
+    /// Why nothing may be collected for this destination.
+    fn destination_objection(&self, settings: &Settings) -> Option<Reason> {
+        match &self.destination {
+            Ok(Some(destination)) => (self.is_ci
+                && destination.chosen_by == ChosenBy::Maker
+                && settings.ci_policy == CiPolicy::OperatorOnly
+                && !self.is_author_chosen())
+            .then_some(Reason::Ci),
+            // The tool itself may have one.
+            Ok(None) if settings.is_companion => None,
+            Ok(None) => Some(Reason::NoDestination),
+            Err(_) => Some(Reason::BadDestination),
+        }
+    }
+
+    /// Whether the user's `on` is about this author. If the tool was forked or sold since, it is not.
+    fn is_author_chosen(&self) -> bool {
         self.decision.reason == Reason::UserChoice
             && (self.notice.is_some() || self.choice().newest_notice().is_none())
     }
 
-    /// Whether a command that begins now is recorded, and why: what every text tells. An uploader asks for the
-    /// decision alone, since the run that it sends was recorded after its notice.
-    pub(crate) fn verdict(&self, settings: &Settings, environment: Environment<'_>) -> Decision {
-        // In CI a line in the log is the notice, printed when the command begins.
-        let is_told = || self.is_ci && !settings.is_notice_suppressed(environment);
-        if self.decision.is_on && self.notice.is_none() && !is_told() {
-            return Decision { is_on: false, reason: Reason::NoticeNotShown };
+    /// Whether a command that begins now is recorded. An uploader uses `decision` instead, because its runs were
+    /// recorded after their notice.
+    pub(crate) fn recording_decision(&self, settings: &Settings, environment: Environment<'_>) -> Decision {
+        // In CI, a line in the log is the notice. It is printed when the command begins.
+        let is_announced = || self.is_ci && !settings.is_notice_suppressed(environment);
+        if self.decision.is_on && self.notice.is_none() && !is_announced() {
+            return Reason::NoticeNotShown.off();
         }
         self.decision.clone()
     }
 
-    /// Where this process's runs go, if there is such a place.
+    /// Where this process's runs go, if anywhere.
     pub(crate) fn destination(&self) -> Option<&Destination> {
         self.destination.as_ref().ok()?.as_ref()
     }
 
-    /// The person's choice, as far as it could be read.
+    /// The user's choice, or the default if there is none that can be read.
     pub(crate) fn choice(&self) -> Choice {
         match &self.choice {
             ChoiceFile::Valid(choice) => choice.clone(),
             ChoiceFile::Missing | ChoiceFile::Invalid => Choice::default(),
         }
-    }
-}
-
-impl UserPaths {
-    /// Nothing where there is no home folder, or it is somebody else's: `sudo` may keep the caller's, and no
-    /// file of root's is to be left there.
-    pub(crate) fn find(tool: &str, environment: Environment<'_>) -> Option<Self> {
-        if platform::has_elevated_rights() {
-            return None;
-        }
-        let state_home = platform::state_home(environment)?;
-        let config_home = platform::config_home(environment)?;
-        if let Some(home) = environment.absolute_path(env::HOME) {
-            std::fs::metadata(home).ok().filter(|home| home.is_dir() && platform::is_own(home))?;
-        }
-        Some(Self { state_home, choice_file: config_home.join(tool).join("telemetry.toml") })
     }
 }
 
@@ -196,9 +175,8 @@ fn opt_out_variable(
     tool_variable: &str,
     mode_override: ModeOverride,
 ) -> Option<String> {
-    let by_author = settings.opt_out_vars.iter().copied().find(|name| environment.is_truthy(name));
-    if let Some(name) = by_author {
-        return Some(name.to_owned());
+    if let Some(name) = settings.opt_out_vars.iter().find(|name| environment.is_truthy(name)) {
+        return Some((*name).to_owned());
     }
     if matches!(mode_override, ModeOverride::Off | ModeOverride::Unrecognized) {
         return Some(tool_variable.to_owned());

@@ -116,7 +116,7 @@ impl Telemetry {
 
     fn begin_one(&self, name: &str, is_closure: bool) -> CommandGuard<'_> {
         if let Some(due) = &self.notice {
-            self.is_notice_shown.call_once(|| crate::consent::notice::show(&self.settings, due));
+            self.is_notice_shown.call_once(|| due.show(&self.settings));
         }
         let run = self.recording.and_then(|recording| recording.begin(name, is_closure));
         CommandGuard { telemetry: self, run }

@@ -11,7 +11,7 @@ use once_cell::sync::OnceCell;
 use super::{Builder, Telemetry};
 use crate::consent::choice::{Choice, ChoiceFile};
 use crate::consent::destination::Destination;
-use crate::consent::notice;
+use crate::consent::notice::PendingNotice;
 use crate::consent::preflight::Preflight;
 use crate::consent::{Decision, Reason};
 use crate::env::Environment;
@@ -47,7 +47,7 @@ pub(crate) struct Recording {
     /// Whether what is detached may be ended with this process: in CI, and in a container's first process.
     must_wait: bool,
     /// The notice of a log in CI, and whether it was printed: without it nothing is recorded.
-    announcement: Option<notice::PendingNotice>,
+    announcement: Option<PendingNotice>,
     is_announced: OnceLock<bool>,
     /// When it was found out what decides about telemetry.
     found_out: Instant,
@@ -75,9 +75,9 @@ pub(super) fn start(builder: Builder) -> Telemetry {
     }
     let preflight = Preflight::run(&builder.settings, environment);
     let mut telemetry = Telemetry::off(builder.settings, Reason::Default);
-    telemetry.decision = preflight.verdict(&telemetry.settings, environment);
+    telemetry.decision = preflight.recording_decision(&telemetry.settings, environment);
     if preflight.decision.is_on {
-        telemetry.notice = notice::due(&telemetry.settings, &preflight, environment);
+        telemetry.notice = PendingNotice::check(&telemetry.settings, &preflight, environment);
     }
     let preview = Preview::of(preflight.mode_override);
     if preview.is_some() {
@@ -200,7 +200,7 @@ impl Recording {
     /// A command begins. `is_closure` says that it is one, and ends in this thread.
     pub(crate) fn begin(&self, command: &str, is_closure: bool) -> Option<RunId> {
         if let Some(due) = &self.announcement {
-            self.is_announced.get_or_init(|| notice::announce(&self.settings, due));
+            self.is_announced.get_or_init(|| due.announce(&self.settings));
         }
         platform::reap_children(Duration::ZERO);
         let may_record = self.may_record();
@@ -231,7 +231,7 @@ impl Recording {
         }
         let now = Preflight::run(&self.settings, Environment::process());
         let directory = now.destination().map(Destination::directory_name);
-        now.verdict(&self.settings, Environment::process()).is_on
+        now.recording_decision(&self.settings, Environment::process()).is_on
             && directory == self.destination.as_ref().map(Destination::directory_name)
     }
 

@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore};
 
-use crate::consent::destination::Endpoint;
+use crate::consent::endpoint::Endpoint;
 use crate::env;
 use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
 use crate::upload::otlp_settings::{ClientIdentity, OtlpSettings, read_file};

@@ -1,10 +1,10 @@
-//! The part of TOML that a policy is written in: `[tool.NAME]`, and keys with a text or a list of texts.
+//! Reads the part of TOML that a policy uses: `[tool.NAME]`, and keys with a string or a list of strings.
 //!
-//! Every tool reads the policy when it starts. Of a policy of 10 lines, the first time in a process and without reading the
-//! file (November 2026): the `toml` crate 28 to 42 µs, and 124 KiB of a stripped program; `toml_parser`, which leaves the
-//! meaning to us, 14 to 18 µs and 58 KiB; `Policy::parse` 8 to 14 µs (1.2 µs when warm) and 41 KiB, of which a tool has
-//! most already. Each file that is accepted here is TOML of the same meaning, which a test shows against that crate. What
-//! is not accepted turns telemetry off.
+//! Every tool reads the policy when it starts, so the reader is our own. For a policy of 10 lines, the first time in a
+//! process and without reading the file (November 2026), the `toml` crate took 28 to 42 µs and 124 KiB of a stripped
+//! program; `toml_parser`, which leaves the meaning to us, 14 to 18 µs and 58 KiB; and `Policy::parse` 8 to 14 µs (1.2 µs
+//! when warm) and 41 KiB, most of which a tool has already. A test shows that each accepted file means the same to the
+//! `toml` crate.
 
 /// One entry of the file.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,23 +19,22 @@ pub(super) enum TomlEntry<'a> {
 pub(super) enum TomlValue<'a> {
     Text(&'a str),
     List(Vec<&'a str>),
-    /// `true`, `false` or a number: TOML, but no setting has one.
+    /// `true`, `false`, or a number, which no key has.
     Other,
 }
 
-/// What is not understood at a place. Nothing after it can be trusted to mean what it seems to mean.
+/// What is wrong. Nothing after it can be trusted to mean what it seems to mean.
 pub(super) type SyntaxError = &'static str;
 
-/// Reads the entries one after the other, each with its line. After something that it does not understand it goes on
-/// with the next line, so that a check tells of more than the first.
+/// Reads the entries, each with its line. After an error it continues with the next line, so that a check reports all.
 #[derive(Debug)]
 pub(super) struct TomlReader<'a> {
     rest: &'a str,
     line: usize,
 }
 
-/// A table that has no meaning here.
-pub(super) const OTHER_TABLE: SyntaxError = "no other table than [tool.NAME] is known";
+/// A table that a policy cannot have.
+pub(super) const OTHER_TABLE: SyntaxError = "the only tables are [tool.NAME]";
 
 const SPACE: [char; 2] = [' ', '\t'];
 
@@ -44,7 +43,7 @@ impl<'a> TomlReader<'a> {
         Self { rest: text, line: 1 }
     }
 
-    /// Drops a text if the rest begins with it.
+    /// Consumes a text if the rest begins with it.
     fn take(&mut self, text: &str) -> bool {
         let rest = self.rest.strip_prefix(text);
         self.rest = rest.unwrap_or(self.rest);
@@ -66,7 +65,7 @@ impl<'a> TomlReader<'a> {
         }
     }
 
-    /// Whether only a comment is left of the line; skips it then.
+    /// Skips the rest of the line if it has only a comment, and returns whether it did.
     fn ends_line(&mut self) -> bool {
         self.skip_space();
         let ends =
@@ -83,7 +82,7 @@ impl<'a> TomlReader<'a> {
 
     fn entry(&mut self) -> Result<TomlEntry<'a>, SyntaxError> {
         let entry = if self.take("[") { self.table()? } else { self.setting()? };
-        if self.ends_line() { Ok(entry) } else { Err("something follows that does not belong there") }
+        if self.ends_line() { Ok(entry) } else { Err("there is text after the end of the entry") }
     }
 
     fn table(&mut self) -> Result<TomlEntry<'a>, SyntaxError> {
@@ -108,9 +107,7 @@ impl<'a> TomlReader<'a> {
         let key = self.key("this is neither `[tool.NAME]` nor `key = value`")?;
         self.skip_space();
         if self.rest.starts_with('.') {
-            return Err(
-                "a key with a dot is not known; write [tool.NAME] in a line of its own, and the key below",
-            );
+            return Err("a key cannot have a dot; write [tool.NAME] on its own line, and the key below it");
         }
         if !self.take("=") {
             return Err("`=` is missing after the key");
@@ -135,10 +132,10 @@ impl<'a> TomlReader<'a> {
             self.rest = rest;
             return Ok(TomlValue::Other);
         }
-        Err("the value is not understood; it must be in quotes, or a list of such in [ ]")
+        Err("the value must be a quoted string, or a list of quoted strings in [ ]")
     }
 
-    /// A list may stand on several lines, with comments.
+    /// A list may span several lines, with comments.
     fn list(&mut self) -> Result<Vec<&'a str>, SyntaxError> {
         let mut items = Vec::new();
         loop {
@@ -147,17 +144,17 @@ impl<'a> TomlReader<'a> {
                 return Ok(items);
             }
             if !self.rest.starts_with(['"', '\'']) {
-                return Err("the list must hold texts in quotes, and end with ]");
+                return Err("the list must have quoted strings, and end with ]");
             }
             items.push(self.text()?);
             self.skip_empty_lines();
             if !self.take(",") && !self.rest.starts_with(']') {
-                return Err("in the list `,` or ] is missing");
+                return Err("`,` or ] is missing in the list");
             }
         }
     }
 
-    /// A bare key, or one in quotes.
+    /// A bare or quoted key.
     fn key(&mut self, wanted: SyntaxError) -> Result<&'a str, SyntaxError> {
         if self.rest.starts_with(['"', '\'']) {
             return self.text();
@@ -169,7 +166,7 @@ impl<'a> TomlReader<'a> {
         if key.is_empty() { Err(wanted) } else { Ok(key) }
     }
 
-    /// A text in quotes of either kind, on one line and without escapes.
+    /// A string in quotes of either kind, on one line and without escapes.
     fn text(&mut self) -> Result<&'a str, SyntaxError> {
         let quote = if self.rest.starts_with('"') { '"' } else { '\'' };
         let inner = &self.rest[1..];
@@ -179,10 +176,10 @@ impl<'a> TomlReader<'a> {
             return Err("the closing quote is missing");
         };
         if text.is_empty() && rest.starts_with(quote) {
-            return Err("a text of several lines is not known; write it on one line in single quotes");
+            return Err("a string cannot have several lines; write it on one line in single quotes");
         }
         if quote == '"' && text.contains('\\') {
-            return Err("a backslash is not known in double quotes; use single quotes");
+            return Err("a string in double quotes cannot have a backslash; use single quotes");
         }
         self.rest = rest;
         Ok(text)
@@ -208,8 +205,8 @@ impl<'a> Iterator for TomlReader<'a> {
     }
 }
 
-/// The lines with a character that TOML forbids everywhere: a control character other than a tab, and a carriage return
-/// that ends no line.
+/// The lines with a character that TOML forbids everywhere: a control character other than a tab, or a carriage return
+/// that does not end a line.
 pub(super) fn lines_with_control_characters(text: &str) -> impl Iterator<Item = usize> {
     (1..).zip(text.split_inclusive('\n')).filter_map(|(number, line)| {
         let line = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
