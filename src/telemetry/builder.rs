@@ -1,33 +1,46 @@
-//! How a tool author describes telemetry.
+//! The builder for a tool's telemetry.
 
 use std::time::Duration;
 
-use crate::consent::{Decision, Reason};
+use super::handle::Telemetry;
+use super::start;
+use crate::consent::Reason;
+use crate::model::data_points::DataPoints;
 use crate::model::own_command::OwnCommand;
 use crate::model::settings::{CiPolicy, Limits, Settings};
 #[cfg(feature = "sdk")]
-use crate::sdk::ExporterFactory;
-use crate::{DataPoints, Telemetry};
+use crate::sdk::{ExporterFactory, ToExporter};
+#[cfg(feature = "sdk")]
+use crate::upload::delivery::Transport;
 
-/// Describes a tool's telemetry. Each method returns the changed description; [`Builder::start`] comes last.
+impl Telemetry {
+    /// Returns a builder for the telemetry of a tool. The name is what users type: lower-case letters, digits, `-`, `_`, and
+    /// `.`. Of the version, only up to three numbers and a pre-release stage are recorded and sent; `1.2.3-dev+abc` becomes
+    /// `1.2.3`.
+    pub fn builder(name: &'static str, version: &'static str) -> Builder {
+        Builder::new(name, version)
+    }
+}
+
+/// The settings of a tool's telemetry. Each method returns the changed builder, and [`Builder::start`] comes last.
 ///
 /// | setting | default |
 /// | --- | --- |
-/// | [`data_points`](Builder::data_points) | none: needed for anything to be recorded |
-/// | [`opt_out_var`](Builder::opt_out_var) | none besides `<TOOL>_TELEMETRY`, `DO_NOT_TRACK` and `OTEL_SDK_DISABLED` |
-/// | [`endpoint`](Builder::endpoint) | none: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and without it nothing is recorded |
+/// | [`data_points`](Builder::data_points) | none; required |
+/// | [`opt_out_var`](Builder::opt_out_var) | only `<TOOL>_TELEMETRY`, `DO_NOT_TRACK`, and OpenTelemetry's variables |
+/// | [`endpoint`](Builder::endpoint) | `OTEL_EXPORTER_OTLP_ENDPOINT`; without it, nothing is recorded |
 /// | `deliver_to` (feature `sdk`) | OTLP |
-/// | [`telemetry_command`](Builder::telemetry_command) | none: no text names one |
+/// | [`telemetry_command`](Builder::telemetry_command) | none, and no message names one |
 /// | [`suppress_notice_var`](Builder::suppress_notice_var) | none |
-/// | [`opt_in`](Builder::opt_in) | off: telemetry is on after the notice was shown |
-/// | [`ci_policy`](Builder::ci_policy) | nothing goes to the maker |
+/// | [`require_opt_in`](Builder::require_opt_in) | telemetry is on once the user has seen the notice |
+/// | [`ci_policy`](Builder::ci_policy) | CI sends nothing to the author |
 /// | [`ci_wait`](Builder::ci_wait) | 300 ms |
 /// | [`limits`](Builder::limits) | 10 MiB, 1,000 runs, 28 days |
 #[derive(Debug, Clone)]
-#[must_use = "describes telemetry; nothing happens before `.start()`"]
+#[must_use = "nothing happens before `.start()`"]
 pub struct Builder {
     pub(crate) settings: Settings,
-    /// Delivers to the author's endpoint in place of OTLP.
+    /// Delivers to the author's endpoint instead of OTLP.
     #[cfg(feature = "sdk")]
     pub(crate) exporter: Option<ExporterFactory>,
 }
@@ -41,85 +54,83 @@ impl Builder {
         }
     }
 
-    /// The approved data points, made by [`data_points!`](crate::model::data_points!).
+    /// Sets the approved data points, which [`data_points!`](crate::data_points!) makes.
     pub fn data_points(mut self, data_points: &'static DataPoints) -> Self {
         self.settings.data_points = Some(data_points);
         self
     }
 
-    /// The tool's own command about its telemetry, as people type it: `frob telemetry`, `cargo frob telemetry`, or
-    /// `frob --telemetry` in a tool without subcommands. Its words are those of
-    /// `TelemetryCommand` (feature `clap`): `on`, `off`, `status`, `show`, `flush` and `purge`.
+    /// Sets the tool's own telemetry command, as users type it: `frob telemetry`, `cargo frob telemetry`, or
+    /// `frob --telemetry` for a tool without subcommands. Its words are those of `TelemetryCommand` (feature `clap`): `on`,
+    /// `off`, `status`, `show`, `flush`, and `purge`.
     ///
-    /// The notice, `status` and every error name it. Unless it is named here or in `telemetry.toml`
-    /// (`telemetry_command = "frob telemetry"`, from which `tool-telemetry document` has it too) there is none:
-    /// `just telemetry off` is the user's own business in a tool such as `just`. Texts then name the variable, and the
-    /// first argument `telemetry` means nothing. For such a tool `tool-telemetry off just`, of the companion program,
-    /// does the same.
+    /// The notice, `status`, and every error name it. `telemetry.toml` can also set it
+    /// (`telemetry_command = "frob telemetry"`), and `tool-telemetry document` reads it there. If neither sets one, messages
+    /// name a variable instead, and a first argument `telemetry` is the user's own, as in `just telemetry`. For such a tool,
+    /// the companion program has `tool-telemetry off just`.
     pub fn telemetry_command(mut self, typed: &'static str) -> Self {
         self.settings.own_command = Some(OwnCommand(typed));
         self
     }
 
-    /// A variable that opts out with any value but empty, `0`, `false`, `no` and `off`. May be called more than
-    /// once.
+    /// Adds a variable that opts out with any value except an empty one, `0`, `false`, `no`, and `off`.
     pub fn opt_out_var(mut self, name: &'static str) -> Self {
         self.settings.opt_out_vars.push(name);
         self
     }
 
-    /// A variable that silences the first-run notice, such as `DOTNET_NOLOGO`. Telemetry stays off until the
-    /// notice was shown.
+    /// Adds a variable that suppresses the first-run notice, for example `DOTNET_NOLOGO`. Telemetry stays off until the
+    /// user sees the notice.
     pub fn suppress_notice_var(mut self, name: &'static str) -> Self {
         self.settings.suppress_notice_vars.push(name);
         self
     }
 
-    /// The maker's own endpoint: the whole address of the traces signal, such as
-    /// `https://telemetry.example.com/v1/traces`. Only https, except on loopback. The data points must then name
-    /// a publisher.
+    /// Sets the author's endpoint, the whole address of the traces signal, for example
+    /// `https://telemetry.example.com/v1/traces`. It must be https, except on loopback, and the data points must name a
+    /// publisher.
     pub fn endpoint(mut self, address: &'static str) -> Self {
         self.settings.endpoint = Some(address);
         self
     }
 
-    /// Nothing is recorded before the person says `telemetry on`.
+    /// Records nothing until the user runs `telemetry on`.
     pub fn require_opt_in(mut self) -> Self {
         self.settings.requires_opt_in = true;
         self
     }
 
-    /// Whether runs in CI go to the maker. An operator's destination gets them in any case.
+    /// Sets whether CI sends runs to the author. An operator's destination always gets them.
     pub fn ci_policy(mut self, ci_policy: CiPolicy) -> Self {
         self.settings.ci_policy = ci_policy;
         self
     }
 
-    /// How long a command in CI, or one that is process 1 of its container, waits for the delivery of its run:
-    /// what is detached there is ended with the job.
+    /// Sets how long a command waits for the delivery of its run in CI or as process 1 of a container, where detached
+    /// processes are killed when the job ends.
     pub fn ci_wait(mut self, wait: Duration) -> Self {
         self.settings.ci_wait = wait;
         self
     }
 
-    /// How much may wait for delivery, and for how long.
+    /// Sets the limits on pending runs.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
         self
     }
 
-    /// An uploader's whole life: for this crate's own tests, which cannot wait for a minute.
+    /// Sets an uploader's lifetime. This crate's own tests cannot wait for a minute.
     #[doc(hidden)]
     pub fn uploader_life(mut self, life: Duration) -> Self {
         self.settings.uploader_life = life;
         self
     }
 
-    /// Checks what no compiler can: for a test of the tool's.
+    /// Validates what the compiler cannot. Call it from one of your tool's tests.
     ///
     /// # Errors
     ///
-    /// A sentence that says what is wrong and what to do. [`Builder::start`] then leaves telemetry off.
+    /// A sentence with the problem and the remedy. [`Builder::start`] would leave telemetry off.
     ///
     /// ```
     /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
@@ -132,24 +143,24 @@ impl Builder {
         self.settings.check()
     }
 
-    /// Has the uploader deliver through this exporter what goes to the maker's [`endpoint`](Builder::endpoint),
-    /// instead of OTLP. The endpoint must be named all the same: it is what the person is told.
+    /// Delivers to the author's [`endpoint`](Builder::endpoint) through this exporter instead of OTLP. The endpoint is still
+    /// required, because messages name it.
     ///
-    /// The exporter is made in the uploader, once, from nothing but what the program itself knows: the uploader has
-    /// neither the person's `OTEL_*` variables nor their folder, and its output goes nowhere. It works on a thread
-    /// of its own without an asynchronous runtime; one that needs a runtime brings it along.
+    /// The uploader creates the exporter, once. The uploader has neither the user's `OTEL_*` variables nor the user's
+    /// working directory, and its output is discarded. The exporter runs on its own thread without an asynchronous runtime;
+    /// if it needs one, it must create it.
     ///
-    /// An exporter can only say yes or no. `Ok`, from the export and from the flush that follows it, means that the
-    /// runs are delivered. Anything else (an error, a panic, no answer within ten seconds, an exporter that cannot be
-    /// made) means that they are tried again later, with growing waits, until they are too old.
+    /// `Ok` from the export and the following flush means that the runs are delivered. After anything else (an error, a
+    /// panic, no answer within ten seconds, or an exporter that cannot be created), the uploader retries later, at growing
+    /// intervals, until the runs are too old.
     ///
-    /// An operator's destination gets OTLP, as ever.
+    /// An operator's destination still gets OTLP.
     ///
     /// ```
     /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
     /// use tool_telemetry::Telemetry;
     ///
-    /// let description = Telemetry::builder("frob", "1.0.0")
+    /// let builder = Telemetry::builder("frob", "1.0.0")
     ///     .data_points(&DATA_POINTS)
     ///     .endpoint("https://spans.example.com/in")
     ///     .deliver_to(|| Ok(opentelemetry_stdout::SpanExporter::default()));
@@ -164,27 +175,20 @@ impl Builder {
         self
     }
 
-    /// Starts telemetry. Must be the first statement of `main`: the uploader is this same program, and is
+    /// Starts telemetry. This must be the first statement of `main`, because the uploader is this same program and is
     /// recognised here.
     ///
-    /// Never fails, and does nothing when telemetry is off; [`Telemetry::decision`] says what decided it. The
-    /// first call in a process counts.
+    /// It never fails, and does nothing if telemetry is off; [`Telemetry::decision`] has the reason. Only the first call in
+    /// a process has an effect.
     pub fn start(self) -> Telemetry {
         if let Err(what) = self.check() {
             return Telemetry::off(self.settings, Reason::InvalidSetup(what));
         }
-        super::recording::start(self)
-    }
-}
-
-impl Telemetry {
-    pub(crate) fn off(settings: Settings, reason: Reason) -> Self {
-        Self {
-            settings,
-            decision: Decision { is_on: false, reason },
-            recording: None,
-            notice: None,
-            is_notice_shown: std::sync::Once::new(),
+        #[cfg(feature = "sdk")]
+        if let Some(factory) = &self.exporter {
+            let open_exporter = || Box::new(ToExporter::open(factory)) as Box<dyn Transport>;
+            return start::start(self.settings, Some(&open_exporter));
         }
+        start::start(self.settings, None)
     }
 }

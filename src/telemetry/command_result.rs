@@ -1,19 +1,19 @@
-//! What a command may return, and the exit code that it means.
+//! The results that a command may return, and their exit codes.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// What a command of a tool may return.
+/// A result that a command may return.
 ///
 /// | type | exit code |
 /// | --- | --- |
 /// | `()` | 0 |
 /// | `u8` | itself |
-/// | `i32` | its low 8 bits, as the operating system keeps them |
+/// | `i32` | its low 8 bits, like the operating system |
 /// | `ExitCode` | itself |
-/// | `Result<T, E>` | that of `T`; or 1, after `Error: {error:?}` on stderr, as when `main` returns it |
+/// | `Result<T, E>` | that of `T`, or 1 after `Error: {error:?}` on stderr, like `main` |
 pub trait CommandResult {
-    /// The exit code; for an error, after telling it on stderr.
+    /// Returns the exit code. An error is printed on stderr first.
     fn exit_code(self) -> u8;
 }
 
@@ -36,14 +36,14 @@ impl CommandResult for i32 {
 }
 
 impl CommandResult for ExitCode {
-    /// std does not tell the number, but compares it.
+    /// std has no way to read the number, but it can compare.
     fn exit_code(self) -> u8 {
         (0..=u8::MAX).find(|code| ExitCode::from(*code) == self).unwrap_or(1)
     }
 }
 
 impl<T: CommandResult, E: fmt::Debug> CommandResult for Result<T, E> {
-    #[expect(clippy::print_stderr, reason = "what std does with an error that `main` returns")]
+    #[expect(clippy::print_stderr, reason = "what std does with an error from `main`")]
     fn exit_code(self) -> u8 {
         match self {
             Ok(value) => value.exit_code(),
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_result_means_the_exit_code_that_main_would_give() {
+    fn a_result_has_the_exit_code_that_main_would_return() {
         assert_eq!(().exit_code(), 0);
         assert_eq!(7_u8.exit_code(), 7);
         assert_eq!((-1).exit_code(), 255);

@@ -1,4 +1,4 @@
-//! Looking at a run without sending it: `<TOOL>_TELEMETRY=log` and `<TOOL>_TELEMETRY=trace`.
+//! Prints a run: `<TOOL>_TELEMETRY=log` and `<TOOL>_TELEMETRY=trace`.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use crate::model::settings::Settings;
 use crate::model::span::{LineWriter, Span, Tool};
 use crate::model::tree;
 
-/// How the person asked to see the run.
+/// How the user wants to see the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Preview {
     /// `log`: the OTLP that would be sent.
@@ -21,7 +21,7 @@ pub(crate) enum Preview {
 }
 
 impl Preview {
-    pub(crate) fn of(mode_override: ModeOverride) -> Option<Self> {
+    pub(crate) fn from_mode(mode_override: ModeOverride) -> Option<Self> {
         match mode_override {
             ModeOverride::Log => Some(Preview::Otlp),
             ModeOverride::Trace => Some(Preview::Tree),
@@ -29,15 +29,15 @@ impl Preview {
         }
     }
 
-    /// Prints the run on stderr, in one write. May run while the process exits. `is_kept` says that the run waits
-    /// for delivery: a trace id that never arrives anywhere would be looked for in vain.
+    /// Prints the run to stderr in one write, possibly while the process exits. The trace id is printed only if the run
+    /// `is_stored`, because otherwise it never arrives.
     pub(crate) fn show(
         self,
         settings: &Settings,
         decision: &Decision,
         destination: Option<&Destination>,
         spans: &[Span],
-        is_kept: bool,
+        is_stored: bool,
     ) {
         let Some(data_points) = settings.data_points else {
             return;
@@ -57,13 +57,13 @@ impl Preview {
             }
             Preview::Tree => {
                 text.push_str(&tree::render(spans, data_points, name, false));
-                if let (true, Some(destination), Some(run)) = (is_kept, destination, spans.first()) {
+                if let (true, Some(destination), Some(run)) = (is_stored, destination, spans.first()) {
                     let id = hex::text(&run.trace_id);
                     let _ = writeln!(text, "trace {id} goes to {}", destination.origin());
                 }
             }
         }
-        // A closed stderr is the person's choice.
+        // A closed stderr is the user's choice.
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
 }

@@ -1,0 +1,51 @@
+//! [`CommandGuard`]: a command between its beginning and its end.
+
+use std::process::ExitCode;
+
+use super::command_result::CommandResult;
+use super::recording::Recording;
+use crate::platform;
+use crate::record::RunId;
+
+/// A command begun by [`Telemetry::begin`](crate::Telemetry::begin).
+///
+/// If it is dropped without a call to [`CommandGuard::end`], for example by a panic, the run is closed when the process
+/// exits, with the exit code if the platform reports one. If the process continues with another command, or other
+/// commands are open, the run ends at the drop: with exit code 101 after a panic, and otherwise as cut off.
+#[derive(Debug)]
+#[must_use = "report how the command ended with `.end(result)`"]
+pub struct CommandGuard {
+    recording: Option<&'static Recording>,
+    run: Option<RunId>,
+}
+
+impl CommandGuard {
+    pub(super) fn begin(recording: Option<&'static Recording>, name: &str, is_closure: bool) -> Self {
+        Self { recording, run: recording.and_then(|recording| recording.begin(name, is_closure)) }
+    }
+
+    /// Records the exit code, seals the run, and returns the exit code for `main`.
+    pub fn end<R: CommandResult>(mut self, result: R) -> ExitCode {
+        let code = result.exit_code();
+        self.finish(code);
+        ExitCode::from(code)
+    }
+
+    fn finish(&mut self, code: u8) {
+        if let (Some(recording), Some(run)) = (self.recording, self.run.take()) {
+            recording.end(run, i64::from(code));
+        }
+    }
+}
+
+impl Drop for CommandGuard {
+    fn drop(&mut self) {
+        // An exit hook reports the real code. The panic may still be caught further out.
+        if std::thread::panicking() && !platform::HAS_EXIT_HOOK {
+            self.finish(101);
+        }
+        if let (Some(recording), Some(run)) = (self.recording, self.run) {
+            recording.abandon(run);
+        }
+    }
+}
