@@ -1,31 +1,31 @@
-//! The one error of this crate: opaque, with the path that it concerns and a sentence that says what to do.
+//! The one error of this crate. It is opaque, and has the path that it concerns and a sentence with the remedy.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why something that the person asked for could not be done. Recording never gives one: it never fails a tool.
+/// Why a telemetry command failed. Recording never returns an error.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
 }
 
-/// Files that one message names.
-const MOST_NAMED: usize = 20;
+/// The files that one message names at most.
+const MAX_NAMED: usize = 20;
 
 #[derive(Debug)]
 enum ErrorKind {
-    /// Something could not be read or written.
+    /// A file cannot be read or written.
     File { what: &'static str, path: PathBuf, source: io::Error },
-    /// Not everything that is kept of runs could be deleted.
+    /// Some files of runs cannot be deleted.
     Remains { but: &'static str, remains: Vec<(PathBuf, io::Error)> },
-    /// There is no home folder of this user's.
+    /// There is no home directory that belongs to this user.
     NoHome,
-    /// Telemetry is off, so the thing asked for has no meaning.
+    /// Telemetry is off, so there is nothing to send.
     Off { reason: String, remedy: String },
-    /// A tool that is to send is not where a shell would find it.
-    NoProgram { tool: &'static str, waiting: u64 },
-    /// The uploader could not be started.
+    /// The tool that should send is not in `PATH`.
+    NoProgram { tool: &'static str, pending: u64 },
+    /// The uploader does not start.
     Uploader(io::Error),
 }
 
@@ -46,25 +46,25 @@ impl Error {
         Self { kind: ErrorKind::Off { reason, remedy } }
     }
 
-    pub(crate) fn no_program(tool: &'static str, waiting: u64) -> Self {
-        Self { kind: ErrorKind::NoProgram { tool, waiting } }
+    pub(crate) fn no_program(tool: &'static str, pending: u64) -> Self {
+        Self { kind: ErrorKind::NoProgram { tool, pending } }
     }
 
     pub(crate) fn uploader(source: io::Error) -> Self {
         Self { kind: ErrorKind::Uploader(source) }
     }
 
-    /// Whether it failed because telemetry is off.
+    /// Whether the command failed because telemetry is off.
     pub fn is_off(&self) -> bool {
         matches!(self.kind, ErrorKind::Off { .. })
     }
 
-    /// Whether it failed because a file could not be read or written.
+    /// Whether the command failed because a file cannot be read, written, or deleted.
     pub fn is_file(&self) -> bool {
         matches!(self.kind, ErrorKind::File { .. } | ErrorKind::Remains { .. })
     }
 
-    /// The file or folder that it concerns.
+    /// The file or directory that the error concerns.
     pub fn path(&self) -> Option<&Path> {
         match &self.kind {
             ErrorKind::File { path, .. } => Some(path),
@@ -78,31 +78,39 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ErrorKind::File { what, path, source } => {
-                write!(f, "cannot {what} {}: {source}; check who owns it and whether the disk is full", path.display())
+                let path = path.display();
+                write!(f, "cannot {what} {path}: {source}; check who owns it and whether the disk is full")
             }
             ErrorKind::Remains { but, remains } => {
-                write!(f, "{but}{} could not be deleted:", remains.len())?;
-                for (position, (path, source)) in remains.iter().take(MOST_NAMED).enumerate() {
+                write!(f, "{but}{} could not be deleted:", counted(remains.len()))?;
+                for (position, (path, source)) in remains.iter().take(MAX_NAMED).enumerate() {
                     let comma = if position > 0 { "," } else { "" };
                     write!(f, "{comma} {} ({source})", path.display())?;
                 }
-                let more = if remains.len() > MOST_NAMED { " and more" } else { "" };
-                write!(f, "{more}; delete what is named here, or make it writable and try again")
+                let more = if remains.len() > MAX_NAMED { ", and more" } else { "" };
+                write!(f, "{more}; delete them, or make them writable and try again")
             }
             ErrorKind::NoHome => f.write_str(
-                "there is no home folder that belongs to this user; set HOME, or XDG_STATE_HOME and XDG_CONFIG_HOME",
+                "there is no home directory that belongs to this user; set HOME, or XDG_STATE_HOME and XDG_CONFIG_HOME",
             ),
             ErrorKind::Off { reason, remedy } => {
-                write!(f, "nothing was sent, since telemetry is off: {reason}; {remedy}")
+                write!(f, "nothing was sent, because telemetry is off: {reason}; {remedy}")
             }
-            ErrorKind::NoProgram { tool, waiting } => write!(
+            ErrorKind::NoProgram { tool, pending } => write!(
                 f,
-                "nothing was sent, and pending are {waiting}: only the tool sends its runs, and no program {tool} is in \
-                 PATH; add its folder to PATH"
+                "nothing was sent ({pending} pending): only the tool sends its runs, and no program {tool} is in PATH; add its \
+                 directory to PATH"
             ),
-            ErrorKind::Uploader(source) => write!(f, "cannot start the uploader: {source}; try again, and what waits is kept until then"),
+            ErrorKind::Uploader(source) => {
+                write!(f, "cannot start the uploader: {source}; pending runs are kept, so try again later")
+            }
         }
     }
+}
+
+/// `1 file`, `2 files`.
+fn counted(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }
 
 impl std::error::Error for Error {

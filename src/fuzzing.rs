@@ -1,6 +1,6 @@
-//! The way in for `fuzz/`: what reads files and requests is private to this crate. Compiled with `--cfg fuzzing` only.
+//! Entry points for `fuzz/` to the private parsers. Compiled only with `--cfg fuzzing`.
 //!
-//! Each function panics when what it reads breaks a promise.
+//! Each function panics if a parser breaks an invariant.
 
 use crate::model::data_points::{DataPoints, Value};
 use crate::model::hex;
@@ -9,7 +9,7 @@ use crate::spool::read::read_run;
 
 static DATA_POINTS: DataPoints = crate::model::data_points!("tests/tool/telemetry.toml");
 
-/// A run file: whatever stands in it, what comes out is admitted, and is read again as it was written.
+/// A run file. Everything that is read is approved, and is the same after writing and reading it again.
 pub fn run_file(bytes: &[u8]) {
     let Some(run) = read_run(bytes, &DATA_POINTS, "frob") else { return };
     assert!(run.whole <= bytes.len());
@@ -40,7 +40,7 @@ fn is_admitted(span: &Span) -> bool {
     })
 }
 
-/// A `traceparent`: what is accepted is written as it stands.
+/// A `traceparent`. An accepted one is the same after writing it again.
 pub fn trace_context(text: &str) {
     let Some((trace_id, span_id)) = crate::record::trace_context::parse(text) else { return };
     assert_eq!(&text[3..52], format!("{}-{}", hex::text(&trace_id), hex::text(&span_id)));

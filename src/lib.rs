@@ -1,18 +1,19 @@
-//! Honest telemetry for command-line tools: approved data points from ordinary `tracing` spans, on disk before the
-//! command ends, delivered over OpenTelemetry (OTLP) by a detached process, and nothing at all when the person
-//! opted out.
+//! Telemetry for command-line tools that users can trust.
 //!
-//! ```no_run
+//! It records approved data points from ordinary `tracing` spans, writes them to disk before the command ends, and lets a
+//! detached process send them over OpenTelemetry (OTLP). If the user opts out, it does nothing at all.
+//!
+//! ```
 //! use std::process::ExitCode;
 //!
 //! use tool_telemetry::{DataPoints, Telemetry};
 //! use tracing_subscriber::prelude::*;
 //!
-//! // Read and checked while the tool is compiled.
+//! // Checked when the tool is compiled. The path starts at the tool's Cargo.toml.
 //! static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
 //!
 //! fn main() -> ExitCode {
-//!     // First of all: the uploader is this same program.
+//!     // The first statement, because the uploader is this same program.
 //!     let telemetry = Telemetry::builder("frob", env!("CARGO_PKG_VERSION"))
 //!         .data_points(&DATA_POINTS)
 //!         .opt_out_var("FROB_TELEMETRY_OPTOUT")
@@ -24,39 +25,67 @@
 //!
 //! # What is sent
 //!
-//! A run is one trace. Its root span has the tool's name, its start and end, the exit code and `error.type`, and the
-//! data points that `telemetry.toml` approves for the run. Below it are the approved spans with their approved
-//! values. The resource says the tool's name and version, and which library recorded it.
+//! Each run is one trace. Its root span has the tool's name, the start and end, the exit code, `error.type`, and the data
+//! points that `telemetry.toml` approves for the run. Below it are the approved spans with their approved values. The
+//! resource has the name and version of the tool and of this library.
 //!
 //! # What is never sent
 //!
-//! Whatever is not approved: it is not recorded in the first place. No text of the person's, since a value is a flag,
-//! a bounded number, a member of a closed list, a version, or a moniker made of these. No hash, since a hash of a name
-//! is a name. No event, link, trace state, status text, thread, code location, process id, host name or argument; the
-//! OpenTelemetry convention for command-line programs asks for the process id and recommends the arguments, and both
-//! are left out on purpose. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` are not followed: they are free text.
+//! - Anything that is not approved. It is not even recorded.
+//! - Free text or hashes. A value is a flag, a bounded number, a member of a closed list, a version, or a moniker made of
+//!   these. A hash of a name identifies it as well as the name does.
+//! - Events, links, trace states, status messages, threads, code locations, process ids, host names, and arguments. The
+//!   OpenTelemetry convention for command-line programs requires the process id and recommends the arguments; both are left
+//!   out on purpose.
+//! - `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`, which are free text.
 //!
-//! What the server can see besides: the IP address, and which runs share a request.
+//! The server does see the sender's IP address and which runs arrive in the same request.
+//!
+//! # Invariants
+//!
+//! - Nothing unapproved is stored. The allowlist applies where a value is recorded, not where it is exported.
+//! - No setting is ignored for being invalid. It turns telemetry off, and `status` names it.
+//! - If telemetry is off, there is no file, process, thread, or socket. If a variable turns it off, there is not even an
+//!   extra system call.
+//! - No call panics or returns an error to the tool, except for a telemetry command.
+//! - Nothing in the tool's process opens a socket.
+//! - No recorded run disappears without a counted reason.
+//! - No lock outlives its process.
+//! - No uploader outlives its deadline.
+//! - No run goes to another destination than the one that it was recorded for.
 //!
 //! # Features
 //!
 //! | feature | what it adds |
 //! | --- | --- |
-//! | `http` (default) | delivery over HTTP and HTTPS, as protobuf |
+//! | `http` (default) | delivery over HTTP and HTTPS as protobuf |
 //! | `http-json` | the same as JSON |
 //! | `grpc` | delivery over gRPC |
-//! | `clap` | the `telemetry` subcommand, or the flag `--telemetry` ([`command`]) |
+//! | `clap` | the `telemetry` subcommand and the `--telemetry` flag ([`command`]) |
 //! | `sdk` | the OpenTelemetry SDK's traits |
 //!
-//! # Where things are
+//! # Code map
 //!
-//! [`Telemetry`] and [`Builder`] are what a tool's author meets; [`data_points!`] makes the tables; [`TelemetryLayer`]
-//! takes the spans; [`command`] is what the person can ask; [`env`](mod@env) lists every variable. `ARCHITECTURE.md`
-//! tells the rest.
+//! Modules import only modules above them.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`env`](mod@env), `error` | every environment variable, and the one [`Error`] |
+//! | `platform` | system calls and file-system helpers |
+//! | `model` | data points, the allowlist, spans, and settings |
+//! | `consent` | whether telemetry is on and why, the destination, and the notice |
+//! | `spool` | the runs on disk: run files, limits, counters, and locks |
+//! | `record` | [`TelemetryLayer`], call sites, and the run of each command |
+//! | `upload` | the detached uploader and its transports |
+//! | `sdk` | exporters for the OpenTelemetry SDK |
+//! | `telemetry` | [`Telemetry`] and [`Builder`], which a tool's author uses |
+//! | [`command`] | `status`, `show`, `on`, `off`, `flush`, and `purge` |
+//!
+//! `ARCHITECTURE.md` has the details.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The code made by `data_points!` names this crate from outside, also in our own tests.
+// The code that `data_points!` generates names this crate by its external name, also in our own tests.
 #[allow(unused_extern_crates)]
 extern crate self as tool_telemetry;
 
@@ -97,16 +126,16 @@ pub use telemetry::{Builder, CommandGuard, CommandResult, FieldValue, Telemetry}
 /// assert_eq!(DATA_POINTS.publisher().unwrap().name, "Example Tools");
 /// ```
 ///
-/// A file that is missing does not compile:
+/// A missing file does not compile:
 ///
 /// ```compile_fail
 /// static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/missing.toml");
 /// ```
 ///
-/// The format is described in [`tool-telemetry-definition`](https://docs.rs/tool-telemetry-definition).
+/// [`tool-telemetry-definition`](https://docs.rs/tool-telemetry-definition) describes the format.
 pub use tool_telemetry_macros::data_points;
 
-/// What the code made by [`data_points!`](crate::model::data_points!) names; nothing for people.
+/// For the code that [`data_points!`] generates only.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::model::data_points::{

@@ -1,12 +1,11 @@
-//! The same commands as a flag, for tools without subcommands.
+//! The telemetry commands as a flag, for tools without subcommands.
 
-use super::TelemetryCommand;
+use super::subcommand::TelemetryCommand;
 
-/// `<tool> --telemetry …`, for a tool without subcommands: what [`TelemetryCommand`] is for one that has them. Name it
-/// in the description: [`telemetry_command("frob --telemetry")`](crate::Builder::telemetry_command).
+/// `<tool> --telemetry …`, the [`TelemetryCommand`] of a tool without subcommands. Name it in the builder with
+/// [`telemetry_command("frob --telemetry")`](crate::Builder::telemetry_command).
 ///
-/// It stands alone on the command line. Arguments that the tool requires are not required beside it, if their fields
-/// have room for nothing:
+/// It must be the only argument. The tool's required arguments are not required with it if their fields are optional:
 ///
 /// ```
 /// use clap::Parser as _;
@@ -16,7 +15,7 @@ use super::TelemetryCommand;
 /// struct Arguments {
 ///     #[command(flatten)]
 ///     telemetry: TelemetryFlag,
-///     /// What to look for
+///     /// The pattern to search for
 ///     #[arg(required = true)]
 ///     pattern: Option<String>,
 /// }
@@ -32,35 +31,35 @@ use super::TelemetryCommand;
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct TelemetryFlag {
-    /// What is collected, and whether
-    #[arg(long = "telemetry", id = "telemetry", value_name = "WHAT", exclusive = true)]
-    what: Option<FlagValue>,
+    /// Manage telemetry
+    #[arg(long = "telemetry", id = "telemetry", value_name = "COMMAND", exclusive = true)]
+    command: Option<FlagValue>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum FlagValue {
-    /// Tell whether telemetry is on and why, where runs go, and what became of them
+    /// Print whether telemetry is on and why, where runs go, and what happened to them
     Status,
-    /// The same as one JSON object, with keys that stay as they are
+    /// Print the status as one JSON object with stable keys
     StatusJson,
     /// Turn telemetry on
     On,
-    /// Turn telemetry off, and delete what waits and what is kept
+    /// Turn telemetry off, and delete pending and sent runs
     Off,
-    /// Show the runs that wait and the last that were sent
+    /// Print pending runs and the last sent runs
     Show,
-    /// The OTLP exactly as it is sent, JSON Lines
+    /// Print the runs exactly as they are sent, as OTLP in JSON Lines
     ShowJson,
-    /// Send what waits now, and wait until it is delivered
+    /// Send pending runs now, and wait until they are delivered
     Flush,
-    /// Delete what waits and what is kept
+    /// Delete pending and sent runs
     Purge,
 }
 
 impl TelemetryFlag {
-    /// What was asked for; nothing without the flag.
+    /// The requested command, or `None` without the flag.
     pub fn command(&self) -> Option<TelemetryCommand> {
-        Some(match self.what? {
+        Some(match self.command? {
             FlagValue::Status => TelemetryCommand::Status { json: false },
             FlagValue::StatusJson => TelemetryCommand::Status { json: true },
             FlagValue::On => TelemetryCommand::On,

@@ -1,23 +1,25 @@
-//! What lies on this machine of a tool's telemetry, for a program that is not the tool: the companion shows it.
+//! A tool's telemetry as another program sees it. The companion program uses this.
 //!
-//! It may have the tool's data points, made from its `telemetry.toml` at run time. It never has what the tool's own
-//! builder says, such as its endpoint, so what it tells of "on" is what the person's side decides.
+//! It may have the tool's data points, from its `telemetry.toml`, but not its builder's settings: no endpoint, no version,
+//! and not whether the tool requires an opt-in. So its decision covers only the user's and the administrator's side, and
+//! its `on` saves a choice but no notice: the tool itself lists what it collects before it records.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::companion;
-use super::show::{Reader, RunStatus, for_each_file, read_file};
+use super::show::{RunReader, RunStatus, for_each_file, read_file};
 use super::status::DestinationStatus;
 use crate::consent::Decision;
 use crate::consent::preflight::Preflight;
+use crate::consent::user_paths::UserPaths;
 use crate::env::Environment;
 use crate::model::data_points::{DataPoints, Version};
+use crate::model::settings::{CiPolicy, Settings};
 use crate::platform;
 use crate::spool::directory::SpoolDirectory;
 use crate::telemetry::Telemetry;
 
-/// A look at a tool's telemetry from outside. Reads only.
+/// Reads a tool's telemetry from another program.
 #[derive(Debug)]
 pub struct SpoolInspector {
     tool: &'static str,
@@ -26,98 +28,110 @@ pub struct SpoolInspector {
     preflight: Preflight,
 }
 
-/// A run as it was found.
+/// A run as another program sees it.
 #[derive(Debug)]
 pub struct InspectedRun {
-    /// Its directory: who chose it, the publisher, and scheme, host and port, as in
+    /// The name of its directory: who chose it, the publisher, and scheme, host, and port, for example
     /// `maker+example-tools+https-telemetry.example.com-443`.
     pub destination: String,
-    /// Where it stands.
+    /// Its status.
     pub state: RunStatus,
-    /// When its file last changed its place: for a sent run the time at which it was put away, moments after the
-    /// delivery. Nothing where the platform does not tell.
+    /// When its file last moved. For a sent run, this is moments after the delivery. `None` if the platform does not report
+    /// it.
     pub moved: Option<SystemTime>,
-    /// OTLP/JSON Lines: with data points what the strict reader lets through, else the file as it is.
+    /// OTLP/JSON Lines: with data points only what is approved, and otherwise the file as it is.
     pub lines: String,
-    /// Lines that could not be read and values that are not approved; 0 without data points.
+    /// Lines that cannot be read and values that are not approved; 0 without data points.
     pub left_out: u64,
 }
 
 impl SpoolInspector {
-    /// Looks at the tool of this name.
+    /// Opens the tool of this name.
     pub fn open(
         tool: &'static str,
         data_points: Option<&'static DataPoints>,
         opt_out_vars: &[&'static str],
     ) -> Self {
-        let telemetry = companion::telemetry(tool, data_points, opt_out_vars);
-        let preflight = Preflight::run(telemetry.settings(), Environment::process());
+        let settings = Settings {
+            is_companion: true,
+            data_points,
+            opt_out_vars: opt_out_vars.to_vec(),
+            ci_policy: CiPolicy::IncludeMaker,
+            ..Settings::new(tool, "0")
+        };
+        let preflight = Preflight::run(&settings, Environment::process());
+        let decision = preflight.recording_decision(&settings, Environment::process());
+        let mut telemetry = Telemetry::off(settings, decision.reason.clone());
+        telemetry.set_decision(decision);
         Self { tool, data_points, telemetry, preflight }
     }
 
-    /// The tool's telemetry, for what a person can ask of it.
+    /// The tool's telemetry, for the telemetry commands.
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }
 
-    /// Whether telemetry is on and what decided it, as far as the variables, the policy and the person decide it.
+    /// Whether telemetry is on and why, as far as the variables, the policy, and the user decide.
     pub fn decision(&self) -> Decision {
-        self.preflight.recording_decision(self.telemetry.settings(), Environment::process())
+        self.telemetry.decision().clone()
     }
 
-    /// What whoever wants it on can do.
+    /// What to do to turn telemetry on.
     pub fn remedy(&self) -> String {
         self.decision().reason.remedy(self.telemetry.settings())
     }
 
-    /// Whether a tool of this name ever left anything here.
+    /// Whether a tool of this name ever wrote a file.
     pub fn has_files(&self) -> bool {
-        self.paths().is_some_and(|paths| companion::has_files(&paths, self.tool))
+        self.paths().is_some_and(|paths| {
+            let exists = |path: &Path| std::fs::symlink_metadata(path).is_ok();
+            exists(&paths.choice_file) || exists(&paths.state_home.join(self.tool).join("telemetry"))
+        })
     }
 
-    /// Whether there is a home folder of this user's, and so a place for runs.
+    /// Whether there is a home directory that belongs to this user.
     pub fn has_home(&self) -> bool {
         self.paths().is_some()
     }
 
-    /// The version whose notice this person saw; nothing if none was shown.
+    /// The newest version whose notice the user saw.
     pub fn notice(&self) -> Option<Version> {
         self.preflight.choice().newest_notice()
     }
 
-    /// The file with the person's choice, which need not be there.
+    /// The path of the file with the user's choice, which may not exist.
     pub fn choice_file(&self) -> Option<&Path> {
         self.preflight.paths.as_ref().map(|paths| paths.choice_file.as_path())
     }
 
-    /// The folder in which tools keep state. Known also where a variable opted out.
+    /// The directory for the state of all tools. It is known even if a variable opts out.
     pub fn state_home() -> Option<PathBuf> {
         platform::state_home(Environment::process())
     }
 
-    /// What lies at each destination and what became of it.
+    /// The status of each destination.
     pub fn destinations(&self) -> Vec<DestinationStatus> {
         let Some(paths) = self.paths() else {
             return Vec::new();
         };
         SpoolDirectory::destinations(&paths.state_home, self.tool)
             .into_iter()
-            .map(|folder| (SpoolDirectory::new(&paths.state_home, self.tool, &folder), folder))
+            .map(|name| (SpoolDirectory::new(&paths.state_home, self.tool, &name), name))
             .filter(|(spool, _)| spool.check().is_ok())
-            // What cannot be read is `status`'s to tell.
-            .filter_map(|(spool, folder)| DestinationStatus::of(&spool, folder).ok())
+            // `status` reports what cannot be read.
+            .filter_map(|(spool, name)| DestinationStatus::read(&spool, name).ok())
             .collect()
     }
 
-    /// The runs that wait and the last that were sent.
+    /// The pending runs and the last sent ones.
     pub fn runs(&self) -> Vec<InspectedRun> {
-        let mut seen = Vec::new();
+        let mut runs = Vec::new();
         if let Some(paths) = self.paths() {
             for_each_file(&paths, self.tool, |destination, state, path| {
-                seen.extend(self.run(destination, state, path));
+                runs.extend(self.run(destination, state, path));
             });
         }
-        seen
+        runs
     }
 
     fn run(&self, destination: &str, state: RunStatus, path: &Path) -> Option<InspectedRun> {
@@ -126,7 +140,7 @@ impl SpoolInspector {
             Some(data_points) => {
                 let narrowed_to = self.preflight.policy.narrowed_to();
                 let run =
-                    Reader { tool: self.tool, data_points, narrowed_to }.read(path, destination, state)?;
+                    RunReader { tool: self.tool, data_points, narrowed_to }.read(path, destination, state)?;
                 (run.otlp_json(), run.left_out())
             }
             None => (String::from_utf8_lossy(&read_file(path)?).into_owned(), 0),
@@ -134,12 +148,10 @@ impl SpoolInspector {
         Some(InspectedRun { destination: destination.to_owned(), state, moved, lines, left_out })
     }
 
-    /// Where the files are, also where a variable opted out and the survey did not look.
-    fn paths(&self) -> Option<crate::consent::user_paths::UserPaths> {
-        self.preflight
-            .paths
-            .clone()
-            .or_else(|| crate::consent::user_paths::UserPaths::find(self.tool, Environment::process()))
+    /// A preflight that a variable decided has no paths.
+    fn paths(&self) -> Option<UserPaths> {
+        let paths = self.preflight.paths.clone();
+        paths.or_else(|| UserPaths::find(self.tool, Environment::process()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `telemetry show`: the runs that wait and the last that were sent.
+//! `telemetry show`: the pending runs and the last sent ones.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -20,26 +20,26 @@ use crate::spool::read::{RecordedRun, read_run};
 use crate::spool::run_file::LARGEST_RUN;
 use crate::telemetry::Telemetry;
 
-/// A run as `telemetry show` tells it.
+/// A pending or sent run.
 #[derive(Debug)]
 pub struct StoredRun {
-    /// Its directory: who chose it, the publisher, and scheme, host and port.
+    /// The name of its directory: who chose it, the publisher, and scheme, host, and port.
     pub destination: String,
-    /// Whether it waits or was delivered.
+    /// Whether it is pending or sent.
     pub state: RunStatus,
     run: RecordedRun,
     data_points: &'static DataPoints,
     tool: &'static str,
 }
 
-/// Where a run stands.
+/// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunStatus {
-    /// Being written by a process that lives.
+    /// A live process writes it.
     Open,
-    /// Over, and waiting; also when its process died.
+    /// Its process has ended or died, and the run is not sent yet.
     Pending,
-    /// Delivered; kept for at most 7 days.
+    /// Delivered. It is kept for at most 7 days.
     Sent,
 }
 
@@ -54,8 +54,8 @@ impl RunStatus {
 }
 
 impl Telemetry {
-    /// `telemetry show`: the runs that wait, and the last that were sent, oldest first. Reads only, and changes
-    /// nothing: the run of a command that asks goes on, and is among them.
+    /// `telemetry show`: the pending runs and the last sent ones, oldest first. It changes nothing. The caller's own run
+    /// continues, and is one of them.
     pub fn runs(&self) -> Vec<StoredRun> {
         let settings = self.settings();
         let (Some(paths), Some(data_points)) =
@@ -64,57 +64,57 @@ impl Telemetry {
             return Vec::new();
         };
         let policy = Policy::read(&platform::policy_file(), settings.name);
-        let reader = Reader { tool: settings.name, data_points, narrowed_to: policy.narrowed_to() };
-        let mut shown = Vec::new();
+        let reader = RunReader { tool: settings.name, data_points, narrowed_to: policy.narrowed_to() };
+        let mut runs = Vec::new();
         for_each_file(&paths, settings.name, |destination, state, path| {
-            shown.extend(reader.read(path, destination, state));
+            runs.extend(reader.read(path, destination, state));
         });
-        shown
+        runs
     }
 }
 
-/// Calls `tell` with each run's destination, state and file: of each destination the sent runs and then the waiting
-/// ones, oldest first.
-pub(super) fn for_each_file(paths: &UserPaths, tool: &str, mut tell: impl FnMut(&str, RunStatus, &Path)) {
+/// Calls `visit` with the destination, status, and file of each run: for each destination the sent runs, then the others,
+/// oldest first.
+pub(super) fn for_each_file(paths: &UserPaths, tool: &str, mut visit: impl FnMut(&str, RunStatus, &Path)) {
     for destination in SpoolDirectory::destinations(&paths.state_home, tool) {
         let spool = SpoolDirectory::new(&paths.state_home, tool, &destination);
         if spool.check().is_err() {
             continue;
         }
-        for (folder, is_sent) in [(spool.sent(), true), (spool.runs(), false)] {
-            for entry in list(&folder).runs {
+        for (directory, is_sent) in [(spool.sent(), true), (spool.runs(), false)] {
+            for entry in list(&directory).runs {
                 let (name, state) = match (entry.state, is_sent) {
                     (RunState::Open, _) => {
-                        let is_alive = is_alive(&folder.join(entry.name.open()));
+                        let is_alive = is_alive(&directory.join(entry.name.open()));
                         (entry.name.open(), if is_alive { RunStatus::Open } else { RunStatus::Pending })
                     }
                     (RunState::Sealed, true) => (entry.name.sealed(), RunStatus::Sent),
                     (RunState::Sealed, false) => (entry.name.sealed(), RunStatus::Pending),
                 };
-                tell(&destination, state, &folder.join(name));
+                visit(&destination, state, &directory.join(name));
             }
         }
     }
 }
 
-/// Reads runs as an uploader would.
+/// Reads runs as an uploader does.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(super) struct RunReader<'a> {
     pub(super) tool: &'static str,
     pub(super) data_points: &'static DataPoints,
-    /// By the machine's policy as it is now.
+    /// The data points that the machine's policy allows now.
     pub(super) narrowed_to: Option<&'a [String]>,
 }
 
-impl Reader<'_> {
+impl RunReader<'_> {
     pub(super) fn read(&self, path: &Path, destination: &str, state: RunStatus) -> Option<StoredRun> {
         let mut run = read_run(&read_file(path)?, self.data_points, self.tool)?;
         let is_left = state == RunStatus::Pending && path.extension().is_some_and(|ending| ending == "open");
         if is_left && run.ending() == Ending::Running {
-            // As its recovery will tell.
+            // Recovery will do the same.
             run.cut_off();
         }
-        // A file of what was sent holds what was sent, under the terms of then.
+        // A sent run is shown as it was sent.
         if state != RunStatus::Sent {
             let chosen_by = ChosenBy::from_directory_name(destination);
             run.keep_only(&Allowlist::for_sending(self.data_points, chosen_by, self.narrowed_to));
@@ -125,17 +125,17 @@ impl Reader<'_> {
 }
 
 impl StoredRun {
-    /// Lines that could not be read and values that are not approved.
+    /// Lines that cannot be read and values that are not approved.
     pub(super) fn left_out(&self) -> u64 {
         self.run.left_out
     }
 
-    /// The id under which the receiver knows the run: 32 hexadecimal digits.
+    /// The trace id, as 32 hexadecimal digits.
     pub fn trace_id(&self) -> String {
         self.run.spans.first().map_or_else(String::new, |run| hex::text(&run.trace_id))
     }
 
-    /// The OTLP as it is sent: JSON Lines, one span a line.
+    /// The OTLP as it is sent, as JSON Lines with one span each.
     pub fn otlp_json(&self) -> String {
         let tool = Tool { name: self.tool, version: &self.run.version };
         LineWriter::new(self.data_points, tool).text(&self.run.spans)
@@ -157,7 +157,7 @@ impl StoredRun {
     }
 }
 
-/// The bytes of a run's file, if it is a regular file of this user's and not larger than one that we write.
+/// The bytes of a run's file, if it is this user's regular file and not larger than what we write.
 pub(super) fn read_file(path: &Path) -> Option<Vec<u8>> {
     let (mut file, metadata) = platform::open_own(path, false, false).ok()?;
     if metadata.len() > 2 * LARGEST_RUN {

@@ -3,7 +3,9 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use super::{DestinationStatus, FlushOutcome, FlushProgress};
+use super::flush::{FlushOutcome, FlushProgress};
+use super::show::StoredRun;
+use super::status::DestinationStatus;
 use crate::consent::Decision;
 use crate::error::Error;
 use crate::spool::discard::DeletedRuns;
@@ -11,17 +13,17 @@ use crate::telemetry::Telemetry;
 
 /// `<tool> telemetry …`.
 ///
-/// | exit code | means |
+/// | exit code | meaning |
 /// | --- | --- |
-/// | 0 | done; `status` and `show` also when telemetry is off |
-/// | 1 | it failed, and stderr says why and what to do; for `flush` also: telemetry is off, and nothing was sent |
-/// | 2 | the arguments were not understood (clap's own) |
-/// | 3 | `flush`: something waits still |
+/// | 0 | done; for `status` and `show` also if telemetry is off |
+/// | 1 | failed; stderr has the reason and the remedy. `flush` fails if telemetry is off. |
+/// | 2 | the arguments are not valid (clap's code) |
+/// | 3 | `flush`: some runs are still pending |
 ///
-/// `status --json` is described at [`Status::to_json`](super::Status::to_json); `show --json` gives OTLP/JSON Lines.
+/// [`Status::to_json`](super::Status::to_json) describes `status --json`. `show --json` prints OTLP as JSON Lines.
 ///
-/// The description names it, `.telemetry_command("frob telemetry")`, or no text does. A tool without subcommands has
-/// [`TelemetryFlag`](super::TelemetryFlag).
+/// Name the command in the builder, `.telemetry_command("frob telemetry")`, or no message names it. A tool without
+/// subcommands uses [`TelemetryFlag`](super::TelemetryFlag).
 ///
 /// ```
 /// #[derive(clap::Parser)]
@@ -33,7 +35,7 @@ use crate::telemetry::Telemetry;
 /// #[derive(clap::Subcommand)]
 /// enum Command {
 ///     Build,
-///     /// What is collected, and whether
+///     /// Manage telemetry
 ///     #[command(subcommand)]
 ///     Telemetry(tool_telemetry::command::TelemetryCommand),
 /// }
@@ -41,35 +43,35 @@ use crate::telemetry::Telemetry;
 #[derive(Debug, Clone, clap::Subcommand)]
 #[non_exhaustive]
 pub enum TelemetryCommand {
-    /// Tell whether telemetry is on and why, where runs go, and what became of them
+    /// Print whether telemetry is on and why, where runs go, and what happened to them
     Status {
-        /// Print it as one JSON object, with keys that stay as they are
+        /// Print one JSON object with stable keys
         #[arg(long)]
         json: bool,
     },
     /// Turn telemetry on
     On,
-    /// Turn telemetry off, and delete what waits and what is kept
+    /// Turn telemetry off, and delete pending and sent runs
     Off,
-    /// Show the runs that wait and the last that were sent
+    /// Print pending runs and the last sent runs
     Show {
-        /// Print the OTLP exactly as it is sent, JSON Lines
+        /// Print the runs exactly as they are sent, as OTLP in JSON Lines
         #[arg(long)]
         json: bool,
     },
-    /// Send what waits now, and wait until it is delivered
+    /// Send pending runs now, and wait until they are delivered
     Flush,
-    /// Delete what waits and what is kept
+    /// Delete pending and sent runs
     Purge,
 }
 
 impl TelemetryCommand {
-    /// Does it, tells about it, and gives the exit code. Outside of [`Telemetry::command`] this is no run.
+    /// Runs the command, prints the result, and returns the exit code. Outside [`Telemetry::command`], this is not a run.
     pub fn run(&self, telemetry: &Telemetry) -> ExitCode {
         telemetry.require_command();
-        // Not `print!`: it panics where a reader such as `head` has seen enough.
-        match self.answer(telemetry) {
+        match self.execute(telemetry) {
             Ok((text, code)) => {
+                // `print!` panics if a reader such as `head` closes the pipe.
                 let _ = std::io::stdout().write_all(text.as_bytes());
                 ExitCode::from(code)
             }
@@ -82,110 +84,103 @@ impl TelemetryCommand {
         }
     }
 
-    fn answer(&self, telemetry: &Telemetry) -> Result<(String, u8), Error> {
+    fn execute(&self, telemetry: &Telemetry) -> Result<(String, u8), Error> {
         let name = telemetry.settings().name;
-        Ok(match self {
-            Self::Status { json: false } => (telemetry.status().to_string(), 0),
-            Self::Status { json: true } => (format!("{}\n", telemetry.status().to_json()), 0),
+        let text = match self {
+            Self::Status { json: false } => telemetry.status().to_string(),
+            Self::Status { json: true } => format!("{}\n", telemetry.status().to_json()),
             Self::On => {
                 telemetry.enable()?;
-                // A variable or the policy may have the first word, and there may be nowhere to send to.
-                let Decision { is_on, reason } = telemetry.status().decision;
-                let told = match is_on {
-                    true => format!("Telemetry of {name} is on.{}\n", to_see(telemetry)),
-                    false => format!(
-                        "Your choice is written down, but telemetry of {name} is off all the same: {reason}; {}.\n",
-                        reason.remedy(telemetry.settings())
-                    ),
-                };
-                (told, 0)
+                enabled(telemetry)
             }
-            Self::Off => (format!("Telemetry of {name} is off. {}\n", told(telemetry.disable()?)), 0),
-            Self::Show { json } => {
-                let shown: String = telemetry
-                    .runs()
-                    .iter()
-                    .map(|run| if *json { run.otlp_json() } else { format!("{}\n", run.tree()) })
-                    .collect();
-                match (shown.is_empty(), json) {
-                    (true, false) => ("No run waits, and none was sent in the last days.\n".to_owned(), 0),
-                    _ => (shown, 0),
+            Self::Off => format!("Telemetry of {name} is off. {}\n", deleted(telemetry.disable()?)),
+            Self::Show { json: true } => telemetry.runs().iter().map(StoredRun::otlp_json).collect(),
+            Self::Show { json: false } => match telemetry.runs() {
+                runs if runs.is_empty() => {
+                    "No runs are pending, and none were sent in the last 7 days.\n".to_owned()
                 }
-            }
-            Self::Purge => (format!("{}\n", told(telemetry.purge()?)), 0),
-            Self::Flush => match flush(telemetry)? {
-                // As `status` counts: what is being written waits too, for the end of its process.
-                FlushOutcome::NothingLeft => {
-                    let waits = telemetry.status().destinations;
-                    let sum = |of: fn(&DestinationStatus) -> u64| waits.iter().map(of).sum::<u64>();
-                    let living = sum(|destination| destination.being_written);
-                    let others = sum(|destination| destination.pending) - living;
-                    let told = match (living, others) {
-                        (0, 0) => "Nothing waits.\n".to_owned(),
-                        (living, 0) => format!("Nothing waits but {living} being written.\n"),
-                        _ => match telemetry.settings().typed("status") {
-                            Some(status) => format!(
-                                "Nothing waits for this destination; `{status}` tells what waits for others.\n"
-                            ),
-                            None => "Nothing waits for this destination, but for others.\n".to_owned(),
-                        },
-                    };
-                    (told, 0)
-                }
-                FlushOutcome::StillPending => {
-                    // A refusal that would meet any request drops what it met, and ends the work.
-                    let waits =
-                        telemetry.status().destinations.iter().any(|destination| destination.pending > 0);
-                    let (told, why) = match waits {
-                        true => ("Something waits still", "what"),
-                        false => ("Nothing waits, but not all was delivered", "why"),
-                    };
-                    match telemetry.settings().typed("status") {
-                        Some(status) => (format!("{told}; `{status}` tells {why}.\n"), 3),
-                        None => (format!("{told}.\n"), 3),
-                    }
-                }
+                runs => runs.iter().map(|run| format!("{}\n", run.tree())).collect(),
             },
-        })
+            Self::Purge => format!("{}\n", deleted(telemetry.purge()?)),
+            Self::Flush => return Ok(flushed(telemetry, flush(telemetry)?)),
+        };
+        Ok((text, 0))
     }
 }
 
-fn to_see(telemetry: &Telemetry) -> String {
-    let show = telemetry.settings().typed("show");
-    show.map_or_else(String::new, |show| format!(" To see what is sent: `{show}`."))
+/// The answer to `on`. A variable or the policy may still turn telemetry off, and a destination may be missing.
+fn enabled(telemetry: &Telemetry) -> String {
+    let settings = telemetry.settings();
+    let Decision { is_on, reason } = telemetry.status().decision;
+    if !is_on {
+        let remedy = reason.remedy(settings);
+        let name = settings.name;
+        return format!("Your choice is saved, but telemetry of {name} is still off: {reason}; {remedy}.\n");
+    }
+    let show = settings.typed("show");
+    let show = show.map_or_else(String::new, |show| format!(" To see what is sent: `{show}`."));
+    format!("Telemetry of {} is on.{show}\n", settings.name)
 }
 
-/// Sends, with a bar where somebody watches.
+/// The answer to `flush`, and its exit code. Runs that are being written count as pending, as in `status`.
+fn flushed(telemetry: &Telemetry, outcome: FlushOutcome) -> (String, u8) {
+    let destinations = telemetry.status().destinations;
+    let sum = |of: fn(&DestinationStatus) -> u64| destinations.iter().map(of).sum::<u64>();
+    let being_written = sum(|destination| destination.being_written);
+    let pending = sum(|destination| destination.pending);
+    let (text, what, code) = match outcome {
+        FlushOutcome::NothingLeft if pending == 0 => ("No runs are pending".to_owned(), None, 0),
+        FlushOutcome::NothingLeft if pending == being_written => {
+            (format!("No runs are pending except {being_written} being written"), None, 0)
+        }
+        FlushOutcome::NothingLeft => (
+            "No runs are pending for this destination, but some are for others".to_owned(),
+            Some("lists them"),
+            0,
+        ),
+        // The receiver may have refused the request itself, which drops the runs and ends the work.
+        FlushOutcome::StillPending if pending == 0 => {
+            ("No runs are pending, but not all were delivered".to_owned(), Some("explains why"), 3)
+        }
+        FlushOutcome::StillPending => ("Some runs are still pending".to_owned(), Some("explains why"), 3),
+    };
+    let hint = match (what, telemetry.settings().typed("status")) {
+        (Some(what), Some(status)) => format!("; `{status}` {what}"),
+        _ => String::new(),
+    };
+    (format!("{text}{hint}.\n"), code)
+}
+
+/// Flushes, with a progress bar on a terminal.
 fn flush(telemetry: &Telemetry) -> Result<FlushOutcome, Error> {
     let mut stderr = std::io::stderr();
-    let is_watched = stderr.is_terminal();
-    let mut is_told = false;
-    let flushed = telemetry.flush_with_progress(&mut |progress| {
-        if is_watched {
-            is_told = true;
+    let is_terminal = stderr.is_terminal();
+    let mut has_bar = false;
+    let outcome = telemetry.flush_with_progress(&mut |progress| {
+        if is_terminal {
+            has_bar = true;
             let _ = write!(stderr, "\r{}", bar(progress));
         }
     });
-    if is_told {
-        // Blanks, not an escape sequence: it works in every terminal.
+    if has_bar {
+        // Blanks work in every terminal, unlike an escape sequence.
         let _ = write!(std::io::stderr(), "\r{:LINE$}\r", "");
     }
-    flushed
+    outcome
 }
 
-/// One length for every line, so that each covers the one before. Drawn by hand, since every tool would carry a crate
-/// for it.
+/// All lines have this length, so that each covers the previous one. A crate for the bar would be in every tool.
 const LINE: usize = 52;
 
 fn bar(progress: FlushProgress) -> String {
     const CELLS: u64 = 20;
 
-    let sent = progress.most.saturating_sub(progress.waiting);
+    let sent = progress.most.saturating_sub(progress.pending);
     let filled = (sent * CELLS / progress.most.max(1)) as usize;
     let bar = format!("Sending [{:<20}] {sent}/{}", "#".repeat(filled), progress.most);
     format!("{bar:LINE$}")
 }
 
-fn told(deleted: DeletedRuns) -> String {
-    format!("Deleted {} waiting and {} kept runs, {} bytes.", deleted.pending, deleted.kept, deleted.bytes)
+fn deleted(runs: DeletedRuns) -> String {
+    format!("Deleted {} pending and {} sent runs, {} bytes.", runs.pending, runs.kept, runs.bytes)
 }

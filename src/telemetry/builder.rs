@@ -9,7 +9,7 @@ use crate::model::data_points::DataPoints;
 use crate::model::own_command::OwnCommand;
 use crate::model::settings::{CiPolicy, Limits, Settings};
 #[cfg(feature = "sdk")]
-use crate::sdk::{ExporterFactory, ToExporter};
+use crate::sdk::{ExporterFactory, ExporterTransport};
 #[cfg(feature = "sdk")]
 use crate::upload::delivery::Transport;
 
@@ -186,7 +186,7 @@ impl Builder {
         }
         #[cfg(feature = "sdk")]
         if let Some(factory) = &self.exporter {
-            let open_exporter = || Box::new(ToExporter::open(factory)) as Box<dyn Transport>;
+            let open_exporter = || Box::new(ExporterTransport::open(factory)) as Box<dyn Transport>;
             return start::start(self.settings, Some(&open_exporter));
         }
         start::start(self.settings, None)

@@ -95,7 +95,7 @@ fn flush_works_as_a_pipeline_step() {
     let waiting = user.count("pending");
     assert!(waiting >= 1, "{}", user.status());
     let flushed = user.run_frob(["telemetry", "flush"]);
-    assert_eq!((flushed.status.code(), &*flushed.stdout), (Some(0), &b"Nothing waits.\n"[..]));
+    assert_eq!((flushed.status.code(), &*flushed.stdout), (Some(0), &b"No runs are pending.\n"[..]));
     assert_eq!(receiver.traces().len(), 3);
 
     let dead = machine(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
@@ -103,7 +103,7 @@ fn flush_works_as_a_pipeline_step() {
     let flushed = dead.run_frob(["telemetry", "flush"]);
     assert_eq!(flushed.status.code(), Some(3));
     let stdout = String::from_utf8(flushed.stdout).expect("text");
-    assert_eq!(stdout, "Something waits still; `frob telemetry status` tells what.\n");
+    assert_eq!(stdout, "Some runs are still pending; `frob telemetry status` explains why.\n");
     assert_eq!(flushed.stderr, b"", "no progress bar without a terminal");
 }
 

@@ -88,7 +88,7 @@ fn nothing_is_recorded_without_an_endpoint() {
     user.run_frob(["telemetry", "on"]);
     assert!(user.run_frob(["build"]).status.success());
     assert!(user.pending_runs().is_empty());
-    assert!(user.status().contains("there is nowhere to send to"), "{}", user.status());
+    assert!(user.status().contains("no destination is set"), "{}", user.status());
 }
 
 #[test]

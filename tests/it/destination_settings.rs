@@ -327,15 +327,15 @@ fn a_zero_timeout_is_ignored_with_a_warning() {
     let user = TestUser::sending_to(&receiver.http_endpoint()).with("OTEL_EXPORTER_OTLP_TIMEOUT", "0");
     user.run_frob(["build"]);
     receiver.wait_for(1, TIMEOUT).expect("a trace arrives");
-    let warning = "warning: OTEL_EXPORTER_OTLP_TIMEOUT is no number of milliseconds above 0; 10000 is used";
+    let warning =
+        "warning: OTEL_EXPORTER_OTLP_TIMEOUT is not a number of milliseconds above 0; 10000 is used";
     assert!(user.status().contains(warning), "{}", user.status());
 }
 
 #[test]
 fn a_proxy_that_grpc_ignores_is_reported() {
     let user = TestUser::sending_to("http://collector.example:4317").with("http_proxy", "http://127.0.0.1:9");
-    let passes =
-        |user: &TestUser| user.status().contains("gRPC goes straight to the collector, past the proxy");
+    let passes = |user: &TestUser| user.status().contains("gRPC connects directly and ignores the proxy");
     assert!(!passes(&user), "{}", user.status());
     let user = user.with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
     assert!(passes(&user), "{}", user.status());

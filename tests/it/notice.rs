@@ -16,12 +16,12 @@ const WORK: &str = "working\n";
 
 /// The whole notice at 80 columns.
 const NOTICE: &str = "\
-frob reports how it is used, from the next run on. It sends this and no more:
+From the next run on, frob reports how it is used. It sends only this:
   When a command was run and how long it took. The version of the tool. The
   command being used. The exit code of the command. Whether output is coloured.
   The number of the step. Whether a step was cached. Each step of the command.
 It goes to The tests (https://telemetry.example.com). No name, no account, no
-device id; the server can see your IP address, and which runs arrive together.
+device id; the server can see your IP address and which runs arrive together.
 To turn it off: `frob telemetry off`, or set FROB_TELEMETRY_OPTOUT=1.
 To see what is sent: `frob telemetry show`. More: https://example.com/privacy
 ";
@@ -186,7 +186,7 @@ fn a_new_destination_gets_nothing_before_its_notice() {
             let user = user.with(after.0, after.1);
             user.run_frob(["build"]);
             assert!(user.status().contains("the notice has not been shown yet"), "{}", user.status());
-            assert!(user.build_at_terminal(80).contains("reports how it is used, from the next run on"));
+            assert!(user.build_at_terminal(80).contains("From the next run on, frob reports how it is used"));
             assert_eq!(user.pending_runs(), for_the_first, "nothing was recorded or moved");
             assert_eq!(user.build_at_terminal(80), WORK);
             let directories: Vec<_> =
@@ -235,7 +235,7 @@ fn an_opt_in_tool_records_nothing_before_on() {
         assert_eq!(stderr(&user.run_frob(["build"])), "");
     }
     assert_eq!(user.files(), before);
-    assert!(user.status().contains("it asks first, and nobody turned it on"), "{}", user.status());
+    assert!(user.status().contains("it stays off until you turn it on"), "{}", user.status());
     assert!(user.run_frob(["telemetry", "on"]).status.success());
     assert_eq!(user.build_at_terminal(80), WORK);
     assert_eq!(user.pending_runs().len(), 1);
@@ -244,10 +244,10 @@ fn an_opt_in_tool_records_nothing_before_on() {
 #[test]
 fn new_data_points_are_announced_before_they_are_recorded() {
     let new = "\
-frob reports how it is used. New in what it sends, from the next run on:
+frob reports how it is used. From the next run on, it also sends:
   Whether a step was cached.
 It goes to The tests (https://telemetry.example.com). No name, no account, no
-device id; the server can see your IP address, and which runs arrive together.
+device id; the server can see your IP address and which runs arrive together.
 To turn it off: `frob telemetry off`, or set FROB_TELEMETRY_OPTOUT=1.
 To see what is sent: `frob telemetry show`. More: https://example.com/privacy
 ";
@@ -276,7 +276,8 @@ fn in_ci_it_is_one_line_and_the_run_is_recorded() {
     let endpoint = receiver.http_endpoint();
     let operator = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).with("CI", "true");
     let line = format!(
-        "frob reports how it is used to {endpoint}; what: `frob telemetry show`, off: FROB_TELEMETRY_OPTOUT=1\n"
+        "frob reports how it is used to {endpoint} \
+         (to see what: `frob telemetry show`; to turn it off: FROB_TELEMETRY_OPTOUT=1)\n"
     );
     assert_eq!(stderr(&operator.run_frob(["build"])), line);
     receiver.wait_for(1, TIMEOUT).expect("the run arrives");

@@ -169,7 +169,10 @@ fn flush_reports_refused_runs_as_not_pending() {
     assert_eq!((user.count("pending"), user.dropped("refused")), (0, 1));
     assert_eq!(flush.status.code(), Some(3));
     let context = String::from_utf8(flush.stdout).expect("text");
-    assert_eq!(context, "Nothing waits, but not all was delivered; `frob telemetry status` tells why.\n");
+    assert_eq!(
+        context,
+        "No runs are pending, but not all were delivered; `frob telemetry status` explains why.\n"
+    );
 }
 
 #[test]

@@ -90,12 +90,12 @@ fn status_show_and_flush_agree_on_running_and_killed_runs() {
     eventually("it writes", || printed(&["telemetry", "show"]).contains("(running)"));
     assert!(printed(&["telemetry", "show"]).contains("being written"));
     assert!(user.status().contains("pending    1 (1 being written)"), "{}", user.status());
-    assert_eq!(printed(&["telemetry", "flush"]), "Nothing waits but 1 being written.\n");
+    assert_eq!(printed(&["telemetry", "flush"]), "No runs are pending except 1 being written.\n");
     running.kill().expect("it runs");
     running.wait().expect("it ended");
     let shown = printed(&["telemetry", "show"]);
     assert!(shown.contains("pending") && shown.contains("cut_off") && !shown.contains("running"), "{shown}");
     assert!(user.status().contains("pending    1\n"), "{}", user.status());
-    assert_eq!(printed(&["telemetry", "flush"]), "Nothing waits.\n");
+    assert_eq!(printed(&["telemetry", "flush"]), "No runs are pending.\n");
     assert_eq!(receiver.traces().len(), 1);
 }

@@ -31,7 +31,7 @@ fn json_always_has_every_key() {
             "tool": "frob",
             "telemetry": "on",
             "reason": "person",
-            "reason_text": "your own choice",
+            "reason_text": "your choice",
             "variable": null,
             "policy_file": "/etc/tool-telemetry/policy.toml",
             "choice_file": choice_file.to_str(),
@@ -72,7 +72,7 @@ fn it_reports_the_decision_and_the_runs() {
     });
     assert_eq!(status(&user)["destinations"][0]["delivered"], 1);
     let text = user.status();
-    assert!(text.starts_with("telemetry of frob is on: your own choice (/"), "{text}");
+    assert!(text.starts_with("telemetry of frob is on: your choice (/"), "{text}");
     assert!(text.contains("  last delivery: ") && text.contains(" ago\n"), "{text}");
 
     // The counts are also shown when a variable opts out.
@@ -117,13 +117,13 @@ fn every_error_says_what_to_do() {
     let homeless = TestUser::new().with("HOME", "/nonexistent");
     for (user, command, what, to_do) in [
         (&do_not_track, "flush", "the environment variable DO_NOT_TRACK", "unset DO_NOT_TRACK"),
-        (&nowhere, "flush", "there is nowhere to send to", "set OTEL_EXPORTER_OTLP_ENDPOINT"),
-        (&turned_off, "flush", "your own choice", "`frob telemetry on`"),
-        (&corrupt, "flush", "the file with your choice cannot be read", "writes it anew"),
+        (&nowhere, "flush", "no destination is set", "set OTEL_EXPORTER_OTLP_ENDPOINT"),
+        (&turned_off, "flush", "your choice", "`frob telemetry on`"),
+        (&corrupt, "flush", "the file with your choice cannot be read", "writes it again"),
         (&in_the_way, "on", "cannot write", "check who owns it"),
         (&in_the_way, "off", "cannot write", "check who owns it"),
-        (&homeless, "on", "there is no home folder", "set HOME"),
-        (&homeless, "purge", "there is no home folder", "set HOME"),
+        (&homeless, "on", "there is no home directory", "set HOME"),
+        (&homeless, "purge", "there is no home directory", "set HOME"),
     ] {
         let output = user.run_frob(["telemetry", command]);
         assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{what}");
@@ -156,11 +156,11 @@ fn a_slow_flush_draws_and_erases_a_progress_bar() {
     let shown = user.run_frob_at_terminal(80, "telemetry flush");
     let nothing_yet = format!("\r{:52}", "Sending [                    ] 0/1");
     assert!(shown.starts_with(&nothing_yet), "{shown:?}");
-    assert!(shown.ends_with(&format!("\r{:52}\rNothing waits.\r\n", "")), "{shown:?}");
+    assert!(shown.ends_with(&format!("\r{:52}\rNo runs are pending.\r\n", "")), "{shown:?}");
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
     // A fast flush draws no bar.
     let nothing = TestUser::sending_to(DEAD_ENDPOINT).run_frob_at_terminal(80, "telemetry flush");
-    assert_eq!(nothing, "Nothing waits.\r\n");
+    assert_eq!(nothing, "No runs are pending.\r\n");
 }
 
 #[test]
@@ -168,10 +168,10 @@ fn on_reports_when_telemetry_stays_off() {
     let on = |user: &TestUser| String::from_utf8(user.run_frob(["telemetry", "on"]).stdout).expect("text");
     let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
     assert_eq!(on(&user), "Telemetry of frob is on. To see what is sent: `frob telemetry show`.\n");
-    let off = "Your choice is written down, but telemetry of frob is off all the same: ";
+    let off = "Your choice is saved, but telemetry of frob is still off: ";
     let no_track = user.with("DO_NOT_TRACK", "1");
-    let why = "the environment variable DO_NOT_TRACK; unset DO_NOT_TRACK to have it on.\n";
+    let why = "the environment variable DO_NOT_TRACK; unset DO_NOT_TRACK to turn it on.\n";
     assert_eq!(on(&no_track), format!("{off}{why}"));
-    let why = "there is nowhere to send to; set OTEL_EXPORTER_OTLP_ENDPOINT.\n";
+    let why = "no destination is set; set OTEL_EXPORTER_OTLP_ENDPOINT.\n";
     assert_eq!(on(&TestUser::new()), format!("{off}{why}"));
 }

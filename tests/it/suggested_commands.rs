@@ -57,7 +57,7 @@ fn texts(typed: &str, arguments: &[&str]) -> Vec<String> {
         .expect("the tool starts");
     build(other).expect("the tool starts");
     let flushed = ask(&other_destination, "flush");
-    assert!(flushed.starts_with("Nothing waits for this destination"), "{flushed}");
+    assert!(flushed.starts_with("No runs are pending for this destination"), "{flushed}");
     texts.push(flushed);
     let corrupt = operator();
     std::fs::create_dir_all(corrupt.home().join(".config/frob")).expect("a directory");

@@ -193,7 +193,7 @@ fn a_sandbox_without_network_starts_no_uploader() {
     assert!(user.frob_command(["build"]).env("CI", "1").status().is_ok_and(|ended| ended.success()));
     assert_eq!(std::fs::read_to_string(starts).expect("a file"), "");
     let status = user.status();
-    assert!(status.contains("CODEX_SANDBOX_NETWORK_DISABLED says that there is no network"), "{status}");
+    assert!(status.contains("CODEX_SANDBOX_NETWORK_DISABLED reports that there is no network"), "{status}");
     assert_eq!(user.count("pending"), 2);
     // The user requests it, so an uploader starts.
     assert!(user.flush());

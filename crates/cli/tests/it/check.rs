@@ -120,7 +120,7 @@ fn each_error_in_a_policy_is_printed_with_its_line_and_exits_with_1() {
     let places: Vec<_> = output.stdout.lines().filter_map(|line| line.split(": ").next()).collect();
     assert_eq!(&places[..4], ["policy.toml:1", "policy.toml:4", "policy.toml:5", "policy.toml:6"]);
     assert!(
-        output.stdout.contains("`telemtry` is no key of a policy; the keys are telemetry, "),
+        output.stdout.contains("`telemtry` is not a key of a policy; the keys are telemetry, "),
         "{}",
         output.stdout
     );

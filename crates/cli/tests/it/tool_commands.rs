@@ -116,7 +116,7 @@ fn off_stops_recording_and_deletes_pending_runs() {
     let output = user.run(&["off", "jist"]);
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     assert!(
-        output.stdout.starts_with("Telemetry of jist is off. Deleted 1 waiting and 0 kept runs"),
+        output.stdout.starts_with("Telemetry of jist is off. Deleted 1 pending and 0 sent runs"),
         "{}",
         output.stdout
     );
@@ -124,7 +124,7 @@ fn off_stops_recording_and_deletes_pending_runs() {
     user.run_jist();
     assert_eq!(user.pending(), 0);
     let status = user.run(&["status", "jist"]).stdout;
-    assert!(status.starts_with("telemetry of jist is off: your own choice ("), "{status}");
+    assert!(status.starts_with("telemetry of jist is off: your choice ("), "{status}");
     assert!(status.contains("dropped    1 (opted_out)"), "{status}");
 }
 
@@ -133,16 +133,14 @@ fn on_does_not_replace_the_notice() {
     let user = JistUser::new(NO_RECEIVER);
     let output = user.run(&["on", "jist"]);
     assert_eq!(output.code, 0);
-    assert!(
-        output.stdout.contains("the notice has not been shown yet; a command of jist in a terminal shows it")
-    );
+    assert!(output.stdout.contains("the notice has not been shown yet; run jist in a terminal to see it"));
     user.run_jist();
     assert_eq!(user.pending(), 0);
     let notice = user.see_notice();
     assert!(notice.contains("a recipe was run."), "{notice}");
     user.run_jist();
     assert_eq!(user.pending(), 1);
-    assert!(user.run(&["status", "jist"]).stdout.starts_with("telemetry of jist is on: your own choice"));
+    assert!(user.run(&["status", "jist"]).stdout.starts_with("telemetry of jist is on: your choice"));
 }
 
 #[test]
@@ -176,7 +174,7 @@ fn show_prints_runs_with_and_without_data_points() {
 #[test]
 fn purge_deletes_runs_and_keeps_telemetry_on() {
     let user = JistUser::with_a_run(NO_RECEIVER);
-    assert!(user.run(&["purge", "jist"]).stdout.starts_with("Deleted 1 waiting and 0 kept runs"));
+    assert!(user.run(&["purge", "jist"]).stdout.starts_with("Deleted 1 pending and 0 sent runs"));
     assert_eq!(user.pending(), 0);
     user.run_jist();
     assert_eq!(user.pending(), 1);
@@ -202,7 +200,10 @@ fn flush_starts_the_tool_from_path() {
     user.run_jist();
     assert_eq!((user.pending(), receiver.requests().len()), (1, 0));
     let output = user.run(&["flush", "jist"]);
-    assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (0, "Nothing waits.\n", ""));
+    assert_eq!(
+        (output.code, output.stdout.as_str(), output.stderr.as_str()),
+        (0, "No runs are pending.\n", "")
+    );
     assert_eq!((user.pending(), user.count("sent"), receiver.requests().len()), (0, 1, 1));
 }
 
@@ -223,7 +224,7 @@ fn flush_fails_if_the_tool_is_not_in_path() {
     );
     assert_eq!((output.code, output.stdout.as_str()), (1, ""));
     assert!(
-        output.stderr.contains("pending are 1") && output.stderr.contains("no program jist is in PATH"),
+        output.stderr.contains("(1 pending)") && output.stderr.contains("no program jist is in PATH"),
         "{}",
         output.stderr
     );
@@ -287,7 +288,7 @@ fn the_page_and_status_agree() {
     assert_eq!(status(&user), "telemetry of jist is on: the default");
     assert!(page(&user).contains("Telemetry is on</h2>"));
     user.run(&["off", "jist"]);
-    assert!(status(&user).starts_with("telemetry of jist is off: your own choice"));
+    assert!(status(&user).starts_with("telemetry of jist is off: your choice"));
     assert!(page(&user).contains("Telemetry is off</h2>\n<p>You turned it off."));
 }
 
