@@ -8,11 +8,11 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 /// Whether the bytes are gzip. Neither protobuf (field 3 of wire type 7) nor JSON can begin with this magic number.
-pub(super) fn is_gzip(body: &[u8]) -> bool {
+pub(crate) fn is_gzip(body: &[u8]) -> bool {
     body.starts_with(&[0x1f, 0x8b])
 }
 
-pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::default());
     // Writing to memory does not fail.
     let _ = encoder.write_all(body);
@@ -20,7 +20,7 @@ pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
 }
 
 /// The uncompressed body; nothing if it cannot be decompressed or has more than `limit` bytes.
-pub(super) fn uncompressed(body: &[u8], limit: u64) -> Option<Cow<'_, [u8]>> {
+pub(crate) fn uncompressed(body: &[u8], limit: u64) -> Option<Cow<'_, [u8]>> {
     if !is_gzip(body) {
         return Some(Cow::Borrowed(body));
     }
@@ -30,7 +30,7 @@ pub(super) fn uncompressed(body: &[u8], limit: u64) -> Option<Cow<'_, [u8]>> {
 }
 
 /// Removes the whitespace between the tokens of a JSON text, because `opentelemetry-otlp` indents.
-pub(super) fn compact_json(json: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn compact_json(json: &[u8]) -> Cow<'_, [u8]> {
     // If another crate enables the exporter's own compression, the environment can turn it on.
     if is_gzip(json) {
         return Cow::Borrowed(json);

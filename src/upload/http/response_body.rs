@@ -16,7 +16,7 @@ use crate::upload::delivery::{DeliveryOutcome, FailureKind};
 ///
 /// An empty body without a content type is a success: it is a complete protobuf response, which some receivers send,
 /// while a portal always has a page to show.
-pub(super) fn outcome(content_type: Option<&str>, body: &[u8]) -> DeliveryOutcome {
+pub(crate) fn outcome(content_type: Option<&str>, body: &[u8]) -> DeliveryOutcome {
     let outcome = match content_type {
         None if body.is_empty() => Some(DeliveryOutcome::DELIVERED),
         None => from_json(body),
@@ -27,7 +27,7 @@ pub(super) fn outcome(content_type: Option<&str>, body: &[u8]) -> DeliveryOutcom
 }
 
 /// Whether the content type is one of OTLP's, or the registered one of protobuf.
-pub(super) fn is_otlp(content_type: &str) -> bool {
+pub(crate) fn is_otlp(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     ["application/x-protobuf", "application/json", "application/protobuf"]
         .iter()

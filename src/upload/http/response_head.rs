@@ -30,7 +30,7 @@ const MAX_VALUE_BYTES: usize = 1024;
 
 /// Wraps every connection of an agent.
 #[derive(Debug)]
-pub(super) struct HeadFilter;
+pub(crate) struct HeadFilter;
 
 impl<In: Transport> Connector<In> for HeadFilter {
     type Out = HeadFilterTransport<In>;
@@ -47,7 +47,7 @@ impl<In: Transport> Connector<In> for HeadFilter {
 }
 
 #[derive(Debug)]
-pub(super) struct HeadFilterTransport<In> {
+pub(crate) struct HeadFilterTransport<In> {
     inner: In,
     state: State,
     /// The part of a head that has arrived.
