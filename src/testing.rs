@@ -71,8 +71,8 @@ pub(crate) fn spans() -> Vec<Span> {
         end: 1_763_900_000_123_456_789 + u64::from(id),
         values,
     };
-    let local = Some(Parent { span_id: [0x11; 8], remote: false });
-    let remote = Some(Parent { span_id: [0x12; 8], remote: true });
+    let local = Some(Parent { span_id: [0x11; 8], is_remote: false });
+    let remote = Some(Parent { span_id: [0x12; 8], is_remote: true });
     vec![
         span(1, None, Subject::Run(Ending::Running), vec![text(0, "build")]),
         span(2, None, Subject::Run(Ending::Exited(0)), vec![text(0, "run"), (2, Value::Bool(true))]),

@@ -75,7 +75,7 @@ impl Ending {
 pub(crate) struct Parent {
     pub(crate) span_id: SpanId,
     /// Whether the parent belongs to another process.
-    pub(crate) remote: bool,
+    pub(crate) is_remote: bool,
 }
 
 /// One span.
@@ -104,7 +104,11 @@ impl Span {
     }
 
     pub(crate) fn flags(&self) -> u32 {
-        if self.parent.is_some_and(|parent| parent.remote) { FLAGS_REMOTE_PARENT } else { FLAGS_LOCAL_PARENT }
+        if self.parent.is_some_and(|parent| parent.is_remote) {
+            FLAGS_REMOTE_PARENT
+        } else {
+            FLAGS_LOCAL_PARENT
+        }
     }
 }
 
@@ -114,8 +118,8 @@ pub(crate) fn adopt_orphans(spans: &mut [Span]) {
     let Some(run) = spans.first().map(|run| run.span_id) else { return };
     let known: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
     for span in &mut spans[1..] {
-        if span.parent.is_none_or(|parent| parent.remote || !known.contains(&parent.span_id)) {
-            span.parent = Some(Parent { span_id: run, remote: false });
+        if span.parent.is_none_or(|parent| parent.is_remote || !known.contains(&parent.span_id)) {
+            span.parent = Some(Parent { span_id: run, is_remote: false });
         }
     }
 }

@@ -34,7 +34,7 @@ impl OpenSpan {
             // Its run sets the trace id when the span closes.
             trace_id: [0; 16],
             span_id: runs.new_span_id(),
-            parent: Some(Parent { span_id: parent.span, remote: false }),
+            parent: Some(Parent { span_id: parent.span, is_remote: false }),
             subject: Subject::Approved(call_site.span),
             start,
             end: start,

@@ -139,7 +139,7 @@ impl Runs {
         let root = Span {
             trace_id,
             span_id: self.ids.span_id(),
-            parent: self.parent.map(|(_, span_id)| Parent { span_id, remote: true }),
+            parent: self.parent.map(|(_, span_id)| Parent { span_id, is_remote: true }),
             subject: Subject::Run(Ending::Running),
             start,
             end: start,

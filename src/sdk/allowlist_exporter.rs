@@ -132,8 +132,8 @@ impl<E: SpanExporter> AllowlistExporter<E> {
 
     fn parent(&self, above: SpanParent) -> Option<Parent> {
         match above {
-            SpanParent::Local(key) => Some(Parent { span_id: self.mapped(key).1, remote: false }),
-            SpanParent::Remote(span_id) if self.keeps_ids => Some(Parent { span_id, remote: true }),
+            SpanParent::Local(key) => Some(Parent { span_id: self.mapped(key).1, is_remote: false }),
+            SpanParent::Remote(span_id) if self.keeps_ids => Some(Parent { span_id, is_remote: true }),
             SpanParent::Remote(_) | SpanParent::None => None,
         }
     }

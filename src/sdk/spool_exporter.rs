@@ -104,5 +104,5 @@ fn parent(runs: &Runs, run: RunId, above: SpanParent) -> Option<Parent> {
         SpanParent::Local(key) => runs.span_id_for(&key),
         SpanParent::None | SpanParent::Remote(_) => run.root(),
     };
-    Some(Parent { span_id, remote: false })
+    Some(Parent { span_id, is_remote: false })
 }

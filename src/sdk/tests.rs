@@ -253,7 +253,7 @@ impl CollectingExporter {
                 trace_id: data.span_context.trace_id().to_bytes(),
                 span_id: data.span_context.span_id().to_bytes(),
                 parent: (data.parent_span_id != SpanId::INVALID && !data.parent_span_is_remote)
-                    .then(|| span::Parent { span_id: data.parent_span_id.to_bytes(), remote: false }),
+                    .then(|| span::Parent { span_id: data.parent_span_id.to_bytes(), is_remote: false }),
                 subject: span::Subject::Approved(0),
                 start: 1,
                 end: 1,

@@ -175,7 +175,7 @@ impl Reader<'_> {
             None => None,
             Some(id) => Some(Parent {
                 span_id: id_bytes(id)?,
-                remote: json.get("flags")?.as_u64()? == u64::from(span::FLAGS_REMOTE_PARENT),
+                is_remote: json.get("flags")?.as_u64()? == u64::from(span::FLAGS_REMOTE_PARENT),
             }),
         };
         let mut span = Span {

@@ -73,7 +73,7 @@ fn span_data(span: &Span, batch: &Batch<'_>, scope: &InstrumentationScope) -> Sp
             TraceState::NONE,
         ),
         parent_span_id: span.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.span_id)),
-        parent_span_is_remote: span.parent.is_some_and(|parent| parent.remote),
+        parent_span_is_remote: span.parent.is_some_and(|parent| parent.is_remote),
         span_kind: SpanKind::Internal,
         name,
         start_time: time(span.start),

@@ -17,8 +17,10 @@ fn written() -> (Vec<Span>, String) {
         span.trace_id = run.trace_id;
         span.values.retain(|(_, value)| *value != Value::Integer(-1));
         span.values.push((3, Value::Integer(7)));
-        span.parent =
-            Some(Parent { span_id: if number == 1 { all[1].span_id } else { run.span_id }, remote: false });
+        span.parent = Some(Parent {
+            span_id: if number == 1 { all[1].span_id } else { run.span_id },
+            is_remote: false,
+        });
         all.push(span);
     }
     run.subject = Subject::Run(Ending::Running);
@@ -142,7 +144,7 @@ fn orphans_move_under_the_run() {
     assert_eq!(run.spans.len(), spans.len() - 1);
     let parents: Vec<_> = run.spans[1..].iter().map(|span| span.parent).collect();
     assert!(
-        parents.iter().all(|parent| *parent == Some(Parent { span_id: spans[0].span_id, remote: false }))
+        parents.iter().all(|parent| *parent == Some(Parent { span_id: spans[0].span_id, is_remote: false }))
     );
 }
 
@@ -158,7 +160,7 @@ fn children_of_a_removed_span_move_up() {
     }));
     let span = |id: u8, parent: u8, subject, values: &[(u8, Value)]| Span {
         span_id: [id; 8],
-        parent: (parent > 0).then_some(Parent { span_id: [parent; 8], remote: false }),
+        parent: (parent > 0).then_some(Parent { span_id: [parent; 8], is_remote: false }),
         subject,
         values: values.to_vec(),
         ..spans()[0].clone()
@@ -224,7 +226,7 @@ fn spans_with_one_name_and_two_targets_keep_their_audience() {
         let parts = targets.iter().enumerate().map(|(number, span)| {
             let position = allowlist.span_named(span.name, span.target).expect("it is recorded");
             let (span_id, parent) =
-                ([number as u8 + 1; 8], Some(Parent { span_id: run.span_id, remote: false }));
+                ([number as u8 + 1; 8], Some(Parent { span_id: run.span_id, is_remote: false }));
             let (subject, values) = (Subject::Approved(position), vec![(3, Value::Integer(7))]);
             Span { span_id, parent, subject, values, ..run.clone() }
         });
