@@ -33,6 +33,7 @@ mod responses; // what the uploader makes of each response
 mod rooms; // imports in `src` go one way
 mod runs; // each command is a run
 mod secrets; // secrets reach neither the disk nor the network
+mod snapshots; // the texts that users read
 mod spans; // parents, threads, and spans that are never closed
 mod spool; // the spool's own files
 mod status; // `telemetry status`, and errors that say what to do
