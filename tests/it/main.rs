@@ -13,6 +13,7 @@ mod documents; // the tables of the documents, and the tests behind them
 mod dotnet; // the example tool `dotnet`
 mod effects; // what each setting leaves: files, processes, sockets, and system calls
 mod examples; // the other examples
+mod grpc_responses; // unusual responses over gRPC
 mod killed_uploader; // an uploader that is killed
 mod limits; // the limits on a run and on the spool
 mod no_locks; // a file system without locks, and an uploader that is frozen

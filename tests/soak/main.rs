@@ -11,7 +11,7 @@ mod concurrency; // a hundred processes, ten racing uploaders, and a server that
 mod crash_points; // killed or failed at each system call
 mod ledger; // recorded = delivered + pending + dropped
 mod limits; // five thousand runs while nothing can be sent
-mod panic_abort; // the tool, built with `panic = "abort"`
+mod panic_abort; // the tool and its uploader, built with `panic = "abort"`
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../it/system_calls.rs"]
 #[allow(dead_code, reason = "a fixture of the tests, which this uses in part")]
@@ -31,6 +31,7 @@ type Part = fn() -> Report;
 fn main() -> ExitCode {
     let parts: &[(&str, Part)] = &[
         ("panic-abort", panic_abort::of_the_tool),
+        ("panic-abort-of-the-uploader", panic_abort::of_the_uploader),
         #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
         ("crash-points-of-the-tool", crash_points::of_the_tool),
         #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -1,4 +1,4 @@
-//! A tool that is built with `panic = "abort"`.
+//! A tool and its uploader, built with `panic = "abort"`.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -64,4 +64,27 @@ pub(crate) fn of_the_tool() -> Report {
         }
     }
     Ok("a panic and a caught panic end the tool with SIGABRT and are reported as cut off, with every closed span".into())
+}
+
+/// Checks that a panic of the uploader loses nothing, and that the next uploader delivers.
+pub(crate) fn of_the_uploader() -> Report {
+    let program = build()?;
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = format!("FROB_AUTHOR_ENDPOINT={}/v1/traces\n", receiver.http_endpoint());
+    let user = TestUser::new();
+    let settings = user.home().join(".frob-settings");
+    let run = |arguments: &[&str]| user.command(&program).args(arguments).output().expect("it runs");
+    std::fs::write(&settings, format!("{endpoint}FROB_EXPORTER_PANICS=1\n")).expect("a file");
+    run(&["telemetry", "on"]);
+    run(&["build"]);
+    let flushed = run(&["telemetry", "flush"]);
+    if flushed.status.code() != Some(3) || user.count("pending") != 1 {
+        return Err(format!("a panic of the exporter: {flushed:?}\n{}", user.status()));
+    }
+    std::fs::write(&settings, endpoint).expect("a file");
+    let flushed = run(&["telemetry", "flush"]);
+    if !flushed.status.success() || receiver.traces().len() != 1 || receiver.doubles() > 0 {
+        return Err(format!("the next uploader: {flushed:?}\n{}", user.status()));
+    }
+    Ok("an uploader that panics ends with SIGABRT, and the next one delivers its run once".into())
 }

@@ -153,6 +153,11 @@ fn configure(settings: &str) -> Builder {
     if let Some(wait) = number("FROB_CI_WAIT_MS") {
         builder = builder.ci_wait(Duration::from_millis(wait));
     }
+    if variable("FROB_EXPORTER_PANICS").is_some() {
+        builder = builder.deliver_to(|| -> Result<opentelemetry_stdout::SpanExporter, _> {
+            panic!("an exporter's panic")
+        });
+    }
     let mut limits = Limits::default();
     limits.runs = number("FROB_LIMIT_RUNS").map_or(limits.runs, |runs| runs as usize);
     limits.bytes = number("FROB_LIMIT_BYTES").unwrap_or(limits.bytes);
