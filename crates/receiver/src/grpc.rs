@@ -9,18 +9,17 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use hyper::header;
-use prost::Message as _;
 use prost::bytes::Buf as _;
 use tonic::codec::{BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decoder};
 use tonic::server::{Grpc, UnaryService};
 use tonic_prost::ProstCodec;
 
 use super::generated::collector::trace::v1::ExportTraceServiceResponse;
-use super::refusal::{Delay, Detail, Refusal, RetryInfo, RpcStatus};
+use super::refusal::Refusal;
 use super::script::Answer;
 use super::server::{AnswerBody, Answered, Asked, Connection, DRIP};
 use super::store::Shared;
-use super::{Encoding, MAX_BODY, Request, Transport, http};
+use super::{Encoding, MAX_BODY, Request, Transport, answer, http};
 
 const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const CONTENT_TYPE: &str = "application/grpc";
@@ -120,16 +119,8 @@ fn scripted(code: i32, retry_info: Option<Duration>) -> tonic::Status {
     let Some(delay) = retry_info else {
         return tonic::Status::new(tonic::Code::from(code), MESSAGE);
     };
-    let retry_delay = Delay {
-        seconds: i64::try_from(delay.as_secs()).unwrap_or(i64::MAX),
-        nanos: delay.subsec_nanos().cast_signed(),
-    };
-    let detail = Detail {
-        type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
-        value: RetryInfo { retry_delay: Some(retry_delay) }.encode_to_vec(),
-    };
-    let details = RpcStatus { code, message: MESSAGE.to_owned(), details: vec![detail] };
-    tonic::Status::with_details(tonic::Code::from(code), MESSAGE, details.encode_to_vec().into())
+    let details = answer::failure(Encoding::Protobuf, code, MESSAGE, Some(delay));
+    tonic::Status::with_details(tonic::Code::from(code), MESSAGE, details.into())
 }
 
 /// Requests as they are, answers as prost makes them.

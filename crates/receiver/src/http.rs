@@ -10,18 +10,15 @@ use hyper::body::{Body as _, Bytes};
 use hyper::header::HeaderValue;
 use hyper::http::request;
 use hyper::{Method, Response, StatusCode, header};
-use prost::Message as _;
 
-use super::check::{self, Content};
-use super::contract;
-use super::generated::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
-use super::refusal::{self, Refusal};
+use super::answer;
+use super::check::Content;
+use super::refusal::Refusal;
 use super::script::Answer;
 use super::server::{AnswerBody, Answered, Asked, Connection, DRIP, Gone, never};
 use super::store::{Counted, Taken};
-use super::{Encoding, MAX_BODY, Request, Transport, json};
+use super::wire::{self, Limits};
+use super::{Encoding, MAX_BODY, Request, Transport};
 
 /// Where OTLP traces are received, unless an endpoint says otherwise.
 const PATH: &str = "/v1/traces";
@@ -113,15 +110,16 @@ fn gunzip(body: &[u8]) -> Result<Vec<u8>, Refusal> {
 
 /// Reads and checks a request in protobuf, as gRPC does too.
 pub(super) fn read_protobuf(body: &[u8]) -> Result<Content, Refusal> {
-    let request = ExportTraceServiceRequest::decode(body)
-        .map_err(|_| Refusal::unreadable("the body is not an ExportTraceServiceRequest"))?;
-    Ok(check::check(request, contract::walk_protobuf(body)))
+    let request =
+        wire::read_protobuf(body, &Limits::NONE).map_err(|error| Refusal::unreadable(error.to_string()));
+    request.map(Content::from)
 }
 
 pub(super) fn read_json(body: &[u8]) -> Result<Content, Refusal> {
     let json = serde_json::from_slice(body).map_err(|_| Refusal::unreadable("the body is not JSON"))?;
-    let request = json::decode(&json).map_err(Refusal::unreadable)?;
-    Ok(check::check(request, contract::walk_json(&json)))
+    let request =
+        wire::read_json(&json, &Limits::NONE).map_err(|error| Refusal::unreadable(error.to_string()));
+    request.map(Content::from)
 }
 
 async fn give(
@@ -141,7 +139,9 @@ async fn give(
         Ok(partial) => partial,
         Err(refusal) => return Ok(give_refusal(&refusal, encoding, overlap)),
     };
-    let body = success(as_json, partial);
+    let rejected =
+        partial.as_ref().map(|partial| (partial.rejected_spans.unsigned_abs(), &partial.error_message[..]));
+    let body = answer::success(encoding.unwrap_or(Encoding::Protobuf), rejected);
     let (length, body) = match taken.answer {
         Answer::Truncated => (body.len() + MISSING, AnswerBody::cut(body, connection, overlap)),
         Answer::Drip => (DRIP as usize, AnswerBody::drip(Bytes::new(), overlap)),
@@ -156,18 +156,11 @@ fn content_type(as_json: bool) -> &'static str {
     if as_json { JSON } else { PROTOBUF }
 }
 
-fn success(as_json: bool, partial: Option<ExportTracePartialSuccess>) -> Vec<u8> {
-    if as_json {
-        json::success(partial.as_ref())
-    } else {
-        ExportTraceServiceResponse { partial_success: partial }.encode_to_vec()
-    }
-}
-
 fn give_refusal(refusal: &Refusal, encoding: Option<Encoding>, overlap: Counted) -> Response<AnswerBody> {
+    let failure = |encoding| answer::failure(encoding, refusal.grpc as i32, &refusal.message, None);
     let (content_type, body) = match encoding {
-        Some(Encoding::Json) => (JSON, refusal::body(true, refusal.grpc, &refusal.message)),
-        Some(Encoding::Protobuf) => (PROTOBUF, refusal::body(false, refusal.grpc, &refusal.message)),
+        Some(Encoding::Json) => (JSON, failure(Encoding::Json)),
+        Some(Encoding::Protobuf) => (PROTOBUF, failure(Encoding::Protobuf)),
         None => ("text/plain", refusal.message.clone().into_bytes()),
     };
     let mut response = respond(refusal.http, content_type, AnswerBody::whole(body, overlap));
@@ -189,7 +182,8 @@ pub(super) async fn give_plain(
         None => ("text/plain", Vec::new()),
         Some(encoding) => {
             let as_json = encoding == Encoding::Json;
-            (content_type(as_json), refusal::body(as_json, tonic::Code::Unknown, "a scripted answer"))
+            let body = answer::failure(encoding, tonic::Code::Unknown as i32, "a scripted answer", None);
+            (content_type(as_json), body)
         }
     };
     let (status, content_type, bytes, extra) = match answer {

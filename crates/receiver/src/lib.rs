@@ -1,4 +1,5 @@
-//! An OTLP receiver on loopback, for tests and demonstrations.
+//! An OTLP receiver on loopback, for tests and demonstrations; and [`wire`], which reads requests for it and for
+//! `tool-telemetry collect`.
 //!
 //! ```
 //! use std::time::Duration;
@@ -47,10 +48,10 @@
 //! Spans and requests, in memory, and spans in a file if [`Builder::keep_in`] says so. No address of a sender is
 //! kept anywhere, and nothing of a request but its spans gets into the file.
 
+pub mod answer;
 mod check;
-mod contract;
-// Made from proto/, and held against it by a test.
-#[allow(unreachable_pub, clippy::all)]
+// Made from proto/, and held against it by a test. `wire` reads requests; the answers are these messages.
+#[allow(dead_code, unreachable_pub, clippy::all)]
 mod generated;
 mod grpc;
 mod http;
@@ -60,6 +61,7 @@ mod script;
 mod server;
 mod spans;
 mod store;
+pub mod wire;
 
 use std::fs::{File, OpenOptions};
 use std::io;

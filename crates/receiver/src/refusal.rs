@@ -1,9 +1,6 @@
 //! Why a request is refused as a whole, as each transport says it.
 
 use hyper::StatusCode;
-use prost::Message as _;
-
-use super::json;
 
 /// A request that is not stored.
 #[derive(Debug, Clone)]
@@ -58,51 +55,5 @@ impl Refusal {
             grpc: tonic::Code::Unavailable,
             message: format!("the file cannot be written: {}", error.kind()),
         }
-    }
-}
-
-/// `google.rpc.Status`: the body of an HTTP failure, and the details of a gRPC one.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct RpcStatus {
-    #[prost(int32, tag = "1")]
-    pub(super) code: i32,
-    #[prost(string, tag = "2")]
-    pub(super) message: String,
-    #[prost(message, repeated, tag = "3")]
-    pub(super) details: Vec<Detail>,
-}
-
-/// `google.protobuf.Any`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Detail {
-    #[prost(string, tag = "1")]
-    pub(super) type_url: String,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) value: Vec<u8>,
-}
-
-/// `google.rpc.RetryInfo`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct RetryInfo {
-    #[prost(message, optional, tag = "1")]
-    pub(super) retry_delay: Option<Delay>,
-}
-
-/// `google.protobuf.Duration`.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-pub(super) struct Delay {
-    #[prost(int64, tag = "1")]
-    pub(super) seconds: i64,
-    #[prost(int32, tag = "2")]
-    pub(super) nanos: i32,
-}
-
-/// The body of an HTTP failure, in the encoding of the request.
-pub(super) fn body(as_json: bool, code: tonic::Code, message: &str) -> Vec<u8> {
-    if as_json {
-        json::failure(code as i32, message)
-    } else {
-        let status = RpcStatus { code: code as i32, message: message.to_owned(), details: Vec::new() };
-        status.encode_to_vec()
     }
 }

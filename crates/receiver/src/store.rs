@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::Request;
 use super::check::Content;
-use super::contract::Outside;
 use super::generated::collector::trace::v1::ExportTracePartialSuccess;
 use super::json;
 use super::refusal::Refusal;
 use super::script::{Answer, Script};
 use super::spans::Span;
+use super::wire::Outside;
 
 /// Texts of violations that are kept; more are only counted.
 const MAX_VIOLATIONS: usize = 1_000;

@@ -1,9 +1,7 @@
-//! What a request carries beyond the wire contract of `proto/`: a walk over the field numbers of the raw bytes,
-//! or over the keys of the JSON.
+//! The wire contract of `proto/` as tables, and what a request carries beyond it.
 //!
-//! Decoding ignores what it does not know, as OTLP demands, so the decoded message cannot tell. Nor can its
-//! length: other senders write default values and over-long varints, which take room and carry nothing, and could
-//! hide as many bytes that do carry something.
+//! Comparing the length of a request with that of its content would not find it: other senders write default values
+//! and over-long varints, which take room and carry nothing, and could hide as many bytes that do carry something.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +13,17 @@ const MAX_PATHS: usize = 1_000;
 const MORE_PATHS: &str = "and others";
 /// Characters of an unknown JSON key that a path shows.
 const MAX_KEY: usize = 64;
-/// Nested groups (a construct of the 2000s that no OTLP sender uses) that are looked into; prost refuses deeper
-/// ones before this walk begins.
-const MAX_GROUPS: u32 = 100;
 
-/// What lay outside, by path, and how often.
+/// What lies outside of the contract, by path, and how often.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Outside {
+pub struct Outside {
     paths: BTreeMap<String, u64>,
     /// Of further paths.
     others: u64,
 }
 
 impl Outside {
-    pub(super) fn add(&mut self, path: String, times: u64) {
+    pub(crate) fn add(&mut self, path: String, times: u64) {
         if self.paths.len() < MAX_PATHS || self.paths.contains_key(&path) {
             *self.paths.entry(path).or_default() += times;
         } else {
@@ -36,31 +31,35 @@ impl Outside {
         }
     }
 
-    pub(super) fn merge(&mut self, other: Outside) {
+    /// Adds what another request carried.
+    pub fn merge(&mut self, other: Outside) {
         for (path, times) in other.paths {
             self.add(path, times);
         }
         self.others += other.others;
     }
 
-    pub(super) fn paths(&self) -> Vec<String> {
+    /// Distinct paths in alphabetical order, such as `resource_spans.scope_spans.spans.events (11)`. The number is that
+    /// of the field; an unknown key of JSON is quoted and has none. After 1,000 the rest is `and others`.
+    pub fn paths(&self) -> Vec<String> {
         let others = (self.others > 0).then(|| MORE_PATHS.to_owned());
         self.paths.keys().cloned().chain(others).collect()
     }
 
-    pub(super) fn count(&self) -> u64 {
+    /// How often something lies outside.
+    pub fn count(&self) -> u64 {
         self.paths.values().sum::<u64>() + self.others
     }
 }
 
 /// A field that OTLP knows.
-struct Field {
-    number: u32,
-    name: &'static str,
-    kind: Kind,
+pub(super) struct Field {
+    pub(super) number: u32,
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
 }
 
-enum Kind {
+pub(super) enum Kind {
     /// In the contract: a message, at most one.
     One(&'static [Field]),
     /// In the contract: any number of messages.
@@ -84,34 +83,34 @@ const fn field(number: u32, name: &'static str, kind: Kind) -> Field {
     Field { number, name, kind }
 }
 
-const REQUEST: &[Field] = &[field(1, "resource_spans", Kind::Many(RESOURCE_SPANS))];
+pub(super) const REQUEST: &[Field] = &[field(1, "resource_spans", Kind::Many(RESOURCE_SPANS))];
 
-const RESOURCE_SPANS: &[Field] = &[
+pub(super) const RESOURCE_SPANS: &[Field] = &[
     field(1, "resource", Kind::One(RESOURCE)),
     field(2, "scope_spans", Kind::Many(SCOPE_SPANS)),
     field(3, "schema_url", Kind::OutsideUnlessDefault),
 ];
 
-const RESOURCE: &[Field] = &[
+pub(super) const RESOURCE: &[Field] = &[
     field(1, "attributes", Kind::Many(KEY_VALUE)),
     field(2, "dropped_attributes_count", Kind::OutsideUnlessDefault),
     field(3, "entity_refs", Kind::Outside),
 ];
 
-const SCOPE_SPANS: &[Field] = &[
+pub(super) const SCOPE_SPANS: &[Field] = &[
     field(1, "scope", Kind::One(SCOPE)),
     field(2, "spans", Kind::Many(SPAN)),
     field(3, "schema_url", Kind::OutsideUnlessDefault),
 ];
 
-const SCOPE: &[Field] = &[
+pub(super) const SCOPE: &[Field] = &[
     field(1, "name", Kind::Scalar),
     field(2, "version", Kind::Scalar),
     field(3, "attributes", Kind::Outside),
     field(4, "dropped_attributes_count", Kind::OutsideUnlessDefault),
 ];
 
-const SPAN: &[Field] = &[
+pub(super) const SPAN: &[Field] = &[
     field(1, "trace_id", Kind::Scalar),
     field(2, "span_id", Kind::Scalar),
     field(3, "trace_state", Kind::OutsideUnlessDefault),
@@ -130,15 +129,16 @@ const SPAN: &[Field] = &[
     field(16, "flags", Kind::Scalar),
 ];
 
-const STATUS: &[Field] = &[field(2, "message", Kind::OutsideUnlessDefault), field(3, "code", Kind::Enum(2))];
+pub(super) const STATUS: &[Field] =
+    &[field(2, "message", Kind::OutsideUnlessDefault), field(3, "code", Kind::Enum(2))];
 
-const KEY_VALUE: &[Field] = &[
+pub(super) const KEY_VALUE: &[Field] = &[
     field(1, "key", Kind::Scalar),
     field(2, "value", Kind::One(ANY_VALUE)),
     field(3, "key_strindex", Kind::OutsideUnlessDefault),
 ];
 
-const ANY_VALUE: &[Field] = &[
+pub(super) const ANY_VALUE: &[Field] = &[
     field(1, "string_value", Kind::Scalar),
     field(2, "bool_value", Kind::Flag),
     field(3, "int_value", Kind::Wide),
@@ -149,124 +149,15 @@ const ANY_VALUE: &[Field] = &[
     field(8, "string_value_strindex", Kind::Outside),
 ];
 
-/// Walks a request that prost has decoded, so its bytes are well-formed.
-pub(super) fn walk_protobuf(request: &[u8]) -> Outside {
-    let mut outside = Outside::default();
-    // What is malformed was refused before. Should the two ever disagree, that is outside the contract too.
-    if walk_message(request, REQUEST, &mut Vec::new(), &mut outside).is_none() {
-        outside.add("malformed".to_owned(), 1);
-    }
-    outside
+/// The field with this number, if OTLP knows it.
+pub(super) fn field_of(fields: &'static [Field], number: u32) -> Option<&'static Field> {
+    // In the order of their numbers, nearly without gaps.
+    fields.iter().find(|field| field.number == number)
 }
 
 /// Walks a request in JSON.
-pub(super) fn walk_json(request: &Json) -> Outside {
-    let mut outside = Outside::default();
-    walk_object(request, REQUEST, &mut Vec::new(), &mut outside);
-    outside
-}
-
-/// A value as the wire gives it.
-enum Wire<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    Group,
-}
-
-impl Wire<'_> {
-    fn is_default(&self) -> bool {
-        match self {
-            Wire::Number(number) => *number == 0,
-            Wire::Bytes(bytes) => bytes.is_empty(),
-            Wire::Group => false,
-        }
-    }
-}
-
-/// `None` is malformed. The depth is that of the contract: what is unknown is never looked into.
-fn walk_message(
-    mut bytes: &[u8],
-    fields: &'static [Field],
-    path: &mut Vec<&'static str>,
-    outside: &mut Outside,
-) -> Option<()> {
-    let mut seen = 0_u32;
-    while !bytes.is_empty() {
-        let tag = varint(&mut bytes)?;
-        let number = u32::try_from(tag >> 3).ok()?;
-        let value = wire_value(&mut bytes, number, tag & 7, 0)?;
-        let Some(field) = fields.iter().find(|field| field.number == number) else {
-            outside.add(spell(path, "unknown", number, ""), 1);
-            continue;
-        };
-        // Only the last of several counts when a message is decoded, so the others are carried and lost.
-        let again = seen & (1 << number) != 0;
-        if again && !matches!(field.kind, Kind::Many(_) | Kind::Outside | Kind::OutsideUnlessDefault) {
-            outside.add(spell(path, field.name, number, ", again"), 1);
-        }
-        // Of the members of a oneof only the last one counts, whichever they are.
-        if std::ptr::eq(fields, ANY_VALUE) && seen & !(1 << number) != 0 {
-            outside.add(spell(path, field.name, number, ", besides another"), 1);
-        }
-        seen |= 1 << number;
-        match (&field.kind, value) {
-            (Kind::One(inner) | Kind::Many(inner), Wire::Bytes(bytes)) => {
-                path.push(field.name);
-                walk_message(bytes, inner, path, outside)?;
-                path.pop();
-            }
-            (Kind::One(_) | Kind::Many(_), _) => return None,
-            (Kind::Enum(last), Wire::Number(number)) if number > *last => {
-                outside.add(spell(path, field.name, field.number, ", not a value of the enum"), 1);
-            }
-            // The bits above the lowest would be lost.
-            (Kind::Flag, Wire::Number(number)) if number > 1 => {
-                outside.add(spell(path, field.name, field.number, ", not 0 or 1"), 1);
-            }
-            (Kind::Scalar | Kind::Wide | Kind::Flag | Kind::Enum(_), _) => {}
-            (Kind::OutsideUnlessDefault, value) if value.is_default() => {}
-            (Kind::OutsideUnlessDefault | Kind::Outside, _) => {
-                outside.add(spell(path, field.name, number, ""), 1);
-            }
-        }
-    }
-    Some(())
-}
-
-fn wire_value<'a>(bytes: &mut &'a [u8], number: u32, wire_type: u64, depth: u32) -> Option<Wire<'a>> {
-    match wire_type {
-        0 => varint(bytes).map(Wire::Number),
-        1 => bytes
-            .split_off(..8)
-            .map(|fixed| Wire::Number(u64::from_le_bytes(fixed.try_into().expect("8 bytes")))),
-        2 => {
-            let length = usize::try_from(varint(bytes)?).ok()?;
-            bytes.split_off(..length).map(Wire::Bytes)
-        }
-        3 if depth < MAX_GROUPS => loop {
-            let tag = varint(bytes)?;
-            if tag & 7 == 4 {
-                return (tag >> 3 == u64::from(number)).then_some(Wire::Group);
-            }
-            wire_value(bytes, u32::try_from(tag >> 3).ok()?, tag & 7, depth + 1)?;
-        },
-        5 => bytes
-            .split_off(..4)
-            .map(|fixed| Wire::Number(u32::from_le_bytes(fixed.try_into().expect("4 bytes")).into())),
-        _ => None,
-    }
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..70).step_by(7) {
-        let byte = *bytes.split_off_first()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
+pub(super) fn walk_json(request: &Json, outside: &mut Outside) {
+    walk_object(request, REQUEST, &mut Vec::new(), outside);
 }
 
 fn walk_object(object: &Json, fields: &'static [Field], path: &mut Vec<&'static str>, outside: &mut Outside) {
@@ -385,19 +276,5 @@ mod tests {
         again.merge(outside.clone());
         again.merge(outside);
         assert_eq!((again.count(), again.paths().len()), (4_000, MAX_PATHS + 1));
-    }
-
-    #[test]
-    fn every_truncation_of_a_group_is_malformed_and_ends() {
-        // Field 99 as a group that holds a varint.
-        let group = [0x9b, 0x06, 0x08, 0x01, 0x9c, 0x06];
-        assert!(walk_message(&group, REQUEST, &mut Vec::new(), &mut Outside::default()).is_some());
-        for length in 1..group.len() {
-            let cut = &group[..length];
-            assert!(
-                walk_message(cut, REQUEST, &mut Vec::new(), &mut Outside::default()).is_none(),
-                "{length}"
-            );
-        }
     }
 }
