@@ -1,0 +1,193 @@
+//! What one telemetry.toml approves, arranged so that a span is judged quickly.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+use tool_telemetry_definition::{DataPoint, DataPoints, Kind, OTHER, ParseErrors, RUN, Version};
+
+use crate::shape::Value;
+
+/// The SHA-256 of a telemetry.toml with `\n` as its line ends: a checkout may change them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContentHash(pub [u8; 32]);
+
+impl ContentHash {
+    /// The hash of a file's text.
+    pub fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.replace("\r\n", "\n").as_bytes()).into())
+    }
+
+    /// Reads 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        let mut hash = [0; 32];
+        for (byte, [high, low]) in hash.iter_mut().zip(digits.as_chunks::<2>().0) {
+            let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Self(hash))
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What one telemetry.toml approves for its tool.
+#[derive(Debug)]
+pub struct Approvals {
+    /// `service.name`.
+    pub tool: String,
+    /// The hash of the file.
+    pub hash: ContentHash,
+    data_points: &'static DataPoints,
+    /// By the span's name; the run itself is [`RUN`].
+    spans: HashMap<&'static str, HashMap<&'static str, &'static DataPoint>>,
+    /// By key, for counts.
+    keys: HashMap<&'static str, &'static DataPoint>,
+}
+
+impl Approvals {
+    /// Reads a telemetry.toml. Its tables are never freed: a server reads a file or two, and again when it is told to.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its line.
+    pub fn parse(tool: &str, text: &str) -> Result<Self, ParseErrors> {
+        let data_points = DataPoints::parse(text)?;
+        let by_key =
+            |positions| data_points.at(positions).map(|data_point| (data_point.key, data_point)).collect();
+        let steps = data_points.spans.iter().map(|span| (span.name, by_key(span.data_points)));
+        Ok(Self {
+            tool: tool.to_owned(),
+            hash: ContentHash::of(text),
+            data_points,
+            spans: steps.chain([(RUN, by_key(data_points.on_run))]).collect(),
+            keys: data_points.data_points.iter().map(|data_point| (data_point.key, data_point)).collect(),
+        })
+    }
+
+    /// Days that the publisher keeps a run, if the file names a publisher.
+    pub fn retention_days(&self) -> Option<u32> {
+        self.data_points.publisher.as_ref().map(|publisher| publisher.retention_days)
+    }
+
+    /// The key of the data point that holds the command, if there is one.
+    pub fn command_key(&self) -> Option<&'static str> {
+        self.data_points.command().map(|position| self.data_points.data_points[usize::from(position)].key)
+    }
+
+    /// Whether a step of this name is approved.
+    pub fn has_step(&self, name: &str) -> bool {
+        name != RUN && self.spans.contains_key(name)
+    }
+
+    /// Whether the span may have this attribute with this value; the run itself is [`RUN`].
+    pub fn admits(&self, span: &str, key: &str, value: Value<'_>) -> Admission {
+        admission(self.spans.get(span).and_then(|keys| keys.get(key)), value)
+    }
+
+    /// Whether a count may have this attribute with this value.
+    pub fn admits_in_count(&self, key: &str, value: Value<'_>) -> Admission {
+        admission(self.keys.get(key), value)
+    }
+}
+
+/// What became of an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It is approved.
+    Admitted,
+    /// The span may not have the key.
+    UnknownKey,
+    /// The key may not have the value.
+    UnknownValue,
+}
+
+fn admission(data_point: Option<&&'static DataPoint>, value: Value<'_>) -> Admission {
+    match data_point {
+        None => Admission::UnknownKey,
+        Some(data_point) if is_admitted(data_point, value) => Admission::Admitted,
+        Some(_) => Admission::UnknownValue,
+    }
+}
+
+/// Senders write a value in one way only, so there is nothing to fold or to trim.
+fn is_admitted(data_point: &DataPoint, value: Value<'_>) -> bool {
+    match (&data_point.kind, value) {
+        (Kind::Bool, Value::Bool(_)) => true,
+        // Of any platform. Windows has 32 bits, read as signed or unsigned.
+        (Kind::ExitCode, Value::Int(code)) => (i64::from(i32::MIN)..=i64::from(u32::MAX)).contains(&code),
+        (Kind::Integer { min, max }, Value::Int(number)) => (*min..=*max).contains(&number),
+        (Kind::Bool | Kind::ExitCode | Kind::Integer { .. }, _) => false,
+        (_, Value::Text(OTHER)) => true,
+        (Kind::Command(members) | Kind::Set(members), Value::Text(text)) => members.contains(&text),
+        (Kind::Version, Value::Text(text)) => Version::parse(text).is_some(),
+        (Kind::Moniker { .. }, Value::Text(text)) => {
+            let mut rendered = String::new();
+            let admitted = data_point.admit_text(text);
+            admitted.is_some_and(|value| data_point.render(&value, &mut rendered).is_ok() && rendered == text)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn approvals() -> Approvals {
+        Approvals::parse("dotnet", include_str!("../../../examples/dotnet/telemetry.toml")).unwrap()
+    }
+
+    #[test]
+    fn values_are_admitted_by_their_kind() {
+        use Admission::{Admitted, UnknownKey, UnknownValue};
+        let approvals = approvals();
+        for (span, key, value, admission) in [
+            (RUN, "dotnet.command", Value::Text("build"), Admitted),
+            (RUN, "dotnet.command", Value::Text("other"), Admitted),
+            (RUN, "dotnet.command", Value::Text("Build"), UnknownValue),
+            (RUN, "dotnet.command", Value::Text("/home/anna"), UnknownValue),
+            (RUN, "dotnet.command", Value::Int(1), UnknownValue),
+            ("project", "dotnet.command", Value::Text("build"), UnknownKey),
+            (RUN, "user.name", Value::Text("anna"), UnknownKey),
+            (RUN, "process.exit.code", Value::Int(-1_073_741_819), Admitted),
+            (RUN, "process.exit.code", Value::Int(1 << 40), UnknownValue),
+            (RUN, "process.exit.code", Value::Text("1"), UnknownValue),
+            ("project", "dotnet.project.runtimes", Value::Bool(true), Admitted),
+            ("project", "dotnet.project.runtimes", Value::Text("true"), UnknownValue),
+            ("target", "dotnet.target.framework", Value::Text("netcoreapp1.1"), Admitted),
+            ("target", "dotnet.target.framework", Value::Text("net8.0-windows"), Admitted),
+            ("target", "dotnet.target.framework", Value::Text("net8.0-anna"), UnknownValue),
+            ("target", "dotnet.target.framework", Value::Text("anna8.0"), UnknownValue),
+            ("target", "dotnet.target.framework", Value::Text("netanna"), UnknownValue),
+        ] {
+            assert_eq!(approvals.admits(span, key, value), admission, "{span} {key} {value}");
+        }
+        assert!(approvals.has_step("target") && !approvals.has_step(RUN) && !approvals.has_step("anna"));
+        assert_eq!(approvals.command_key(), Some("dotnet.command"));
+        assert_eq!(approvals.retention_days(), Some(365));
+    }
+
+    #[test]
+    fn a_hash_does_not_depend_on_line_ends() {
+        let hash = ContentHash::of("format = 1\n");
+        assert_eq!(hash, ContentHash::of("format = 1\r\n"));
+        assert_ne!(hash, ContentHash::of("format = 1"));
+        assert_eq!(ContentHash::parse(&hash.to_string()), Some(hash));
+        assert_eq!(ContentHash::parse("anna"), None);
+        assert_eq!(ContentHash::parse(&"x".repeat(64)), None);
+    }
+}

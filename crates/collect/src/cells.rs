@@ -1,0 +1,316 @@
+//! Cells: how many runs of a tool had which values in which week.
+//!
+//! The cells of a trace are a function of what is kept of it and of nothing else. A trace that changes takes its old
+//! cells back and adds its new ones, and a recount from the kept traces finds the same numbers.
+//!
+//! | table | values | counts |
+//! | --- | --- | --- |
+//! | `runs` | version | runs |
+//! | a key, such as `dotnet.command` | version, value | runs in which the value occurs, on the run or on its steps |
+//! | `duration` | version, bucket | runs |
+//! | `duration of STEP` | bucket | steps |
+//! | `KEY and error.type`, `KEY and duration` | command; error type or bucket | runs; KEY is the tool's `command` |
+//! | `count of KEY and KEY…` | the values | counts that senders report for a whole installation |
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use crate::shape::{Role, Shape, ShapeContent, Value};
+use crate::time::Week;
+use crate::trace::{Span, Trace};
+
+/// Attributes that say the same of every run of a tool.
+const CONSTANT: &str = "process.executable.name";
+const ERROR_TYPE: &str = "error.type";
+
+/// A cell of one table of one tool in one week.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Cell {
+    /// `service.name`.
+    pub tool: String,
+    /// The week.
+    pub week: Week,
+    /// The table.
+    pub table: String,
+    /// The values, as a JSON array.
+    pub values: String,
+}
+
+/// The data point that holds each tool's command. Its cells are crossed with the outcome and the duration.
+pub type CommandKeys = HashMap<String, String>;
+
+/// Numbers to add to cells, which may be negative.
+#[derive(Debug)]
+pub struct Tally<'a> {
+    command_keys: &'a CommandKeys,
+    cells: Vec<Cell>,
+    counts: Vec<i64>,
+    by_cell: HashMap<Cell, usize>,
+    /// By the address of a shape, which the entry keeps alive.
+    by_shape: HashMap<(*const Shape, Week), Known>,
+    by_duration: HashMap<(*const Shape, Week, u16), Vec<usize>>,
+}
+
+/// The cells of a shape, without those of its duration.
+#[derive(Debug)]
+struct Known {
+    shape: Arc<Shape>,
+    role: Role,
+    cells: Vec<usize>,
+}
+
+impl<'a> Tally<'a> {
+    /// A tally of nothing.
+    pub fn new(command_keys: &'a CommandKeys) -> Self {
+        Self {
+            command_keys,
+            cells: Vec::new(),
+            counts: Vec::new(),
+            by_cell: HashMap::new(),
+            by_shape: HashMap::new(),
+            by_duration: HashMap::new(),
+        }
+    }
+
+    /// Adds the cells of a trace `sign` times.
+    pub fn add(&mut self, trace: &Trace, sign: i64) {
+        let week = trace.week();
+        if let [span] = &trace.spans[..] {
+            for place in self.of_span(span, week) {
+                self.counts[place] += sign;
+            }
+            for place in self.of_duration(span, week) {
+                self.counts[place] += sign;
+            }
+            return;
+        }
+        let mut cells: Vec<(usize, usize)> = Vec::new();
+        for (place, span) in trace.spans.iter().enumerate() {
+            let run = run_of(trace, place);
+            cells.extend(self.of_span(span, week).into_iter().map(|cell| (run, cell)));
+            // Not once a run: the steps are what is counted.
+            for cell in self.of_duration(span, week) {
+                self.counts[cell] += sign;
+            }
+        }
+        cells.sort_unstable();
+        cells.dedup();
+        for (_, cell) in cells {
+            self.counts[cell] += sign;
+        }
+    }
+
+    /// The cells whose number changes.
+    pub fn changes(self) -> impl Iterator<Item = (Cell, i64)> {
+        self.cells.into_iter().zip(self.counts).filter(|(_, count)| *count != 0)
+    }
+
+    fn of_span(&mut self, span: &Span, week: Week) -> Vec<usize> {
+        let key = (Arc::as_ptr(&span.shape), week);
+        if !self.by_shape.contains_key(&key) {
+            let content = span.shape.content();
+            let cells = self.cells_of(&content, week);
+            let known = Known { shape: Arc::clone(&span.shape), role: content.role, cells };
+            self.by_shape.insert(key, known);
+        }
+        self.by_shape[&key].cells.clone()
+    }
+
+    /// After [`Tally::of_span`], which keeps the shape alive.
+    fn of_duration(&mut self, span: &Span, week: Week) -> Vec<usize> {
+        let bucket = bucket(span.duration);
+        let key = (Arc::as_ptr(&span.shape), week, bucket);
+        if let Some(cells) = self.by_duration.get(&key) {
+            return cells.clone();
+        }
+        let known = &self.by_shape[&(key.0, week)];
+        let (shape, role) = (Arc::clone(&known.shape), known.role);
+        let content = shape.content();
+        let tool = content.tool();
+        let mut cells = Vec::new();
+        match role {
+            Role::Run => {
+                cells.push(self.place(tool, week, "duration", &[json!(content.version()), json!(bucket)]));
+                if let Some((key, command)) = self.command(&content) {
+                    let table = format!("{key} and duration");
+                    cells.push(self.place(tool, week, &table, &[command, json!(bucket)]));
+                }
+            }
+            Role::Step => {
+                let table = format!("duration of {}", content.name);
+                cells.push(self.place(tool, week, &table, &[json!(bucket)]));
+            }
+            Role::Count => {}
+        }
+        self.by_duration.insert(key, cells.clone());
+        cells
+    }
+
+    fn cells_of(&mut self, content: &ShapeContent<'_>, week: Week) -> Vec<usize> {
+        let tool = content.tool();
+        let version = json!(content.version());
+        if content.role == Role::Count {
+            let mut attributes = content.attributes.clone();
+            attributes.sort_unstable_by_key(|(key, _)| *key);
+            let keys: Vec<&str> = attributes.iter().map(|(key, _)| *key).collect();
+            let values: Vec<Json> = attributes.iter().map(|(_, value)| to_json(*value)).collect();
+            return vec![self.place(tool, week, &format!("count of {}", keys.join(" and ")), &values)];
+        }
+        let mut cells = Vec::new();
+        for (key, value) in content.attributes.iter().filter(|(key, _)| *key != CONSTANT) {
+            cells.push(self.place(tool, week, key, &[version.clone(), to_json(*value)]));
+        }
+        if content.role == Role::Run {
+            cells.push(self.place(tool, week, "runs", &[version]));
+            if let Some((key, command)) = self.command(content) {
+                let error = content.attributes.iter().find(|(key, _)| *key == ERROR_TYPE);
+                let error = error.map_or(Json::Null, |(_, value)| to_json(*value));
+                cells.push(self.place(tool, week, &format!("{key} and {ERROR_TYPE}"), &[command, error]));
+            }
+        }
+        cells
+    }
+
+    fn command(&self, content: &ShapeContent<'_>) -> Option<(&'a str, Json)> {
+        let key = self.command_keys.get(content.tool())?;
+        let (_, value) = content.attributes.iter().find(|(name, _)| name == key)?;
+        Some((key, to_json(*value)))
+    }
+
+    fn place(&mut self, tool: &str, week: Week, table: &str, values: &[Json]) -> usize {
+        let values = Json::from(values).to_string();
+        let cell = Cell { tool: tool.to_owned(), week, table: table.to_owned(), values };
+        *self.by_cell.entry(cell).or_insert_with_key(|cell| {
+            self.cells.push(cell.clone());
+            self.counts.push(0);
+            self.cells.len() - 1
+        })
+    }
+}
+
+/// The place of the run that a span belongs to. A span that reaches no run belongs to its topmost ancestor.
+fn run_of(trace: &Trace, mut place: usize) -> usize {
+    // A sender decides on the parents, so they may go round in a circle.
+    for _ in 0..trace.spans.len() {
+        let span = &trace.spans[place];
+        if span.shape.role() == Role::Run {
+            break;
+        }
+        let above =
+            span.parent.and_then(|parent| trace.spans.binary_search_by(|there| there.id.cmp(&parent)).ok());
+        match above {
+            Some(above) => place = above,
+            None => break,
+        }
+    }
+    place
+}
+
+fn to_json(value: Value<'_>) -> Json {
+    match value {
+        Value::Text(text) => json!(text),
+        Value::Bool(flag) => json!(flag),
+        Value::Int(number) => json!(number),
+    }
+}
+
+/// The bucket of a duration in an exponential histogram: four buckets a doubling, and bucket 0 for no time at all.
+/// In OpenTelemetry's terms it is the index at scale 2, of nanoseconds, and 1.
+pub fn bucket(nanos: u64) -> u16 {
+    // 2^(1/4), 2^(2/4) and 2^(3/4) as fractions of 2^63.
+    const STEPS: [u64; 3] = [0x9837_f051_8db8_a96f, 0xb504_f333_f9de_6484, 0xd744_fcca_d69d_6af4];
+    if nanos == 0 {
+        return 0;
+    }
+    let zeros = nanos.leading_zeros();
+    let steps = STEPS.iter().filter(|step| nanos << zeros >= **step).count();
+    1 + 4 * (63 - zeros) as u16 + steps as u16
+}
+
+/// The shortest duration in a bucket, in nanoseconds.
+pub fn bucket_start(bucket: u16) -> f64 {
+    if bucket == 0 { 0.0 } else { (f64::from(bucket - 1) / 4.0).exp2() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::tests::{run, shape, step};
+
+    fn told(traces: &[(&Trace, i64)]) -> Vec<String> {
+        let keys = CommandKeys::from([("frob".to_owned(), "frob.command".to_owned())]);
+        let mut tally = Tally::new(&keys);
+        for (trace, sign) in traces {
+            tally.add(trace, *sign);
+        }
+        let mut lines: Vec<String> =
+            tally.changes().map(|(cell, count)| format!("{} {} {count}", cell.table, cell.values)).collect();
+        lines.sort();
+        lines
+    }
+
+    fn failed_build() -> Span {
+        let mut attributes = vec![("process.executable.name", Value::Text("frob"))];
+        attributes.extend([("frob.command", Value::Text("build")), ("error.type", Value::Text("_OTHER"))]);
+        run(1, 1_000, &attributes)
+    }
+
+    #[test]
+    fn a_run_counts_in_each_of_its_tables() {
+        let trace = Trace::new([7; 16], vec![failed_build()]);
+        let expected = [
+            r#"duration ["1.2.0",40] 1"#,
+            r#"error.type ["1.2.0","_OTHER"] 1"#,
+            r#"frob.command ["1.2.0","build"] 1"#,
+            r#"frob.command and duration ["build",40] 1"#,
+            r#"frob.command and error.type ["build","_OTHER"] 1"#,
+            r#"runs ["1.2.0"] 1"#,
+        ];
+        assert_eq!(told(&[(&trace, 1)]), expected);
+        assert_eq!(told(&[(&trace, 1), (&trace, -1)]), [""; 0]);
+    }
+
+    #[test]
+    fn a_value_on_several_steps_of_a_run_counts_once_for_each_run() {
+        let net = [("frob.framework", Value::Text("net8.0"))];
+        let mut spans = vec![run(1, 0, &[]), step(2, 1, "target", &net), step(3, 2, "target", &net)];
+        // A second run of the same trace, and a step whose run has not arrived.
+        spans.extend([run(4, 0, &[]), step(5, 4, "target", &net), step(6, 200, "target", &net)]);
+        let told = told(&[(&Trace::new([7; 16], spans), 1)]);
+        assert!(told.contains(&r#"frob.framework ["1.2.0","net8.0"] 3"#.to_owned()), "{told:?}");
+        assert!(told.contains(&r#"runs ["1.2.0"] 2"#.to_owned()), "{told:?}");
+        assert!(told.contains(&r#"duration of target [10] 4"#.to_owned()), "{told:?}");
+    }
+
+    #[test]
+    fn parents_in_a_circle_end() {
+        let spans = vec![step(2, 3, "target", &[]), step(3, 2, "target", &[])];
+        assert_eq!(told(&[(&Trace::new([7; 16], spans), 1)]), [r#"duration of target [10] 2"#]);
+    }
+
+    #[test]
+    fn a_count_is_one_addition_to_its_table() {
+        let mut span = run(1, 0, &[]);
+        span.shape = shape(
+            Role::Count,
+            "count",
+            &[("error.type", Value::Text("_OTHER")), ("dotnet.command", Value::Text("build"))],
+        );
+        let count = Trace::new([7; 16], vec![span]);
+        assert_eq!(told(&[(&count, 1)]), [r#"count of dotnet.command and error.type ["build","_OTHER"] 1"#]);
+    }
+
+    #[test]
+    fn buckets_are_four_a_doubling() {
+        assert_eq!([0, 1, 2, 3, 4, 1_000].map(bucket), [0, 1, 5, 7, 9, 40]);
+        for power in 0..64 {
+            assert_eq!(bucket(1 << power), 1 + 4 * power as u16);
+        }
+        for nanos in [1_u64, 5, 99, 1_000_000, 123_456_789_012, u64::MAX] {
+            let bucket = bucket(nanos);
+            assert!(bucket_start(bucket) <= nanos as f64 && nanos as f64 <= bucket_start(bucket + 1));
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Keeping what arrived: one change for all requests that wait.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Keeper, OpenGroup};
+use crate::cells::Tally;
+use crate::index::Group;
+use crate::row::{self, SPANS_IN_ROW};
+use crate::store::{Change, GroupEntry, GroupState, NewRow, Store, StoreError};
+use crate::time::{Day, Hour};
+use crate::trace::{Trace, TraceId};
+
+/// A start that is further ahead than this comes from a wrong clock.
+const HOURS_AHEAD: u32 = 24;
+
+/// The traces of one request.
+pub type Batch = Vec<Trace>;
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Spans of weeks that take no more runs. They were not kept.
+    pub late_spans: u64,
+}
+
+/// What a commit changes in memory once the store has it.
+#[derive(Default)]
+struct Consequences {
+    /// New traces.
+    inserted: Vec<(TraceId, Group)>,
+    /// Traces that were written again.
+    relocated: Vec<(TraceId, Group, Group)>,
+    groups: Vec<GroupEntry>,
+    open: Option<OpenGroup>,
+}
+
+impl<S: Store> Keeper<S> {
+    /// Keeps the traces of several requests, durably.
+    ///
+    /// # Errors
+    /// None of them is kept. They may be sent again.
+    pub fn commit(&mut self, batches: Vec<Batch>, now: Hour) -> Result<Vec<Outcome>, StoreError> {
+        let mut outcomes = Vec::with_capacity(batches.len());
+        let mut traces = Vec::new();
+        for batch in batches {
+            outcomes.push(self.admit(batch, now, &mut traces));
+        }
+        let traces = unite(traces);
+        let mut change = Change::default();
+        let mut consequences = Consequences { open: self.open, ..Consequences::default() };
+        let command_keys = std::mem::take(&mut self.command_keys);
+        let mut tally = Tally::new(&command_keys);
+        let compared = self.compare(traces, &mut change, &mut consequences, &mut tally);
+        change.cells = tally.changes().collect();
+        self.command_keys = command_keys;
+        let traces = compared?;
+        if traces.is_empty() {
+            // All of it is in the store already. The counters can wait.
+            return Ok(outcomes);
+        }
+        self.add_rows(&traces, now.day(), &mut change, &mut consequences)?;
+        change.counters = self.take_pending();
+        if let Err(error) = self.store.apply(&change) {
+            self.put_back(change.counters);
+            return Err(error);
+        }
+        self.follow(consequences);
+        Ok(outcomes)
+    }
+
+    /// Sorts out traces of closed weeks, and moves starts that lie ahead to the beginning of this week.
+    fn admit(&mut self, batch: Batch, now: Hour, admitted: &mut Vec<Trace>) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut ahead = 0;
+        for mut trace in batch {
+            if trace.spans.iter().any(|span| span.hour.0 > now.0.saturating_add(HOURS_AHEAD)) {
+                ahead += 1;
+                for span in &mut trace.spans {
+                    span.hour = now.week().first_hour();
+                }
+            }
+            if trace.week() <= self.closed {
+                outcome.late_spans += trace.spans.len() as u64;
+            } else {
+                admitted.push(trace);
+            }
+        }
+        self.count("spans.late", outcome.late_spans);
+        self.count("traces.clock_ahead", ahead);
+        outcome
+    }
+
+    /// Finds out what is there already. Returns the traces to write, sorted.
+    fn compare(
+        &mut self,
+        mut traces: Vec<Trace>,
+        change: &mut Change,
+        consequences: &mut Consequences,
+        tally: &mut Tally<'_>,
+    ) -> Result<Vec<Trace>, StoreError> {
+        let mut hits: HashMap<Group, Vec<usize>> = HashMap::new();
+        for (place, trace) in traces.iter().enumerate() {
+            for group in self.index.find(&trace.id) {
+                hits.entry(group).or_default().push(place);
+            }
+        }
+        let mut is_known = vec![false; traces.len()];
+        let mut is_unchanged = vec![false; traces.len()];
+        for (group, places) in hits {
+            for before in self.read_group(group)? {
+                let found = places.iter().find(|place| traces[**place].id == before.id);
+                let Some(&place) = found else { continue };
+                is_known[place] = true;
+                let arrived = std::mem::take(&mut traces[place].spans);
+                let mut after = before.clone();
+                if after.absorb(arrived) {
+                    tally.add(&before, -1);
+                    tally.add(&after, 1);
+                    change.stale.push((group, before.id));
+                    consequences.relocated.push((before.id, group, 0));
+                } else {
+                    is_unchanged[place] = true;
+                }
+                traces[place] = after;
+            }
+        }
+        for (trace, _) in traces.iter().zip(&is_known).filter(|(_, is_known)| !**is_known) {
+            tally.add(trace, 1);
+            consequences.inserted.push((trace.id, 0));
+        }
+        let doubles = is_unchanged.iter().filter(|is_unchanged| **is_unchanged).count();
+        self.count("traces.repeated", doubles as u64);
+        let mut is_unchanged = is_unchanged.into_iter();
+        traces.retain(|_| !is_unchanged.next().unwrap_or_default());
+        Ok(traces)
+    }
+
+    /// The traces of a group that are not stale, sorted. A row that cannot be read is put aside.
+    pub(super) fn read_group(&mut self, group: Group) -> Result<Vec<Trace>, StoreError> {
+        let mut traces = Vec::new();
+        for stored in self.store.rows(group)? {
+            match row::unpack(&stored.packed.ids, &stored.packed.data) {
+                Ok(row) => traces.extend(row),
+                Err(_) => {
+                    self.store.put_aside(stored.id)?;
+                    self.damaged += 1;
+                }
+            }
+        }
+        let stale = self.store.stale(group)?;
+        if !stale.is_empty() {
+            let stale: HashSet<TraceId> = stale.into_iter().collect();
+            traces.retain(|trace| !stale.contains(&trace.id));
+        }
+        traces.sort_unstable_by_key(|trace| trace.id);
+        Ok(traces)
+    }
+
+    /// Packs the traces into rows of the open group and of further ones.
+    fn add_rows(
+        &mut self,
+        traces: &[Trace],
+        today: Day,
+        change: &mut Change,
+        consequences: &mut Consequences,
+    ) -> Result<(), StoreError> {
+        let all: usize = traces.iter().map(|trace| trace.spans.len()).sum();
+        if let Some(open) = consequences.open {
+            // A group that holds an old copy cannot take the new one: it is by the group that they are told apart.
+            let holds_old_copy = change.stale.iter().any(|(group, _)| *group == open.id);
+            if open.day != today || open.spans + all > SPANS_IN_ROW || holds_old_copy {
+                self.compact(open, change)?;
+                consequences.open = None;
+            }
+        }
+        let mut places: HashMap<TraceId, Group> = HashMap::with_capacity(traces.len());
+        for row in row::split(traces) {
+            let spans = row.iter().map(|trace| trace.spans.len()).sum();
+            let group = self.group_for(spans, today, change, consequences);
+            places.extend(row.iter().map(|trace| (trace.id, group)));
+            change.rows.push(NewRow { group, traces: row.len(), spans, packed: row::pack(row) });
+        }
+        for (id, group) in &mut consequences.inserted {
+            *group = places[id];
+        }
+        for (id, _, group) in &mut consequences.relocated {
+            *group = places[id];
+        }
+        Ok(())
+    }
+
+    fn group_for(
+        &mut self,
+        spans: usize,
+        today: Day,
+        change: &mut Change,
+        consequences: &mut Consequences,
+    ) -> Group {
+        if let Some(open) = &mut consequences.open
+            && open.spans + spans <= SPANS_IN_ROW
+        {
+            open.rows += 1;
+            open.spans += spans;
+            return open.id;
+        }
+        let id = self.free_group();
+        let entry = GroupEntry { id, state: GroupState::Live, day: Some(today), part: None };
+        change.groups.push(entry.clone());
+        consequences.groups.push(entry);
+        consequences.open = Some(OpenGroup { id, day: today, rows: 1, spans });
+        id
+    }
+
+    /// Makes one row of the rows of a group that takes no more.
+    pub(super) fn compact(&self, full: OpenGroup, change: &mut Change) -> Result<(), StoreError> {
+        if full.rows < 2 {
+            return Ok(());
+        }
+        let stored = self.store.rows(full.id)?;
+        let mut traces = Vec::with_capacity(full.spans);
+        for row in &stored {
+            match row::unpack(&row.packed.ids, &row.packed.data) {
+                Ok(row) => traces.extend(row),
+                // The rows stay as they are, for someone to look at.
+                Err(_) => return Ok(()),
+            }
+        }
+        let mut stale: HashSet<TraceId> = self.store.stale(full.id)?.into_iter().collect();
+        stale.extend(change.stale.iter().filter(|(group, _)| *group == full.id).map(|(_, id)| *id));
+        traces.retain(|trace| !stale.contains(&trace.id));
+        traces.sort_unstable_by_key(|trace| trace.id);
+        change.stale.retain(|(group, _)| *group != full.id);
+        change.settled.push(full.id);
+        change.removed_rows.extend(stored.iter().map(|row| row.id));
+        let spans = traces.iter().map(|trace| trace.spans.len()).sum();
+        let packed = row::pack(&traces);
+        change.rows.push(NewRow { group: full.id, traces: traces.len(), spans, packed });
+        Ok(())
+    }
+
+    fn follow(&mut self, consequences: Consequences) {
+        for (id, group) in consequences.inserted {
+            self.index.insert(&id, group);
+        }
+        for (id, from, to) in consequences.relocated {
+            self.index.relocate(&id, from, to);
+        }
+        for group in consequences.groups {
+            self.groups.insert(group.id, group);
+        }
+        self.open = consequences.open;
+    }
+}
+
+/// Sorts traces by their ids, and makes one of those that several requests brought.
+fn unite(mut traces: Vec<Trace>) -> Vec<Trace> {
+    traces.sort_unstable_by_key(|trace| trace.id);
+    traces.dedup_by(|later, kept| {
+        let is_same = later.id == kept.id;
+        if is_same {
+            kept.absorb(std::mem::take(&mut later.spans));
+        }
+        is_same
+    });
+    traces
+}

@@ -1,0 +1,132 @@
+//! Reading a store: every trace once, and OTLP/JSON made of it.
+
+use std::collections::HashSet;
+
+use serde_json::{Value as Json, json};
+
+use crate::cells::{Cell, CommandKeys, Tally};
+use crate::index::Group;
+use crate::row;
+use crate::shape::{Attributes, Status, Value};
+use crate::store::{GroupState, Store, StoreError};
+use crate::trace::{Span, Trace, TraceId};
+
+/// What could not be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// Rows that do not hold what was written to them.
+    pub damaged_rows: u64,
+}
+
+/// Calls `each` with every trace, once, in an order that says nothing of its arrival.
+///
+/// # Errors
+/// If the store cannot be read, or `each` fails.
+pub fn each_trace<S: Store, E: From<StoreError>>(
+    store: &S,
+    mut each: impl FnMut(Group, Trace) -> Result<(), E>,
+) -> Result<Unread, E> {
+    let mut unread = Unread::default();
+    for group in store.groups()?.iter().filter(|group| group.state == GroupState::Live) {
+        let stale: HashSet<TraceId> = store.stale(group.id)?.into_iter().collect();
+        let mut traces = Vec::new();
+        for stored in store.rows(group.id)? {
+            match row::unpack(&stored.packed.ids, &stored.packed.data) {
+                Ok(row) => traces.extend(row.into_iter().filter(|trace| !stale.contains(&trace.id))),
+                Err(_) => unread.damaged_rows += 1,
+            }
+        }
+        traces.sort_unstable_by_key(|trace| trace.id);
+        traces.into_iter().try_for_each(|trace| each(group.id, trace))?;
+    }
+    Ok(unread)
+}
+
+/// The cells of all traces, in order.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn count<S: Store>(
+    store: &S,
+    command_keys: &CommandKeys,
+) -> Result<(Vec<(Cell, i64)>, Unread), StoreError> {
+    let mut tally = Tally::new(command_keys);
+    let mut total = std::collections::BTreeMap::new();
+    let mut last = None;
+    let unread = each_trace(store, |group, trace| {
+        // A tally keeps every shape that it has seen, so each group gets its own.
+        if last.replace(group).is_some_and(|last| last != group) {
+            add(&mut total, std::mem::replace(&mut tally, Tally::new(command_keys)));
+        }
+        tally.add(&trace, 1);
+        Ok::<(), StoreError>(())
+    })?;
+    add(&mut total, tally);
+    Ok((total.into_iter().collect(), unread))
+}
+
+fn add(total: &mut std::collections::BTreeMap<Cell, i64>, tally: Tally<'_>) {
+    for (cell, number) in tally.changes() {
+        *total.entry(cell).or_default() += number;
+    }
+}
+
+/// One `TracesData` of OTLP/JSON: spans start at the beginning of their hour and last as long as they did.
+pub fn traces_data(trace: &Trace) -> Json {
+    let resource_spans: Vec<Json> = trace
+        .spans
+        .chunk_by(|one, other| one.shape.content().resource == other.shape.content().resource)
+        .map(|spans| {
+            json!({
+                "resource": { "attributes": attributes(&spans[0].shape.content().resource) },
+                "scopeSpans": [{
+                    "scope": { "name": "tool-telemetry" },
+                    "spans": spans.iter().map(|span| span_json(&trace.id, span)).collect::<Vec<_>>(),
+                }],
+            })
+        })
+        .collect();
+    json!({ "resourceSpans": resource_spans })
+}
+
+fn span_json(trace_id: &TraceId, span: &Span) -> Json {
+    let content = span.shape.content();
+    let start = span.hour.unix_nano();
+    let mut json = json!({
+        "traceId": hex(trace_id),
+        "spanId": hex(&span.id),
+        "flags": content.flags,
+        "name": content.name,
+        "kind": 1,
+        "startTimeUnixNano": start.to_string(),
+        "endTimeUnixNano": start.saturating_add(span.duration).to_string(),
+        "attributes": attributes(&content.attributes),
+        "status": match content.status {
+            Status::Unset => json!({}),
+            status => json!({ "code": status as u8 }),
+        },
+    });
+    if let Some(parent) = &span.parent {
+        json["parentSpanId"] = hex(parent).into();
+    }
+    json
+}
+
+fn attributes(attributes: &Attributes<'_>) -> Vec<Json> {
+    let value = |value: &Value<'_>| match value {
+        Value::Text(text) => json!({ "stringValue": text }),
+        Value::Bool(flag) => json!({ "boolValue": flag }),
+        Value::Int(number) => json!({ "intValue": number.to_string() }),
+    };
+    attributes.iter().map(|(key, there)| json!({ "key": key, "value": value(there) })).collect()
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 0xf])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}

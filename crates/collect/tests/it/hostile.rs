@@ -1,0 +1,216 @@
+//! Nobody hurts the server, and honest senders are served in the meantime.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, any_value};
+use prost::Message as _;
+
+use crate::program::*;
+
+/// Megabytes that a server may take, besides the ids.
+const MOST_MEMORY: u64 = 256;
+
+/// The most memory that a server has taken, in megabytes.
+fn peak_memory(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_024
+}
+
+fn open_connections(server: &Server) -> u64 {
+    let name = "tool_telemetry_collect_connections_open ";
+    server.metrics().lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
+}
+
+/// A server that survived, and still serves.
+fn check(server: &Server) {
+    assert!(server.send(&[1, 2, 3]));
+    assert!(peak_memory(server) < MOST_MEMORY, "{} MB", peak_memory(server));
+}
+
+#[test]
+fn a_thousand_slow_senders_are_cut_off_and_honest_ones_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let limit = rustix::process::Rlimit { current: Some(4_000), maximum: Some(4_000) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
+    let starts: [&[u8]; 4] = [
+        b"",
+        b"POST /v1/traces HTTP/1.1\r\nhost:",
+        b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 999999\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+    ];
+    let mut slow: Vec<TcpStream> = (0..1_000)
+        .map(|number| {
+            let mut stream =
+                TcpStream::connect(if number % 2 == 0 { server.http } else { server.grpc }).unwrap();
+            stream.write_all(starts[number % 4]).unwrap();
+            stream
+        })
+        .collect();
+    for round in 0..20 {
+        slow.iter_mut().skip(2).step_by(4).for_each(|stream| drop(stream.write_all(b"x")));
+        assert!(server.send(&[100 + round]));
+    }
+    let start = Instant::now();
+    while open_connections(&server) > 2 {
+        assert!(start.elapsed() < PATIENCE, "{} connections are open", open_connections(&server));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    check(&server);
+}
+
+#[test]
+fn a_gzip_bomb_is_stopped_at_the_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&vec![0; 16 << 20]).unwrap();
+    // 7 GB of zeros in 7 MB: a file of gzip can have many members.
+    let bomb = encoder.finish().unwrap().repeat(440);
+    let headers = [("content-type", PROTOBUF), ("content-encoding", "gzip")];
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let status = post(server.http, &headers, &bomb).map(|answer| answer.status);
+                // 503 where others have taken the room.
+                assert!(matches!(status, Some(413 | 503) | None), "{status:?}");
+            });
+        }
+    });
+    check(&server);
+}
+
+#[test]
+fn a_body_without_end_is_stopped_at_the_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let mut stream = TcpStream::connect(server.http).unwrap();
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let chunk = [b"10000\r\n", &[0x5a; 1 << 16][..], b"\r\n"].concat();
+    let mut written = 0_u64;
+    while stream.write_all(&chunk).is_ok() {
+        written += 1 << 16;
+        assert!(written < 1 << 30, "the server reads for ever");
+    }
+    check(&server);
+}
+
+#[test]
+fn a_hundred_thousand_attributes_reject_their_span_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let mut many = run_span(1);
+    many.attributes.extend((0..100_000).map(|number| string(&format!("k{number}"), "v")));
+    let answer = server.post(PROTOBUF, &request_of(vec![many, run_span(2)]).encode_to_vec()).unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains("too many attributes"), "{}", answer.text());
+    check(&server);
+    assert_eq!(exported(directory.path()), ids([1, 2, 3]));
+}
+
+#[test]
+fn too_many_spans_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    // Two bytes a span: prost makes 112 MB of 2 KB of such gzip.
+    let spans = [0x12, 0x00].repeat(1 << 20);
+    let nested = |number: u8, content: &[u8]| {
+        let mut bytes = vec![number << 3 | 2];
+        prost::encoding::encode_varint(content.len() as u64, &mut bytes);
+        [&bytes[..], content].concat()
+    };
+    let answer = server.post(PROTOBUF, &nested(1, &nested(2, &spans))).unwrap();
+    assert_eq!(answer.status, 413);
+    check(&server);
+}
+
+#[test]
+fn values_nested_ten_thousand_deep_are_skipped() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let mut value = AnyValue { value: Some(any_value::Value::BoolValue(true)) };
+    for _ in 0..90 {
+        value = AnyValue { value: Some(any_value::Value::ArrayValue(ArrayValue { values: vec![value] })) };
+    }
+    let mut span = run_span(9);
+    span.attributes.push(attribute("deep", value.value.unwrap()));
+    assert_eq!(server.post(PROTOBUF, &request_of(vec![span]).encode_to_vec()).unwrap().status, 200);
+    // Ten thousand levels, which no encoder writes.
+    let mut deep = Vec::new();
+    for _ in 0..10_000 {
+        let mut outer = vec![0x2a];
+        prost::encoding::encode_varint(deep.len() as u64, &mut outer);
+        outer.extend(&deep);
+        deep = outer;
+    }
+    assert_eq!(server.post(PROTOBUF, &deep).unwrap().status, 200);
+    let json = format!("{}{}", r#"{"a":["#.repeat(10_000), "]}".repeat(10_000));
+    assert_eq!(server.post(JSON, json.as_bytes()).unwrap().status, 400);
+    check(&server);
+}
+
+#[test]
+fn a_sender_that_resets_its_streams_is_cut_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let mut stream = TcpStream::connect(server.grpc).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").unwrap();
+    let mut frames = Vec::new();
+    for number in 0..100_000_u32 {
+        let id = (2 * number + 1).to_be_bytes();
+        // HEADERS with :method POST, :scheme http, :path /, and RST_STREAM with CANCEL.
+        frames.extend(
+            [&[0, 0, 3, 1, 4][..], &id, &[0x83, 0x86, 0x84], &[0, 0, 4, 3, 0], &id, &[0, 0, 0, 8]].concat(),
+        );
+    }
+    let was_cut_off = stream.write_all(&frames).is_err() || {
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        // A GOAWAY with ENHANCE_YOUR_CALM.
+        answer.windows(4).any(|four| four == [0, 0, 0, 0x0b])
+    };
+    assert!(was_cut_off);
+    check(&server);
+}
+
+#[test]
+fn a_full_disk_is_a_503_and_what_was_answered_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    drop(Server::start(&store));
+    // No file may grow beyond 1 MB, which is the same to the server as a full disk.
+    let server = collect(&store);
+    let mut limited = std::process::Command::new("bash");
+    limited.args(["-c", "ulimit -f 1024; trap '' XFSZ; exec \"$@\"", "bash"]);
+    limited.arg(server.get_program()).args(server.get_args());
+    let server = Server::spawn(&mut limited);
+    let mut answered = Vec::new();
+    let mut refused = 0;
+    for round in 0..200_u32 {
+        let runs: Vec<u32> = (round * 1_000..round * 1_000 + 500).collect();
+        match server.post(PROTOBUF, &request(&runs).encode_to_vec()) {
+            Some(answer) if answer.status == 200 => answered.extend(runs),
+            Some(answer) => {
+                assert_eq!(answer.status, 503);
+                assert!(answer.head.contains("retry-after"), "{}", answer.head);
+                refused += 1;
+            }
+            None => panic!("no answer"),
+        }
+    }
+    assert!(refused > 0 && !answered.is_empty(), "{refused}");
+    assert_eq!(get(server.http, "/healthz").unwrap().status, 200);
+    drop(server);
+    assert_eq!(exported(&store), ids(answered.clone()));
+    // There is room again.
+    let server = Server::start(&store);
+    assert!(server.send(&[1_000_000]));
+    assert_eq!(exported(&store), ids(answered.into_iter().chain([1_000_000])));
+}
