@@ -77,7 +77,7 @@ fn a_run_of_a_newer_version_waits_for_an_uploader_that_knows_it() {
     let user = user.with_tool_setting("FROB_VERSION", "1.1.0");
     assert!(user.flush());
     assert_eq!((user.count("pending"), receiver.requests().len()), (0, 1), "{}", user.status());
-    assert!(user.status().contains("values left out"), "{}", user.status());
+    assert!(user.status().contains("values not sent"), "{}", user.status());
 }
 
 #[test]
