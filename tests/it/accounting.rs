@@ -125,8 +125,8 @@ fn truncated_or_corrupted_state_files_are_harmless() {
                 );
                 // A choice file that lost the notice's receiver shows the notice again.
                 let stderr = String::from_utf8_lossy(&output.stderr);
-                let is_notice =
-                    file.ends_with("telemetry.toml") && stderr.starts_with("frob reports how it is");
+                let is_notice = file.ends_with("telemetry.toml")
+                    && stderr.starts_with("From the next run on, frob reports");
                 assert!(stderr.is_empty() || is_notice, "{file:?} {position}: {output:?}");
                 let status = user.run_frob(["telemetry", "status"]);
                 assert!(status.status.success(), "{file:?} {position}");
