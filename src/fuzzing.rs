@@ -7,7 +7,7 @@ use crate::model::hex;
 use crate::model::span::{LineWriter, Span, Subject, Tool};
 use crate::spool::read::read_run;
 
-static DATA_POINTS: DataPoints = crate::model::data_points!("tests/tool/telemetry.toml");
+static DATA_POINTS: DataPoints = crate::data_points!("tests/tool/telemetry.toml");
 
 /// A run file. Everything that is read is approved, and is the same after writing and reading it again.
 pub fn run_file(bytes: &[u8]) {
