@@ -28,6 +28,10 @@ pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 pub const HOME: &str = "HOME";
 /// The user's local application data on Windows.
 pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
+/// The user's profile on Windows, in which the local application data usually is.
+pub const USERPROFILE: &str = "USERPROFILE";
+/// Where Windows is installed. Its network libraries do not load without it.
+pub(crate) const SYSTEMROOT: &str = "SYSTEMROOT";
 
 /// The uploader's only argument. Without the variables, the tool's own parser gets it. A test binary takes it for a name
 /// filter that matches nothing, so a test suite never runs itself again.

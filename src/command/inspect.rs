@@ -5,7 +5,7 @@
 //! its `on` saves a choice but no notice: the tool itself lists what it collects before it records.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::show::{RunReader, RunStatus, for_each_file, read_file};
 use super::status::DestinationStatus;
@@ -159,7 +159,7 @@ impl SpoolInspector {
 fn moved(metadata: &std::fs::Metadata) -> Option<SystemTime> {
     use std::os::unix::fs::MetadataExt as _;
 
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(metadata.ctime()).ok()?))
+    SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(u64::try_from(metadata.ctime()).ok()?))
 }
 
 #[cfg(not(unix))]

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use super::{
-    FileIdentity, create_private, file_identity, has_other_names, is_own, make_private_dirs, open_own,
+    FileIdentity, create_private, has_other_names, identity_at, is_own, make_private_dirs, open_own, rename,
 };
 
 /// One random number, for what happens rarely, such as a temporary name or jitter.
@@ -51,7 +51,7 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_file_name(name);
     let written = create_private(&temporary)
         .and_then(|mut file| file.write_all(content))
-        .and_then(|()| std::fs::rename(&temporary, path));
+        .and_then(|()| rename(&temporary, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
@@ -61,7 +61,7 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
 impl FileIdentity {
     /// Whether the path names this file.
     pub(crate) fn is_of(self, path: &Path) -> bool {
-        std::fs::symlink_metadata(path).is_ok_and(|named| file_identity(&named) == self)
+        identity_at(path).is_ok_and(|identity| identity == self)
     }
 }
 
@@ -69,7 +69,11 @@ impl FileIdentity {
 /// instead.
 pub(crate) fn empty_file(path: &Path, is_being_written: bool) -> io::Result<()> {
     let (file, metadata) = open_own(path, true, false)?;
-    if is_being_written || has_other_names(&metadata) { replace_file(path, b"") } else { file.set_len(0) }
+    if is_being_written || has_other_names(&file, &metadata) {
+        replace_file(path, b"")
+    } else {
+        file.set_len(0)
+    }
 }
 
 /// Whether nothing exists at a path, also because a part of the path is a file.

@@ -11,7 +11,7 @@ mod unix;
 #[cfg(unix)]
 pub(crate) use unix::*;
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 mod windows;
-#[cfg(not(unix))]
+#[cfg(windows)]
 pub(crate) use windows::*;

@@ -169,7 +169,7 @@ impl Counters {
             StoredCounters::Missing if spool.damaged_counters().exists() => (None, begin_again()),
             StoredCounters::Missing => (None, Self::default()),
             StoredCounters::Damaged => {
-                std::fs::rename(spool.counters(), spool.damaged_counters())?;
+                platform::rename(spool.counters(), spool.damaged_counters())?;
                 (None, begin_again())
             }
         };
@@ -246,7 +246,7 @@ fn archive(spool: &SpoolDirectory, files: Vec<OutcomeFile>) -> io::Result<()> {
     for (position, (_, path, run)) in delivered.into_iter().enumerate() {
         let kept = spool.sent().join(RunName { rejected_spans: 0, ..run }.sealed());
         // A file that cannot be kept is deleted, or it would be counted for ever.
-        if position < over || std::fs::rename(&path, kept).is_err() {
+        if position < over || platform::rename(&path, kept).is_err() {
             remove(path);
         }
     }

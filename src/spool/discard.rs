@@ -138,7 +138,7 @@ impl Deletion {
     ) {
         let counted = spool.outcomes().join(self.outcome.file_name(name));
         // If the run cannot be counted, deleting it is more important.
-        let result = std::fs::rename(path, &counted).or_else(|error| {
+        let result = platform::rename(path, &counted).or_else(|error| {
             if is_missing(&error) && !path.exists() { Err(error) } else { std::fs::remove_file(path) }
         });
         match result {

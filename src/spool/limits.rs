@@ -10,7 +10,7 @@ use super::outcome::Outcome;
 use super::run_file::claim_dead;
 use crate::model::clock::age;
 use crate::model::settings::Limits;
-use crate::platform::{empty_file, is_missing};
+use crate::platform::{self, empty_file, is_missing};
 
 /// How long delivered runs are kept for `telemetry show`.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -89,7 +89,7 @@ fn drop_run(spool: &SpoolDirectory, entry: &SpooledRun, outcome: Outcome) -> boo
             Ok(None) | Err(_) => return false,
         },
     };
-    match std::fs::rename(path, spool.outcomes().join(outcome.file_name(entry.name))) {
+    match platform::rename(path, spool.outcomes().join(outcome.file_name(entry.name))) {
         Ok(()) => true,
         // If another process was faster, no further run must be dropped in its place.
         Err(error) => is_missing(&error) && spool.outcomes().is_dir(),

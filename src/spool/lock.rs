@@ -29,7 +29,7 @@ pub(super) enum LockAttempt {
 
 /// Tries to take an operating-system lock: `flock`, or an OFD lock if the file system has no `flock`.
 pub(super) fn try_lock(file: &File, is_shared: bool) -> io::Result<LockAttempt> {
-    match if is_shared { file.try_lock_shared() } else { file.try_lock() } {
+    match platform::try_flock(file, is_shared) {
         Ok(()) => Ok(LockAttempt::Acquired),
         Err(TryLockError::WouldBlock) => Ok(LockAttempt::Held),
         Err(TryLockError::Error(error)) if has_no_locks(&error) => {
@@ -46,7 +46,7 @@ pub(super) fn try_lock(file: &File, is_shared: bool) -> io::Result<LockAttempt> 
 impl UploaderLock {
     /// Takes the lock unless another process holds it. The file's modification time says since when it is held.
     pub(crate) fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
-        let (file, metadata) = platform::open_own_to_append(path)?;
+        let (file, _) = platform::open_own_to_append(path)?;
         let lease = match try_lock(&file, false)? {
             LockAttempt::Acquired => None,
             LockAttempt::Held => return Ok(None),
@@ -55,8 +55,9 @@ impl UploaderLock {
                 None => return Ok(None),
             },
         };
+        let identity = platform::identity_of_open(&file)?;
         let _ = file.set_modified(SystemTime::now());
-        Ok(Some(Self { file, _lease: lease, identity: platform::file_identity(&metadata) }))
+        Ok(Some(Self { file, _lease: lease, identity }))
     }
 
     /// Checks by a shared lock whether an uploader is running. An uploader that starts at this moment retries for
@@ -70,7 +71,7 @@ impl UploaderLock {
         let (mut file, metadata) = platform::open_own_to_append(path)?;
         let is_held = match try_lock(&file, true)? {
             LockAttempt::Acquired => {
-                if file.unlock().is_err() {
+                if platform::unlock(&file).is_err() {
                     // An OFD lock is released with its file.
                     file = platform::open_own_to_append(path)?.0;
                 }
@@ -175,10 +176,10 @@ impl LeaseFile {
         }
         // The next attempt creates the lease. Another process may have done so since the check, and then its lease is
         // put back.
-        let Ok(expired) = std::fs::symlink_metadata(&path) else { return Ok(None) };
+        let Ok(expired) = platform::identity_at(&path) else { return Ok(None) };
         let aside = path.with_extension(format!("{:016x}.tmp", platform::random_number()));
-        std::fs::rename(&path, &aside)?;
-        if !platform::file_identity(&expired).is_of(&aside) {
+        platform::rename(&path, &aside)?;
+        if !expired.is_of(&aside) {
             let _ = std::fs::hard_link(&aside, &path);
         }
         std::fs::remove_file(&aside)?;

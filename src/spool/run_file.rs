@@ -153,7 +153,7 @@ impl RunFile {
     pub(crate) fn seal_before_exec(&mut self, dropped_spans: u32) -> bool {
         self.name.dropped_spans = dropped_spans;
         let sealed = self.path.with_file_name(self.name.sealed());
-        self.ours().is_some() && std::fs::rename(&self.path, sealed).is_ok()
+        self.ours().is_some() && platform::rename(&self.path, sealed).is_ok()
     }
 
     /// Reverts the seal. Returns `false` if an uploader has already sent the run.
@@ -165,7 +165,7 @@ impl RunFile {
         let sealed = self.path.with_file_name(self.name.sealed());
         self.name.dropped_spans = 0;
         // The run still has its own name if it could not be sealed.
-        self.ours().is_some() && (self.is_named() || std::fs::rename(sealed, &self.path).is_ok())
+        self.ours().is_some() && (self.is_named() || platform::rename(sealed, &self.path).is_ok())
     }
 
     fn close(&mut self) {
@@ -180,10 +180,10 @@ impl RunFile {
         let Some(file) = self.ours() else { return };
         // The rename comes first. If the process is killed in between, the run is counted, but not yet empty.
         let archived = self.spool.outcomes().join(outcome.file_name(self.name));
-        let mut renamed = std::fs::rename(&self.path, &archived);
+        let mut renamed = platform::rename(&self.path, &archived);
         if renamed.is_err() && self.is_named() {
             // The directory of the outcomes may be missing.
-            renamed = self.spool.create().and_then(|()| std::fs::rename(&self.path, &archived));
+            renamed = self.spool.create().and_then(|()| platform::rename(&self.path, &archived));
         }
         match renamed {
             Ok(()) => {
@@ -230,11 +230,8 @@ pub(crate) fn claim_dead(path: &Path) -> io::Result<Option<File>> {
         }
     }
     // Its process may have sealed it before we took the lock.
-    match std::fs::symlink_metadata(path) {
-        Ok(named) => {
-            let is_same = platform::file_identity(&named) == platform::file_identity(&metadata);
-            Ok(is_same.then_some(file))
-        }
+    match platform::identity_at(path) {
+        Ok(named) => Ok((named == platform::identity_of_open(&file)?).then_some(file)),
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error),
     }

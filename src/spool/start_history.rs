@@ -6,7 +6,7 @@
 //! was killed with its command, or never reached our code stay, whatever ended it.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -49,13 +49,13 @@ impl StartEvent {
     }
 
     /// Appends the line. An error is ignored, because nothing else depends on the line.
-    pub(super) fn append_to(self, mut file: &File) {
+    pub(super) fn append_to(self, file: &File) {
         let line = match self {
             StartEvent::Started(process) => format!("started {process}\n"),
             StartEvent::Failed(error) => format!("failed {error}\n"),
             StartEvent::Begun => "begun\n".to_owned(),
         };
-        let _ = file.write_all(line.as_bytes());
+        let _ = platform::append(file, line.as_bytes());
     }
 }
 

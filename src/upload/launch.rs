@@ -1,12 +1,12 @@
 //! Starting the uploader: the same program, detached, with an environment that we construct.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::io;
 
 use crate::consent::destination::Destination;
 use crate::env::{self, Environment};
 use crate::model::chosen_by::ChosenBy;
-use crate::platform;
+use crate::platform::{self, native_text};
 
 /// Who waits for the uploader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub(crate) fn start_program(
     operator: Option<&Destination>,
     mode: UploadMode,
 ) -> io::Result<platform::DetachedProcess> {
-    let program = platform::Program { path: text(program)?, loader_arguments: None };
+    let program = platform::Program { path: native_text(program)?, loader_arguments: None };
     spawn(program, name, environment, directory, operator, mode)
 }
 
@@ -105,7 +105,7 @@ fn spawn(
         let mut variable = std::ffi::OsString::from(name);
         variable.push("=");
         variable.push(value);
-        variables.push(text(&variable)?);
+        variables.push(native_text(&variable)?);
         Ok(())
     };
     set(env::UPLOADER.as_ref(), directory.as_ref())?;
@@ -115,7 +115,14 @@ fn spawn(
     if is_awaited {
         set(env::UPLOADER_TELLS.as_ref(), "3".as_ref())?;
     }
-    let paths = [env::HOME, env::XDG_STATE_HOME, env::XDG_CONFIG_HOME, env::LOCALAPPDATA, "SYSTEMROOT"];
+    let paths = [
+        env::HOME,
+        env::XDG_STATE_HOME,
+        env::XDG_CONFIG_HOME,
+        env::LOCALAPPDATA,
+        env::USERPROFILE,
+        env::SYSTEMROOT,
+    ];
     for name in paths.into_iter().chain(env::NETWORK).chain(env::LOADER) {
         if let Some(value) = environment.raw(name) {
             let is_path = [env::SSL_CERT_FILE, env::SSL_CERT_DIR].contains(&name);
@@ -137,9 +144,9 @@ fn spawn(
     let keeps_directory = is_loaded_with || program.loader_arguments.is_some();
     let mut arguments = match program.loader_arguments {
         Some(arguments) => arguments,
-        None => vec![text(name)?],
+        None => vec![native_text(name)?],
     };
-    arguments.push(text(OsStr::new(env::UPLOADER_ARGUMENT))?);
+    arguments.push(native_text(OsStr::new(env::UPLOADER_ARGUMENT))?);
     platform::spawn_detached(&platform::DetachedCommand {
         program: program.path,
         arguments,
@@ -155,16 +162,4 @@ fn absolute(list: OsString) -> OsString {
         .filter(|path| !path.as_os_str().is_empty())
         .map(|path| std::path::absolute(&path).unwrap_or(path));
     std::env::join_paths(paths).unwrap_or(list)
-}
-
-#[cfg(unix)]
-fn text(text: &OsStr) -> io::Result<CString> {
-    use std::os::unix::ffi::OsStrExt as _;
-    Ok(CString::new(text.as_bytes())?)
-}
-
-#[cfg(not(unix))]
-fn text(text: &OsStr) -> io::Result<CString> {
-    let text = text.to_str().ok_or(io::ErrorKind::InvalidInput)?;
-    Ok(CString::new(text)?)
 }

@@ -1,7 +1,7 @@
 //! Files: who owns them, which one is open, locks, limits, and opening them safely.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io;
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -49,7 +49,7 @@ pub(crate) fn try_ofd_lock(_file: &File, _is_shared: bool) -> io::Result<bool> {
 }
 
 /// Whether the file has more than one name.
-pub(crate) fn has_other_names(metadata: &Metadata) -> bool {
+pub(crate) fn has_other_names(_file: &File, metadata: &Metadata) -> bool {
     metadata.nlink() > 1
 }
 
@@ -57,8 +57,10 @@ pub(crate) fn has_other_names(metadata: &Metadata) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileIdentity(u64, u64);
 
-pub(crate) fn file_identity(metadata: &Metadata) -> FileIdentity {
-    FileIdentity(metadata.dev(), metadata.ino())
+/// The identity of the file at a path. Follows no link.
+pub(crate) fn identity_at(path: &Path) -> io::Result<FileIdentity> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok(FileIdentity(metadata.dev(), metadata.ino()))
 }
 
 /// The identity of an open file. It uses `fstat` because it runs before each write, and the `statx` behind
@@ -80,6 +82,22 @@ pub(crate) fn identity_of_open(file: &File) -> io::Result<FileIdentity> {
     };
     // The types differ between systems.
     Ok(FileIdentity(status.st_dev as u64, status.st_ino as u64))
+}
+
+pub(crate) use std::fs::rename;
+
+/// Tries to lock a file for as long as it is open.
+pub(crate) fn try_flock(file: &File, is_shared: bool) -> Result<(), TryLockError> {
+    if is_shared { file.try_lock_shared() } else { file.try_lock() }
+}
+
+pub(crate) fn unlock(file: &File) -> io::Result<()> {
+    file.unlock()
+}
+
+/// Appends to a file that other processes may also append to.
+pub(crate) fn append(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)
 }
 
 /// Creates a private file for appending. The file must not exist.

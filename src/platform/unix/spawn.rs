@@ -1,10 +1,18 @@
 //! Starting the detached uploader, waiting for it, and reaping it.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+/// A text as the system takes it.
+pub(crate) type NativeText = CString;
+
+pub(crate) fn native_text(text: &OsStr) -> io::Result<NativeText> {
+    Ok(CString::new(text.as_bytes())?)
+}
 
 /// A program to start detached, with its arguments and environment.
 #[derive(Debug)]

@@ -102,7 +102,7 @@ impl Uploader<'_> {
         let temporary = self.spool.rewritten(random_number());
         platform::create_private(&temporary)
             .and_then(|mut file| file.write_all(text.as_bytes()))
-            .and_then(|()| std::fs::rename(&temporary, path))
+            .and_then(|()| platform::rename(&temporary, path))
             .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
 use super::state::{LARGEST_FILE, Uploader};
 use crate::model::span::{Ending, LineWriter, Tool};
-use crate::platform::is_missing;
+use crate::platform::{self, is_missing};
 use crate::spool::directory::RunState;
 use crate::spool::listing::SpooledRun;
 use crate::spool::outcome::Outcome;
@@ -28,7 +28,7 @@ impl Uploader<'_> {
         }
         let Some(mut run) = read_run(&bytes, self.allowlist.data_points, self.tool) else {
             let damaged = self.spool.outcomes().join(Outcome::Damaged.file_name(entry.name));
-            std::fs::rename(&path, damaged)?;
+            platform::rename(&path, damaged)?;
             return Ok(false);
         };
         let torn = bytes.len() - run.whole;
@@ -58,7 +58,7 @@ impl Uploader<'_> {
                 return Err(error);
             }
         }
-        match std::fs::rename(&path, self.spool.runs().join(entry.name.sealed())) {
+        match platform::rename(&path, self.spool.runs().join(entry.name.sealed())) {
             Ok(()) => {
                 entry.state = RunState::Sealed;
                 Ok(true)

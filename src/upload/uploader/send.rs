@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::state::{LoadedRun, MAX_SPANS, ServerHistory, StopReason, Uploader, max_spans};
 use crate::model::span::{Span, Tool};
-use crate::platform::{is_missing, random_number};
+use crate::platform::{self, is_missing, random_number};
 use crate::spool::backoff::Backoff;
 use crate::spool::counters::{Counters, note_delivery, note_failure};
 use crate::spool::directory::RunName;
@@ -175,7 +175,7 @@ impl Uploader<'_> {
     pub(super) fn archive(&self, run: RunName, counted: RunName, outcome: Outcome) -> Result<(), StopReason> {
         let from = self.spool.runs().join(run.sealed());
         let to = self.spool.outcomes().join(outcome.file_name(counted));
-        let moved = std::fs::rename(&from, &to).or_else(|error| {
+        let moved = platform::rename(&from, &to).or_else(|error| {
             if !is_missing(&error) {
                 return Err(error);
             }
@@ -183,7 +183,7 @@ impl Uploader<'_> {
                 // `telemetry off` deleted it.
                 Err(error) if is_missing(&error) => Ok(()),
                 // The directory of the outcomes is missing.
-                _ => self.spool.create().and_then(|()| std::fs::rename(&from, &to)),
+                _ => self.spool.create().and_then(|()| platform::rename(&from, &to)),
             }
         });
         moved.map_err(|_| self.back_off_from_disk())
