@@ -139,8 +139,8 @@ pub use tool_telemetry_macros::data_points;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::model::data_points::{
-        ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Level, Publisher, Version,
+        ApprovedSpan, Audience, Count, DataPoint, DataPoints, Kind, Level, Period, Publisher, Version,
+        is_tool_name,
     };
-    pub use crate::model::settings::is_tool_name;
     pub use core::option::Option::{None, Some};
 }

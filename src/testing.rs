@@ -29,8 +29,6 @@ const fn data_point(key: &'static str, kind: Kind) -> DataPoint {
 }
 
 pub(crate) static DATA_POINTS: DataPoints = DataPoints {
-    publisher: None,
-    telemetry_command: None,
     spans: &[ApprovedSpan {
         name: "resolve",
         target: "weave::resolve",
@@ -51,6 +49,7 @@ pub(crate) static DATA_POINTS: DataPoints = DataPoints {
         data_point("weave.framework", Kind::Moniker { prefixes: &["net"], suffixes: &["-windows"] }),
     ],
     on_run: &[0, 1, 2],
+    ..DataPoints::EMPTY
 };
 
 pub(crate) const TOOL: Tool<'static> = Tool { name: "weave", version: "1.4.0" };

@@ -310,7 +310,6 @@ mod tests {
             })
             .collect();
         Box::leak(Box::new(DataPoints {
-            telemetry_command: None,
             publisher: Some(Publisher::new(
                 "The Frobnication Foundation",
                 "privacy@example.com",
@@ -318,9 +317,8 @@ mod tests {
                 30,
                 "CC0-1.0",
             )),
-            spans: &[],
             data_points: Box::leak(data_points.into_boxed_slice()),
-            on_run: &[],
+            ..DataPoints::EMPTY
         }))
     }
 

@@ -15,7 +15,7 @@ use super::decision::Reason;
 use super::destination::{COMPRESSIONS, PROTOCOLS, PolicyEndpoint};
 use super::endpoint::Endpoint;
 
-use crate::model::settings::is_tool_name;
+use crate::model::data_points::is_tool_name;
 use crate::platform::{self, has_broken_link};
 
 use reader::{TomlEntry, TomlReader, TomlValue, lines_with_control_characters};

@@ -2,8 +2,8 @@
 
 pub(crate) use tool_telemetry_definition::Value;
 pub use tool_telemetry_definition::{
-    ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Level, MAX_DATA_POINTS, MAX_SPANS, OTHER, Publisher,
-    Version,
+    ApprovedSpan, Audience, Count, DataPoint, DataPoints, Kind, Level, MAX_DATA_POINTS, MAX_SPANS, OTHER,
+    Period, Publisher, Version, is_tool_name,
 };
 
 /// The level as `tracing` has it.

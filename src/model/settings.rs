@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::data_points::{DataPoints, Version};
+use super::data_points::{DataPoints, Version, is_tool_name};
 use super::own_command::OwnCommand;
 use crate::env::Environment;
 
@@ -117,6 +117,13 @@ impl Settings {
         let Some(data_points) = self.data_points else {
             return Err("no data points are approved; call `.data_points(&DATA_POINTS)`".to_owned());
         };
+        if let Some(tool) = data_points.tool.filter(|tool| *tool != self.name) {
+            return Err(format!(
+                "telemetry.toml is that of the tool {tool:?}, but this tool is {:?}; use a file of its own, or change \
+                 `tool` there",
+                self.name
+            ));
+        }
         if self.endpoint.is_some() && data_points.publisher().is_none() {
             return Err("the endpoint needs a publisher; add a [publisher] to telemetry.toml".to_owned());
         }
@@ -152,27 +159,11 @@ impl Settings {
     }
 }
 
-/// Whether a text is a valid name of a tool. A directory and a variable are named after it.
-pub fn is_tool_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 64
-        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    static NAMED: DataPoints = DataPoints {
-        publisher: None,
-        telemetry_command: Some("frob telemetry"),
-        spans: &[],
-        data_points: &[],
-        on_run: &[],
-    };
+    static NAMED: DataPoints = DataPoints { telemetry_command: Some("frob telemetry"), ..DataPoints::EMPTY };
 
     fn named(own_command: Option<&'static str>) -> Settings {
         let own_command = own_command.map(OwnCommand);
@@ -188,6 +179,15 @@ mod tests {
             two_names.contains("\"frob --telemetry\" here and \"frob telemetry\" in telemetry.toml"),
             "{two_names}"
         );
+    }
+
+    #[test]
+    fn another_tools_file_is_refused() {
+        static FROB: DataPoints = DataPoints { tool: Some("frob"), ..DataPoints::EMPTY };
+        let tool = |name| Settings { data_points: Some(&FROB), ..Settings::new(name, "1.0.0") };
+        assert!(tool("frob").check().is_ok());
+        let error = tool("weave").check().expect_err("another tool");
+        assert!(error.contains("is that of the tool \"frob\", but this tool is \"weave\""), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Publisher, RUN, Version};
+use crate::{ApprovedSpan, Audience, Count, DataPoint, DataPoints, Kind, Publisher, RUN, Version};
 
 /// One difference between two definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares two definitions: first their publishers and telemetry commands, then their spans, then their data points.
+/// Compares two definitions: first their publishers, tools, and telemetry commands, then their spans, their data points,
+/// and what they count.
 ///
 /// ```
 /// use tool_telemetry_definition::{Change, DataPoints, compare};
@@ -79,7 +80,8 @@ impl fmt::Display for Difference {
 pub fn compare(old: &DataPoints, new: &DataPoints) -> Vec<Difference> {
     let mut found = Vec::new();
     compare_publishers(old.publisher(), new.publisher(), &mut found);
-    compare_commands(old.telemetry_command, new.telemetry_command, &mut found);
+    compare_names("the tool", old.tool, new.tool, &mut found);
+    compare_names("the telemetry command", old.telemetry_command, new.telemetry_command, &mut found);
     // The state keeps this version of the notice that a user saw.
     let announced = (old.spans.iter().map(|span| span.since))
         .chain(old.data_points.iter().map(|data_point| data_point.since))
@@ -99,6 +101,16 @@ pub fn compare(old: &DataPoints, new: &DataPoints) -> Vec<Difference> {
         |data_point| format!("data point `{}`", data_point.key),
         |data_point| data_point.since <= announced,
         |a, b, details| compare_data_points((old, a), (new, b), details),
+        &mut found,
+    );
+    compare_periods(old, new, &mut found);
+    compare_entries(
+        (old.counts, new.counts),
+        |a, b| a.has_keys(b.of.iter().copied()),
+        |count| format!("count of `{}`", count.of.join("` and `")),
+        // A count says no more than the runs that a notice announced.
+        |_| false,
+        compare_counts,
         &mut found,
     );
     found
@@ -226,14 +238,34 @@ fn compare_publishers(old: Option<&Publisher>, new: Option<&Publisher>, found: &
     );
 }
 
-/// The telemetry command collects nothing, so no change of it is wider.
-fn compare_commands(old: Option<&str>, new: Option<&str>, found: &mut Vec<Difference>) {
+/// A name collects nothing, so no change of it is wider.
+fn compare_names(entry: &str, old: Option<&str>, new: Option<&str>, found: &mut Vec<Difference>) {
     if old == new {
         return;
     }
     let name = |command: Option<&str>| command.map_or("none".to_owned(), |command| format!("{command:?}"));
     let detail = format!("{} becomes {}", name(old), name(new));
-    found.push(difference(Change::Reworded, "the telemetry command".to_owned(), detail, false));
+    found.push(difference(Change::Reworded, entry.to_owned(), detail, false));
+}
+
+/// A shorter period counts the same more often.
+fn compare_periods(old: &DataPoints, new: &DataPoints, found: &mut Vec<Difference>) {
+    let mut details = Details::default();
+    if let (Some(old), Some(new)) = (old.period, new.period) {
+        details.scale(new, old, || format!("period {old} becomes {new}"));
+    }
+    found.extend(
+        details
+            .0
+            .into_iter()
+            .map(|(change, detail)| difference(change, "the publication".to_owned(), detail, false)),
+    );
+}
+
+fn compare_counts(old: &Count, new: &Count, details: &mut Details) {
+    details.scale(old.at_most, new.at_most, || format!("at_most {} becomes {}", old.at_most, new.at_most));
+    details.list("releases", old.releases, new.releases);
+    details.list("values", old.values, new.values);
 }
 
 fn compare_spans(old: &ApprovedSpan, new: &ApprovedSpan, details: &mut Details) {

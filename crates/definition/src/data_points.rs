@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Version;
+use crate::{Count, Period, Version};
 
 /// The approved data points of a tool: what a run may report. A data point is an attribute of a span; it is not one of
 /// OpenTelemetry's metric data points.
@@ -10,6 +10,10 @@ use crate::Version;
 /// `data_points!` makes one from a `telemetry.toml` at compile time.
 #[derive(Debug, Clone, Copy)]
 pub struct DataPoints {
+    /// The tool, if the file names it. A build under another name fails.
+    pub tool: Option<&'static str>,
+    /// The content hash of the file: 32 hexadecimal digits.
+    pub content_hash: &'static str,
     /// Who answers for the data.
     pub publisher: Option<Publisher>,
     /// The tool's own command about its telemetry, as users type it.
@@ -20,6 +24,10 @@ pub struct DataPoints {
     pub data_points: &'static [DataPoint],
     /// Positions in `data_points` of those that the run itself may have.
     pub on_run: &'static [u8],
+    /// How long installations are counted. `None` if nothing is.
+    pub period: Option<Period>,
+    /// The tables in which installations are counted.
+    pub counts: &'static [Count],
 }
 
 /// Who answers for the data: the `[publisher]` of `telemetry.toml`.
@@ -193,6 +201,19 @@ impl fmt::Display for Level {
 }
 
 impl DataPoints {
+    /// Approves nothing.
+    pub const EMPTY: Self = Self {
+        tool: None,
+        content_hash: "00000000000000000000000000000000",
+        publisher: None,
+        telemetry_command: None,
+        spans: &[],
+        data_points: &[],
+        on_run: &[],
+        period: None,
+        counts: &[],
+    };
+
     /// The keys of all approved data points, in the order of the file.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.data_points.iter().map(|data_point| data_point.key)

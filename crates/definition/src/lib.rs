@@ -25,14 +25,16 @@
 //! ```
 //!
 //! # The file
-//! `format = 1`; optionally `telemetry_command`, the tool's own command about its telemetry as users type it, such as
-//! `"frob telemetry"`; and these tables:
+//! `format = 1`; optionally `tool`, the tool's name, and `telemetry_command`, the tool's own command about its telemetry
+//! as users type it, such as `"frob telemetry"`; and these tables:
 //!
 //! | table | keys |
 //! | --- | --- |
 //! | `[publisher]` | `name`, `contact`, `privacy` (an https address), `retention_days` (1 to 3650), and `licence` (an SPDX identifier); required if the tool's author has an endpoint |
 //! | `[[span]]` | `name`, `target` (the crate or module that makes it, or one above), `level` (optional: the most verbose level at which it is recorded, `error`, `warn`, `info`, `debug`, or `trace`; `info` by default), and the common keys |
 //! | `[[data_point]]` | `key`, `on` (names of spans; `"run"` is the run itself), `kind` with its own keys, and the common keys |
+//! | `[publish]` | `period`: how long installations are counted, `week` or `four weeks`; required if there is a `[[count]]` |
+//! | `[[count]]` | `of` (keys whose values make a cell), `at_most` (cells that one installation counts in a period; 25 in all tables together), and `releases` or `values` for what has no closed list |
 //! | common | `sentence` (one line for the user, at most 76 characters), `why`, `audience` (`maker` or `operator`), `since` (a version), and `until` (a version or `never`) |
 //!
 //! | `kind` | its keys | a value that does not fit |
@@ -49,11 +51,11 @@
 //! name, an address, or a path through.
 //!
 //! # Features
-//! `parse` (default) adds [`DataPoints::parse`] and [`compare()`], and depends on `toml`. Without it the crate has no
+//! `parse` (default) adds [`DataPoints::parse`], [`content_hash`], and [`compare()`], and depends on `toml` and a SHA-256. Without it the crate has no
 //! dependencies: a tool carries the types and the admission of values.
 //!
 //! # Code map
-//! `data_points` holds the types, and `version` the versions in them. `admission` turns a field's value into a [`Value`].
+//! `data_points` and `counts` hold the types, and `version` the versions in them. `admission` turns a field's value into a [`Value`].
 //! `parse` reads a file, and `compare` tells a reviewer what a change of the file means.
 
 // The documentation links to items of the feature.
@@ -62,6 +64,9 @@
 mod admission;
 #[cfg(feature = "parse")]
 mod compare;
+#[cfg(feature = "parse")]
+mod content_hash;
+mod counts;
 mod data_points;
 #[cfg(feature = "parse")]
 mod parse;
@@ -70,10 +75,23 @@ mod version;
 pub use admission::Value;
 #[cfg(feature = "parse")]
 pub use compare::{Change, Difference, compare};
+#[cfg(feature = "parse")]
+pub use content_hash::content_hash;
+pub use counts::{Count, ERROR_TYPE, ERROR_TYPES, MAX_CELLS, MAX_COUNTS, Period, SERVICE_VERSION};
 pub use data_points::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Level, Publisher};
 #[cfg(feature = "parse")]
 pub use parse::{ParseError, ParseErrors};
 pub use version::Version;
+
+/// Whether a text is a valid name of a tool. A directory and a variable are named after it.
+pub fn is_tool_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte))
+}
 
 /// The name in `on` for the run itself, which is the root span.
 pub const RUN: &str = "run";

@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 
-use tool_telemetry_definition::{ApprovedSpan, DataPoint, DataPoints, Kind, Version};
+use tool_telemetry_definition::{ApprovedSpan, Count, DataPoint, DataPoints, Kind, Version};
 
 /// A constant expression of the type `tool_telemetry::DataPoints`.
 ///
@@ -21,20 +21,28 @@ pub(crate) fn expression(data_points: &DataPoints, file: &str) -> String {
             const DATA_POINTS: ::tool_telemetry::DataPoints = {{
                 use ::tool_telemetry::__private::*;
                 DataPoints {{
+                    tool: {:?},
+                    content_hash: {:?},
                     publisher: {},
                     telemetry_command: {:?},
                     spans: &[{}],
                     data_points: &[{}],
                     on_run: &{:?},
+                    period: {},
+                    counts: &[{}],
                 }}
             }};
             DATA_POINTS
         }}",
+        data_points.tool,
+        data_points.content_hash,
         option(publisher),
         data_points.telemetry_command,
         data_points.spans.iter().map(span).collect::<String>(),
         data_points.data_points.iter().map(data_point).collect::<String>(),
         data_points.on_run,
+        option(data_points.period.map(|period| format!("Period::{period:?}"))),
+        data_points.counts.iter().map(count).collect::<String>(),
     )
 }
 
@@ -63,6 +71,10 @@ fn data_point(data_point: &DataPoint) -> String {
         "DataPoint {{ key: {key:?}, kind: Kind::{kind}, {} }}, ",
         common(sentence, why, audience, since, until)
     )
+}
+
+fn count(Count { of, at_most, releases, values }: &Count) -> String {
+    format!("Count {{ of: &{of:?}, at_most: {at_most}, releases: &{releases:?}, values: &{values:?} }}, ")
 }
 
 fn common(sentence: &str, why: &str, audience: impl Debug, since: Version, until: Option<Version>) -> String {

@@ -214,11 +214,10 @@ fn spans_with_one_name_and_two_targets_keep_their_audience() {
         ApprovedSpan { name: "part", target, audience, until: None, ..*resolve }
     }
     static BOTH: DataPoints = DataPoints {
-        telemetry_command: None,
-        publisher: None,
         spans: &[part("weave::host", Audience::Operator), part("weave::sight", Audience::Maker)],
         data_points: DATA_POINTS.data_points,
         on_run: DATA_POINTS.on_run,
+        ..DataPoints::EMPTY
     };
     for (chosen_by, targets) in [(ChosenBy::Maker, &BOTH.spans[1..]), (ChosenBy::Operator, BOTH.spans)] {
         let allowlist = Allowlist::for_sending(&BOTH, chosen_by, None);

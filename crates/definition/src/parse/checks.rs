@@ -1,6 +1,6 @@
 //! Checks of single strings. An error is the end of a sentence that begins with the name of the key.
 
-use crate::{MAX_SENTENCE, OTHER, RUN};
+use crate::{MAX_SENTENCE, OTHER, RUN, is_tool_name};
 
 /// Bytes of a name, a key, or a member of a closed list.
 const MAX_NAME: usize = 64;
@@ -8,7 +8,8 @@ const MAX_NAME: usize = 64;
 const MAX_ADDRESS: usize = 200;
 
 /// Keys that the library sets itself. One that ends with a dot stands for all keys that begin with it.
-const RESERVED: &[&str] = &["process.executable.name", "error.type", "service.", "telemetry."];
+const RESERVED: &[&str] =
+    &["process.executable.name", "error.type", "service.", "telemetry.", "tool_telemetry."];
 
 /// One line that fits into the notice.
 pub(super) fn sentence(text: &str) -> Result<(), String> {
@@ -64,6 +65,16 @@ pub(super) fn span_name(text: &str) -> Result<(), String> {
         return Err(format!("contains `{found}`; use a name without it"));
     }
     at_most(text, MAX_NAME)
+}
+
+/// The tool's name.
+pub(super) fn tool(text: &str) -> Result<(), String> {
+    if is_tool_name(text) {
+        return Ok(());
+    }
+    Err(format!(
+        "is {text:?}; write the tool's name as its builder has it, in lowercase letters, digits, `-`, `_`, and `.`"
+    ))
 }
 
 /// The tool's own command about its telemetry. Documents put it between backticks.

@@ -1,7 +1,8 @@
-//! Parses TOML into [`DataPoints`]: `table` reads keys and types, `checks` checks single strings, and `references` checks
-//! what entries say about each other.
+//! Parses TOML into [`DataPoints`]: `table` reads keys and types, `checks` checks single strings, `references` checks what
+//! entries say about each other, and `counts` reads what is counted.
 
 mod checks;
+mod counts;
 mod errors;
 mod references;
 mod table;
@@ -14,11 +15,15 @@ use self::references::{DataPointEntry, SpanEntry};
 use self::table::{Located, Table};
 use crate::{
     ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Level, MAX_INTEGER_VALUES, MAX_MEMBERS, Publisher,
-    RUN, Version,
+    RUN, Version, content_hash,
 };
 
 /// The keys that spans and data points have in common.
 const COMMON: [&str; 5] = ["sentence", "why", "audience", "since", "until"];
+
+/// The keys and tables of a file.
+const FILE_KEYS: [&str; 8] =
+    ["format", "tool", "telemetry_command", "publisher", "span", "data_point", "publish", "count"];
 
 /// The keys of single kinds.
 const KIND_KEYS: &[(&str, &[&str])] = &[
@@ -59,6 +64,7 @@ impl DataPoints {
         // What is recovered from broken TOML is not what the author wrote. Checking it would mislead.
         if report.is_clean() {
             let data_points = file(&Table::new("the file", root.get_ref(), 0), &mut report);
+            let data_points = DataPoints { content_hash: String::leak(content_hash(text)), ..data_points };
             if report.is_clean() {
                 return Ok(Box::leak(Box::new(data_points)));
             }
@@ -70,7 +76,7 @@ impl DataPoints {
 // After an error, parsing goes on with a value that causes no further error. The result is then discarded.
 
 fn file(file: &Table<'_>, report: &mut Report<'_>) -> DataPoints {
-    file.allow_only(&["format", "telemetry_command", "publisher", "span", "data_point"], report);
+    file.allow_only(&FILE_KEYS, report);
     if let Some(format) = file.integer("format", report)
         && format.value != 1
     {
@@ -82,6 +88,7 @@ fn file(file: &Table<'_>, report: &mut Report<'_>) -> DataPoints {
             ),
         );
     }
+    let tool = file.optional("tool").and_then(|_| file.checked("tool", checks::tool, report));
     let telemetry_command = file
         .optional("telemetry_command")
         .and_then(|_| file.checked("telemetry_command", checks::telemetry_command, report));
@@ -94,11 +101,13 @@ fn file(file: &Table<'_>, report: &mut Report<'_>) -> DataPoints {
         .map(|table| data_point(table, report))
         .collect();
     references::check(&spans, &data_points, report);
+    let (period, counts) = counts::read(file, &spans, &data_points, report);
     let positions = |name: &str| {
         let on = data_points.iter().enumerate().filter(|(_, entry)| entry.is_on(name));
         leak(on.map(|(position, _)| position as u8))
     };
     DataPoints {
+        tool: tool.map(|text| leak_text(text.value)),
         publisher,
         telemetry_command: telemetry_command.map(|text| leak_text(text.value)),
         on_run: positions(RUN),
@@ -107,6 +116,9 @@ fn file(file: &Table<'_>, report: &mut Report<'_>) -> DataPoints {
             ApprovedSpan { data_points, ..span }
         })),
         data_points: leak(data_points.iter().map(|entry| entry.data_point)),
+        period,
+        counts,
+        ..DataPoints::EMPTY
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct Table<'a> {
 /// What to write for a missing key.
 const EXAMPLES: &[(&str, &str)] = &[
     ("audience", "\"maker\"` or `audience = \"operator\""),
+    ("at_most", "8"),
     ("contact", "\"privacy@example.com\""),
     ("format", "1"),
     ("key", "\"frob.command\""),
@@ -33,9 +34,12 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("max", "100"),
     ("min", "0"),
     ("name", "\"…\""),
+    ("of", "[\"frob.command\"]"),
     ("on", "[\"run\"]"),
+    ("period", "\"week\""),
     ("prefixes", "[\"net\"]"),
     ("privacy", "\"https://example.com/privacy\""),
+    ("releases", "[\"1.0.0\", \"1.1.0\"]"),
     ("retention_days", "365"),
     ("sentence", "\"The command being used\""),
     ("since", "\"1.0.0\""),
@@ -70,6 +74,11 @@ impl<'a> Table<'a> {
     /// The byte at which a key begins.
     pub(super) fn key_at(&self, wanted: &str) -> Option<usize> {
         self.entries.keys().find(|key| key.get_ref() == wanted).map(|key| key.span().start)
+    }
+
+    /// The byte at which a value begins, or the table if it has no such key.
+    pub(super) fn value_at(&self, key: &str) -> usize {
+        self.optional(key).map_or(self.at, |value| value.span().start)
     }
 
     pub(super) fn optional(&self, wanted: &str) -> Option<&'a Spanned<DeValue<'a>>> {

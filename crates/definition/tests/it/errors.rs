@@ -15,7 +15,7 @@ const CASES: &[Case] = &[
     ("format = 1", "format = 2 # here", "`format` is 2, but this version of tool-telemetry reads only format 1; upgrade it"),
     ("format = 1", "format = \"1\" # here", "`format` is a string; it must be an integer"),
     ("format = 1", "format = 99999999999999999999 # here", "does not fit into 64 bits"),
-    ("format = 1", "format = 1\nspans = [] # here", "the file has an unknown key `spans`; the keys are format, telemetry_command, publisher, span"),
+    ("format = 1", "format = 1\nspans = [] # here", "the file has an unknown key `spans`; the keys are format, tool, telemetry_command, publisher, span"),
     ("format = 1", "format = 1\n\"a\\nb\" = 1 # here", "unknown key `a\\nb`"),
     ("[publisher]", "[[publisher]] # here", "`publisher` is an array; it must be a table: write `[publisher]`"),
     ("name = \"target\"\n", "name = \"target\"\nlevels = 1 # here\n", "`[[span]]` has an unknown key `levels`"),
@@ -38,6 +38,8 @@ const CASES: &[Case] = &[
     ("format = 1", "format = 1\ntelemetry_command = \"telemetry\" # here", "`telemetry_command` is \"telemetry\"; write what users type"),
     ("format = 1", "format = 1\ntelemetry_command = \"frob `rm`\" # here", "write what users type, such as `frob telemetry`"),
     ("format = 1", "format = 1\ntelemetry_command = true # here", "`telemetry_command` is a boolean; it must be a string"),
+    // The tool.
+    ("format = 1", "format = 1\ntool = \"Frob\" # here", "`tool` is \"Frob\"; write the tool's name as its builder has it"),
     // Publisher.
     ("\"Example Tools\"", "\"\" # here", "`name` is empty"),
     ("\"privacy@example.com\"", "\"privacy\" # here", "`contact` is \"privacy\"; write an e-mail address"),
@@ -84,6 +86,7 @@ const CASES: &[Case] = &[
     ("\"dotnet.runtimes\"", "\"error.type\" # here", "which tool-telemetry sets itself"),
     ("\"dotnet.runtimes\"", "\"service.name\" # here", "which tool-telemetry sets itself"),
     ("\"dotnet.runtimes\"", "\"telemetry.sdk.name\" # here", "which tool-telemetry sets itself"),
+    ("\"dotnet.runtimes\"", "\"tool_telemetry.data_points\" # here", "which tool-telemetry sets itself"),
     ("\"dotnet.runtimes\"", "\"telemetry\" # here", "which tool-telemetry sets itself"),
     ("\"dotnet.runtimes\"", "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\" # here", "has 65 bytes"),
     // On.

@@ -6,6 +6,8 @@ mod admission;
 mod any_text;
 /// The differences that a reviewer sees.
 mod changes;
+/// What installations are counted by: the tables, the periods, and their errors.
+mod counts;
 /// Each check: a file that fails it, and the line and the text of the error.
 mod errors;
 /// A valid file, key by key.
