@@ -182,18 +182,20 @@ pub(crate) fn open_settings(path: &Path) -> io::Result<File> {
     let file = open_without_waiting(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return refuse("it is no regular file");
+        return refuse("it is not a regular file");
     }
     if !is_trusted(&metadata) {
         return refuse("it belongs to neither root nor this user; give it to root");
     }
     if metadata.mode() & 0o002 != 0 {
-        return refuse("anybody may write it; take that away with `chmod o-w`");
+        return refuse("everyone can write it; run `chmod o-w` on it");
     }
     let directory = std::fs::metadata(directory_of(path))?;
     let is_sticky = directory.mode() & 0o1000 != 0;
     if !is_trusted(&directory) || (directory.mode() & 0o002 != 0 && !is_sticky) {
-        return refuse("its directory is not root's alone; anybody could replace the file");
+        return refuse(
+            "another user could replace the file; give its directory to root, and run `chmod o-w` on the directory",
+        );
     }
     Ok(file)
 }

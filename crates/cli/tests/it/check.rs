@@ -156,5 +156,5 @@ fn a_missing_policy_exits_with_2_and_an_unsafe_one_with_1() {
         .expect("new permissions");
     let output = user.run(["check", "policy.toml"]);
     assert_eq!(output.code, 1);
-    assert!(output.stdout.starts_with("policy.toml: anybody may write it"), "{}", output.stdout);
+    assert!(output.stdout.starts_with("policy.toml: everyone can write it"), "{}", output.stdout);
 }
