@@ -85,8 +85,8 @@ pub const CI: [&str; 14] = [
     "BUILD_NUMBER",
 ];
 
-/// A sandbox sets one of these, with a value as for [`DO_NOT_TRACK`], if it has no network. A connection would fail and may
-/// raise an alarm. In November 2026, we found no other sandbox that sets such a variable.
+/// A sandbox sets one of these, with a value as for [`DO_NOT_TRACK`], if it has no network. A connection would fail, and
+/// could raise an alarm. In November 2026, we found no other sandbox that sets such a variable.
 pub const NO_NETWORK: [&str; 1] = ["CODEX_SANDBOX_NETWORK_DISABLED"];
 
 /// The variables for network access, which the uploader gets unchanged.
@@ -105,13 +105,13 @@ pub(crate) const NETWORK: [&str; 11] = [
     "REQUEST_METHOD",
 ];
 
-/// The variables of the dynamic loader. The tool may need the libraries, or one of them may redirect its connections, as
-/// `torsocks` does. The uploader must use them too.
+/// The variables of the dynamic loader. The uploader must load the same libraries, because the tool may need them, or one of
+/// them may redirect its connections, as `torsocks` does.
 pub(crate) const LOADER: [&str; 4] =
     ["LD_PRELOAD", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "DYLD_LIBRARY_PATH"];
 
-/// The prefixes of variables for libraries of [`LOADER`]. Without its variables, a proxifier would connect directly and
-/// reveal the user's address.
+/// The prefixes of variables for the libraries that [`LOADER`] names. A proxifier without its variables would connect
+/// directly and reveal the user's address.
 const PRELOADED: [&str; 8] = [
     "TORSOCKS_",
     "PROXYCHAINS_",
@@ -177,7 +177,7 @@ impl<'a> Environment<'a> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
-    /// The variable as text. If it is not Unicode, the text has no meaning to us.
+    /// The variable as text, trimmed. Anything that is not Unicode becomes U+FFFD, which no valid value contains.
     pub(crate) fn text(self, name: &str) -> Option<String> {
         self.raw(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|text| !text.is_empty())
     }
@@ -207,15 +207,15 @@ impl<'a> Environment<'a> {
         NO_NETWORK.into_iter().find(|name| self.is_truthy(name))
     }
 
-    /// Whether the user loads libraries into the tool.
-    pub(crate) fn is_loaded_with(self) -> bool {
+    /// Whether a variable of [`LOADER`] is set.
+    pub(crate) fn has_loader_variable(self) -> bool {
         LOADER.iter().any(|name| self.raw(name).is_some())
     }
 
     /// One of OTLP's settings and its variable, from the first prefix that has it.
     pub(crate) fn otlp(self, prefixes: &[&str], setting: &str) -> Option<(String, String)> {
         prefixes.iter().find_map(|prefix| {
-            // `format!` took a fifth of the instructions of a start, which makes 18 names.
+            // A start makes 18 names. With `format!` they took a fifth of its instructions.
             let name = [*prefix, setting].concat();
             let value = self.text(&name)?;
             Some((name, value))

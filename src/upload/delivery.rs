@@ -43,7 +43,7 @@ impl DeliveryOutcome {
         Self::Retry { after: None, kind }
     }
 
-    /// The outcome of an HTTP status; nothing for a success, whose body decides.
+    /// The outcome of an HTTP status. `None` for a success, whose body decides.
     pub(crate) fn from_http_status(status: u16, after: Option<Duration>) -> Option<Self> {
         let kind = FailureKind::Http(status);
         match status {
@@ -54,8 +54,8 @@ impl DeliveryOutcome {
             // from the receiver. Something on the way wants a login first.
             407 | 511 => Some(Self::retry(FailureKind::Proxy(Some(status)))),
             400..=599 => Some(Self::Refused { kind }),
-            // Redirects are not followed, because credentials and spans are for one destination only. They are no
-            // refusal either, because captive portals redirect too.
+            // Redirects are not followed, because credentials and spans are for one destination only. They are not
+            // refusals either, because captive portals redirect too.
             _ => Some(Self::retry(kind)),
         }
     }

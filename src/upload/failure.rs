@@ -122,7 +122,7 @@ named! {
 }
 
 impl SettingFault {
-    /// Whether the fault is in the file that the setting names, not in the setting.
+    /// Whether the error is in the file that the setting names, not in the setting.
     pub(super) fn is_about_file(self) -> bool {
         use SettingFault::*;
         matches!(
@@ -165,7 +165,7 @@ impl std::fmt::Display for FailureKind {
 }
 
 impl FailureKind {
-    /// Parses a stable name. One of another version gives nothing.
+    /// Parses a stable name. `None` if another version defined it.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let (word, rest) = name.split_once(' ').unwrap_or((name, ""));
         Some(match (word, rest) {
@@ -204,7 +204,7 @@ impl FailureKind {
 
     /// Whether a smaller request may get through: the receiver limits the bytes per time, or large requests take too
     /// long.
-    pub(super) fn may_be_the_size(self) -> bool {
+    pub(super) fn may_be_about_size(self) -> bool {
         match self {
             FailureKind::Timeout | FailureKind::Http(429 | 504) => true,
             // DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, and OUT_OF_RANGE, which tonic sends for a message over its limit.

@@ -70,7 +70,7 @@ pub(crate) fn start(
     let operator = (destination.chosen_by == ChosenBy::Operator).then_some(destination);
     let start =
         |program| spawn(program, &own_name, environment, &destination.directory_name(), operator, mode);
-    match start(platform::current_program(environment.is_loaded_with())?) {
+    match start(platform::current_program(environment.has_loader_variable())?) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             start(platform::current_program_without_proc()?)
         }
@@ -99,7 +99,7 @@ fn spawn(
     operator: Option<&Destination>,
     mode: UploadMode,
 ) -> io::Result<platform::DetachedProcess> {
-    let is_loaded_with = environment.is_loaded_with();
+    let has_loader_variable = environment.has_loader_variable();
     let mut variables = Vec::with_capacity(24);
     let mut set = |name: &OsStr, value: &OsStr| -> io::Result<()> {
         let mut variable = std::ffi::OsString::from(name);
@@ -129,7 +129,7 @@ fn spawn(
             set(name.as_ref(), &if is_path { absolute(value) } else { value })?;
         }
     }
-    if is_loaded_with {
+    if has_loader_variable {
         for (name, value) in env::for_preloaded() {
             set(&name, &value)?;
         }
@@ -141,7 +141,7 @@ fn spawn(
         }
     }
     // The path of a preloaded library may be relative to this directory. The uploader changes to `/` once it runs.
-    let keeps_directory = is_loaded_with || program.loader_arguments.is_some();
+    let keeps_directory = has_loader_variable || program.loader_arguments.is_some();
     let mut arguments = match program.loader_arguments {
         Some(arguments) => arguments,
         None => vec![native_text(name)?],

@@ -100,7 +100,7 @@ fn upload(
         Err(_) => return STILL_PENDING,
     }
     note_panics(&spool);
-    // The next uploader applies a policy that changes while this one works.
+    // If the policy changes while this uploader works, it stops, and the next one applies the new policy.
     let may_send = || {
         let now = Preflight::run(settings, Environment::process());
         now.decision.is_on
@@ -118,8 +118,8 @@ fn upload(
         starter: environment.text(crate::env::UPLOADER_STARTER).and_then(|process| process.parse().ok()),
         may_send: &may_send,
     };
-    // Opened with the first batch, when the lock is held: the user's files may be slow to read, and in the meantime each
-    // command would start another uploader.
+    // The transport is opened with the first batch, when the lock is held. The user's files may be slow to read, and without
+    // the lock each command would start another uploader in the meantime.
     let mut transport =
         LazyTransport { open: || open_transport(open_exporter, destination), transport: None };
     match uploader.work(&mut transport, settings.uploader_life) {

@@ -61,15 +61,16 @@ pub(crate) fn schedule_upload(
         }
         return;
     }
-    // A detached uploader may be killed together with the process that started this command. A container alone is no
-    // reason to wait. The reason is that earlier uploaders never reported their end, or that there was none yet.
+    // A detached uploader may be killed together with the process that started this command. A container alone is no reason
+    // to wait. Earlier uploaders that never reported their end are one, and so is the first run of a spool in a container.
     let starts = state.history();
     if starts.is_starting {
         return;
     }
     let never_report = starts.unreported >= UNREPORTED_LIMIT;
     if never_report || (sealed.is_first && platform::may_be_killed_with_command()) {
-        // An uploader that had no work takes no lock, so the earlier ones may have had none either.
+        // An uploader that finds no work takes no lock, and so does not clear the record. The earlier ones may have found none
+        // either.
         if launcher.start_and_wait(settings.ci_wait) {
             state.clear();
         }

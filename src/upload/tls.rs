@@ -81,7 +81,7 @@ struct Roots {
 }
 
 impl Roots {
-    /// Those of the settings; else those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; else the system's.
+    /// The roots of the settings, or else those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, or else the system's.
     fn of(settings: &OtlpSettings) -> Result<Self, FailureKind> {
         if let Some(path) = &settings.certificate {
             let fault = |fault| FailureKind::Settings(Setting::Certificate, fault);
@@ -111,7 +111,7 @@ impl Roots {
         if self.usable.is_empty() { Err(kind) } else { Ok(self) }
     }
 
-    /// Reads the roots that the two variables name, as `rustls-native-certs` does, which however blocks on a FIFO.
+    /// Reads the roots that the two variables name, like `rustls-native-certs`, but does not block on a FIFO.
     fn named(file: Option<&Path>, directories: &[PathBuf]) -> Result<Self, SettingFault> {
         let mut roots = Self::default();
         if let Some(file) = file {
@@ -185,7 +185,7 @@ impl Identity {
     }
 }
 
-/// What the user has to fix after a TLS error.
+/// The failure that tells the user what to fix after a TLS error.
 pub(crate) fn failure(error: &rustls::Error) -> TlsFailure {
     match error {
         rustls::Error::InvalidCertificate(certificate) => match certificate {
@@ -225,7 +225,7 @@ pub(crate) fn failure(error: &rustls::Error) -> TlsFailure {
 ///
 /// With TLS 1.3 it rejects the client after the handshake, while the request is on its way, and the connection's reset
 /// can overtake its alert. This function makes one more handshake and sends nothing.
-pub(crate) fn asks_for_certificate(settings: &OtlpSettings) -> bool {
+pub(crate) fn requests_certificate(settings: &OtlpSettings) -> bool {
     #[derive(Debug, Default)]
     struct CertificateRequest(AtomicBool);
 

@@ -19,7 +19,7 @@ const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct OtlpTransport {
     transport: ProtocolTransport,
-    /// Nothing if they cannot be read.
+    /// `None` if they cannot be read.
     settings: Option<OtlpSettings>,
 }
 
@@ -100,7 +100,7 @@ impl OtlpTransport {
             FailureKind::Connection | FailureKind::Tls(TlsFailure::Other | TlsFailure::ClientRefused)
                 if settings.client.is_none()
                     && self.transport.is_direct()
-                    && tls::asks_for_certificate(settings) =>
+                    && tls::requests_certificate(settings) =>
             {
                 FailureKind::Tls(TlsFailure::ClientCertificate)
             }

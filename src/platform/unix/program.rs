@@ -1,7 +1,8 @@
 //! How to start this program again, and what may kill its detached processes.
 //!
-//! `/proc/self/exe` is the running program, even if its file was moved, replaced, or deleted in the meantime. If another
-//! program loaded it (`/lib64/ld-linux-x86-64.so.2 ./tool`, a bundle with its own loader, valgrind), it is that program.
+//! `/proc/self/exe` leads to the running program, even if its file was moved, replaced, or deleted in the meantime. If
+//! another program loaded it (`/lib64/ld-linux-x86-64.so.2 ./tool`, a bundle with its own loader, valgrind), the link leads
+//! to that loader.
 
 use std::ffi::CString;
 use std::io;
@@ -106,7 +107,7 @@ pub(crate) fn current_program_without_proc() -> io::Result<Program> {
             if is_there {
                 "/proc/self/exe leads nowhere"
             } else {
-                "/proc is not mounted, by which the program finds itself"
+                "/proc is not mounted, and the program finds itself through it"
             },
         ));
     }

@@ -78,7 +78,7 @@ impl Uploader<'_> {
                 let before = run.left_out;
                 run.keep_only(&self.allowlist);
                 if run.left_out > before {
-                    // Deletes the withheld values from disk, so that `show` lists of a sent run only the sent values.
+                    // Deletes the withheld values from disk, so that `show` lists only sent values for a sent run.
                     let _ = self.rewrite(&path, run);
                 }
             }

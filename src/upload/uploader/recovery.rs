@@ -14,8 +14,8 @@ use crate::spool::run_file::claim_dead;
 impl Uploader<'_> {
     /// Seals the run of a dead process. Returns false if the process lives or the file holds no run.
     ///
-    /// This process may be killed after any step. The next uploader then continues, because the file itself shows the
-    /// spans that an incomplete last line lost until the file's name counts them.
+    /// This process may be killed after any step. The next uploader then continues, because the file's content shows how many
+    /// spans an incomplete last line lost, until the file's name counts them.
     pub(super) fn recover(&self, entry: &mut SpooledRun) -> io::Result<bool> {
         let path = self.spool.runs().join(entry.name.open());
         let Some(mut file) = claim_dead(&path)? else {

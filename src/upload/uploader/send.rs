@@ -60,7 +60,7 @@ impl Uploader<'_> {
                 Ok(0)
             }
             DeliveryOutcome::Retry { after, kind } => {
-                let before = if kind.may_be_the_size() { Some(halved(before, batch)) } else { before };
+                let before = if kind.may_be_about_size() { Some(halved(before, batch)) } else { before };
                 Err(self.back_off(before, after, kind, now))
             }
             DeliveryOutcome::Refused { kind } if !kind.is_about_content() => {
@@ -69,9 +69,9 @@ impl Uploader<'_> {
                 self.settle(batch, Outcome::Refused, 0)?;
                 Err(self.back_off(before, None, kind, now))
             }
-            // The server has accepted as much before, so it limits the amount per time and not the size.
+            // The server has accepted as many spans before, so it limits the rate and not the size.
             DeliveryOutcome::Refused { kind }
-                if kind.may_be_the_size() && spans.len() <= history.accepted =>
+                if kind.may_be_about_size() && spans.len() <= history.accepted =>
             {
                 Err(self.back_off(Some(halved(before, batch)), None, kind, now))
             }
@@ -155,7 +155,7 @@ impl Uploader<'_> {
         let _ = halved(before, batch).write(&self.spool.backoff());
     }
 
-    /// Records the outcome of all runs of a batch. It goes on after an error, so that as few runs as possible are sent
+    /// Records the outcome of all runs of a batch. It continues after an error, so that as few runs as possible are sent
     /// again.
     fn settle(&self, batch: &[LoadedRun], outcome: Outcome, rejected: u64) -> Result<(), StopReason> {
         let mut result = Ok(());
@@ -197,7 +197,7 @@ impl Uploader<'_> {
     fn back_off(
         &self,
         before: Option<Backoff>,
-        asked: Option<Duration>,
+        requested: Option<Duration>,
         kind: FailureKind,
         now: SystemTime,
     ) -> StopReason {
@@ -206,7 +206,7 @@ impl Uploader<'_> {
         let before = Backoff::read(&self.spool.backoff())
             .map(|read| read.with_most_spans(most_spans.or(read.most_spans)))
             .or(before);
-        let backoff = Backoff::after_failure(before, asked, now, random_number());
+        let backoff = Backoff::after_failure(before, requested, now, random_number());
         let written = backoff.write(&self.spool.backoff());
         let _ = Counters::fold(self.spool, note_failure(now, kind.to_string()));
         match written {

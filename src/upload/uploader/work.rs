@@ -89,8 +89,8 @@ impl Uploader<'_> {
         }
     }
 
-    /// Keeps the lock until the backoff is written or over. No command starts an uploader in the meantime, where a
-    /// thousand commands on a read-only disk would start a thousand.
+    /// Keeps the lock until the backoff is written or over. While the lock is held, no command starts an uploader. Without
+    /// it, a thousand commands on a read-only disk would start a thousand.
     fn hold(&self, backoff: &Backoff, limit: Duration) {
         let started = Instant::now();
         while started.elapsed() < limit
@@ -107,7 +107,7 @@ impl Uploader<'_> {
         let lock = loop {
             match UploaderLock::try_acquire(&self.spool.lock()) {
                 Ok(None) if started.elapsed() < timeout => {
-                    // Marked each time, because the holder removes the mark and may then find more runs.
+                    // The mark is set each time, because the holder removes it and may then find more runs.
                     if self.mode != UploadMode::Detached {
                         is_marked |= platform::open_own(&self.spool.waiter(), true, true).is_ok();
                     }
@@ -193,7 +193,7 @@ impl Uploader<'_> {
         {
             queue.rotate_left(failures as usize % queue.len());
         }
-        let mut any = false;
+        let mut has_sent = false;
         while !queue.is_empty() {
             let max_spans = max_spans(Backoff::read(&self.spool.backoff()));
             let batch = self.next_batch(&mut queue, skipped, max_spans)?;
@@ -203,11 +203,11 @@ impl Uploader<'_> {
             if !lock.is_at(&self.spool.lock()) {
                 return Err(StopReason::BackingOff);
             }
-            any = true;
+            has_sent = true;
             skipped.extend(batch.iter().map(|loaded| loaded.entry.name.random));
             self.send(transport, &batch, history)?;
         }
         let _ = Counters::fold(self.spool, |_| {});
-        Ok(any)
+        Ok(has_sent)
     }
 }
