@@ -292,7 +292,7 @@ fn the_allowlist_exports_a_span_once_its_place_is_known() {
         end(&waits);
         assert_eq!(keeper.len(), 2);
         provider.shutdown().expect("it shuts down");
-        assert_eq!(keeper.len(), 3, "what waits goes out at the end");
+        assert_eq!(keeper.len(), 3, "waiting spans are exported at the end");
     }
 }
 

@@ -76,7 +76,7 @@ fn off_and_purge_delete_every_run() {
             "../run1-00000000000000000000000000000009.jsonl",
         ];
         for name in strange {
-            fs::create_dir_all(spool.join(name).parent().expect("a directory")).expect("folders");
+            fs::create_dir_all(spool.join(name).parent().expect("a directory")).expect("directories");
             fs::write(spool.join(name), &run).expect("a file");
         }
         let odd = std::os::unix::ffi::OsStrExt::from_bytes(b"not \xff text");

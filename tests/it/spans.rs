@@ -1,5 +1,4 @@
-//! Spans where people do not expect them: on other threads, with a parent of their own choice or none, recorded
-//! twice, never closed.
+//! Unusual spans: on other threads, with an explicit parent or none, recorded twice, or never closed.
 
 use tool_telemetry_receiver::Receiver;
 

@@ -57,7 +57,7 @@ fn a_server_that_refuses_everything_gets_few_requests() {
     let user = user_with_pending_runs(&receiver, 64, &[]);
     assert!(user.flush(), "nothing deliverable is left");
     assert_eq!((user.dropped("refused"), user.count("pending")), (64, 0));
-    // One for each run, and a few to find out that no single run is at fault.
+    // One for each run, and a few to find out that no single run is the cause.
     assert!(receiver.requests().len() <= 64 + 8, "{}", receiver.requests().len());
 }
 
