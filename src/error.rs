@@ -1,4 +1,4 @@
-//! The one error of this crate. It is opaque, and has the path that it concerns and a sentence with the remedy.
+//! The one error type of this crate. It is opaque. It gives the path that it concerns, and a sentence with the remedy.
 
 use std::fmt;
 use std::io;
@@ -10,15 +10,15 @@ pub struct Error {
     kind: ErrorKind,
 }
 
-/// The files that one message names at most.
+/// The most files that one message names.
 const MAX_NAMED: usize = 20;
 
 #[derive(Debug)]
 enum ErrorKind {
     /// A file cannot be read or written.
     File { what: &'static str, path: PathBuf, source: io::Error },
-    /// Some files of runs cannot be deleted.
-    Remains { but: &'static str, remains: Vec<(PathBuf, io::Error)> },
+    /// Some files of runs cannot be deleted. The message begins with `prefix`.
+    NotDeleted { prefix: &'static str, errors: Vec<(PathBuf, io::Error)> },
     /// There is no home directory that belongs to this user.
     NoHome,
     /// Telemetry is off, so there is nothing to send.
@@ -34,8 +34,8 @@ impl Error {
         Self { kind: ErrorKind::File { what, path: path.to_owned(), source } }
     }
 
-    pub(crate) fn remains(but: &'static str, remains: Vec<(PathBuf, io::Error)>) -> Self {
-        Self { kind: ErrorKind::Remains { but, remains } }
+    pub(crate) fn not_deleted(prefix: &'static str, errors: Vec<(PathBuf, io::Error)>) -> Self {
+        Self { kind: ErrorKind::NotDeleted { prefix, errors } }
     }
 
     pub(crate) fn no_home() -> Self {
@@ -61,14 +61,14 @@ impl Error {
 
     /// Whether the command failed because a file cannot be read, written, or deleted.
     pub fn is_file(&self) -> bool {
-        matches!(self.kind, ErrorKind::File { .. } | ErrorKind::Remains { .. })
+        matches!(self.kind, ErrorKind::File { .. } | ErrorKind::NotDeleted { .. })
     }
 
     /// The file or directory that the error concerns.
     pub fn path(&self) -> Option<&Path> {
         match &self.kind {
             ErrorKind::File { path, .. } => Some(path),
-            ErrorKind::Remains { remains, .. } => remains.first().map(|(path, _)| path.as_path()),
+            ErrorKind::NotDeleted { errors, .. } => errors.first().map(|(path, _)| path.as_path()),
             _ => None,
         }
     }
@@ -81,13 +81,13 @@ impl fmt::Display for Error {
                 let path = path.display();
                 write!(f, "cannot {what} {path}: {source}; check who owns it and whether the disk is full")
             }
-            ErrorKind::Remains { but, remains } => {
-                write!(f, "{but}{} could not be deleted:", counted(remains.len()))?;
-                for (position, (path, source)) in remains.iter().take(MAX_NAMED).enumerate() {
+            ErrorKind::NotDeleted { prefix, errors } => {
+                write!(f, "{prefix}{} could not be deleted:", counted(errors.len()))?;
+                for (position, (path, source)) in errors.iter().take(MAX_NAMED).enumerate() {
                     let comma = if position > 0 { "," } else { "" };
                     write!(f, "{comma} {} ({source})", path.display())?;
                 }
-                let more = if remains.len() > MAX_NAMED { ", and more" } else { "" };
+                let more = if errors.len() > MAX_NAMED { ", and more" } else { "" };
                 write!(f, "{more}; delete them, or make them writable and try again")
             }
             ErrorKind::NoHome => f.write_str(
@@ -117,7 +117,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
             ErrorKind::File { source, .. } | ErrorKind::Uploader(source) => Some(source),
-            ErrorKind::Remains { remains, .. } => remains.first().map(|(_, source)| source as _),
+            ErrorKind::NotDeleted { errors, .. } => errors.first().map(|(_, source)| source as _),
             ErrorKind::NoHome | ErrorKind::Off { .. } | ErrorKind::NoProgram { .. } => None,
         }
     }

@@ -9,7 +9,7 @@
 //! use tool_telemetry::{DataPoints, Telemetry};
 //! use tracing_subscriber::prelude::*;
 //!
-//! // Checked when the tool is compiled. The path starts at the tool's Cargo.toml.
+//! // Checked when the tool is compiled. The path is relative to the directory of Cargo.toml.
 //! static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
 //!
 //! fn main() -> ExitCode {
@@ -44,7 +44,7 @@
 //! # Invariants
 //!
 //! - Nothing unapproved is stored. The allowlist applies where a value is recorded, not where it is exported.
-//! - No setting is ignored for being invalid. It turns telemetry off, and `status` names it.
+//! - An invalid choice, policy, or value of `<TOOL>_TELEMETRY` turns telemetry off, and `status` names it.
 //! - If telemetry is off, there is no file, process, thread, or socket. If a variable turns it off, there is not even an
 //!   extra system call.
 //! - No call panics or returns an error to the tool, except for a telemetry command.

@@ -27,21 +27,22 @@ impl Telemetry {
     ///
     /// # Errors
     ///
-    /// There is no home directory, the choice cannot be written, or something cannot be deleted. A failure of one does not
-    /// stop the other. The error names the file.
+    /// There is no home directory, the choice cannot be written, or a file cannot be deleted. If the choice cannot be written,
+    /// the runs are deleted anyway. The error names the file.
     pub fn disable(&self) -> Result<DeletedRuns, Error> {
         self.require_command();
         let paths = self.user_paths()?;
-        // Saved before the deletion, so that no new runs appear. The deletion may make room on a full disk.
+        // The choice is saved first, so that no new runs appear, and is saved again if that failed, because the deletion may
+        // have made room on a full disk.
         let saved = self.save_choice(&paths, false);
-        let (deleted, remains) = self.discard_spools(&paths, Outcome::OptedOut);
+        let (deleted, errors) = self.discard_spools(&paths, Outcome::OptedOut);
         if saved.is_err() {
             Choice::force_off(&paths.choice_file, self.settings().name)
                 .map_err(|error| Error::file("write", &paths.choice_file, error))?;
         }
-        match remains.is_empty() {
+        match errors.is_empty() {
             true => Ok(deleted),
-            false => Err(Error::remains("telemetry is off, but ", remains)),
+            false => Err(Error::not_deleted("telemetry is off, but ", errors)),
         }
     }
 
@@ -53,8 +54,8 @@ impl Telemetry {
     pub fn purge(&self) -> Result<DeletedRuns, Error> {
         self.require_command();
         match self.discard_spools(&self.user_paths()?, Outcome::Purged) {
-            (deleted, remains) if remains.is_empty() => Ok(deleted),
-            (_, remains) => Err(Error::remains("", remains)),
+            (deleted, errors) if errors.is_empty() => Ok(deleted),
+            (_, errors) => Err(Error::not_deleted("", errors)),
         }
     }
 
@@ -65,7 +66,7 @@ impl Telemetry {
     fn save_choice(&self, paths: &UserPaths, is_on: bool) -> Result<(), Error> {
         let settings = self.settings();
         let destination = Preflight::run(settings, Environment::process()).destination;
-        // The companion does not know what the tool collects, so the notices stay as they are.
+        // The companion does not know what the tool collects, so it adds no notice.
         let version = match settings.is_companion {
             true => None,
             false => settings.data_points.and_then(notice_version),
@@ -89,9 +90,9 @@ impl Telemetry {
     fn discard_spools(&self, paths: &UserPaths, outcome: Outcome) -> (DeletedRuns, DeletionErrors) {
         // Our own runs come first, because only this process has their descriptors.
         let own = self.discard_all(outcome);
-        let (mut deleted, remains) = discard_all(&paths.state_home, self.settings().name, outcome);
+        let (mut deleted, errors) = discard_all(&paths.state_home, self.settings().name, outcome);
         deleted.pending += own.len() as u64;
         deleted.bytes += own.iter().sum::<u64>();
-        (deleted, remains)
+        (deleted, errors)
     }
 }

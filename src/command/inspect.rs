@@ -1,8 +1,8 @@
 //! A tool's telemetry as another program sees it. The companion program uses this.
 //!
-//! It may have the tool's data points, from its `telemetry.toml`, but not its builder's settings: no endpoint, no version,
-//! and not whether the tool requires an opt-in. So its decision covers only the user's and the administrator's side, and
-//! its `on` saves a choice but no notice: the tool itself lists what it collects before it records.
+//! The companion may have the tool's `telemetry.toml`, but not the settings of its builder: the endpoint, the version, and
+//! whether it requires an opt-in. So its decision covers only the user's and the administrator's side. Its `on` saves a
+//! choice but no notice, because the tool itself lists what it collects before it records.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -39,7 +39,7 @@ pub struct InspectedRun {
     /// When its file last moved. For a sent run, this is moments after the delivery. `None` if the platform does not report
     /// it.
     pub moved: Option<SystemTime>,
-    /// OTLP/JSON Lines: with data points only what is approved, and otherwise the file as it is.
+    /// OTLP/JSON Lines. With data points they contain only approved data, and without they are the file's own.
     pub lines: String,
     /// Lines that cannot be read and values that are not approved; 0 without data points.
     pub left_out: u64,

@@ -127,7 +127,7 @@ impl Telemetry {
                 .push(format!("{place}: {}. Telemetry stays off until that is corrected", error.message()));
         }
         if let (ChoiceFile::Invalid, Some(paths)) = (&preflight.choice, &paths) {
-            let until = match (settings.typed("on"), settings.typed("off")) {
+            let until = match (settings.command_line("on"), settings.command_line("off")) {
                 (Some(on), Some(off)) => format!("`{on}` or `{off}` writes it again"),
                 _ => "you delete it".to_owned(),
             };
@@ -138,7 +138,7 @@ impl Telemetry {
         warnings.extend(destination.and_then(|destination| unusable_settings(destination, &names)));
         warnings.extend(destination.and_then(ignored_proxy));
         if let Some(variable) = environment.without_network() {
-            let flush = settings.typed("flush").map(|flush| format!("; `{flush}` tries anyway"));
+            let flush = settings.command_line("flush").map(|flush| format!("; `{flush}` tries anyway"));
             warnings.push(format!(
                 "{variable} reports that there is no network: commands here start no uploader, and runs stay pending \
                  until a command outside sends them{}",

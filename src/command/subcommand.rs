@@ -117,7 +117,7 @@ fn enabled(telemetry: &Telemetry) -> String {
         let name = settings.name;
         return format!("Your choice is saved, but telemetry of {name} is still off: {reason}; {remedy}.\n");
     }
-    let show = settings.typed("show");
+    let show = settings.command_line("show");
     let show = show.map_or_else(String::new, |show| format!(" To see what is sent: `{show}`."));
     format!("Telemetry of {} is on.{show}\n", settings.name)
 }
@@ -144,7 +144,7 @@ fn flushed(telemetry: &Telemetry, outcome: FlushOutcome) -> (String, u8) {
         }
         FlushOutcome::StillPending => ("Some runs are still pending".to_owned(), Some("explains why"), 3),
     };
-    let hint = match (what, telemetry.settings().typed("status")) {
+    let hint = match (what, telemetry.settings().command_line("status")) {
         (Some(what), Some(status)) => format!("; `{status}` {what}"),
         _ => String::new(),
     };

@@ -45,7 +45,7 @@ pub(crate) enum ChoiceFile {
 const MAX_BYTES: u64 = 8192;
 /// More destinations than this come from testing collectors.
 const MAX_NOTICES: usize = 16;
-/// A change takes microseconds. A process that holds the lock for longer prints a notice on a stopped terminal.
+/// A change takes microseconds. A process that holds the lock for longer is printing a notice on a stopped terminal.
 const LOCK_PATIENCE: Duration = Duration::from_millis(100);
 /// Longer than a change takes between reading and replacing the file.
 const CHANGE_TIME: Duration = Duration::from_millis(20);
@@ -126,7 +126,7 @@ impl Choice {
                 }
                 return None;
             }
-            let fresh = match key.trim() {
+            let is_first = match key.trim() {
                 "telemetry" => {
                     let on = match quoted()? {
                         "on" => true,
@@ -138,7 +138,7 @@ impl Choice {
                 "printed" => choice.printed.replace(value.parse().ok()?).is_none(),
                 _ => false,
             };
-            if !fresh {
+            if !is_first {
                 return None;
             }
         }
@@ -164,7 +164,8 @@ impl Choice {
 
     /// Replaces the file with what `change` returns for its current content, and reports whether it did.
     ///
-    /// `change` must not rely on an earlier read, or a notice could overwrite a `telemetry off` of that moment.
+    /// `change` must use only that content. With an earlier read, a notice could overwrite a `telemetry off` that came in
+    /// between.
     pub(crate) fn change(
         path: &Path,
         tool: &str,

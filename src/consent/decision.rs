@@ -81,7 +81,7 @@ impl Reason {
 
     /// What to do to turn telemetry on.
     pub(crate) fn remedy(&self, settings: &Settings) -> String {
-        let command = |word| settings.typed(word).map(|typed| format!("`{typed}`"));
+        let command = |word| settings.command_line(word).map(|typed| format!("`{typed}`"));
         // A file always works, also where the tool has no telemetry command.
         let choice_file = || {
             let paths = UserPaths::find(settings.name, Environment::process());

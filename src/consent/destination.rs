@@ -44,7 +44,7 @@ pub(crate) type PolicyEndpoint = (String, Vec<(&'static str, String)>);
 pub(crate) const PROTOCOLS: [&str; 3] = ["grpc", "http/protobuf", "http/json"];
 /// The values of `COMPRESSION`.
 pub(crate) const COMPRESSIONS: [&str; 2] = ["gzip", "none"];
-/// The characters of a publisher's name that a directory's name has.
+/// The most characters of a publisher's name in a directory's name.
 const MAX_PUBLISHER: usize = 40;
 /// The longest name of a directory. Most file systems allow 255 bytes, and eCryptfs 143.
 const MAX_DIRECTORY_NAME: usize = 143;
@@ -66,7 +66,7 @@ impl Destination {
         bounded(name)
     }
 
-    /// Whether a directory belongs to this receiver, whoever publishes the tool.
+    /// Whether a directory belongs to this receiver, for any publisher.
     pub(crate) fn owns_directory(&self, name: &str) -> bool {
         let endpoint = name.rsplit_once('+').map(|(_, endpoint)| endpoint);
         ChosenBy::from_directory_name(name) == self.chosen_by
@@ -162,7 +162,7 @@ impl Destination {
     }
 }
 
-/// The other settings that the variables set beside the endpoint.
+/// The settings that the variables set, except the endpoint.
 fn otlp_settings(environment: Environment<'_>, prefixes: &[&str]) -> Vec<(&'static str, String)> {
     let settings = env::OTLP_SETTINGS.into_iter().filter(|setting| *setting != "ENDPOINT");
     settings
@@ -174,8 +174,8 @@ fn otlp_settings(environment: Environment<'_>, prefixes: &[&str]) -> Vec<(&'stat
         .collect()
 }
 
-/// Shortens a name that is too long, and ends it with a checksum of the whole. Two hosts with the same checksum could be
-/// made, but only with names longer than 80 characters.
+/// Shortens a name that is too long, and ends it with a checksum of the whole. Two hosts could be chosen to have the same
+/// checksum, but only with names longer than 80 characters.
 fn bounded(name: String) -> String {
     if name.len() <= MAX_DIRECTORY_NAME {
         return name;
@@ -188,8 +188,8 @@ fn bounded(name: String) -> String {
     format!("{bounded}~{checksum}")
 }
 
-/// Appends the name's ASCII letters and digits in lower case, with one `-` for anything between them. If that loses
-/// other letters, or the end, a checksum of the whole name follows.
+/// Appends the name's ASCII letters and digits in lower case, with one `-` for anything between them. If this drops letters
+/// that are not ASCII, or the end of the name, a checksum of the whole name follows.
 fn push_publisher(text: &mut String, name: &str) {
     let start = text.len();
     let mut is_whole = name.chars().all(|character| character.is_ascii() || !character.is_alphanumeric());

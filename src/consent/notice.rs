@@ -28,15 +28,15 @@ pub(crate) struct PendingNotice {
 
 /// The width of a line if the terminal does not report one.
 const COLUMNS: usize = 80;
-/// Nothing is readable in less.
+/// A narrower notice is unreadable.
 const MIN_COLUMNS: usize = 20;
-/// Lines of a notice at 80 columns. Users read no more.
+/// The most lines of a notice at 80 columns. Users read no more.
 const LINES: usize = 12;
 /// How often a notice is printed where it does not count as seen.
 const PRINT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl PendingNotice {
-    /// Returns the notice to show, if any. A variable that suppresses it keeps telemetry off until the user sees it.
+    /// Returns the notice to show, if any. While a variable suppresses the notice, telemetry stays off.
     pub(crate) fn check(
         settings: &Settings,
         preflight: &Preflight,
@@ -107,7 +107,7 @@ impl PendingNotice {
             "{} reports how it is used to {} (to see what: {}; to turn it off: {})\n",
             settings.name,
             self.destination.origin(),
-            settings.typed("show").map_or_else(|| preview(settings), |show| format!("`{show}`")),
+            settings.command_line("show").map_or_else(|| preview(settings), |show| format!("`{show}`")),
             opt_out(settings)
         );
         let is_printed = std::io::stderr().write_all(line.as_bytes()).is_ok();
@@ -181,7 +181,8 @@ fn render(
     };
     let collected = collected(settings, data_points, destination);
     let is_new = |since: &Version| seen.is_none_or(|seen| seen < since);
-    let values = (0..).zip(data_points.data_points).filter(|(position, _)| collected.has(*position));
+    let values =
+        (0..).zip(data_points.data_points).filter(|(position, _)| collected.has_data_point(*position));
     let spans = (0..).zip(data_points.spans).filter(|(position, _)| collected.has_span(*position));
     let values = values.filter(|(_, value)| is_new(&value.since)).map(|(_, value)| value.sentence);
     let spans = spans.filter(|(_, span)| is_new(&span.since)).map(|(_, span)| span.sentence);
@@ -192,7 +193,7 @@ fn render(
         (ChosenBy::Maker, Some(publisher)) => format!("{} ({})", publisher.name, destination.origin()),
         _ => format!("{}, set on this machine", destination.origin()),
     };
-    let show = settings.typed("show").map(|show| format!("`{show}`"));
+    let show = settings.command_line("show").map(|show| format!("`{show}`"));
     let see = match &show {
         Some(show) => format!("To see what is sent: {show}."),
         None => format!("To see what a command would send, without sending it: set {}.", preview(settings)),
@@ -204,7 +205,7 @@ fn render(
             "It goes to {receiver}. No name, no account, no device id; the server can see your IP address and which \
              runs arrive together."
         ),
-        match settings.typed("off") {
+        match settings.command_line("off") {
             Some(off) => format!("To turn it off: `{off}`, or set {}.", opt_out(settings)),
             None => format!("To turn it off: set {}.", opt_out(settings)),
         },

@@ -84,7 +84,7 @@ impl Preflight {
         };
         inputs.choice = Choice::read(&paths.choice_file);
         preflight.decision = inputs.decide();
-        // What a broken link led to may come back, and may say `off`.
+        // The target of a broken link may come back, for example with a mount, and may contain `off`.
         if preflight.decision.is_on
             && inputs.choice == ChoiceFile::Missing
             && has_broken_link(&paths.choice_file)
@@ -99,7 +99,8 @@ impl Preflight {
             (ChoiceFile::Valid(choice), Some(destination)) => choice.notice_for(destination),
             _ => None,
         };
-        if let Some(reason) = preflight.destination_objection(settings).filter(|_| preflight.decision.is_on) {
+        if let Some(reason) = preflight.destination_off_reason(settings).filter(|_| preflight.decision.is_on)
+        {
             preflight.decision = reason.off();
         }
         preflight
@@ -122,8 +123,8 @@ impl Preflight {
         Destination::find(environment, self.mode_override, &sources)
     }
 
-    /// Why nothing may be collected for this destination.
-    fn destination_objection(&self, settings: &Settings) -> Option<Reason> {
+    /// Why telemetry is off, if the destination turns it off.
+    fn destination_off_reason(&self, settings: &Settings) -> Option<Reason> {
         match &self.destination {
             Ok(Some(destination)) => (self.is_ci
                 && destination.chosen_by == ChosenBy::Maker
@@ -137,7 +138,7 @@ impl Preflight {
         }
     }
 
-    /// Whether the user's `on` is about this author. If the tool was forked or sold since, it is not.
+    /// Whether the user's `on` applies to this author. After a fork or a sale of the tool it does not.
     fn is_author_chosen(&self) -> bool {
         self.decision.reason == Reason::UserChoice
             && (self.notice.is_some() || self.choice().newest_notice().is_none())

@@ -17,7 +17,7 @@ pub(crate) struct Allowlist {
 }
 
 /// The fields of an entry that decide whether it applies.
-struct Terms {
+struct EntryConditions {
     audience: Audience,
     since: Version,
     until: Option<Version>,
@@ -41,8 +41,8 @@ impl Allowlist {
         })
     }
 
-    /// The parts of an earlier run that may still be sent. The audience and the machine's policy may have changed.
-    /// `since` and `until` concern recording only.
+    /// The entries of recorded runs that may be sent now. The audience and the machine's policy may have changed since the
+    /// recording, to which alone `since` and `until` apply.
     pub(crate) fn for_sending(
         data_points: &'static DataPoints,
         chosen_by: ChosenBy,
@@ -54,15 +54,14 @@ impl Allowlist {
     fn filter(
         data_points: &'static DataPoints,
         policy_keys: Option<&[String]>,
-        applies: impl Fn(Terms) -> bool,
+        applies: impl Fn(EntryConditions) -> bool,
     ) -> Self {
-        let spans =
-            bits(data_points.spans.iter().map(|span| {
-                applies(Terms { audience: span.audience, since: span.since, until: span.until })
-            }));
+        let spans = bits(data_points.spans.iter().map(|span| {
+            applies(EntryConditions { audience: span.audience, since: span.since, until: span.until })
+        }));
         let values = bits(data_points.data_points.iter().map(|data_point| {
             policy_keys.is_none_or(|keys| keys.iter().any(|key| key == data_point.key))
-                && applies(Terms {
+                && applies(EntryConditions {
                     audience: data_point.audience,
                     since: data_point.since,
                     until: data_point.until,
@@ -74,7 +73,8 @@ impl Allowlist {
     /// The newest `since` among the entries that apply. A notice of this version announces them all.
     pub(crate) fn newest(&self) -> Option<Version> {
         let spans = (0..).zip(self.data_points.spans).filter(|(position, _)| self.has_span(*position));
-        let values = (0..).zip(self.data_points.data_points).filter(|(position, _)| self.has(*position));
+        let values =
+            (0..).zip(self.data_points.data_points).filter(|(position, _)| self.has_data_point(*position));
         spans.map(|(_, span)| span.since).chain(values.map(|(_, value)| value.since)).max()
     }
 
@@ -99,7 +99,7 @@ impl Allowlist {
     }
 
     /// Whether this data point applies.
-    pub(crate) fn has(&self, position: u8) -> bool {
+    pub(crate) fn has_data_point(&self, position: u8) -> bool {
         self.values >> position & 1 == 1
     }
 

@@ -1,4 +1,4 @@
-//! Times as files and spans hold them.
+//! Times as files store them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! Ids in lowercase hexadecimal, as in OTLP/JSON and the trace context.
+//! Ids in lowercase hexadecimal, as in OTLP/JSON and the trace context, and the checksum of our own files.
 
 /// The two digits of each byte.
 static DIGITS: [[u8; 2]; 256] = {

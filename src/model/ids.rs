@@ -31,13 +31,13 @@ impl Ids {
         (u128::from(self.number()) << 64 | u128::from(self.number().max(1))).to_be_bytes()
     }
 
-    /// An id that replaces another program's. It is always the same in this process, and does not reveal the other.
+    /// The id that replaces a foreign one. It is always the same in this process, and does not reveal the foreign id.
     #[cfg(feature = "sdk")]
     pub(crate) fn span_id_for(&self, foreign: &(TraceId, SpanId)) -> SpanId {
         self.keys.hash_one(foreign).max(1).to_be_bytes()
     }
 
-    /// A trace id that replaces another program's.
+    /// The trace id that replaces a foreign one.
     #[cfg(feature = "sdk")]
     pub(crate) fn trace_id_for(&self, foreign: &TraceId) -> TraceId {
         let half = |number: u8| u128::from(self.keys.hash_one((foreign, number)));

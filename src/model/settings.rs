@@ -110,8 +110,8 @@ impl Settings {
             && named != in_file
         {
             return Err(format!(
-                "the telemetry command is {named:?} here and {in_file:?} in telemetry.toml, from which documents are made; \
-                 name it only there"
+                "the telemetry command is {named:?} here and {in_file:?} in telemetry.toml, from which documents are \
+                 generated; name it only there"
             ));
         }
         let Some(data_points) = self.data_points else {
@@ -138,10 +138,10 @@ impl Settings {
         self.own_command.or_else(|| self.data_points?.telemetry_command().map(OwnCommand))
     }
 
-    /// What a user types for `on`, `off`, `show`, or another subcommand of the tool's telemetry command. `None` if the tool
-    /// has no such command; messages then name a variable or a file, which always work. Only the program
-    /// `tool-telemetry` names itself, because only its users are known to have it.
-    pub(crate) fn typed(&self, word: &str) -> Option<String> {
+    /// The command line of a telemetry command such as `on`, `off`, or `show`, as a user types it. `None` if the tool has no
+    /// telemetry command; messages then name a variable or a file, which always work. Only the program `tool-telemetry`
+    /// names itself, because only its users are known to have it.
+    pub(crate) fn command_line(&self, word: &str) -> Option<String> {
         if self.is_companion {
             return Some(format!("tool-telemetry {word} {}", self.name));
         }

@@ -1,7 +1,7 @@
 //! The [`Span`] record and its line of OTLP/JSON.
 //!
 //! A span has ids, two times, an ending, and a few admitted values. It has no field for an event, a link, a text, or a
-//! state, and the rooms of this crate exchange spans only as this type: that is the guarantee.
+//! trace state. The rooms of this crate exchange spans only as this type, so none of these can be stored or sent.
 //!
 //! A line is one `TracesData` in the OpenTelemetry file exporter's format: UTF-8, one line, keys in lowerCamelCase, ids
 //! in hexadecimal, 64-bit integers as decimal strings, and enums as integers (OTLP specification, "JSON Protobuf
@@ -193,7 +193,8 @@ impl LineWriter {
         out.extend_from_slice(TAIL);
     }
 
-    /// Appends the span to the last line, which this writer must have written. That saves the shared half of a line.
+    /// Appends the span to the last line, which this writer must have written. That saves the resource and the scope, about
+    /// half of a line.
     pub(crate) fn write_into_last_line(&self, span: &Span, out: &mut Vec<u8>) {
         out.truncate(out.len() - TAIL.len());
         out.push(b',');
@@ -333,7 +334,7 @@ fn push_number(mut number: u64, out: &mut Vec<u8>) {
         digits[first..first + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
         number /= 100;
     }
-    // One digit is left, or none unless the number is 0.
+    // One digit is left, or none. The number 0 has one too.
     if number > 0 || first == digits.len() {
         first -= 1;
         digits[first] = b'0' + number as u8;

@@ -92,7 +92,7 @@ impl CallSites {
         let allowed = data_points.spans[usize::from(span)].data_points;
         let position = |field: Field| {
             let position = data_points.key_among(allowed, field.name());
-            position.filter(|position| allowlist.has(*position)).unwrap_or(NOT_APPROVED)
+            position.filter(|position| allowlist.has_data_point(*position)).unwrap_or(NOT_APPROVED)
         };
         let new: &'static CallSite = Box::leak(Box::new(CallSite {
             identifier: metadata.callsite(),

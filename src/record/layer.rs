@@ -5,9 +5,10 @@
 //! - *Is this call site of interest?* The layer does not answer for a call site that is not approved. "Always" would turn
 //!   another layer's "never" into a "sometimes", which is checked for every span and event. "Never" would do the same to
 //!   another layer's "always". If the layer is alone on a `Registry`, it answers "never" for events, which then cost nothing.
-//! - *Does the layer have its own filter?* Yes, so that silence does not count as interest. A layer outside ours must find what
-//!   it would find without ours, so this is answered only for our own position. See [`LayerPosition`]. `fmt().finish()`
-//!   panics when a layer registers a filter, so the type of the subscriber is checked first.
+//! - *Does the layer have its own filter?* Yes. Otherwise a call site that it does not answer for would count as one that it is
+//!   interested in. A layer outside ours must find what it would find without ours, so this is answered only for our own
+//!   position. See [`LayerPosition`]. `fmt().finish()` panics when a layer registers a filter, so the type of the subscriber
+//!   is checked first.
 //! - *Up to which level?* Up to the level of approved spans, or `OFF` if nothing is recorded. Other layers' levels override
 //!   this. If the position is unknown, for example in a tree of layers or behind a reload, there is no answer, which is
 //!   slower and never silences another layer.
@@ -40,8 +41,8 @@ pub struct TelemetryLayer<S> {
 /// The position of the layer, which it derives from the questions of `tracing-subscriber`.
 ///
 /// Each `Layered` asks its layer and its inner subscriber whether they have per-layer filters. A `Registry` counts as
-/// having them. So a layer directly on a `Registry` answers yes twice: for itself, and for the registry, which the next layer
-/// does not see. Any other layer answers yes once. Later questions come from layers further out, which must not find it.
+/// having them. So a layer directly on a `Registry` answers yes twice: for itself, and for the registry, which it hides from
+/// the next layer. Any other layer answers yes once. Later questions come from layers further out, which must not find it.
 #[derive(Debug, Default)]
 struct LayerPosition {
     /// How often to answer yes, or 0 before the layer has a subscriber.
@@ -142,7 +143,7 @@ where
         }
     }
 
-    // The recorder is called without the filter, because a span that is not approved has nothing to find.
+    // The recorder is called without the filter, because it finds nothing in a span that is not approved.
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         self.filtered.inner().on_record(id, values, context);
     }

@@ -10,15 +10,15 @@ use crate::model::data_points::Value;
 use crate::model::span::{self, Ending, LineWriter, Span};
 use crate::spool::directory::{RunName, SpoolDirectory};
 use crate::spool::outcome::Outcome;
-use crate::spool::run_file::{LARGEST_RUN, ROOM_FOR_THE_END, RunFile, WriteError};
+use crate::spool::run_file::{LARGEST_RUN, RESERVED_FOR_ROOT, RunFile, WriteError};
 
 /// This many spans are written one by one. Later ones are written in batches.
 const UNBATCHED_SPANS: u32 = 256;
 /// The size of a batch in bytes.
 const BATCH: usize = 64 << 10;
 /// Spans in one line of a batch. A kill in the middle of a write loses at most one line.
-const IN_ONE_LINE: u32 = 8;
-/// The most spans in one run. The rest is counted.
+const SPANS_PER_LINE: u32 = 8;
+/// The most spans in one run. Further spans are counted, not written.
 const MOST_SPANS: u32 = 10_000;
 /// The buffer's initial size, which is enough for most runs.
 const BUFFER_SIZE: usize = 2048;
@@ -40,7 +40,7 @@ pub(super) struct Run {
     shown: Option<Vec<Span>>,
     /// The thread that began the command, unless the command was abandoned.
     pub(super) thread: Option<ThreadId>,
-    /// Whether the command is a closure. Then everything that its thread does in the meantime belongs to it.
+    /// Whether the command is a closure. Everything that its thread does until the closure returns belongs to the command.
     pub(super) is_closure: bool,
     /// The ending of an abandoned command, whose guard was dropped without an exit code.
     pub(super) abandoned: Option<Ending>,
@@ -256,14 +256,14 @@ impl Run {
         match &self.phase {
             RunPhase::NotBegun => self.spans == UNBATCHED_SPANS || self.buffer.len() >= BATCH,
             RunPhase::Open(file) => {
-                file.written() + self.buffer.len() as u64 + 2 * ROOM_FOR_THE_END > LARGEST_RUN
+                file.written() + self.buffer.len() as u64 + 2 * RESERVED_FOR_ROOT > LARGEST_RUN
             }
             RunPhase::PreviewOnly | RunPhase::Over => false,
         }
     }
 
     fn push(&mut self, span: &Span) {
-        if self.in_last_line == 0 || self.in_last_line == IN_ONE_LINE {
+        if self.in_last_line == 0 || self.in_last_line == SPANS_PER_LINE {
             self.lines.write(span, &mut self.buffer);
             self.in_last_line = 1;
         } else {

@@ -90,19 +90,19 @@ impl RunTable {
         self.open.iter_mut().rev().find(|run| run.id == id).or(next)
     }
 
-    /// The run for what this thread does now under an approved span.
+    /// The run that a span opened now on this thread belongs to. `above` is its nearest approved ancestor.
     ///
-    /// In a closure's thread it is the closure's run. Otherwise it is the run of the parent span. Without a parent it is
-    /// the run that this thread began last, or else the run that began last.
+    /// In a closure's thread it is the closure's run. Otherwise it is the ancestor's run. Without an ancestor it is the run
+    /// that this thread began last, or else the run that began last.
     fn current(&mut self, above: Option<ParentSpan>) -> Option<&mut Run> {
         if self.open.len() < 2 {
             return self.open.last_mut();
         }
         let own = Some(thread::current().id());
         let latest = self.open.iter().rposition(|run| run.thread == own).unwrap_or(self.open.len() - 1);
-        let is_closures = self.open[latest].is_closure && self.open[latest].thread == own;
-        let aboves = above.and_then(|above| self.open.iter().position(|run| run.id == above.run));
-        self.open.get_mut(aboves.filter(|_| !is_closures).unwrap_or(latest))
+        let is_in_closure = self.open[latest].is_closure && self.open[latest].thread == own;
+        let of_parent = above.and_then(|above| self.open.iter().position(|run| run.id == above.run));
+        self.open.get_mut(of_parent.filter(|_| !is_in_closure).unwrap_or(latest))
     }
 }
 
@@ -254,8 +254,11 @@ impl Runs {
 
     /// The data point for the command's name.
     fn command(&self, name: &str) -> Option<(u8, Value)> {
-        let position =
-            self.allowlist.data_points.command().filter(|position| self.allowlist.has(*position))?;
+        let position = self
+            .allowlist
+            .data_points
+            .command()
+            .filter(|position| self.allowlist.has_data_point(*position))?;
         let data_point = &self.allowlist.data_points.data_points[usize::from(position)];
         Some((position, data_point.admit_text(name)?))
     }
@@ -288,7 +291,7 @@ impl Runs {
             return;
         };
         let data_point = &data_points.data_points[usize::from(position)];
-        if !self.allowlist.has(position) || matches!(data_point.kind, Kind::ExitCode) {
+        if !self.allowlist.has_data_point(position) || matches!(data_point.kind, Kind::ExitCode) {
             return;
         }
         if let Some(value) = admit(data_point) {
@@ -326,7 +329,7 @@ impl Runs {
     }
 
     /// The trace and the parent span for a child process. The parent is the entered span if its run is open, and the current
-    /// run otherwise. Before the first command it is that command's run.
+    /// run otherwise. Before the first command it is the first command's run.
     pub(crate) fn context(&self, entered: Option<ParentSpan>) -> Option<(TraceId, SpanId)> {
         let parent = self.parent_for(entered)?;
         let mut table = self.lock()?;
@@ -347,7 +350,7 @@ impl Runs {
         self.publish_latest(&table);
     }
 
-    /// From now on a process that ends without a command is no run, whatever its exit code is.
+    /// From now on, a process that ends without a command is not a run, whatever its exit code is.
     pub(crate) fn require_command(&self) {
         if let Some(mut table) = self.lock() {
             table.needs_command = true;
@@ -472,7 +475,7 @@ impl Runs {
             return EndedRun::default();
         }
         let exit_code = self.allowlist.data_points.exit_code();
-        let may_record = exit_code.is_some_and(|position| self.allowlist.has(position));
+        let may_record = exit_code.is_some_and(|position| self.allowlist.has_data_point(position));
         let ending = Some(ending).filter(|ending| may_record || !matches!(ending, Ending::Exited(_)));
         run.end(ending, self.now());
         run.seal(may_keep)

@@ -37,7 +37,7 @@ pub(super) fn values(allowlist: &Allowlist, subject: u8, data: &SpanData) -> Vec
     let mut values: Vec<(u8, Value)> = Vec::with_capacity(allowed.len());
     for attribute in &data.attributes {
         let Some(position) = data_points.key_among(allowed, attribute.key.as_str()) else { continue };
-        if !allowlist.has(position) {
+        if !allowlist.has_data_point(position) {
             continue;
         }
         let Some(value) = admit(&data_points.data_points[usize::from(position)], &attribute.value) else {

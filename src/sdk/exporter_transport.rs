@@ -55,7 +55,7 @@ fn serve(mut exporter: impl SpanExporter, requests: &Receiver<ExportRequest>, re
 /// Delivers batches through the author's exporter, which knows its destination.
 #[derive(Debug)]
 pub(crate) struct ExporterTransport {
-    /// Nothing after a missing result, because a late one would be taken for the next batch's.
+    /// `None` after a missing result, because a late one would be taken for the next batch's.
     channels: Option<(Sender<ExportRequest>, Receiver<bool>)>,
     pub(super) timeout: Duration,
 }

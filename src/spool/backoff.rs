@@ -43,7 +43,7 @@ impl Backoff {
             Some(requested) => requested.min(LONGEST_REQUESTED),
             None => {
                 let ceiling = FIRST.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST);
-                // Between half of it and all of it, so that the wait still grows.
+                // The wait is between half of the ceiling and all of it, so that it grows despite the jitter.
                 let half = ceiling / 2;
                 half + half.mul_f64((random % 1024) as f64 / 1024.0)
             }
@@ -54,8 +54,8 @@ impl Backoff {
         Self { until, failures, is_requested: requested.is_some(), most_spans }
     }
 
-    /// The wait after an uploader did not finish while its command waited. It is about a minute at first, so that only one
-    /// command of a job waits for an endpoint that never answers. If the uploader delivers later, it clears the wait.
+    /// The wait after an uploader did not finish while its command waited. It is at least 16 s, so that only one command of a
+    /// job waits for an endpoint that never answers. If the uploader delivers later, it clears the wait.
     pub(crate) fn after_no_answer(before: Option<Self>, now: SystemTime, random: u64) -> Self {
         let before = before.unwrap_or(Self::NONE);
         let failures = before.failures.max(4);
@@ -66,7 +66,7 @@ impl Backoff {
         Self { most_spans, ..self }
     }
 
-    /// No wait and no limit, as without a file.
+    /// No wait and no limit. A missing file means the same.
     pub(crate) const NONE: Self = Self { until: 0, failures: 0, is_requested: false, most_spans: None };
 
     /// The rest of the wait.

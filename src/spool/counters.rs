@@ -1,5 +1,5 @@
-//! How many runs had which outcome. A run's outcome is a rename into `outcomes/`, and is then folded into one file of
-//! counters.
+//! The number of runs for each outcome. A run's outcome is recorded by a rename into `outcomes/`, and is then folded into one
+//! file of counters.
 //!
 //! The file names the outcome files that it has counted. If a fold is killed before it archives them, the next fold does
 //! not count them again.
@@ -177,18 +177,18 @@ impl Counters {
             files.into_iter().partition(|file| after.folded.contains(&file.name));
         after.folded = counted.iter().map(|file| file.name.clone()).collect();
         note(&mut after);
-        // Files that an earlier fold counted and could not archive stay named until they are gone.
+        // Files that an earlier fold counted and could not archive stay in the list until they are gone.
         let archived_before = archive(spool, counted);
         if archived_before.is_ok() {
             after.folded.clear();
         }
-        let stuck = after.folded.clone();
+        let unarchived = after.folded.clone();
         let mut uncounted = uncounted.into_iter();
         loop {
             let step: Vec<OutcomeFile> = uncounted.by_ref().take(FOLDED_AT_ONCE).collect();
             let is_last = step.len() < FOLDED_AT_ONCE;
             after.add(&step);
-            after.folded = stuck.clone();
+            after.folded = unarchived.clone();
             after.folded.extend(step.iter().map(|file| file.name.clone()));
             if written.as_ref().map_or(after != Self::default(), |written| *written != after) {
                 replace_file(&spool.counters(), after.render().as_bytes())?;

@@ -28,7 +28,7 @@ const PASSES: usize = 4;
 /// A command holds the lock for microseconds when it probes it.
 const LOCK_PATIENCE: Duration = Duration::from_millis(50);
 /// An empty file that is younger than this belongs to a process that has only begun.
-const BEGINNING: Duration = Duration::from_secs(60);
+const STARTUP_TIME: Duration = Duration::from_secs(60);
 /// Files that stay, because they contain nothing about any run.
 const STATE_FILES: [&str; 5] = ["counters", "backoff", "uploader.lock", "uploader.lease", "waiter"];
 
@@ -64,7 +64,10 @@ pub(crate) fn discard_all(state_home: &Path, tool: &str, outcome: Outcome) -> (D
 }
 
 fn not_followed() -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, "a link, or another user's: it is not followed")
+    io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        "it is a link or belongs to another user, and is not followed",
+    )
 }
 
 /// A deletion in progress.
@@ -147,7 +150,7 @@ impl Deletion {
                 self.deleted.pending += 1;
                 self.deleted.bytes += bytes;
             }
-            // If it was sealed, sent, or deleted at this moment, the next pass finds it.
+            // If the run was sealed or sent at this moment, the next pass finds it.
             Err(error) => self.fail(path, error),
         }
     }
@@ -159,7 +162,7 @@ impl Deletion {
             match is_directory {
                 true if path == outcomes => self.clear_outcomes(&path),
                 true => self.clear(&path, &sent, path == runs),
-                // A link in place of our directory may have been written through.
+                // If a link replaced our directory, runs may have been written to its target.
                 false if is_ours => self.fail(&path, not_followed()),
                 false if is_state_file(&path) => {}
                 false => _ = self.remove(&path),
@@ -238,7 +241,7 @@ fn has_only_begun(path: &Path) -> bool {
     let is_young = |metadata: std::fs::Metadata| {
         let age =
             metadata.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
-        metadata.is_file() && metadata.len() == 0 && age.is_some_and(|age| age < BEGINNING)
+        metadata.is_file() && metadata.len() == 0 && age.is_some_and(|age| age < STARTUP_TIME)
     };
     is_open && std::fs::symlink_metadata(path).is_ok_and(is_young)
 }

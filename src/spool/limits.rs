@@ -14,7 +14,7 @@ use crate::platform::{self, empty_file, is_missing};
 
 /// How long delivered runs are kept for `telemetry show`.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Foreign files among which a command still finds all runs. Listing this many takes about 2 ms.
+/// Among this many foreign files, a command still finds all runs. Listing them takes about 2 ms.
 const FOREIGN_FILES: usize = 8192;
 
 /// Drops the oldest runs over the limits and returns the others. A run that is being written is never dropped. The caller
@@ -91,7 +91,7 @@ fn drop_run(spool: &SpoolDirectory, entry: &SpooledRun, outcome: Outcome) -> boo
     };
     match platform::rename(path, spool.outcomes().join(outcome.file_name(entry.name))) {
         Ok(()) => true,
-        // If another process was faster, no further run must be dropped in its place.
+        // Another process was faster. The run counts as dropped, so that no further run is dropped in its place.
         Err(error) => is_missing(&error) && spool.outcomes().is_dir(),
     }
 }

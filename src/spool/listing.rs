@@ -17,7 +17,7 @@ pub(crate) struct SpooledRun {
 }
 
 impl SpooledRun {
-    /// An empty open file is no run. Its process has only begun, or died before the first line.
+    /// An empty open file is not a run. Its process has only begun, or died before the first line.
     pub(crate) fn is_run(&self) -> bool {
         self.bytes > 0 || self.state == RunState::Sealed
     }

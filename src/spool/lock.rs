@@ -44,7 +44,7 @@ pub(super) fn try_lock(file: &File, is_shared: bool) -> io::Result<LockAttempt> 
 }
 
 impl UploaderLock {
-    /// Takes the lock unless another process holds it. The file's modification time says since when it is held.
+    /// Takes the lock unless another process holds it. The file's modification time is the time at which the lock was taken.
     pub(crate) fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
         let (file, _) = platform::open_own_to_append(path)?;
         let lease = match try_lock(&file, false)? {

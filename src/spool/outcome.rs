@@ -2,7 +2,7 @@
 
 use super::directory::RunName;
 
-/// What finally happened to a run.
+/// The end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -26,7 +26,7 @@ pub enum Outcome {
     Purged,
     /// The tool discarded it with [`Telemetry::discard`](crate::Telemetry::discard).
     Discarded,
-    /// One process had more than 64 open commands.
+    /// It was not recorded, because its process already had 64 open commands.
     LimitOpen,
 }
 

@@ -54,11 +54,11 @@ impl RecordedRun {
                 span.parent = *parent;
             }
             let before = span.values.len();
-            span.values.retain(|(position, _)| allowlist.has(*position));
+            span.values.retain(|(position, _)| allowlist.has_data_point(*position));
             self.left_out += (before - span.values.len()) as u64;
         }
         let may_send_exit_code =
-            allowlist.data_points.exit_code().is_some_and(|position| allowlist.has(position));
+            allowlist.data_points.exit_code().is_some_and(|position| allowlist.has_data_point(position));
         let removes_exit_code = matches!(self.ending(), Ending::Exited(_)) && !may_send_exit_code;
         if let Some(run) = self.spans.first_mut().filter(|_| removes_exit_code) {
             run.subject = Subject::Run(Ending::Running);
@@ -236,7 +236,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The value, if the data point renders it exactly as it is written here.
+    /// The value, if the data point renders it exactly as the attribute has it.
     fn value(&self, allowed: &[u8], key: &str, attribute: &Json) -> Option<(u8, Value)> {
         let position = self.data_points.key_among(allowed, key)?;
         let data_point = &self.data_points.data_points[usize::from(position)];
@@ -250,7 +250,7 @@ impl Reader<'_> {
                 (kind, Json::String(text)),
                 Kind::Command(_) | Kind::Set(_) | Kind::Version | Kind::Moniker { .. },
             ) if kind == "stringValue" => {
-                // An unknown member is not `other`. Another version's definition may know it.
+                // An unknown member is left out instead of becoming `other`, because another version may know it.
                 let (value, mut written) = (data_point.admit_text(text)?, String::new());
                 data_point.render(&value, &mut written).ok().filter(|()| written == *text)?;
                 value

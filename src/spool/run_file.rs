@@ -15,8 +15,8 @@ use crate::platform::{self, FileIdentity, is_missing};
 
 /// A run file grows to 1 MiB. Later spans are counted, not written.
 pub(crate) const LARGEST_RUN: u64 = 1 << 20;
-/// Reserved below [`LARGEST_RUN`] for the run's own last line.
-pub(crate) const ROOM_FOR_THE_END: u64 = 4096;
+/// The bytes below [`LARGEST_RUN`] that are reserved for the run's own last line.
+pub(crate) const RESERVED_FOR_ROOT: u64 = 4096;
 
 /// The most run files that one process writes at once. Each takes a descriptor, of which a process may have 1,024.
 pub(crate) const MOST_OPEN: usize = 64;
@@ -123,7 +123,8 @@ impl RunFile {
         self.is_first
     }
 
-    /// The file, if the process and the descriptor's file are still the same. This takes 0.5 µs and precedes each use.
+    /// The file, if the process and the descriptor's file are still those of the run. Each use checks this, which takes
+    /// 0.5 µs.
     fn ours(&self) -> Option<&File> {
         self.file.as_ref().filter(|file| {
             self.process == std::process::id()

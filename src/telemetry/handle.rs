@@ -50,7 +50,7 @@ impl Telemetry {
 
     /// The layer that records approved spans from `tracing`.
     ///
-    /// It can stand anywhere among other layers, which see the same spans at the same cost. A *global* filter (an
+    /// It can be placed anywhere among other layers, which see the same spans at the same cost. A *global* filter (an
     /// `EnvFilter` or `LevelFilter` added as a layer) hides spans from every layer, including this one, but the run itself
     /// is still recorded. To filter only the log, use `fmt::layer().with_filter(filter)`.
     ///

@@ -30,7 +30,7 @@ use crate::upload::schedule;
 /// A process has one recording. If its start fails, a later one may succeed.
 static RECORDING: OnceCell<Recording> = OnceCell::new();
 
-/// Everything that the end of a run needs, in the command, at exit, or in a drop.
+/// The state of this process's recording. A run may end in the command, in the exit hook, or in a drop, and needs all of it.
 #[derive(Debug)]
 pub(crate) struct Recording {
     pub(crate) runs: Runs,
@@ -40,7 +40,8 @@ pub(crate) struct Recording {
     storage: Option<RunStorage>,
     destination: Option<Destination>,
     preview: Option<Preview>,
-    /// Detached processes may be killed when this process ends: in CI, and in process 1 of a container.
+    /// A command waits for its uploader, because detached processes may be killed when this process ends: in CI, and in
+    /// process 1 of a container.
     must_wait: bool,
     /// The notice for a CI log. Nothing is recorded unless it is printed.
     announcement: Option<PendingNotice>,
@@ -51,7 +52,7 @@ pub(crate) struct Recording {
     is_outdated: AtomicBool,
 }
 
-/// A process that waits longer before its first command waits for a user or for requests.
+/// A process that takes longer to begin its first command waits for a user or for requests. The choice may have changed.
 const MAX_PREFLIGHT_AGE: Duration = Duration::from_millis(500);
 
 /// Where runs are stored.

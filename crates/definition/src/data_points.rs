@@ -245,7 +245,7 @@ impl DataPoints {
 
     /// The position of an approved span with this name, whose target is unknown because run files and OTLP carry only
     /// the name. Entries with one name have the same data points and differ in their audience. An entry for the maker
-    /// is preferred: a run for the maker was recorded under one, and an operator may receive either.
+    /// is preferred, because runs for the tool's author were recorded under one, and an operator may receive either.
     #[doc(hidden)]
     pub fn span_by_name(&self, name: &str) -> Option<u8> {
         let named = || (0_u8..).zip(self.spans).filter(|(_, span)| span.name == name);
