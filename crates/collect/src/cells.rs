@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use serde_json::{Value as Json, json};
 
 use crate::shape::{Role, Shape, ShapeContent, Value};
@@ -48,9 +49,11 @@ pub struct Tally<'a> {
     cells: Vec<Cell>,
     counts: Vec<i64>,
     by_cell: HashMap<Cell, usize>,
-    /// By the address of a shape, which the entry keeps alive.
-    by_shape: HashMap<(*const Shape, Week), Known>,
-    by_duration: HashMap<(*const Shape, Week, u16), Vec<usize>>,
+    known: Vec<Known>,
+    /// By the address of a shape, which `known` keeps alive.
+    by_shape: HashMap<(*const Shape, Week), usize, RandomState>,
+    durations: Vec<Vec<usize>>,
+    by_duration: HashMap<(usize, u16), usize, RandomState>,
 }
 
 /// The cells of a shape, without those of its duration.
@@ -69,30 +72,32 @@ impl<'a> Tally<'a> {
             cells: Vec::new(),
             counts: Vec::new(),
             by_cell: HashMap::new(),
-            by_shape: HashMap::new(),
-            by_duration: HashMap::new(),
+            known: Vec::new(),
+            by_shape: HashMap::default(),
+            durations: Vec::new(),
+            by_duration: HashMap::default(),
         }
     }
 
     /// Adds the cells of a trace `sign` times.
     pub fn add(&mut self, trace: &Trace, sign: i64) {
         let week = trace.week();
-        if let [span] = &trace.spans[..] {
-            for place in self.of_span(span, week) {
-                self.counts[place] += sign;
-            }
-            for place in self.of_duration(span, week) {
-                self.counts[place] += sign;
-            }
-            return;
-        }
+        let is_alone = trace.spans.len() == 1;
         let mut cells: Vec<(usize, usize)> = Vec::new();
         for (place, span) in trace.spans.iter().enumerate() {
-            let run = run_of(trace, place);
-            cells.extend(self.of_span(span, week).into_iter().map(|cell| (run, cell)));
+            let known = self.known(span, week);
+            if is_alone {
+                for cell in &self.known[known].cells {
+                    self.counts[*cell] += sign;
+                }
+            } else {
+                let run = run_of(trace, place);
+                cells.extend(self.known[known].cells.iter().map(|cell| (run, *cell)));
+            }
             // Not once a run: the steps are what is counted.
-            for cell in self.of_duration(span, week) {
-                self.counts[cell] += sign;
+            let duration = self.duration(known, week, bucket(span.duration));
+            for cell in &self.durations[duration] {
+                self.counts[*cell] += sign;
             }
         }
         cells.sort_unstable();
@@ -107,26 +112,23 @@ impl<'a> Tally<'a> {
         self.cells.into_iter().zip(self.counts).filter(|(_, count)| *count != 0)
     }
 
-    fn of_span(&mut self, span: &Span, week: Week) -> Vec<usize> {
+    fn known(&mut self, span: &Span, week: Week) -> usize {
         let key = (Arc::as_ptr(&span.shape), week);
-        if !self.by_shape.contains_key(&key) {
-            let content = span.shape.content();
-            let cells = self.cells_of(&content, week);
-            let known = Known { shape: Arc::clone(&span.shape), role: content.role, cells };
-            self.by_shape.insert(key, known);
+        if let Some(known) = self.by_shape.get(&key) {
+            return *known;
         }
-        self.by_shape[&key].cells.clone()
+        let content = span.shape.content();
+        let cells = self.cells_of(&content, week);
+        self.known.push(Known { shape: Arc::clone(&span.shape), role: content.role, cells });
+        self.by_shape.insert(key, self.known.len() - 1);
+        self.known.len() - 1
     }
 
-    /// After [`Tally::of_span`], which keeps the shape alive.
-    fn of_duration(&mut self, span: &Span, week: Week) -> Vec<usize> {
-        let bucket = bucket(span.duration);
-        let key = (Arc::as_ptr(&span.shape), week, bucket);
-        if let Some(cells) = self.by_duration.get(&key) {
-            return cells.clone();
+    fn duration(&mut self, known: usize, week: Week, bucket: u16) -> usize {
+        if let Some(duration) = self.by_duration.get(&(known, bucket)) {
+            return *duration;
         }
-        let known = &self.by_shape[&(key.0, week)];
-        let (shape, role) = (Arc::clone(&known.shape), known.role);
+        let (shape, role) = (Arc::clone(&self.known[known].shape), self.known[known].role);
         let content = shape.content();
         let tool = content.tool();
         let mut cells = Vec::new();
@@ -144,8 +146,9 @@ impl<'a> Tally<'a> {
             }
             Role::Count => {}
         }
-        self.by_duration.insert(key, cells.clone());
-        cells
+        self.durations.push(cells);
+        self.by_duration.insert((known, bucket), self.durations.len() - 1);
+        self.durations.len() - 1
     }
 
     fn cells_of(&mut self, content: &ShapeContent<'_>, week: Week) -> Vec<usize> {

@@ -22,6 +22,8 @@ pub const HASH_KEY: &str = "tool_telemetry.data_points";
 pub const COUNT: &str = "count";
 /// Hours after which a run whose telemetry.toml is still unknown is refused: forks and development builds never end.
 const PATIENCE_HOURS: u32 = 28 * 24;
+/// The flags that are kept: sampled, and whether the parent is remote. The others could carry anything.
+const FLAGS: u32 = 0x301;
 /// Attributes of a count: a cell of at most a few data points.
 const MOST_IN_COUNT: usize = 4;
 
@@ -214,7 +216,7 @@ fn admit_resource<'a>(resource: &[wire::Attribute<'a>], approvals: &'a Approvals
 #[derive(Default)]
 struct Judging {
     spans: Vec<(TraceId, Span)>,
-    shapes: HashSet<Arc<Shape>>,
+    shapes: HashSet<Arc<Shape>, foldhash::quality::RandomState>,
     rejected: u64,
     reason: Option<&'static str>,
     counts: BTreeMap<&'static str, u64>,
@@ -273,7 +275,7 @@ impl Judging {
                 wire::Status::Ok => Status::Ok,
                 wire::Status::Error => Status::Error,
             },
-            flags: span.flags,
+            flags: span.flags & FLAGS,
             name: span.name,
             attributes,
         });

@@ -170,7 +170,7 @@ struct ShapeTable {
     list: Vec<Arc<Shape>>,
     by_content: HashMap<Arc<Shape>, u64>,
     /// The shapes of a request are shared, so most spans are found by the address alone.
-    by_address: HashMap<*const Shape, u64>,
+    by_address: HashMap<*const Shape, u64, foldhash::fast::RandomState>,
 }
 
 impl ShapeTable {

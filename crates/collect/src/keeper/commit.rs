@@ -13,6 +13,10 @@ use crate::trace::{Trace, TraceId};
 /// A start that is further ahead than this comes from a wrong clock.
 const HOURS_AHEAD: u32 = 24;
 
+/// Spans of a trace. A sender records at most 10,000 of a run; a trace that grew without end would be written again as a
+/// whole each time.
+const MOST_SPANS: usize = 16_384;
+
 /// The traces of one request.
 pub type Batch = Vec<Trace>;
 
@@ -106,6 +110,7 @@ impl<S: Store> Keeper<S> {
         }
         let mut is_known = vec![false; traces.len()];
         let mut is_unchanged = vec![false; traces.len()];
+        let mut beyond = 0;
         for (group, places) in hits {
             for before in self.read_group(group)? {
                 let found = places.iter().find(|place| traces[**place].id == before.id);
@@ -113,7 +118,9 @@ impl<S: Store> Keeper<S> {
                 is_known[place] = true;
                 let arrived = std::mem::take(&mut traces[place].spans);
                 let mut after = before.clone();
-                if after.absorb(arrived) {
+                let is_full = before.spans.len() + arrived.len() > MOST_SPANS;
+                beyond += if is_full { arrived.len() as u64 } else { 0 };
+                if !is_full && after.absorb(arrived) {
                     tally.add(&before, -1);
                     tally.add(&after, 1);
                     change.stale.push((group, before.id));
@@ -130,6 +137,7 @@ impl<S: Store> Keeper<S> {
         }
         let doubles = is_unchanged.iter().filter(|is_unchanged| **is_unchanged).count();
         self.count("traces.repeated", doubles as u64);
+        self.count("spans.beyond_trace", beyond);
         let mut is_unchanged = is_unchanged.into_iter();
         traces.retain(|_| !is_unchanged.next().unwrap_or_default());
         Ok(traces)

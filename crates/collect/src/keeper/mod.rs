@@ -19,6 +19,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::cells::CommandKeys;
 use crate::index::{GROUPS, Group, TraceIndex};
+use crate::judge::Catalog;
 use crate::row::trace_ids;
 use crate::store::{Change, GroupEntry, GroupState, RowId, Store, StoreError};
 use crate::time::{Day, Hour, Week};
@@ -75,12 +76,14 @@ impl<S: Store> Keeper<S> {
     pub fn open(mut store: S, now: Hour) -> Result<Self, StoreError> {
         merge::give_up_unfinished(&mut store)?;
         let closed = store.setting(CLOSED)?.and_then(|week| week.parse().ok()).map_or(Week(0), Week);
+        // Also the runs of tools whose file is no longer loaded go in time.
+        let catalog = Catalog::of_store(&store)?;
         let groups: HashMap<Group, GroupEntry> =
             store.groups()?.into_iter().map(|group| (group.id, group)).collect();
         let mut keeper = Self {
             store,
-            command_keys: CommandKeys::new(),
-            retention: HashMap::new(),
+            command_keys: catalog.command_keys(),
+            retention: catalog.retention(),
             index: TraceIndex::default(),
             next_group: groups.keys().max().map_or(0, |last| (last + 1) % GROUPS),
             groups,
@@ -95,10 +98,10 @@ impl<S: Store> Keeper<S> {
         Ok(keeper)
     }
 
-    /// Sets what the definitions say: each tool's command data point, and how many days its runs are kept.
+    /// Adds what the loaded definitions say to what those of the store say: each tool's command data point, and how many days its runs are kept.
     pub fn configure(&mut self, command_keys: CommandKeys, retention: HashMap<String, u32>) {
-        self.command_keys = command_keys;
-        self.retention = retention;
+        self.command_keys.extend(command_keys);
+        self.retention.extend(retention);
     }
 
     /// Keeps the texts of the definitions, so that what a value means is known as long as the value is.

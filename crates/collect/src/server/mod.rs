@@ -117,6 +117,7 @@ pub struct Reachable {
 /// If it cannot start.
 pub fn run(config: &Config, at_start: impl FnOnce(&Reachable)) -> Result<(), StartError> {
     no_core_dumps();
+    raise_descriptor_limit();
     let loaded = config.load()?;
     let bind = |(address, option): (&SocketAddr, _)| config::listen(*address, option);
     let listeners =
@@ -286,6 +287,17 @@ impl Signals {
     async fn next(&mut self) -> Signal {
         let _ = tokio::signal::ctrl_c().await;
         Signal::End
+    }
+}
+
+/// Connections take descriptors, and the usual soft limit of 1,024 is for programs that use `select`.
+fn raise_descriptor_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        // What cannot be raised stays, and connections beyond it wait.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     }
 }
 

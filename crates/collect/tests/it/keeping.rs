@@ -248,3 +248,50 @@ fn counters_wait_for_a_change_and_are_not_lost() {
     assert_eq!(counter(keeper.store(), "spans.rejected"), 5);
     assert!(Change::default().is_empty());
 }
+
+#[test]
+fn a_trace_does_not_grow_without_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keeper = open(directory.path(), NOW);
+    let with_spans = |first: u32| {
+        let mut trace = run(1);
+        trace.absorb(
+            (first..first + 6_000)
+                .map(|number| {
+                    let mut span = trace.spans[1].clone();
+                    span.id = [&[9; 4], &number.to_be_bytes()[..]].concat().try_into().unwrap();
+                    span
+                })
+                .collect(),
+        );
+        trace
+    };
+    for first in [0, 6_000, 12_000, 18_000] {
+        keeper.commit(vec![vec![with_spans(first)]], NOW).unwrap();
+    }
+    keeper.flush().unwrap();
+    assert_eq!(contents(keeper.store())[&run(1).id].spans.len(), 12_002);
+    assert_eq!(counter(keeper.store(), "spans.beyond_trace"), 2 * 6_002);
+}
+
+#[test]
+fn the_runs_of_a_tool_go_in_time_also_when_its_file_is_no_longer_loaded() {
+    use tool_telemetry_collect::store::StoredDefinition;
+    let directory = tempfile::tempdir().unwrap();
+    let mut keeper = open(directory.path(), NOW);
+    let text = include_str!("../../../../examples/dotnet/telemetry.toml").to_owned();
+    let definition = StoredDefinition { hash: [7; 32], tool: "frob".to_owned(), text };
+    keeper.keep_definitions(&Change { definitions: vec![definition], ..Change::default() }).unwrap();
+    keeper.commit(vec![runs(0..10)], NOW).unwrap();
+    drop(keeper);
+    // Without `configure`, which the fixture does with 90 days; the file says 365.
+    let store = SqliteStore::create_or_open(directory.path()).unwrap();
+    let mut keeper = Keeper::open(store, TOMORROW).unwrap();
+    finish_work(&mut keeper, TOMORROW);
+    for (days, is_there) in [(100, true), (400, false)] {
+        let later = Hour(NOW.0 + days * 24);
+        keeper.expire(later).unwrap();
+        finish_work(&mut keeper, later);
+        assert_eq!(keeper.store().size().unwrap().traces == 10, is_there, "{days}");
+    }
+}

@@ -12,3 +12,4 @@ mod power_cut; // what was answered survives a power cut
 mod privacy; // nothing unapproved, and nothing of the sender, reaches the store, the log, or the metrics
 mod program; // fixture: the server as a process, and senders
 mod starting; // what the server says when it cannot start, and how it ends
+mod store_commands; // export, import, recount, forget, status, and demo
