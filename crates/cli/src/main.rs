@@ -15,7 +15,8 @@
 //! | `yaml` | quotes text for YAML templates |
 //! | `exit_code`, `error`, `output` | the ways in which a command can end |
 //!
-//! Imports go down this table and never up. Nothing here opens a socket.
+//! Imports go down this table and never up. The subcommands that concern a store are in `tool-telemetry-collect`; nothing
+//! else opens a socket.
 
 mod commands;
 mod definition_file;
@@ -33,7 +34,7 @@ use clap::Parser;
 
 use commands::Command;
 
-/// Inspect, review, and document what a command-line tool reports about its use.
+/// Inspect, review, document, and receive what a command-line tool reports about its use.
 #[derive(Debug, Parser)]
 #[command(name = "tool-telemetry", version, arg_required_else_help = true, after_help = after_help())]
 struct Arguments {
@@ -43,8 +44,8 @@ struct Arguments {
 
 fn after_help() -> String {
     format!(
-        "A telemetry.toml is the file in a tool's source code that approves what the tool may report. This program \
-         opens no network connection: `flush` starts the tool, and the tool sends.\n\n{}",
+        "A telemetry.toml is the file in a tool's source code that approves what the tool may report. Only \
+         `collect` and `demo` open network connections: `flush` starts the tool, and the tool sends.\n\n{}",
         exit_code::help()
     )
 }

@@ -15,6 +15,7 @@ mod view;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use tool_telemetry_collect::commands::StoreCommand;
 
 use crate::error::Error;
 
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Document(document::Arguments),
     CollectorConfig(collector_config::Arguments),
     Registry(registry::Arguments),
+    #[command(flatten)]
+    Store(StoreCommand),
 }
 
 impl Command {
@@ -47,6 +50,7 @@ impl Command {
             Self::Document(arguments) => document::run(arguments),
             Self::CollectorConfig(arguments) => collector_config::run(arguments),
             Self::Registry(arguments) => registry::run(arguments),
+            Self::Store(command) => Ok(command.run()),
         }
     }
 }
