@@ -32,7 +32,7 @@ impl Error {
         Self { message, exit_code: exit_code::UNKNOWN_TOOL }
     }
 
-    /// A file cannot be read, written, or created; `action` is that participle.
+    /// A file cannot be `action`: read, written, or created.
     pub(crate) fn file(action: &str, path: &Path, error: &std::io::Error, advice: &str) -> Self {
         Self::usage(format!("{} cannot be {action}: {error}. {advice}", path.display()))
     }

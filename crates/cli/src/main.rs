@@ -1,7 +1,7 @@
-//! `tool-telemetry`: what a tool does not need to carry.
+//! The program `tool-telemetry`, which has the commands that a tool does not need to carry.
 //!
-//! A tool that reports its use has a `<tool> telemetry` command, or not even that. This program works with what such
-//! a tool leaves on disk, and with the `telemetry.toml` that approves what the tool may report.
+//! It reads the files that a tool with telemetry leaves on disk, and the `telemetry.toml` that approves what the tool may
+//! report. It works even if the tool has no `<tool> telemetry` command.
 //!
 //! # Code map
 //!

@@ -41,7 +41,7 @@ impl ToolArguments {
     ///
     /// # Errors
     ///
-    /// As [`inspect`](Self::inspect), and if the tool has left none.
+    /// The errors of [`inspect`](Self::inspect), and that the tool has left no files.
     pub(crate) fn inspect_known(
         &self,
         data_points: Option<&'static DataPoints>,

@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     Ok(ExitCode::from(SUCCESS))
 }
 
-/// The runs as they are on disk, since no data points are known.
+/// The unchanged run files, because no data points are known.
 fn unchecked_runs(inspector: &SpoolInspector, arguments: &Arguments) -> String {
     let runs = inspector.runs().into_iter();
     if arguments.json {

@@ -1,4 +1,4 @@
-//! The page's first section: whether telemetry is on and why, as far as it is known without the tool.
+//! The page's first section: whether telemetry is on and why, as far as this program knows without the tool.
 
 use tool_telemetry::Reason;
 use tool_telemetry::command::SpoolInspector;
