@@ -1,4 +1,4 @@
-//! The one way in for a value: [`DataPoint::admit_text`] and its siblings.
+//! Admission of values. Every value passes [`DataPoint::admit_text`], `admit_integer`, or `admit_bool`.
 //!
 //! An admitted [`Value`] has no room for the user's text. It is a flag, a bounded integer, a position in a closed list,
 //! or the few small numbers of a version. What is written and sent is rendered from these.

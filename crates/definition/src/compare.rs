@@ -1,4 +1,4 @@
-//! What a change of a `telemetry.toml` means, for its reviewer.
+//! The differences between two versions of a `telemetry.toml`, for a reviewer.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a checked `telemetry.toml` says. In a tool these are static tables that `data_points!` makes at compile time.
+//! The content of a checked `telemetry.toml`. In a tool it is static tables that `data_points!` makes at compile time.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ pub struct DataPoints {
 pub struct Publisher {
     /// Name of the organisation or the author.
     pub name: &'static str,
-    /// E-mail address or https page for questions, and for reports of a data point that should not be there.
+    /// E-mail address or https page for questions and for reports of a data point that should not be collected.
     pub contact: &'static str,
     /// The https address of the privacy page.
     pub privacy: &'static str,

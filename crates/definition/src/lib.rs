@@ -56,7 +56,7 @@
 //!
 //! # Code map
 //! `data_points` and `counts` hold the types, and `version` the versions in them. `admission` turns a field's value into a [`Value`].
-//! `parse` reads a file, and `compare` tells a reviewer what a change of the file means.
+//! `parse` reads a file, and `compare` lists for a reviewer what a change of the file collects more or less.
 
 // The documentation links to items of the feature.
 #![cfg_attr(not(feature = "parse"), allow(rustdoc::broken_intra_doc_links))]

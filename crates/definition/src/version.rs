@@ -1,4 +1,4 @@
-//! Versions: of the tool, in `since` and `until`, and as values of data points.
+//! Versions: that of the tool, those in `since` and `until`, and those that are values of data points.
 
 use std::cmp::Ordering;
 use std::fmt;

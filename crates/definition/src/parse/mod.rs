@@ -37,10 +37,10 @@ const KIND_KEYS: &[(&str, &[&str])] = &[
 impl DataPoints {
     /// Parses and checks the text of a `telemetry.toml`.
     ///
-    /// The result is never freed, like the static one of a tool: a program parses a file or two and ends.
+    /// The result is never freed, because a program parses a file or two and ends. It is as static as a tool's own tables.
     ///
     /// # Errors
-    /// All errors, each with its line and what to do. If the text is not TOML, only that.
+    /// All errors, each with its line and what to do. If the text is not TOML, only the TOML errors.
     ///
     /// # Examples
     /// ```
