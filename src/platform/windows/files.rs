@@ -183,7 +183,7 @@ pub(crate) fn open_settings(path: &Path) -> io::Result<File> {
     let refuse = |what| Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
-        return refuse("it is no regular file");
+        return refuse("it is not a regular file");
     }
     if !is_of_administrators(&file)? {
         return refuse("it does not belong to the administrators; give it to them with `icacls /setowner`");
