@@ -172,7 +172,7 @@ mod tests {
     fn only_children_use_the_parent_variable() {
         let own = std::process::id();
         for (process, is_used) in
-            [(own, true), (std::os::unix::process::parent_id(), true), (1_000_000_007, false)]
+            [(own, true), (platform::parent_process().unwrap(), true), (1_000_000_007, false)]
         {
             let text = format!("{OURS};{process};{}", maker().directory_name());
             let look_up = |name: &str| (name == env::PARENT).then(|| OsString::from(&text));

@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::windows::fs::{FileExt as _, OpenOptionsExt as _};
-use std::os::windows::io::AsRawHandle as _;
+use std::os::windows::io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,13 +12,15 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Security::Authorization::{GetSecurityInfo, SE_FILE_OBJECT};
 use windows_sys::Win32::Security::{
-    IsWellKnownSid, OWNER_SECURITY_INFORMATION, WinBuiltinAdministratorsSid, WinLocalSystemSid,
+    EqualSid, GetTokenInformation, IsWellKnownSid, OWNER_SECURITY_INFORMATION, PSID, TOKEN_QUERY, TOKEN_USER,
+    TokenUser, WinBuiltinAdministratorsSid, WinLocalSystemSid,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT,
     GetFileInformationByHandle, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, UnlockFileEx,
 };
 use windows_sys::Win32::System::IO::OVERLAPPED;
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
 /// Not checked, because everything below the user's profile is this user's by its inherited access list.
 pub(crate) fn is_own(_metadata: &Metadata) -> bool {
@@ -185,14 +187,16 @@ pub(crate) fn open_settings(path: &Path) -> io::Result<File> {
     if !file.metadata()?.is_file() {
         return refuse("it is not a regular file");
     }
-    if !is_of_administrators(&file)? {
-        return refuse("it does not belong to the administrators; give it to them with `icacls /setowner`");
+    if !has_trusted_owner(&file)? {
+        return refuse(
+            "it belongs to neither the administrators nor this user; give it to the administrators",
+        );
     }
     Ok(file)
 }
 
-/// Whether the administrators or the system own the file.
-fn is_of_administrators(file: &File) -> io::Result<bool> {
+/// Whether the administrators, the system, or this user own the file.
+fn has_trusted_owner(file: &File) -> io::Result<bool> {
     let (mut owner, mut descriptor) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: the handle is open, the two pointers lead to live values, and null requests nothing.
     let error = unsafe {
@@ -214,9 +218,31 @@ fn is_of_administrators(file: &File) -> io::Result<bool> {
     unsafe {
         let is_trusted = [WinBuiltinAdministratorsSid, WinLocalSystemSid]
             .into_iter()
-            .any(|trusted| IsWellKnownSid(owner, trusted) != 0);
+            .any(|trusted| IsWellKnownSid(owner, trusted) != 0)
+            || is_this_user(owner);
         LocalFree(descriptor);
         Ok(is_trusted)
+    }
+}
+
+/// # Safety
+///
+/// The pointer must lead to a valid SID.
+unsafe fn is_this_user(sid: PSID) -> bool {
+    // The structure, and after it the SID that it points to, which has at most 68 bytes. Numbers of 64 bits align it.
+    let mut buffer = [0_u64; 16];
+    let (mut token, mut length) = (std::ptr::null_mut(), 0);
+    // SAFETY: the call opens a handle for this process, which nothing else closes. The second call fills the buffer, whose
+    // size is given, with the structure that is read afterwards.
+    unsafe {
+        if OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token) == 0 {
+            return false;
+        }
+        let token = OwnedHandle::from_raw_handle(token);
+        let size = size_of_val(&buffer) as u32;
+        let pointer = buffer.as_mut_ptr();
+        GetTokenInformation(token.as_raw_handle(), TokenUser, pointer.cast(), size, &raw mut length) != 0
+            && EqualSid(sid, (*pointer.cast::<TOKEN_USER>()).User.Sid) != 0
     }
 }
 
