@@ -3,28 +3,29 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use sha2::{Digest as _, Sha256};
-use tool_telemetry_definition::{DataPoint, DataPoints, Kind, OTHER, ParseErrors, RUN, Version};
+use tool_telemetry_definition::{
+    DataPoint, DataPoints, Kind, OTHER, ParseErrors, RUN, Version, content_hash,
+};
 
 use crate::shape::Value;
 
-/// The SHA-256 of a telemetry.toml with `\n` as its line ends: a checkout may change them.
+/// The content hash of a telemetry.toml, see [`content_hash`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ContentHash(pub [u8; 32]);
+pub struct ContentHash(pub [u8; 16]);
 
 impl ContentHash {
     /// The hash of a file's text.
     pub fn of(text: &str) -> Self {
-        Self(Sha256::digest(text.replace("\r\n", "\n").as_bytes()).into())
+        Self::parse(&content_hash(text)).expect("a content hash has 32 hexadecimal digits")
     }
 
-    /// Reads 64 hexadecimal digits.
+    /// Reads 32 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.as_bytes();
-        if digits.len() != 64 {
+        if digits.len() != 32 {
             return None;
         }
-        let mut hash = [0; 32];
+        let mut hash = [0; 16];
         for (byte, [high, low]) in hash.iter_mut().zip(digits.as_chunks::<2>().0) {
             let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
             *byte = digit(*high)? << 4 | digit(*low)?;
@@ -188,6 +189,6 @@ mod tests {
         assert_ne!(hash, ContentHash::of("format = 1"));
         assert_eq!(ContentHash::parse(&hash.to_string()), Some(hash));
         assert_eq!(ContentHash::parse("anna"), None);
-        assert_eq!(ContentHash::parse(&"x".repeat(64)), None);
+        assert_eq!(ContentHash::parse(&"x".repeat(32)), None);
     }
 }

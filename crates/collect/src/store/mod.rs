@@ -148,8 +148,8 @@ pub struct NewRow {
 /// A telemetry.toml that judges runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDefinition {
-    /// The SHA-256 of the text.
-    pub hash: [u8; 32],
+    /// The content hash of the text.
+    pub hash: [u8; 16],
     /// `service.name`.
     pub tool: String,
     /// The file's text.

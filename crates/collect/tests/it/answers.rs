@@ -137,7 +137,7 @@ fn an_unknown_telemetry_toml_is_a_503_for_28_days() {
         span.start_time_unix_nano -= age_days * 86_400_000_000_000;
         let mut request = request_of(vec![span]);
         let resource = request.resource_spans[0].resource.as_mut().unwrap();
-        resource.attributes.push(string("tool_telemetry.data_points", &"ab".repeat(32)));
+        resource.attributes.push(string("tool_telemetry.data_points", &"ab".repeat(16)));
         request
     };
     let status = grpc(&server, with_hash(1, 0), None, None).unwrap_err();

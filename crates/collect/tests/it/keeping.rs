@@ -280,7 +280,7 @@ fn the_runs_of_a_tool_go_in_time_also_when_its_file_is_no_longer_loaded() {
     let directory = tempfile::tempdir().unwrap();
     let mut keeper = open(directory.path(), NOW);
     let text = include_str!("../../../../examples/dotnet/telemetry.toml").to_owned();
-    let definition = StoredDefinition { hash: [7; 32], tool: "frob".to_owned(), text };
+    let definition = StoredDefinition { hash: [7; 16], tool: "frob".to_owned(), text };
     keeper.keep_definitions(&Change { definitions: vec![definition], ..Change::default() }).unwrap();
     keeper.commit(vec![runs(0..10)], NOW).unwrap();
     drop(keeper);
