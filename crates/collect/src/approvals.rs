@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use tool_telemetry_definition::{
-    DataPoint, DataPoints, Kind, OTHER, ParseErrors, RUN, Version, content_hash,
+    Count, DataPoint, DataPoints, Kind, OTHER, ParseErrors, RUN, Version, content_hash,
 };
 
 use crate::shape::Value;
@@ -99,9 +99,19 @@ impl Approvals {
         admission(self.spans.get(span).and_then(|keys| keys.get(key)), value)
     }
 
-    /// Whether a count may have this attribute with this value.
-    pub fn admits_in_count(&self, key: &str, value: Value<'_>) -> Admission {
-        admission(self.keys.get(key), value)
+    /// The table that a count with these keys belongs to, if the file asks for one.
+    pub fn table<'a>(&self, keys: impl Iterator<Item = &'a str> + Clone) -> Option<&'static Count> {
+        self.data_points.counts.iter().find(|count| count.has_keys(keys.clone()))
+    }
+
+    /// Whether a count of a table may have this attribute with this value.
+    pub fn admits_in_count(&self, table: &Count, key: &str, value: Value<'_>) -> Admission {
+        let is_listed = |list: &[&str]| list.contains(&&value.to_string()[..]) || value == Value::Text(OTHER);
+        match table.listed(self.data_points, key) {
+            Some(list) if is_listed(list) => Admission::Admitted,
+            Some(_) => Admission::UnknownValue,
+            None => admission(self.keys.get(key), value),
+        }
     }
 }
 

@@ -24,8 +24,6 @@ pub const COUNT: &str = "count";
 const PATIENCE_HOURS: u32 = 28 * 24;
 /// The flags that are kept: sampled, and whether the parent is remote. The others could carry anything.
 const FLAGS: u32 = 0x301;
-/// Attributes of a count: a cell of at most a few data points.
-const MOST_IN_COUNT: usize = 4;
 
 /// The words that `telemetry.sdk.language` may have, from OpenTelemetry's conventions.
 const LANGUAGES: [&str; 12] =
@@ -294,9 +292,11 @@ impl Judging {
         role: Role,
         approvals: &Approvals,
     ) -> Option<Attributes<'a>> {
-        if role == Role::Count && !(1..=MOST_IN_COUNT).contains(&attributes.len()) {
-            return None;
-        }
+        // A count belongs to one of the tables that its telemetry.toml asks for.
+        let table = match role {
+            Role::Count => Some(approvals.table(attributes.iter().map(|(key, _)| *key))?),
+            Role::Run | Role::Step => None,
+        };
         let mut admitted = Vec::with_capacity(attributes.len());
         for (key, value) in attributes {
             let value = match value {
@@ -309,12 +309,9 @@ impl Judging {
                 (Role::Run | Role::Count, "error.type") => fixed(value, &["_OTHER", "cut_off"]),
                 (Role::Run, _) => approvals.admits(RUN, key, value),
                 (Role::Step, _) => approvals.admits(name, key, value),
-                (Role::Count, "service.version") => match value {
-                    Value::Text("other") => Admission::Admitted,
-                    Value::Text(text) if Version::parse(text).is_some() => Admission::Admitted,
-                    _ => Admission::UnknownValue,
-                },
-                (Role::Count, _) => approvals.admits_in_count(key, value),
+                (Role::Count, _) => {
+                    table.map_or(Admission::UnknownKey, |table| approvals.admits_in_count(table, key, value))
+                }
             };
             match admission {
                 Admission::Admitted => admitted.push((*key, value)),
