@@ -1,7 +1,7 @@
 //! What differs between operating systems. Apart from one line of `layer.rs`, all `unsafe` code is here. Each block is
 //! one system call, with the reason why it is sound.
 //!
-//! The code for Linux is tested. The code for macOS and Windows follows their documentation and has never been run.
+//! The code for Linux is tested. The code for Windows was tried under Wine, and the code for macOS has never been run.
 
 mod files;
 pub(crate) use files::*;
