@@ -20,7 +20,7 @@ use super::store::{Counted, Taken};
 use super::wire::{self, Limits};
 use super::{Encoding, MAX_BODY, Request, Transport};
 
-/// Where OTLP traces are received, unless an endpoint says otherwise.
+/// The default path for OTLP traces.
 const PATH: &str = "/v1/traces";
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -171,7 +171,7 @@ fn give_refusal(refusal: &Refusal, encoding: Option<Encoding>, overlap: Counted)
 }
 
 /// The answers that do not depend on what was asked. A status has a body only in an encoding of OTLP over HTTP:
-/// over gRPC it comes from somebody in between, and a body would be taken for a broken message.
+/// over gRPC it comes from a proxy in between, and a body would be taken for a broken message.
 pub(super) async fn give_plain(
     answer: Answer,
     encoding: Option<Encoding>,
@@ -232,7 +232,7 @@ fn status_of(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// The HTTP status that says what a gRPC status says.
+/// The HTTP status for a gRPC status.
 fn http_status(code: i32) -> StatusCode {
     match tonic::Code::from(code) {
         tonic::Code::InvalidArgument | tonic::Code::FailedPrecondition | tonic::Code::OutOfRange => {

@@ -45,7 +45,7 @@
 //!
 //! # What it keeps
 //!
-//! Spans and requests, in memory, and spans in a file if [`Builder::keep_in`] says so. No address of a sender is
+//! Spans and requests, in memory, and spans in a file if [`Builder::keep_in`] is set. No address of a sender is
 //! kept anywhere, and nothing of a request but its spans gets into the file.
 
 pub mod answer;
@@ -156,7 +156,7 @@ impl Receiver {
         spans::traces(&spans)
     }
 
-    /// The text of all [traces](Self::traces), one below the other. [`Trace`] says how it looks.
+    /// The text of all [traces](Self::traces), one below the other. [`Trace`] has an example.
     pub fn tree(&self) -> String {
         self.traces().iter().map(Trace::tree).collect()
     }
@@ -320,7 +320,7 @@ impl Builder {
     }
 
     /// Decides the answer to every request that no queued answer is left for. It runs in the receiver's thread,
-    /// which does nothing else meanwhile.
+    /// which does nothing else in the meantime.
     pub fn answer_with(mut self, decide: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
         self.script.afterwards = Afterwards::Decide(Box::new(decide));
         self
@@ -452,12 +452,12 @@ impl Request {
         self.transport
     }
 
-    /// How it is written, as its content type says; `None` if that is neither of OTLP's.
+    /// The encoding that its content type names; `None` if OTLP does not define that one.
     pub fn encoding(&self) -> Option<Encoding> {
         self.encoding
     }
 
-    /// Whether it says that it is compressed with gzip.
+    /// Whether its headers declare gzip.
     pub fn is_gzip(&self) -> bool {
         self.gzip
     }

@@ -1,4 +1,4 @@
-//! Why a request is refused as a whole, as each transport says it.
+//! Why a request is refused as a whole, and how each transport reports it.
 
 use hyper::StatusCode;
 

@@ -37,9 +37,9 @@ pub enum Answer {
     /// Success with a partial success. The last `rejected` spans of the request are not stored. With 0 and an
     /// empty message it is present and empty, as the OpenTelemetry Collector answers full success.
     PartialSuccess {
-        /// The number of spans that the answer says were rejected.
+        /// The number of rejected spans in the answer.
         rejected: u32,
-        /// The text for people.
+        /// The text for the sender's user.
         message: String,
     },
     /// An HTTP status without an OTLP success. Over gRPC it is an HTTP answer without a gRPC status and without a

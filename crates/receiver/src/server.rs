@@ -263,7 +263,7 @@ impl Body for AnswerBody {
         match &self.content {
             Content::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Content::Grpc(body) => body.size_hint(),
-            // Their length is what the header says.
+            // The header has their length.
             Content::Cut { .. } | Content::Drip { .. } => SizeHint::default(),
         }
     }

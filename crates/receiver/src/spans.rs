@@ -64,7 +64,7 @@ impl fmt::Display for Word<'_> {
     }
 }
 
-/// What kind of work a span says it is.
+/// The kind of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SpanKind {
@@ -148,7 +148,7 @@ impl Span {
         self.record.parent_span_id.as_deref()
     }
 
-    /// W3C's trace flags in the lowest byte; bit 8 says that bit 9 is known, bit 9 that the parent is remote.
+    /// W3C's trace flags in the lowest byte. If bit 8 is set, bit 9 is known and means that the parent is remote.
     pub fn flags(&self) -> u32 {
         self.record.flags
     }

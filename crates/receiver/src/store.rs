@@ -67,7 +67,7 @@ impl Shared {
     }
 
     /// Records a request and decides its answer. The request, its spans and what it broke become visible at
-    /// once, so whoever waits for the one finds the others.
+    /// once, so a caller that waits for one finds the others.
     pub(super) fn take(&self, mut request: Request, content: Result<Content, Refusal>) -> Taken {
         match &content {
             Ok(content) => request.spans.clone_from(&content.spans),

@@ -111,7 +111,7 @@ pub struct Reachable {
     pub numbers: Arc<Metrics>,
 }
 
-/// Runs the server until the process is told to end.
+/// Runs the server until a signal ends the process.
 ///
 /// # Errors
 /// If it cannot start.
@@ -252,7 +252,7 @@ enum Signal {
     End,
 }
 
-/// What the operator tells a running server.
+/// The signals that an operator sends to a running server.
 struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,

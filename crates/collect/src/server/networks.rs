@@ -29,7 +29,7 @@ impl Networks {
     /// A place for one more connection, or nothing if its network has too many.
     pub(super) fn enter(&self, address: SocketAddr) -> Option<Place> {
         let (network, most) = match address.ip().to_canonical() {
-            // A proxy on this machine, or somebody who can do worse.
+            // A proxy on this machine, or a user who could do worse.
             ip if ip.is_loopback() => (self.key.hash_one("loopback"), usize::MAX),
             IpAddr::V4(ip) => (self.key.hash_one(u32::from(ip) >> 8), self.most),
             IpAddr::V6(ip) => (self.key.hash_one(u128::from(ip) >> 80), self.most),

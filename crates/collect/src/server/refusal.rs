@@ -1,4 +1,4 @@
-//! Why a request is refused as a whole, as each transport says it. Nothing of the request is repeated.
+//! Why a request is refused as a whole, and how each transport reports it. Nothing of the request is repeated.
 
 use std::borrow::Cow;
 use std::time::Duration;

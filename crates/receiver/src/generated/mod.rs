@@ -1,5 +1,5 @@
 //! The messages of `proto/`, as code. The files beside this one are made by the test
-//! `generated_code_is_what_the_proto_files_say`, which also says how to make them anew.
+//! `generated_code_matches_the_proto_files`, whose message says how to generate them again.
 
 pub(crate) mod common {
     pub(crate) mod v1 {

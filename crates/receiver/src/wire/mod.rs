@@ -45,7 +45,7 @@ pub enum Value<'a> {
 /// A key and its value.
 pub type Attribute<'a> = (&'a str, Value<'a>);
 
-/// What kind of work a span says it is.
+/// The kind of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Within the program.
