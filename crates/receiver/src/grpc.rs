@@ -14,10 +14,10 @@ use tonic::codec::{BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decode
 use tonic::server::{Grpc, UnaryService};
 use tonic_prost::ProstCodec;
 
+use super::connection::{AnswerBody, Answered, Asked, Connection, DRIP};
 use super::generated::collector::trace::v1::ExportTraceServiceResponse;
 use super::refusal::Refusal;
 use super::script::Answer;
-use super::server::{AnswerBody, Answered, Asked, Connection, DRIP};
 use super::store::Shared;
 use super::{Encoding, MAX_BODY, Request, Transport, answer, http};
 

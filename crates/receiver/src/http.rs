@@ -13,9 +13,9 @@ use hyper::{Method, Response, StatusCode, header};
 
 use super::answer;
 use super::check::Content;
+use super::connection::{AnswerBody, Answered, Asked, Connection, DRIP, Gone, never};
 use super::refusal::Refusal;
 use super::script::Answer;
-use super::server::{AnswerBody, Answered, Asked, Connection, DRIP, Gone, never};
 use super::store::{Counted, Taken};
 use super::wire::{self, Limits};
 use super::{Encoding, MAX_BODY, Request, Transport};

@@ -50,6 +50,7 @@
 
 pub mod answer;
 mod check;
+mod connection;
 // Made from proto/, and held against it by a test. `wire` reads requests; the answers are these messages.
 #[allow(dead_code, unreachable_pub, clippy::all)]
 mod generated;

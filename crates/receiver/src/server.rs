@@ -1,25 +1,17 @@
-//! The receiver's thread: listeners, connections, and the bodies of answers.
+//! The receiver's thread and its listeners.
 
-use std::convert::Infallible;
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use hyper::Response;
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
-use tokio::time::Sleep;
 
-use super::store::{Counted, Shared};
+use super::connection::Connection;
+use super::store::Shared;
 use super::{Transport, grpc, http};
 
 /// Between two attempts to accept a connection while there are no descriptors left.
@@ -89,13 +81,13 @@ async fn accept(listener: tokio::net::TcpListener, transport: Transport, shared:
         };
         let _ = stream.set_nodelay(true);
         let counted = shared.count(|state| &mut state.connections);
-        let connection = Arc::new(Connection { shared: Arc::clone(&shared), task: OnceLock::new() });
+        let connection = Arc::new(Connection::new(Arc::clone(&shared)));
         let serving = Arc::clone(&connection);
         let task = tokio::spawn(async move {
             let _counted = counted;
             serve(stream, transport, serving).await;
         });
-        let _ = connection.task.set(task.abort_handle());
+        connection.runs_in(task.abort_handle());
     }
 }
 
@@ -115,161 +107,3 @@ async fn serve(stream: tokio::net::TcpStream, transport: Transport, connection: 
         }
     }
 }
-
-/// One connection, which an answer can end.
-#[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) shared: Arc<Shared>,
-    /// Set before the task runs for the first time, since there is one thread only.
-    task: OnceLock<AbortHandle>,
-}
-
-impl Connection {
-    pub(super) fn close(&self) {
-        if let Some(task) = self.task.get() {
-            task.abort();
-        }
-    }
-
-    /// Closes the connection in place of an answer.
-    pub(super) async fn reset(&self) -> ! {
-        self.close();
-        never().await
-    }
-
-    /// A request that is being answered, until its answer's body is dropped.
-    pub(super) fn overlap(&self) -> Counted {
-        self.shared.count(|state| &mut state.overlaps)
-    }
-}
-
-/// Says nothing until the sender gives up or the receiver ends.
-pub(super) async fn never() -> ! {
-    match std::future::pending::<Infallible>().await {}
-}
-
-/// The sender went away while its request was being read.
-#[derive(Debug)]
-pub(super) struct Gone;
-
-impl fmt::Display for Gone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the sender is gone")
-    }
-}
-
-impl Error for Gone {}
-
-/// The body of an answer.
-pub(super) struct AnswerBody {
-    content: Content,
-    _overlap: Counted,
-}
-
-enum Content {
-    Whole(Option<Bytes>),
-    Grpc(tonic::body::Body),
-    /// The bytes, and then the connection is closed.
-    Cut {
-        bytes: Option<Bytes>,
-        flushed: bool,
-        connection: Arc<Connection>,
-    },
-    /// The first bytes, then a space a second.
-    Drip {
-        first: Option<Bytes>,
-        pause: Pin<Box<Sleep>>,
-        left: u32,
-    },
-}
-
-/// The length of a dripping answer, in bytes and thus in seconds.
-pub(super) const DRIP: u32 = 3_600;
-const DRIP_PAUSE: Duration = Duration::from_secs(1);
-
-impl AnswerBody {
-    pub(super) fn whole(bytes: impl Into<Bytes>, overlap: Counted) -> Self {
-        let bytes = Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty());
-        Self { content: Content::Whole(bytes), _overlap: overlap }
-    }
-
-    pub(super) fn grpc(body: tonic::body::Body, overlap: Counted) -> Self {
-        Self { content: Content::Grpc(body), _overlap: overlap }
-    }
-
-    pub(super) fn cut(bytes: impl Into<Bytes>, connection: Arc<Connection>, overlap: Counted) -> Self {
-        let content = Content::Cut { bytes: Some(bytes.into()), flushed: false, connection };
-        Self { content, _overlap: overlap }
-    }
-
-    pub(super) fn drip(first: impl Into<Bytes>, overlap: Counted) -> Self {
-        let first = Some(first.into()).filter(|bytes: &Bytes| !bytes.is_empty());
-        let pause = Box::pin(tokio::time::sleep(DRIP_PAUSE));
-        Self { content: Content::Drip { first, pause, left: DRIP }, _overlap: overlap }
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = Box<dyn Error + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let data = |bytes| Poll::Ready(Some(Ok(Frame::data(bytes))));
-        match &mut self.content {
-            Content::Whole(bytes) => bytes.take().map_or(Poll::Ready(None), data),
-            Content::Grpc(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(context));
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-            }
-            Content::Cut { bytes, flushed, connection } => {
-                if let Some(bytes) = bytes.take() {
-                    return data(bytes);
-                }
-                // One more turn of the loop, in which what was begun is written.
-                if std::mem::replace(flushed, true) {
-                    connection.close();
-                } else {
-                    context.waker().wake_by_ref();
-                }
-                Poll::Pending
-            }
-            Content::Drip { first, pause, left } => {
-                if let Some(first) = first.take() {
-                    return data(first);
-                }
-                if *left == 0 {
-                    return Poll::Ready(None);
-                }
-                ready!(pause.as_mut().poll(context));
-                *left -= 1;
-                pause.set(tokio::time::sleep(DRIP_PAUSE));
-                data(Bytes::from_static(b" "))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Whole(bytes) => bytes.is_none(),
-            Content::Grpc(body) => body.is_end_stream(),
-            Content::Cut { .. } | Content::Drip { .. } => false,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Content::Grpc(body) => body.size_hint(),
-            // The header has their length.
-            Content::Cut { .. } | Content::Drip { .. } => SizeHint::default(),
-        }
-    }
-}
-
-/// What a handler gives to hyper.
-pub(super) type Answered = Result<Response<AnswerBody>, Gone>;
-/// What hyper gives to a handler.
-pub(super) type Asked = hyper::Request<Incoming>;
