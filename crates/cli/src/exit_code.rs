@@ -9,7 +9,6 @@ pub(crate) const USAGE: u8 = 2;
 /// `check --against`: more is collected than before, and users are notified first.
 pub(crate) const COLLECTS_MORE: u8 = 3;
 /// `flush`: runs are still pending.
-#[allow(dead_code, reason = "the library sets it")]
 pub(crate) const STILL_PENDING: u8 = 3;
 /// No tool of that name has left any files.
 pub(crate) const UNKNOWN_TOOL: u8 = 4;
@@ -24,10 +23,3 @@ pub(crate) const MEANINGS: [(u8, &str); 7] = [
     (STILL_PENDING, "`flush`: runs are still pending."),
     (UNKNOWN_TOOL, "No tool of that name has left any files on this machine."),
 ];
-
-/// The section "Exit codes" of the help.
-#[allow(dead_code, reason = "the tests read the contract alone")]
-pub(crate) fn help() -> String {
-    let lines: Vec<String> = MEANINGS.iter().map(|(code, meaning)| format!("  {code}  {meaning}")).collect();
-    format!("Exit codes:\n{}", lines.join("\n"))
-}

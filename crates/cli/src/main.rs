@@ -43,10 +43,12 @@ struct Arguments {
 }
 
 fn after_help() -> String {
+    let exit_codes: String =
+        exit_code::MEANINGS.iter().map(|(code, meaning)| format!("\n  {code}  {meaning}")).collect();
     format!(
         "A telemetry.toml is the file in a tool's source code that approves what the tool may report. Only \
-         `collect` and `demo` open network connections: `flush` starts the tool, and the tool sends.\n\n{}",
-        exit_code::help()
+         `collect` and `demo` open network connections: `flush` starts the tool, and the tool sends.\n\n\
+         Exit codes:{exit_codes}"
     )
 }
 

@@ -11,7 +11,7 @@ use tool_telemetry_receiver::wire::{self, Kind, Request};
 
 use crate::approvals::{Admission, Approvals, ContentHash};
 use crate::cells::CommandKeys;
-use crate::shape::{Attributes, Role, Shape, ShapeContent, Status, Value};
+use crate::shape::{Attributes, Role, Shape, ShapeContent, Value};
 use crate::store::{Store, StoreError, StoredDefinition};
 use crate::time::Hour;
 use crate::trace::{Span, Trace, TraceId};
@@ -268,11 +268,7 @@ impl Judging {
         let shape = self.shape(&ShapeContent {
             resource: resource.clone(),
             role,
-            status: match span.status {
-                wire::Status::Unset => Status::Unset,
-                wire::Status::Ok => Status::Ok,
-                wire::Status::Error => Status::Error,
-            },
+            status: span.status,
             flags: span.flags & FLAGS,
             name: span.name,
             attributes,

@@ -3,6 +3,8 @@
 //! A tool has few different shapes, and a row keeps each once. What tells two spans of a shape apart are their ids,
 //! their hour, and their duration.
 
+pub use tool_telemetry_receiver::wire::Status;
+
 use crate::varint;
 
 /// What a span is to its tool.
@@ -14,17 +16,6 @@ pub enum Role {
     Step = 1,
     /// "On one installation, in this week, this cell occurred."
     Count = 2,
-}
-
-/// How a span ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// Nothing is reported, which for a tool means success.
-    Unset = 0,
-    /// Success.
-    Ok = 1,
-    /// Failure.
-    Error = 2,
 }
 
 /// The value of an attribute.
