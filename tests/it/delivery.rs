@@ -109,6 +109,22 @@ fn a_run_goes_only_to_its_own_destination() {
 }
 
 #[test]
+fn an_uploader_whose_destination_has_changed_sends_nothing() {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
+    user.run_frob(["build"]);
+    let upload = |started_for: &str| {
+        let mut uploader = user.uploader_command(example("frob"), &endpoint, "flush");
+        let started_for = user.spool(started_for).file_name().expect("a name").to_owned();
+        uploader.env("TOOL_TELEMETRY_UPLOADER", started_for).arg("__upload-telemetry");
+        uploader.output().expect("it starts").status.code()
+    };
+    assert_eq!((upload(DEAD_ENDPOINT), receiver.requests().len()), (Some(3), 0));
+    assert_eq!((upload(&endpoint), receiver.traces().len()), (Some(0), 1));
+}
+
+#[test]
 fn the_author_receives_nothing_meant_for_another_service() {
     let author = Receiver::start().expect("a receiver");
     let service = Receiver::start().expect("a receiver");
