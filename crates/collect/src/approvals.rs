@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use tool_telemetry_definition::{
-    Count, DataPoint, DataPoints, Kind, OTHER, ParseErrors, RUN, Version, content_hash,
+    Count, DataPoint, DataPoints, ERROR_TYPE, ERROR_TYPES, Kind, OTHER, ParseErrors, Period, RUN, Version,
+    content_hash,
 };
 
 use crate::shape::Value;
@@ -104,13 +105,21 @@ impl Approvals {
         self.data_points.counts.iter().find(|count| count.has_keys(keys.clone()))
     }
 
-    /// Whether a count of a table may have this attribute with this value.
-    pub fn admits_in_count(&self, table: &Count, key: &str, value: Value<'_>) -> Admission {
-        let is_listed = |list: &[&str]| list.contains(&&value.to_string()[..]) || value == Value::Text(OTHER);
+    /// How long installations are counted, if the file asks for counts.
+    pub fn period(&self) -> Option<Period> {
+        self.data_points.period
+    }
+
+    /// The value of an attribute as a table counts it, or nothing if it cannot have it. Where the table counts against a
+    /// list it is a text, also for a number: one value is one cell.
+    pub fn counted<'a>(&self, table: &Count, key: &str, value: Value<'a>) -> Option<Value<'a>> {
+        if key == ERROR_TYPE {
+            return ERROR_TYPES.iter().map(|word| Value::Text(word)).find(|word| *word == value);
+        }
         match table.listed(self.data_points, key) {
-            Some(list) if is_listed(list) => Admission::Admitted,
-            Some(_) => Admission::UnknownValue,
-            None => admission(self.keys.get(key), value),
+            Some(_) if value == Value::Text(OTHER) => Some(value),
+            Some(list) => list.iter().find(|text| value.to_string() == **text).map(|text| Value::Text(text)),
+            None => (admission(self.keys.get(key), value) == Admission::Admitted).then_some(value),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Cells: how many runs of a tool had which values in which week.
+//! Cells: how many runs of a tool had which values in which week, and how many installations in which period.
 //!
 //! The cells of a trace are a function of what is kept of it and of nothing else. A trace that changes takes its old
 //! cells back and adds its new ones, and a recount from the kept traces finds the same numbers.
@@ -10,15 +10,17 @@
 //! | `duration` | version, bucket | runs |
 //! | `duration of STEP` | bucket | steps |
 //! | `KEY and error.type`, `KEY and duration` | command; error type or bucket | runs; KEY is the tool's `command` |
-//! | `count of KEY and KEY…` | the values | counts that senders report for a whole installation |
+//!
+//! Counts have cells of their own: [`CountCell`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use serde_json::{Value as Json, json};
 
-use crate::shape::{Role, Shape, ShapeContent, Value};
+use crate::counts::{CountCell, to_json};
+use crate::shape::{Role, Shape, ShapeContent};
 use crate::time::Week;
 use crate::trace::{Span, Trace};
 
@@ -42,6 +44,15 @@ pub struct Cell {
 /// The data point that holds each tool's command. Its cells are crossed with the outcome and the duration.
 pub type CommandKeys = HashMap<String, String>;
 
+/// Cells whose number changes, and by how much.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Of runs.
+    pub cells: Vec<(Cell, i64)>,
+    /// Of installations.
+    pub counts: Vec<(CountCell, i64)>,
+}
+
 /// Numbers to add to cells, which may be negative.
 #[derive(Debug)]
 pub struct Tally<'a> {
@@ -49,6 +60,8 @@ pub struct Tally<'a> {
     cells: Vec<Cell>,
     counts: Vec<i64>,
     by_cell: HashMap<Cell, usize>,
+    /// By the shape of a count, and the first week of its period.
+    counted: HashMap<(Arc<Shape>, Week), i64>,
     known: Vec<Known>,
     /// By the address of a shape, which `known` keeps alive.
     by_shape: HashMap<(*const Shape, Week), usize, RandomState>,
@@ -72,6 +85,7 @@ impl<'a> Tally<'a> {
             cells: Vec::new(),
             counts: Vec::new(),
             by_cell: HashMap::new(),
+            counted: HashMap::new(),
             known: Vec::new(),
             by_shape: HashMap::default(),
             durations: Vec::new(),
@@ -81,6 +95,12 @@ impl<'a> Tally<'a> {
 
     /// Adds the cells of a trace `sign` times.
     pub fn add(&mut self, trace: &Trace, sign: i64) {
+        if trace.is_count() {
+            for span in &trace.spans {
+                *self.counted.entry((Arc::clone(&span.shape), span.hour.week())).or_default() += sign;
+            }
+            return;
+        }
         let week = trace.week();
         let is_alone = trace.spans.len() == 1;
         let mut cells: Vec<(usize, usize)> = Vec::new();
@@ -108,8 +128,15 @@ impl<'a> Tally<'a> {
     }
 
     /// The cells whose number changes.
-    pub fn changes(self) -> impl Iterator<Item = (Cell, i64)> {
-        self.cells.into_iter().zip(self.counts).filter(|(_, count)| *count != 0)
+    pub fn changes(self) -> Changes {
+        let cells = self.cells.into_iter().zip(self.counts).filter(|(_, count)| *count != 0).collect();
+        let mut counts: BTreeMap<CountCell, i64> = BTreeMap::new();
+        for ((shape, week), number) in self.counted {
+            if let Some(cell) = CountCell::of(&shape.content(), week) {
+                *counts.entry(cell).or_default() += number;
+            }
+        }
+        Changes { cells, counts: counts.into_iter().filter(|(_, number)| *number != 0).collect() }
     }
 
     fn known(&mut self, span: &Span, week: Week) -> usize {
@@ -144,7 +171,7 @@ impl<'a> Tally<'a> {
                 let table = format!("duration of {}", content.name);
                 cells.push(self.place(tool, week, &table, &[json!(bucket)]));
             }
-            Role::Count => {}
+            Role::Count(_) => {}
         }
         self.durations.push(cells);
         self.by_duration.insert((known, bucket), self.durations.len() - 1);
@@ -154,13 +181,6 @@ impl<'a> Tally<'a> {
     fn cells_of(&mut self, content: &ShapeContent<'_>, week: Week) -> Vec<usize> {
         let tool = content.tool();
         let version = json!(content.version());
-        if content.role == Role::Count {
-            let mut attributes = content.attributes.clone();
-            attributes.sort_unstable_by_key(|(key, _)| *key);
-            let keys: Vec<&str> = attributes.iter().map(|(key, _)| *key).collect();
-            let values: Vec<Json> = attributes.iter().map(|(_, value)| to_json(*value)).collect();
-            return vec![self.place(tool, week, &format!("count of {}", keys.join(" and ")), &values)];
-        }
         let mut cells = Vec::new();
         for (key, value) in content.attributes.iter().filter(|(key, _)| *key != CONSTANT) {
             cells.push(self.place(tool, week, key, &[version.clone(), to_json(*value)]));
@@ -211,14 +231,6 @@ fn run_of(trace: &Trace, mut place: usize) -> usize {
     place
 }
 
-fn to_json(value: Value<'_>) -> Json {
-    match value {
-        Value::Text(text) => json!(text),
-        Value::Bool(flag) => json!(flag),
-        Value::Int(number) => json!(number),
-    }
-}
-
 /// The bucket of a duration in an exponential histogram: four buckets a doubling, and bucket 0 for no time at all.
 /// In OpenTelemetry's terms it is the index at scale 2, of nanoseconds, and 1.
 pub fn bucket(nanos: u64) -> u16 {
@@ -240,6 +252,7 @@ pub fn bucket_start(bucket: u16) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::{Period, Value};
     use crate::trace::tests::{run, shape, step};
 
     fn told(traces: &[(&Trace, i64)]) -> Vec<String> {
@@ -248,8 +261,12 @@ mod tests {
         for (trace, sign) in traces {
             tally.add(trace, *sign);
         }
-        let mut lines: Vec<String> =
-            tally.changes().map(|(cell, count)| format!("{} {} {count}", cell.table, cell.values)).collect();
+        let changes = tally.changes();
+        let cells =
+            changes.cells.iter().map(|(cell, count)| format!("{} {} {count}", cell.table, cell.values));
+        let counts =
+            changes.counts.iter().map(|(cell, count)| format!("{} {} {count}", cell.keys, cell.values));
+        let mut lines: Vec<String> = cells.chain(counts).collect();
         lines.sort();
         lines
     }
@@ -297,12 +314,15 @@ mod tests {
     fn a_count_is_one_addition_to_its_table() {
         let mut span = run(1, 0, &[]);
         span.shape = shape(
-            Role::Count,
+            Role::Count(Period::Week),
             "count",
             &[("error.type", Value::Text("_OTHER")), ("dotnet.command", Value::Text("build"))],
         );
         let count = Trace::new([7; 16], vec![span]);
-        assert_eq!(told(&[(&count, 1)]), [r#"count of dotnet.command and error.type ["build","_OTHER"] 1"#]);
+        let expected = [r#"["dotnet.command","error.type"] ["build","_OTHER"] 1"#];
+        assert_eq!(told(&[(&count, 1)]), expected);
+        let other = Trace::new([8; 16], count.spans.clone());
+        assert_eq!(told(&[(&count, 1), (&other, 1), (&count, -1)]), expected);
     }
 
     #[test]

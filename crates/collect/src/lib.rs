@@ -13,13 +13,14 @@
 //! - The cells are a function of the traces that are kept.
 //! - A change is durable before anyone is told of it.
 //!
-//! Imports go up this list and never down: `time`, `varint` < `shape` < `trace` < `row`, `cells` < `index` < `store` <
+//! Imports go up this list and never down: `time`, `varint` < `shape` < `trace` < `row`, `counts` < `cells` < `index` < `store` <
 //! `approvals` < `judge` < `keeper`, `reading` < `metrics`, `writer` < `server` < `commands`.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod approvals;
 pub mod cells;
 pub mod commands;
+pub mod counts;
 pub mod index;
 pub mod judge;
 pub mod keeper;

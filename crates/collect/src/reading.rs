@@ -1,10 +1,11 @@
 //! Reading a store: every trace once, and OTLP/JSON made of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value as Json, json};
 
-use crate::cells::{Cell, CommandKeys, Tally};
+use crate::cells::{Cell, Changes, CommandKeys, Tally};
+use crate::counts::CountCell;
 use crate::index::Group;
 use crate::row;
 use crate::shape::{Attributes, Status, Value};
@@ -42,32 +43,42 @@ pub fn each_trace<S: Store, E: From<StoreError>>(
     Ok(unread)
 }
 
-/// The cells of all traces, in order.
+/// The cells of all traces, in order, those that are zero left out.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn count<S: Store>(
-    store: &S,
-    command_keys: &CommandKeys,
-) -> Result<(Vec<(Cell, i64)>, Unread), StoreError> {
+pub fn count<S: Store>(store: &S, command_keys: &CommandKeys) -> Result<(Changes, Unread), StoreError> {
     let mut tally = Tally::new(command_keys);
-    let mut total = std::collections::BTreeMap::new();
+    let mut total = Total::default();
     let mut last = None;
     let unread = each_trace(store, |group, trace| {
         // A tally keeps every shape that it has seen, so each group gets its own.
         if last.replace(group).is_some_and(|last| last != group) {
-            add(&mut total, std::mem::replace(&mut tally, Tally::new(command_keys)));
+            total.add(std::mem::replace(&mut tally, Tally::new(command_keys)));
         }
         tally.add(&trace, 1);
         Ok::<(), StoreError>(())
     })?;
-    add(&mut total, tally);
-    Ok((total.into_iter().collect(), unread))
+    total.add(tally);
+    let (cells, counts) = (total.cells.into_iter().collect(), total.counts.into_iter().collect());
+    Ok((Changes { cells, counts }, unread))
 }
 
-fn add(total: &mut std::collections::BTreeMap<Cell, i64>, tally: Tally<'_>) {
-    for (cell, number) in tally.changes() {
-        *total.entry(cell).or_default() += number;
+#[derive(Default)]
+struct Total {
+    cells: BTreeMap<Cell, i64>,
+    counts: BTreeMap<CountCell, i64>,
+}
+
+impl Total {
+    fn add(&mut self, tally: Tally<'_>) {
+        let changes = tally.changes();
+        for (cell, number) in changes.cells {
+            *self.cells.entry(cell).or_default() += number;
+        }
+        for (cell, number) in changes.counts {
+            *self.counts.entry(cell).or_default() += number;
+        }
     }
 }
 

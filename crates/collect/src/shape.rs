@@ -3,19 +3,44 @@
 //! A tool has few different shapes, and a row keeps each once. What tells two spans of a shape apart are their ids,
 //! their hour, and their duration.
 
+pub use tool_telemetry_definition::Period;
 pub use tool_telemetry_receiver::wire::Status;
 
 use crate::varint;
+
+/// The resource attribute with the content hash of the telemetry.toml that a run was recorded under.
+pub const HASH_KEY: &str = "tool_telemetry.data_points";
 
 /// What a span is to its tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The run itself.
-    Run = 0,
+    Run,
     /// A step of a run.
-    Step = 1,
-    /// "On one installation, in this week, this cell occurred."
-    Count = 2,
+    Step,
+    /// "On one installation, in this period, this cell occurred."
+    Count(Period),
+}
+
+impl Role {
+    /// Whether it is a count.
+    pub fn is_count(self) -> bool {
+        matches!(self, Self::Count(_))
+    }
+
+    fn number(self) -> u8 {
+        match self {
+            Self::Run => 0,
+            Self::Step => 1,
+            Self::Count(Period::Week) => 2,
+            Self::Count(Period::FourWeeks) => 3,
+        }
+    }
+
+    fn of_number(number: u8) -> Option<Self> {
+        let roles = [Self::Run, Self::Step, Self::Count(Period::Week), Self::Count(Period::FourWeeks)];
+        roles.get(usize::from(number)).copied()
+    }
 }
 
 /// The value of an attribute.
@@ -68,7 +93,7 @@ impl Shape {
     pub fn new(content: &ShapeContent<'_>) -> Self {
         let mut bytes = Vec::with_capacity(256);
         put_attributes(&mut bytes, &content.resource);
-        bytes.push(content.role as u8 | (content.status as u8) << 4);
+        bytes.push(content.role.number() | (content.status as u8) << 4);
         varint::put(&mut bytes, u64::from(content.flags));
         varint::put_bytes(&mut bytes, content.name.as_bytes());
         put_attributes(&mut bytes, &content.attributes);
@@ -92,9 +117,12 @@ impl Shape {
         self.try_content().expect("the bytes were packed or checked by this module")
     }
 
-    /// What the span is to its tool, without unpacking more than its beginning.
+    /// What the span is to its tool, without unpacking what follows.
     pub fn role(&self) -> Role {
-        self.content().role
+        let mut bytes = &self.0[..];
+        let head = skip_attributes(&mut bytes).and_then(|()| bytes.first());
+        head.and_then(|head| Role::of_number(head & 0x0f))
+            .expect("the bytes were packed or checked by this module")
     }
 
     fn try_content(&self) -> Option<ShapeContent<'_>> {
@@ -103,12 +131,7 @@ impl Shape {
         let head = *bytes.split_off_first()?;
         let content = ShapeContent {
             resource,
-            role: match head & 0x0f {
-                0 => Role::Run,
-                1 => Role::Step,
-                2 => Role::Count,
-                _ => return None,
-            },
+            role: Role::of_number(head & 0x0f)?,
             status: match head >> 4 {
                 0 => Status::Unset,
                 1 => Status::Ok,
@@ -132,6 +155,12 @@ impl ShapeContent<'_> {
     /// `service.version`, or nothing if the tool did not report one.
     pub fn version(&self) -> &str {
         self.resource_text("service.version")
+    }
+
+    /// The content hash of the telemetry.toml that the span was recorded under, if it carries one.
+    pub fn data_points(&self) -> Option<[u8; 16]> {
+        let text = self.resource_text(HASH_KEY);
+        (text.len() == 32).then(|| u128::from_str_radix(text, 16).map(u128::to_be_bytes).ok()).flatten()
     }
 
     fn resource_text(&self, key: &str) -> &str {
@@ -178,6 +207,18 @@ fn take_attributes<'a>(bytes: &mut &'a [u8]) -> Option<Attributes<'a>> {
     Some(attributes)
 }
 
+fn skip_attributes(bytes: &mut &[u8]) -> Option<()> {
+    for _ in 0..varint::take(bytes)? {
+        varint::take_bytes(bytes)?;
+        match bytes.split_off_first()? {
+            0 => drop(varint::take_bytes(bytes)?),
+            3 => drop(varint::take_signed(bytes)?),
+            _ => {}
+        }
+    }
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +244,11 @@ mod tests {
         let shape = Shape::new(&content);
         assert_eq!(shape.content(), content);
         assert_eq!((content.tool(), content.version()), ("frob", "1.2.0"));
+        for role in [Role::Run, Role::Step, Role::Count(Period::Week), Role::Count(Period::FourWeeks)] {
+            let resource = vec![("a", Value::Bool(true)), ("b", Value::Int(-300)), ("c", Value::Text("d"))];
+            let shape = Shape::new(&ShapeContent { role, resource, ..content.clone() });
+            assert_eq!((shape.role(), shape.content().role), (role, role));
+        }
         assert_eq!(Shape::from_bytes(shape.as_bytes()), Some(shape));
     }
 

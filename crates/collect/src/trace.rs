@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::shape::{Role, Shape};
+use crate::shape::{Period, Role, Shape};
 use crate::time::{Hour, Week};
 
 /// 16 bytes, not all zero.
@@ -60,19 +60,21 @@ impl Trace {
 
     /// Adds spans of the same trace, and returns whether that changed anything.
     ///
-    /// The order in which spans are absorbed does not matter, nor does absorbing one again.
+    /// The order in which spans are absorbed does not matter, nor does absorbing one again. A count is alone in its trace:
+    /// beside another span it is not absorbed, nor is a span beside it.
     pub fn absorb(&mut self, spans: Vec<Span>) -> bool {
         let mut has_changed = false;
         for span in spans {
             match self.spans.binary_search_by(|there| there.id.cmp(&span.id)) {
                 Ok(place) => {
                     let there = &mut self.spans[place];
-                    if span.replaces(there) {
+                    if may_replace(span.shape.role(), there.shape.role()) && span.replaces(there) {
                         let hour = there.hour;
                         *there = Span { hour, ..span };
                         has_changed = true;
                     }
                 }
+                Err(_) if !self.spans.is_empty() && (self.is_count() || span.shape.role().is_count()) => {}
                 Err(place) => {
                     self.spans.insert(place, span);
                     has_changed = true;
@@ -82,14 +84,31 @@ impl Trace {
         has_changed
     }
 
-    /// The week that the trace is kept and counted under: that of its first start.
+    /// The week that the trace is kept under: that of its first start, or for a count the last one of its period.
     pub fn week(&self) -> Week {
-        self.spans.iter().map(|span| span.hour).min().unwrap_or(Hour(0)).week()
+        let first = self.spans.iter().map(|span| span.hour).min().unwrap_or(Hour(0)).week();
+        match self.spans.first().map(|span| span.shape.role()) {
+            Some(Role::Count(period)) => Week(first.0 + weeks(period) - 1),
+            _ => first,
+        }
     }
 
     /// Whether it is a count and not a run.
     pub fn is_count(&self) -> bool {
-        self.spans.iter().all(|span| span.shape.role() == Role::Count)
+        self.spans.first().is_some_and(|span| span.shape.role().is_count())
+    }
+}
+
+/// A run never becomes a count, and a count never one of another period.
+fn may_replace(role: Role, there: Role) -> bool {
+    role == there || !(role.is_count() || there.is_count())
+}
+
+/// The weeks of a period.
+pub fn weeks(period: Period) -> u32 {
+    match period {
+        Period::Week => 1,
+        Period::FourWeeks => 4,
     }
 }
 
@@ -154,6 +173,21 @@ pub(crate) mod tests {
         assert!(!trace.absorb(again));
         assert!(trace.absorb(vec![step(3, 1, "target", &[])]));
         assert!(trace.absorb(vec![run(1, 901, &[])]));
+    }
+
+    #[test]
+    fn a_count_is_alone_in_its_trace() {
+        let mut count = run(1, 0, &[]);
+        count.shape = shape(Role::Count(Period::FourWeeks), "count", &[]);
+        let mut second = count.clone();
+        second.id = [2; 8];
+        let mut trace = Trace::new([7; 16], vec![count.clone(), second.clone()]);
+        assert!(!trace.absorb(vec![second.clone(), step(3, 1, "target", &[]), run(1, 900, &[])]));
+        assert_eq!(trace.spans, [count.clone()]);
+        assert_eq!(trace.week().0, Hour(500_000).week().0 + 3);
+        let mut trace = Trace::new([7; 16], vec![run(1, 0, &[])]);
+        assert!(!trace.absorb(vec![count, second]));
+        assert_eq!(trace.spans, [run(1, 0, &[])]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The thread that writes: one commit for all requests that wait, and maintenance in between.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::cells::CommandKeys;
-use crate::keeper::{Batch, Keeper, Outcome};
+use crate::judge::Judged;
+use crate::keeper::{Keeper, Outcome};
 use crate::metrics::Metrics;
 use crate::store::{Change, ErrorKind, Store, StoreError, StoredDefinition};
 use crate::time::{Day, Hour};
@@ -34,8 +35,7 @@ const JUMP: Duration = Duration::from_secs(600);
 /// One request's traces and counters.
 #[derive(Debug)]
 struct Job {
-    traces: Batch,
-    counts: BTreeMap<&'static str, u64>,
+    judged: Judged,
     reply: oneshot::Sender<Result<Outcome, Unavailable>>,
 }
 
@@ -81,17 +81,13 @@ impl Writer {
         Ok(Self { sender, thread: Some(thread) })
     }
 
-    /// Keeps traces, durably.
+    /// Keeps what is left of a request, durably.
     ///
     /// # Errors
     /// If they could not be kept.
-    pub async fn keep(
-        &self,
-        traces: Batch,
-        counts: BTreeMap<&'static str, u64>,
-    ) -> Result<Outcome, Unavailable> {
+    pub async fn keep(&self, judged: Judged) -> Result<Outcome, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        match self.sender.try_send(Message::Job(Job { traces, counts, reply })) {
+        match self.sender.try_send(Message::Job(Job { judged, reply })) {
             Ok(()) => answer.await.unwrap_or(Err(Unavailable)),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Unavailable),
         }
@@ -155,7 +151,7 @@ impl<S: Store> State<S> {
         while let Some(message) = next.take() {
             match message {
                 Message::Job(job) => {
-                    spans += job.traces.iter().map(|trace| trace.spans.len()).sum::<usize>();
+                    spans += job.judged.traces.iter().map(|trace| trace.spans.len()).sum::<usize>();
                     jobs.push(job);
                 }
                 Message::Configure(configuration) => self.configure(configuration),
@@ -177,11 +173,9 @@ impl<S: Store> State<S> {
         let mut replies = Vec::with_capacity(jobs.len());
         let mut traces = 0;
         for job in jobs {
-            for (name, number) in job.counts {
-                self.keeper.count(name, number);
-            }
-            traces += job.traces.len();
-            batches.push(job.traces);
+            self.keeper.count_removed(&job.judged, Hour::now().week());
+            traces += job.judged.traces.len();
+            batches.push(job.judged.traces);
             replies.push(job.reply);
         }
         match self.keeper.commit(batches, Hour::now()) {

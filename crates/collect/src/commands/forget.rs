@@ -69,7 +69,8 @@ fn forget(store: &mut SqliteStore, id: &TraceId) -> Result<usize, Failure> {
             }
         }
     }
-    change.cells = tally.changes().collect();
+    let changes = tally.changes();
+    (change.cells, change.count_cells) = (changes.cells, changes.counts);
     if !change.is_empty() {
         store.apply(&change)?;
         store.tidy()?;

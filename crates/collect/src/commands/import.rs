@@ -130,8 +130,8 @@ fn import(
             }
             Some(judged) => {
                 summary.rejected += judged.rejected;
+                keeper.count_removed(&judged, now.week());
                 for (reason, number) in judged.counts {
-                    keeper.count(reason, number);
                     *summary.removed.entry(reason.to_owned()).or_default() += number;
                 }
                 summary.traces += judged.traces.len() as u64;

@@ -1,7 +1,7 @@
 //! `recount`: the cells, counted again from the runs.
 
 use std::collections::BTreeMap;
-use std::io::{Write as _, stdout};
+use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,7 +9,8 @@ use clap::Args;
 
 use super::Failure;
 use super::failure::FAILED;
-use crate::cells::Cell;
+use crate::cells::{Cell, Changes};
+use crate::counts::CountCell;
 use crate::judge::Catalog;
 use crate::reading::count;
 use crate::store::{Change, SqliteStore, Store as _};
@@ -41,30 +42,58 @@ pub(super) fn run(arguments: &RecountArguments) -> Result<ExitCode, Failure> {
     };
     let command_keys = Catalog::of_store(&store)?.command_keys();
     let (counted, unread) = count(&store, &command_keys)?;
-    let kept: BTreeMap<Cell, i64> = store.cells()?.into_iter().collect();
-    let counted: BTreeMap<Cell, i64> = counted.into_iter().collect();
     let mut out = stdout().lock();
-    let mut differences = 0;
-    for cell in counted.keys().chain(kept.keys().filter(|cell| !counted.contains_key(*cell))) {
-        let number = |cells: &BTreeMap<Cell, i64>| cells.get(cell).copied().unwrap_or_default();
-        let (before, now) = (number(&kept), number(&counted));
-        if before != now {
-            differences += 1;
-            if differences <= SHOWN {
-                let Cell { tool, week, table, values } = cell;
-                writeln!(out, "{tool} {week} {table} {values}: {before}, counted again {now}")?;
-            }
-        }
-    }
+    let cells = compare(&mut out, store.cells()?, &counted.cells)?;
+    let counts = compare(&mut out, store.count_cells()?, &counted.counts)?;
+    let differences = cells + counts;
     if unread.damaged_rows > 0 {
         writeln!(out, "{} rows cannot be read and do not count", unread.damaged_rows)?;
     }
-    writeln!(out, "{} cells, {differences} differ", counted.len())?;
+    writeln!(out, "{} cells, {differences} differ", counted.cells.len() + counted.counts.len())?;
     if arguments.write && differences > 0 {
-        let cells = counted.into_iter().collect();
-        store.apply(&Change { clears_cells: true, cells, ..Change::default() })?;
+        let Changes { cells, counts: count_cells } = counted;
+        store.apply(&Change { clears_cells: true, cells, count_cells, ..Change::default() })?;
         writeln!(out, "the cells are replaced")?;
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::from(if differences == 0 { 0 } else { FAILED }))
+}
+
+/// Prints the first cells that differ, and returns how many do.
+fn compare<C: Ord + Clone + Named>(
+    out: &mut impl Write,
+    kept: Vec<(C, i64)>,
+    counted: &[(C, i64)],
+) -> io::Result<usize> {
+    let mut numbers: BTreeMap<C, (i64, i64)> = BTreeMap::new();
+    for (cell, number) in kept {
+        numbers.entry(cell).or_default().0 = number;
+    }
+    for (cell, number) in counted {
+        numbers.entry(cell.clone()).or_default().1 = *number;
+    }
+    let differing: Vec<_> = numbers.iter().filter(|(_, (before, now))| before != now).collect();
+    for (cell, (before, now)) in differing.iter().take(SHOWN) {
+        writeln!(out, "{}: {before}, counted again {now}", cell.name())?;
+    }
+    Ok(differing.len())
+}
+
+/// What a person calls a cell.
+trait Named {
+    fn name(&self) -> String;
+}
+
+impl Named for Cell {
+    fn name(&self) -> String {
+        let Self { tool, week, table, values } = self;
+        format!("{tool} {week} {table} {values}")
+    }
+}
+
+impl Named for CountCell {
+    fn name(&self) -> String {
+        let Self { tool, keys, values, .. } = self;
+        format!("{tool} {} count of {keys} {values}", self.first_week())
+    }
 }

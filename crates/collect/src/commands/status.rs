@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use super::Failure;
-use crate::store::{SqliteStore, Store as _, StoreSize};
+use crate::store::{Rejection, SqliteStore, Store as _, StoreSize};
 use crate::time::Week;
 
 /// Tell what a store holds
@@ -38,7 +38,7 @@ impl StoreStatusArguments {
     }
 }
 
-/// Runs and counts of one tool in one week.
+/// Runs of one tool in one week, and counts of the period that begins in it.
 #[derive(Debug, Default)]
 struct Numbers {
     runs: i64,
@@ -48,6 +48,7 @@ struct Numbers {
 struct StoreStatus {
     size: StoreSize,
     weeks: BTreeMap<(String, Week), Numbers>,
+    rejections: Vec<(Rejection, i64)>,
     counters: Vec<(String, i64)>,
 }
 
@@ -58,11 +59,18 @@ fn run(arguments: &StoreStatusArguments) -> Result<ExitCode, Failure> {
         let numbers = weeks.entry((cell.tool, cell.week)).or_default();
         if cell.table == "runs" {
             numbers.runs += number;
-        } else if cell.table.starts_with("count of ") {
-            numbers.counts += number;
         }
     }
-    let status = StoreStatus { size: store.size()?, weeks, counters: store.counters()? };
+    for (cell, number) in store.count_cells()? {
+        let week = cell.first_week();
+        weeks.entry((cell.tool, week)).or_default().counts += number;
+    }
+    let status = StoreStatus {
+        size: store.size()?,
+        weeks,
+        rejections: store.rejections()?,
+        counters: store.counters()?,
+    };
     let text = if arguments.json { format!("{}\n", status.json()) } else { status.text() };
     stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
@@ -73,6 +81,9 @@ impl StoreStatus {
         let weeks = self.weeks.iter().map(|((tool, week), numbers)| {
             json!({ "tool": tool, "week": week.to_string(), "runs": numbers.runs, "counts": numbers.counts })
         });
+        let rejected = self.rejections.iter().map(|(Rejection { tool, week, reason }, spans)| {
+            json!({ "tool": tool, "week": week.to_string(), "reason": reason, "spans": spans })
+        });
         json!({
             "bytes": self.size.bytes,
             "rows": self.size.rows,
@@ -80,6 +91,7 @@ impl StoreStatus {
             "spans": self.size.spans,
             "damaged_rows": self.size.damaged_rows,
             "weeks": weeks.collect::<Vec<_>>(),
+            "rejected": rejected.collect::<Vec<_>>(),
             "not_kept": self.counters.iter().cloned().collect::<BTreeMap<String, i64>>(),
         })
     }

@@ -55,7 +55,8 @@ impl<S: Store> Keeper<S> {
         let command_keys = std::mem::take(&mut self.command_keys);
         let mut tally = Tally::new(&command_keys);
         let compared = self.compare(traces, &mut change, &mut consequences, &mut tally);
-        change.cells = tally.changes().collect();
+        let changes = tally.changes();
+        (change.cells, change.count_cells) = (changes.cells, changes.counts);
         self.command_keys = command_keys;
         let traces = compared?;
         if traces.is_empty() {
@@ -63,9 +64,9 @@ impl<S: Store> Keeper<S> {
             return Ok(outcomes);
         }
         self.add_rows(&traces, now.day(), &mut change, &mut consequences)?;
-        change.counters = self.take_pending();
+        self.take_pending(&mut change);
         if let Err(error) = self.store.apply(&change) {
-            self.put_back(change.counters);
+            self.put_back(change);
             return Err(error);
         }
         self.follow(consequences);
@@ -77,14 +78,19 @@ impl<S: Store> Keeper<S> {
         let mut outcome = Outcome::default();
         let mut ahead = 0;
         for mut trace in batch {
-            if trace.spans.iter().any(|span| span.hour.0 > now.0.saturating_add(HOURS_AHEAD)) {
+            // A count that lies ahead was rejected before.
+            if !trace.is_count()
+                && trace.spans.iter().any(|span| span.hour.0 > now.0.saturating_add(HOURS_AHEAD))
+            {
                 ahead += 1;
                 for span in &mut trace.spans {
                     span.hour = now.week().first_hour();
                 }
             }
             if trace.week() <= self.closed {
-                outcome.late_spans += trace.spans.len() as u64;
+                let spans = trace.spans.len() as u64;
+                outcome.late_spans += spans;
+                self.reject(trace.spans[0].shape.content().tool(), now.week(), "spans.late", spans);
             } else {
                 admitted.push(trace);
             }

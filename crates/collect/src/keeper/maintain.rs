@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::merge::Merge;
-use super::{CLOSED, Keeper, OPEN_WEEKS};
+use super::{Keeper, OPEN_WEEKS};
 use crate::index::{Group, TraceIndex};
-use crate::store::{Change, GroupEntry, GroupState, Store, StoreError};
+use crate::store::{CLOSED, Change, GroupEntry, GroupState, Store, StoreError};
 use crate::time::{Day, Hour, Week};
 
 /// Rows that are deleted at once.

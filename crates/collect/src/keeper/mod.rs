@@ -19,9 +19,9 @@ use std::collections::{HashMap, HashSet};
 
 use crate::cells::CommandKeys;
 use crate::index::{GROUPS, Group, TraceIndex};
-use crate::judge::Catalog;
+use crate::judge::{Catalog, Judged};
 use crate::row::trace_ids;
-use crate::store::{Change, GroupEntry, GroupState, RowId, Store, StoreError};
+use crate::store::{Change, GroupEntry, GroupState, Rejection, RowId, Store, StoreError};
 use crate::time::{Day, Hour, Week};
 use crate::trace::TraceId;
 
@@ -31,8 +31,6 @@ use maintain::Task;
 
 /// Weeks after its end that a week still takes runs: senders keep theirs for 28 days.
 pub const OPEN_WEEKS: u32 = 4;
-/// The first week that takes no runs, and all before it.
-const CLOSED: &str = "closed_through";
 
 /// The one writer of a store.
 #[derive(Debug)]
@@ -54,6 +52,7 @@ pub struct Keeper<S> {
     closed: Week,
     /// Counters that wait for the next change.
     pending: HashMap<String, i64>,
+    pending_rejections: HashMap<Rejection, i64>,
     tasks: Vec<Task>,
     /// Rows that were put aside.
     damaged: usize,
@@ -75,7 +74,7 @@ impl<S: Store> Keeper<S> {
     /// If the store cannot be read or written.
     pub fn open(mut store: S, now: Hour) -> Result<Self, StoreError> {
         merge::give_up_unfinished(&mut store)?;
-        let closed = store.setting(CLOSED)?.and_then(|week| week.parse().ok()).map_or(Week(0), Week);
+        let closed = store.closed_through()?;
         // Also the runs of tools whose file is no longer loaded go in time.
         let catalog = Catalog::of_store(&store)?;
         let groups: HashMap<Group, GroupEntry> =
@@ -90,6 +89,7 @@ impl<S: Store> Keeper<S> {
             open: None,
             closed,
             pending: HashMap::new(),
+            pending_rejections: HashMap::new(),
             tasks: Vec::new(),
             damaged: 0,
         };
@@ -179,14 +179,18 @@ impl<S: Store> Keeper<S> {
         group
     }
 
-    /// The counters that wait, for a change; put back if the change fails.
-    fn take_pending(&mut self) -> Vec<(String, i64)> {
-        self.pending.drain().filter(|(_, number)| *number != 0).collect()
+    /// Adds the counters that wait to a change; put back if the change fails.
+    fn take_pending(&mut self, change: &mut Change) {
+        change.counters = self.pending.drain().filter(|(_, number)| *number != 0).collect();
+        change.rejections = self.pending_rejections.drain().collect();
     }
 
-    fn put_back(&mut self, counters: Vec<(String, i64)>) {
-        for (name, number) in counters {
+    fn put_back(&mut self, change: Change) {
+        for (name, number) in change.counters {
             *self.pending.entry(name).or_default() += number;
+        }
+        for (rejection, number) in change.rejections {
+            *self.pending_rejections.entry(rejection).or_default() += number;
         }
     }
 
@@ -197,19 +201,38 @@ impl<S: Store> Keeper<S> {
         }
     }
 
+    /// Counts spans that were rejected. It becomes durable like other counters.
+    pub fn reject(&mut self, tool: &str, week: Week, reason: &str, number: u64) {
+        if number > 0 {
+            let rejection = Rejection { tool: tool.to_owned(), week, reason: reason.to_owned() };
+            *self.pending_rejections.entry(rejection).or_default() +=
+                i64::try_from(number).unwrap_or(i64::MAX);
+        }
+    }
+
+    /// Counts what was removed from a request, and what was rejected of it, in the week of its arrival.
+    pub fn count_removed(&mut self, judged: &Judged, week: Week) {
+        for (name, number) in &judged.counts {
+            self.count(name, *number);
+        }
+        for ((tool, reason), number) in &judged.rejections {
+            self.reject(tool, week, reason, *number);
+        }
+    }
+
     /// Makes the counters durable.
     ///
     /// # Errors
     /// If the store cannot be written; they wait then.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        let counters = self.take_pending();
-        let change = Change { counters, ..Change::default() };
+        let mut change = Change::default();
+        self.take_pending(&mut change);
         if change.is_empty() {
             return Ok(());
         }
         let result = self.store.apply(&change);
         if result.is_err() {
-            self.put_back(change.counters);
+            self.put_back(change);
         }
         result
     }

@@ -204,11 +204,9 @@ impl Shared {
         for (reason, number) in &judged.counts {
             self.metrics.removed(reason, *number);
         }
-        let mut rejected = judged.rejected;
-        let mut reason = judged.reason;
+        let (mut rejected, mut reason) = (judged.rejected, judged.reason);
         if !judged.traces.is_empty() || !judged.counts.is_empty() {
-            let outcome =
-                self.writer.keep(judged.traces, judged.counts).await.map_err(|_| Refusal::NOT_KEPT)?;
+            let outcome = self.writer.keep(judged).await.map_err(|_| Refusal::NOT_KEPT)?;
             if outcome.late_spans > 0 {
                 self.metrics.removed("spans.late", outcome.late_spans);
                 rejected += outcome.late_spans;

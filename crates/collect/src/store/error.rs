@@ -20,6 +20,8 @@ pub enum ErrorKind {
     InUse,
     /// A newer version of this program made it.
     Newer,
+    /// An older version of this program wrote it last, and it can only be read once this one has opened it to write.
+    Older,
     /// It does not hold what was written to it.
     Damaged,
     /// The disk is full.

@@ -6,6 +6,7 @@ mod error;
 mod sqlite;
 
 use crate::cells::Cell;
+use crate::counts::CountCell;
 use crate::index::Group;
 use crate::row::Packed;
 use crate::time::{Day, Week};
@@ -64,6 +65,19 @@ pub trait Store: Send {
     /// If they cannot be read.
     fn cells(&self) -> Result<Vec<(Cell, i64)>, StoreError>;
 
+    /// All cells of installations with their numbers, in order.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn count_cells(&self) -> Result<Vec<(CountCell, i64)>, StoreError>;
+
+    /// Spans that were rejected, by their tool, the week of their arrival, and the reason. The tool is empty if it was not
+    /// known.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn rejections(&self) -> Result<Vec<(Rejection, i64)>, StoreError>;
+
     /// All counters, in order.
     ///
     /// # Errors
@@ -75,6 +89,14 @@ pub trait Store: Send {
     /// # Errors
     /// If it cannot be read.
     fn setting(&self, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// The last week that takes no more runs and counts: its cells no longer grow, nor do those before it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn closed_through(&self) -> Result<Week, StoreError> {
+        Ok(self.setting(CLOSED)?.and_then(|week| week.parse().ok()).map_or(Week(0), Week))
+    }
 
     /// Each telemetry.toml that judged a run, the newest of a tool behind its others.
     ///
@@ -93,6 +115,20 @@ pub trait Store: Send {
     /// # Errors
     /// If that fails; nothing is lost then.
     fn tidy(&mut self) -> Result<(), StoreError>;
+}
+
+/// The setting behind [`Store::closed_through`].
+pub const CLOSED: &str = "closed_through";
+
+/// What was rejected, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rejection {
+    /// `service.name`, or nothing if no telemetry.toml of the tool was loaded.
+    pub tool: String,
+    /// The week of arrival: senders choose the start.
+    pub week: Week,
+    /// One of a fixed number of names.
+    pub reason: String,
 }
 
 /// The id of a row.
@@ -171,6 +207,10 @@ pub struct Change {
     pub settled: Vec<Group>,
     /// Numbers to add to cells.
     pub cells: Vec<(Cell, i64)>,
+    /// Numbers to add to cells of installations.
+    pub count_cells: Vec<(CountCell, i64)>,
+    /// Numbers to add to what was rejected.
+    pub rejections: Vec<(Rejection, i64)>,
     /// Tools of which all cells before a week are deleted.
     pub expired_cells: Vec<(String, Week)>,
     /// Whether all cells are deleted before any number is added.
@@ -192,6 +232,8 @@ impl Change {
             && self.stale.is_empty()
             && self.settled.is_empty()
             && self.cells.is_empty()
+            && self.count_cells.is_empty()
+            && self.rejections.is_empty()
             && self.expired_cells.is_empty()
             && !self.clears_cells
             && self.counters.is_empty()

@@ -12,11 +12,14 @@ use std::path::PathBuf;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
-    Change, GroupEntry, GroupState, RowId, Store, StoreError, StoreSize, StoredDefinition, StoredRow,
+    Change, GroupEntry, GroupState, Rejection, RowId, Store, StoreError, StoreSize, StoredDefinition,
+    StoredRow,
 };
 use crate::cells::Cell;
+use crate::counts::CountCell;
 use crate::index::Group;
 use crate::row::Packed;
+use crate::shape::Period;
 use crate::time::{Day, Week};
 use crate::trace::TraceId;
 
@@ -104,6 +107,30 @@ impl Store for SqliteStore {
             let week = Week(row.get(1)?);
             let cell = Cell { tool: row.get(0)?, week, table: row.get(2)?, values: row.get(3)? };
             Ok((cell, row.get(4)?))
+        })
+    }
+
+    fn count_cells(&self) -> Result<Vec<(CountCell, i64)>, StoreError> {
+        let query = "SELECT tool, week, weeks, hash, cell_keys, cell_values, n FROM count_cell
+                     ORDER BY tool, week, weeks, hash, cell_keys, cell_values";
+        self.list(query, |row| {
+            let cell = CountCell {
+                tool: row.get(0)?,
+                last_week: Week(row.get(1)?),
+                period: if row.get::<_, u32>(2)? == 1 { Period::Week } else { Period::FourWeeks },
+                hash: row.get(3)?,
+                keys: row.get(4)?,
+                values: row.get(5)?,
+            };
+            Ok((cell, row.get(6)?))
+        })
+    }
+
+    fn rejections(&self) -> Result<Vec<(Rejection, i64)>, StoreError> {
+        let query = "SELECT tool, week, reason, n FROM rejection ORDER BY tool, week, reason";
+        self.list(query, |row| {
+            let rejection = Rejection { tool: row.get(0)?, week: Week(row.get(1)?), reason: row.get(2)? };
+            Ok((rejection, row.get(3)?))
         })
     }
 

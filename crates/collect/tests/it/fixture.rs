@@ -91,8 +91,10 @@ pub(crate) fn contents(store: &SqliteStore) -> BTreeMap<TraceId, Trace> {
     let keys = command_keys();
     let mut tally = Tally::new(&keys);
     traces.values().for_each(|trace| tally.add(trace, 1));
-    let expected: BTreeMap<_, _> = tally.changes().collect();
+    let changes = tally.changes();
+    let expected: BTreeMap<_, _> = changes.cells.into_iter().collect();
     assert_eq!(store.cells().unwrap().into_iter().collect::<BTreeMap<_, _>>(), expected);
+    assert_eq!(store.count_cells().unwrap(), changes.counts);
     traces
 }
 

@@ -1,6 +1,7 @@
 //! The tests of `collect`, as one binary.
 
 mod answers; // what senders are told: encodings, limits, refusals, tokens, TLS
+mod counts; // counts of installations: which are taken, and the cells that they are added to
 mod fixture; // traces, stores, and what is in them
 #[cfg(target_os = "linux")]
 mod hostile; // nobody hurts the server: slow senders, bombs, endless bodies, floods

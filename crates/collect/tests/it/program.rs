@@ -223,12 +223,20 @@ pub(crate) fn run_span(number: u32) -> Span {
 }
 
 pub(crate) fn request_of(spans: Vec<Span>) -> ExportTraceServiceRequest {
+    request_under(None, spans)
+}
+
+/// A request whose spans were recorded under the telemetry.toml with a content hash.
+pub(crate) fn request_under(hash: Option<&str>, spans: Vec<Span>) -> ExportTraceServiceRequest {
     let resource = Resource {
         attributes: vec![
             string("service.name", "dotnet"),
             string("service.version", "1.0.0"),
             string("telemetry.sdk.language", "rust"),
-        ],
+        ]
+        .into_iter()
+        .chain(hash.map(|hash| string("tool_telemetry.data_points", hash)))
+        .collect(),
         ..Resource::default()
     };
     let scope = InstrumentationScope { name: "tool-telemetry".to_owned(), ..InstrumentationScope::default() };

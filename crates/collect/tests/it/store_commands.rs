@@ -111,52 +111,6 @@ fn the_status_shows_runs_and_what_was_not_kept() {
 }
 
 #[test]
-fn counts_go_to_cells_of_their_own_and_only_what_is_approved_is_counted() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(directory.path());
-    let week = 7 * 86_400_000_000_000_u64;
-    // Monday, 00:00 UTC: the epoch was a Thursday.
-    let monday = (now() + 3 * week / 7) / week * week - 3 * week / 7;
-    let count = |number: u32, command: &str, start: u64| {
-        let mut span = run_span(number);
-        span.name = "count".to_owned();
-        (span.start_time_unix_nano, span.end_time_unix_nano) = (start, start);
-        span.attributes = vec![string("dotnet.command", command)];
-        span
-    };
-    let mut two = count(4, "build", monday);
-    two.attributes.push(string("user.name", "anna"));
-    let spans = vec![
-        count(1, "build", monday),
-        count(2, "build", monday),
-        count(3, "anna", monday),
-        two,
-        count(5, "build", monday + 1),
-    ];
-    let body = prost::Message::encode_to_vec(&request_of(spans));
-    for _ in 0..2 {
-        assert!(
-            server
-                .post(PROTOBUF, &body)
-                .unwrap()
-                .text()
-                .contains("a count of something that is not approved")
-        );
-    }
-    drop(server);
-    let connection = rusqlite::Connection::open(directory.path().join("runs.sqlite")).unwrap();
-    let cells: Vec<(String, String, i64)> = connection
-        .prepare("SELECT name, cell_values, n FROM cell")
-        .unwrap()
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    assert_eq!(cells, [("count of dotnet.command".to_owned(), r#"["build"]"#.to_owned(), 2)]);
-    assert_eq!(exported(directory.path()), ids([1, 2]));
-}
-
-#[test]
 fn the_demo_shows_that_nothing_is_lost_doubled_or_told() {
     let demo = run(&["demo"]);
     let said = text(&demo.stdout);

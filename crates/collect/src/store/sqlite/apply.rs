@@ -4,6 +4,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, params};
 
 use super::SALT_BITS;
 use crate::store::{Change, NewRow, StoreError};
+use crate::trace::weeks;
 
 /// Of a row's id that some other row of its group has already. Three would need a million rows in one group.
 const TRIES: u32 = 8;
@@ -12,6 +13,14 @@ pub(super) fn apply(connection: &mut Connection, change: &Change) -> Result<(), 
     let transaction = connection.transaction()?;
     groups_and_rows(&transaction, change)?;
     cells(&transaction, change)?;
+    count_cells(&transaction, change)?;
+    for (rejection, number) in &change.rejections {
+        let mut statement = transaction.prepare_cached(
+            "INSERT INTO rejection VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (tool, week, reason) DO UPDATE SET n = n + excluded.n",
+        )?;
+        statement.execute(params![rejection.tool, rejection.week.0, rejection.reason, number])?;
+    }
     for (name, number) in &change.counters {
         let mut statement = transaction.prepare_cached(
             "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET n = n + excluded.n",
@@ -78,9 +87,13 @@ fn insert(transaction: &Transaction<'_>, row: &NewRow) -> Result<(), StoreError>
 fn cells(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
     if change.clears_cells {
         transaction.execute("DELETE FROM cell", [])?;
+        transaction.execute("DELETE FROM count_cell", [])?;
     }
     for (tool, week) in &change.expired_cells {
-        transaction.execute("DELETE FROM cell WHERE tool = ?1 AND week < ?2", params![tool, week.0])?;
+        for table in ["cell", "count_cell"] {
+            let delete = format!("DELETE FROM {table} WHERE tool = ?1 AND week < ?2");
+            transaction.execute(&delete, params![tool, week.0])?;
+        }
     }
     for (cell, number) in &change.cells {
         let mut statement = transaction.prepare_cached(
@@ -94,6 +107,21 @@ fn cells(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
                 "DELETE FROM cell WHERE tool = ?1 AND week = ?2 AND name = ?3 AND cell_values = ?4 AND n = 0",
             )?;
             statement.execute(params![cell.tool, cell.week.0, cell.table, cell.values])?;
+        }
+    }
+    Ok(())
+}
+
+fn count_cells(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
+    for (cell, number) in &change.count_cells {
+        let mut statement = transaction.prepare_cached(
+            "INSERT INTO count_cell VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (tool, week, weeks, hash, cell_keys, cell_values) DO UPDATE SET n = n + excluded.n",
+        )?;
+        let (week, weeks) = (cell.last_week.0, weeks(cell.period));
+        statement.execute(params![cell.tool, week, weeks, cell.hash, cell.keys, cell.values, number])?;
+        if *number < 0 {
+            transaction.prepare_cached("DELETE FROM count_cell WHERE n = 0")?.execute([])?;
         }
     }
     Ok(())

@@ -24,8 +24,10 @@ const APPLICATION_ID: i32 = 0x7463_6f6c;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// By date, each applied once.
-const MIGRATIONS: [(&str, &str); 1] =
-    [("2026-11-28-first", include_str!("../migrations/2026-11-28-first.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("2026-11-28-first", include_str!("../migrations/2026-11-28-first.sql")),
+    ("2026-11-28-second", include_str!("../migrations/2026-11-28-second.sql")),
+];
 
 /// Small checkpoints: a large one holds up the requests that wait behind it. 2,048 pages are 8 MB.
 const SETTINGS: &str = "
@@ -69,7 +71,15 @@ impl SqliteStore {
         connection.busy_timeout(BUSY)?;
         // All that is read is of one moment.
         connection.execute_batch("BEGIN").map_err(|error| at(&path, error))?;
-        check(&connection, &path)?;
+        if check(&connection, &path)? < MIGRATIONS.len() {
+            return Err(StoreError::new(
+                ErrorKind::Older,
+                format!(
+                    "{} was last changed by an older version of this program; start `collect` with this one first",
+                    path.display()
+                ),
+            ));
+        }
         Ok(Self { connection, directory: directory.to_owned(), _lock: None })
     }
 
@@ -106,8 +116,8 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     ))
 }
 
-/// Refuses what is not ours, what is damaged, and what a newer version made.
-fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+/// Refuses what is not ours, what is damaged, and what a newer version made. Returns how many migrations were applied.
+fn check(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
     let number = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i32>(0));
     let id = number("PRAGMA application_id").map_err(|error| at(path, error))?;
     if id != APPLICATION_ID {
@@ -120,7 +130,7 @@ fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
         })
         .map_err(|error| at(path, error))?;
     match names.iter().find(|name| !MIGRATIONS.iter().any(|(known, _)| known == name)) {
-        None => Ok(()),
+        None => Ok(names.len()),
         Some(name) => Err(StoreError::new(
             ErrorKind::Newer,
             format!(
