@@ -4,7 +4,7 @@
 
 use crate::model::data_points::{DataPoints, Value};
 use crate::model::hex;
-use crate::model::span::{LineWriter, Span, Subject, Tool};
+use crate::model::span::{Span, Subject};
 use crate::spool::read::read_run;
 
 static DATA_POINTS: DataPoints = crate::data_points!("tests/tool/telemetry.toml");
@@ -15,9 +15,9 @@ pub fn run_file(bytes: &[u8]) {
     assert!(run.whole <= bytes.len());
     assert!(matches!(run.spans[0].subject, Subject::Run(_)), "the run comes first");
     assert!(run.spans.iter().all(is_admitted));
-    let text = LineWriter::new(&DATA_POINTS, Tool { name: "frob", version: &run.version }).text(&run.spans);
+    let text = run.file(&DATA_POINTS, "frob");
     let again = read_run(text.as_bytes(), &DATA_POINTS, "frob").expect("what we write is read");
-    assert_eq!((&again.version, &again.spans, again.left_out), (&run.version, &run.spans, 0));
+    assert_eq!((again.tool("frob"), &again.spans, again.left_out), (run.tool("frob"), &run.spans, 0));
 }
 
 fn is_admitted(span: &Span) -> bool {

@@ -52,7 +52,8 @@ pub(crate) static DATA_POINTS: DataPoints = DataPoints {
     ..DataPoints::EMPTY
 };
 
-pub(crate) const TOOL: Tool<'static> = Tool { name: "weave", version: "1.4.0" };
+pub(crate) const TOOL: Tool<'static> =
+    Tool { name: "weave", version: "1.4.0", content_hash: Some(DATA_POINTS.content_hash) };
 
 /// One span of each kind: runs that are running, succeed, fail, and are cut off, and approved spans with different
 /// parents.

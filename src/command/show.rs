@@ -11,7 +11,7 @@ use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::DataPoints;
 use crate::model::hex;
-use crate::model::span::{Ending, LineWriter, Tool};
+use crate::model::span::{Ending, LineWriter};
 use crate::model::tree;
 use crate::platform;
 use crate::spool::directory::{RunState, SpoolDirectory};
@@ -137,8 +137,7 @@ impl StoredRun {
 
     /// The OTLP as it is sent, as JSON Lines with one span each.
     pub fn otlp_json(&self) -> String {
-        let tool = Tool { name: self.tool, version: &self.run.version };
-        LineWriter::new(self.data_points, tool).text(&self.run.spans)
+        LineWriter::new(self.data_points, self.run.tool(self.tool)).text(&self.run.spans)
     }
 
     /// The run as a readable tree.

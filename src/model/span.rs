@@ -33,6 +33,10 @@ pub(crate) const ERROR_OTHER: &str = "_OTHER";
 /// The `error.type` of a run whose process ended without reporting its exit code.
 pub(crate) const ERROR_CUT_OFF: &str = "cut_off";
 
+/// The resource attribute with the content hash of the `telemetry.toml` that a run was recorded under: 32 hexadecimal
+/// digits.
+pub(crate) const CONTENT_HASH: &str = "tool_telemetry.data_points";
+
 /// W3C's `sampled` flag, and OTLP's flag that it is known whether the parent is remote.
 pub(crate) const FLAGS_LOCAL_PARENT: u32 = 0x101;
 /// The same, with OTLP's flag that the parent is remote.
@@ -131,11 +135,13 @@ pub(crate) struct Tool<'a> {
     pub(crate) name: &'a str,
     /// `service.version`.
     pub(crate) version: &'a str,
+    /// The content hash of the `telemetry.toml` that the spans were recorded under. `None` if the run does not tell.
+    pub(crate) content_hash: Option<&'a str>,
 }
 
 /// All resource attributes, in the order in which they are written.
-pub(crate) fn resource(tool: Tool<'_>) -> [(&'static str, &str); 7] {
-    [
+pub(crate) fn resource(tool: Tool<'_>) -> impl Iterator<Item = (&'static str, &str)> {
+    let always = [
         ("service.name", tool.name),
         ("service.version", tool.version),
         ("telemetry.sdk.name", "opentelemetry"),
@@ -143,7 +149,8 @@ pub(crate) fn resource(tool: Tool<'_>) -> [(&'static str, &str); 7] {
         ("telemetry.sdk.version", SDK_VERSION),
         ("telemetry.distro.name", SCOPE_NAME),
         ("telemetry.distro.version", SCOPE_VERSION),
-    ]
+    ];
+    always.into_iter().chain(tool.content_hash.map(|hash| (CONTENT_HASH, hash)))
 }
 
 /// Writes the spans of one tool as lines. All lines share the resource and the scope, which are rendered once.

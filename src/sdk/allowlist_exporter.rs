@@ -70,7 +70,7 @@ impl<E: SpanExporter> AllowlistExporter<E> {
         mut inner: E,
     ) -> Self {
         let version = Version::longest_prefix(version).unwrap_or("0");
-        let tool = Tool { name, version };
+        let tool = Tool { name, version, content_hash: Some(data_points.content_hash) };
         inner.set_resource(&sdk_data::resource(tool));
         Self {
             inner,

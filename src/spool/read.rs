@@ -8,13 +8,16 @@ use serde_json::Value as Json;
 use crate::model::allowlist::Allowlist;
 use crate::model::data_points::{DataPoints, Kind, Value, Version};
 use crate::model::hex;
-use crate::model::span::{self, Ending, Parent, Span, SpanId, Subject};
+use crate::model::span::{self, Ending, LineWriter, Parent, Span, SpanId, Subject, Tool};
 
 /// A run that was read from its file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RecordedRun {
     /// `service.version`.
     pub(crate) version: String,
+    /// The content hash of the `telemetry.toml` that the run was recorded under. `None` if a version of the tool recorded
+    /// it that wrote none, or if the hash may be damaged.
+    pub(crate) content_hash: Option<String>,
     /// The spans, with the run's own span first. The last line for a span wins.
     pub(crate) spans: Vec<Span>,
     /// Unreadable spans, and spans and values that are not approved or may no longer be sent.
@@ -26,6 +29,17 @@ pub(crate) struct RecordedRun {
 }
 
 impl RecordedRun {
+    /// The resource of the run's spans.
+    pub(crate) fn tool<'a>(&'a self, name: &'a str) -> Tool<'a> {
+        Tool { name, version: &self.version, content_hash: self.content_hash.as_deref() }
+    }
+
+    /// The content of the run's file. As in the file that its process wrote, the run's own line is the first and the last:
+    /// two lines confirm the content hash.
+    pub(crate) fn file(&self, data_points: &'static DataPoints, tool: &str) -> String {
+        LineWriter::new(data_points, self.tool(tool)).text(self.spans.iter().chain(self.spans.first()))
+    }
+
     pub(crate) fn ending(&self) -> Ending {
         match self.spans.first().map(|span| span.subject) {
             Some(Subject::Run(ending)) => ending,
@@ -80,8 +94,13 @@ impl RecordedRun {
 /// Reads the lines of one run. Returns `None` if the run's own span is not among them.
 pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &str) -> Option<RecordedRun> {
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-    let mut reader =
-        Reader { data_points, tool, left_out: count_spans(&bytes[whole..]), has_invalid_version: false };
+    let mut reader = Reader {
+        data_points,
+        tool,
+        left_out: count_spans(&bytes[whole..]),
+        has_invalid_version: false,
+        hashes: Vec::new(),
+    };
     let mut run: Option<(String, Span)> = None;
     let mut spans: Vec<Span> = Vec::new();
     let mut blank_lines = 0;
@@ -112,10 +131,14 @@ pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &st
     let (version, run) = run?;
     let strays = spans.len();
     spans.retain(|span| span.trace_id == run.trace_id && span.span_id != run.span_id);
-    let left_out = reader.left_out + (strays - spans.len()) as u64 + u64::from(reader.has_invalid_version);
+    let (content_hash, is_hash_damaged) = reader.content_hash();
+    let left_out = reader.left_out
+        + (strays - spans.len()) as u64
+        + u64::from(reader.has_invalid_version)
+        + u64::from(is_hash_damaged);
     spans.insert(0, run);
     span::adopt_orphans(&mut spans);
-    Some(RecordedRun { version, spans, left_out, whole, blank_lines })
+    Some(RecordedRun { version, content_hash, spans, left_out, whole, blank_lines })
 }
 
 /// The number of spans that are in, or begin in, unreadable bytes. It is at least 1 unless they are empty.
@@ -132,6 +155,8 @@ struct Reader<'a> {
     left_out: u64,
     /// Whether a version had a suffix that we do not write.
     has_invalid_version: bool,
+    /// The different content hashes of the lines, and the number of lines with each.
+    hashes: Vec<(Option<String>, u32)>,
 }
 
 impl Reader<'_> {
@@ -139,28 +164,43 @@ impl Reader<'_> {
     fn line(&mut self, line: &[u8]) -> Option<(String, Vec<Span>)> {
         let json: Json = serde_json::from_slice(line).ok()?;
         let resource = only(json.get("resourceSpans")?)?;
-        let version = self.version(resource.get("resource")?.get("attributes")?)?;
+        let attributes = resource.get("resource")?.get("attributes")?;
+        let version = self.version(attributes)?;
         let spans = only(resource.get("scopeSpans")?)?.get("spans")?.as_array()?;
         let read: Vec<Span> = spans.iter().filter_map(|span| self.span(span)).collect();
         self.left_out += (spans.len() - read.len()) as u64;
+        let hash = resource_text(attributes, span::CONTENT_HASH);
+        match self.hashes.iter_mut().find(|(known, _)| known.as_deref() == hash) {
+            Some((_, lines)) => *lines += 1,
+            None => self.hashes.push((hash.map(str::to_owned), 1)),
+        }
         Some((version, read))
     }
 
-    /// The tool's version, by the rule for versions. The rest of the resource is the same in every run and is not read.
+    /// The content hash of the run, and whether the run has none because it may be damaged.
+    ///
+    /// A damaged hash is as valid as any other, and a receiver would wait for its `telemetry.toml` in vain. So all lines
+    /// must have the same one. In a single line, as in a run that was killed, only the hash of this program is believed:
+    /// nothing damaged becomes that one.
+    fn content_hash(&mut self) -> (Option<String>, bool) {
+        match &mut *self.hashes {
+            [] | [(None, _)] => (None, false),
+            [(hash @ Some(_), lines)] => {
+                let is_own = hash.as_deref() == Some(self.data_points.content_hash);
+                let is_confirmed = *lines > 1 && hash.as_deref().is_some_and(is_content_hash);
+                let hash = hash.take().filter(|_| is_own || is_confirmed);
+                (hash, !(is_own || is_confirmed))
+            }
+            _ => (None, true),
+        }
+    }
+
+    /// The tool's version, by the rule for versions.
     fn version(&mut self, attributes: &Json) -> Option<String> {
-        let text = |key: &str| {
-            attributes
-                .as_array()?
-                .iter()
-                .find(|attribute| attribute.get("key").and_then(Json::as_str) == Some(key))?
-                .get("value")?
-                .get("stringValue")?
-                .as_str()
-        };
-        if text("service.name")? != self.tool {
+        if resource_text(attributes, "service.name")? != self.tool {
             return None;
         }
-        let written = text("service.version")?;
+        let written = resource_text(attributes, "service.version")?;
         let version = Version::longest_prefix(written)?;
         self.has_invalid_version |= version != written;
         Some(version.to_owned())
@@ -259,6 +299,17 @@ impl Reader<'_> {
         };
         Some((position, value))
     }
+}
+
+/// The text of a resource attribute. Except for the tool, its version, and the content hash, the resource is the same in
+/// every run and is not read.
+fn resource_text<'a>(attributes: &'a Json, key: &str) -> Option<&'a str> {
+    let attribute = attributes.as_array()?.iter().find(|attribute| key_of(attribute) == Some(key))?;
+    attribute.get("value")?.get("stringValue")?.as_str()
+}
+
+fn is_content_hash(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn only(json: &Json) -> Option<&Json> {

@@ -48,9 +48,9 @@ impl Preview {
             Preview::Otlp if decision.is_on => {
                 let origin = destination.map(Destination::origin).unwrap_or_default();
                 let _ = writeln!(text, "{name} telemetry: this would be sent to {origin}:");
-                let lines =
-                    LineWriter::new(data_points, Tool { name: settings.name, version: settings.version });
-                text.push_str(&lines.text(spans));
+                let content_hash = Some(data_points.content_hash);
+                let tool = Tool { name, version: settings.version, content_hash };
+                text.push_str(&LineWriter::new(data_points, tool).text(spans));
             }
             Preview::Otlp => {
                 let _ = writeln!(text, "{name} telemetry: nothing would be sent: {}", decision.reason);

@@ -137,7 +137,8 @@ impl Recording {
             notice,
             narrowed_to.as_deref(),
         );
-        let tool = Tool { name: settings.name, version: settings.version };
+        let content_hash = Some(allowlist.data_points.content_hash);
+        let tool = Tool { name: settings.name, version: settings.version, content_hash };
         let parent = destination.as_ref().and_then(|found| trace_context::parent(environment, found));
         let spool = storage.as_ref().map(|storage| storage.spool.clone());
         Some(Self {

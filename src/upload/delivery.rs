@@ -8,7 +8,7 @@ use crate::model::data_points::DataPoints;
 use crate::model::span::{Span, Tool};
 pub(crate) use crate::upload::failure::FailureKind;
 
-/// The spans of one request: those of some runs, all recorded by the same version of the tool.
+/// The spans of one request: those of some runs with the same resource.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch<'a> {
     pub(crate) data_points: &'static DataPoints,

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn the_resource_has_no_other_attribute() {
         let resource = resource(testing::TOOL);
-        assert_eq!(resource.len(), span::resource(testing::TOOL).len());
+        assert_eq!(resource.len(), span::resource(testing::TOOL).count());
         assert!(resource.schema_url().is_none());
     }
 }

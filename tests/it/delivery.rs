@@ -36,6 +36,9 @@ fn runs_arrive_over_every_protocol() {
     }
 }
 
+/// `sha256sum tests/tool/telemetry.toml | head -c 32`.
+const CONTENT_HASH: &str = "404a22b0bb3656354f0c860e1e444d05";
+
 #[test]
 fn the_resource_describes_only_the_tool() {
     let receiver = Receiver::start().expect("a receiver");
@@ -60,6 +63,7 @@ fn the_resource_describes_only_the_tool() {
             "telemetry.distro.name=tool-telemetry",
             "telemetry.sdk.language=rust",
             "telemetry.sdk.name=opentelemetry",
+            &format!("tool_telemetry.data_points={CONTENT_HASH}"),
         ]
     );
 }

@@ -1,8 +1,9 @@
 //! Several versions of a tool share a spool, and a tool may be replaced or deleted while it runs.
 
 use std::fs;
+use std::path::Path;
 
-use tool_telemetry_receiver::{Receiver, Value};
+use tool_telemetry_receiver::{Receiver, Span, Value};
 
 use crate::test_user::{TIMEOUT, TestUser, copy_program, eventually, example};
 
@@ -35,6 +36,68 @@ fn versions_share_a_spool_and_each_run_reports_its_own() {
     assert_eq!(versions, ["0.9.0", "0.9.0", "1.0.0", "10.0.100-rc.1"]);
     assert_eq!(fs::read_to_string(newer).expect("left alone"), "what this version cannot know");
     assert!(user.status().contains("1 runs of a newer version, left alone"), "{}", user.status());
+}
+
+/// Writes the hash of another `telemetry.toml` into the file of a pending run, as a build with that file would have.
+fn record_under(run: &Path, hash: &str) {
+    let text = fs::read_to_string(run).expect("a run");
+    let key = r#"{"key":"tool_telemetry.data_points","value":{"stringValue":""#;
+    let mut parts = text.split(key);
+    let mut changed = parts.next().expect("text").to_owned();
+    for part in parts {
+        changed.extend([key, hash, &part[32..]]);
+    }
+    assert_ne!(changed, text);
+    fs::write(run, changed).expect("a run");
+}
+
+#[test]
+fn each_request_has_the_runs_of_one_telemetry_toml() {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
+    for _ in 0..6 {
+        assert!(user.run_frob(["build"]).status.success());
+    }
+    let others = ["11".repeat(16), "22".repeat(16)];
+    for (run, hash) in user.pending_runs().iter().zip(others.iter().cycle()).take(4) {
+        record_under(run, hash);
+    }
+    assert!(user.flush());
+    let traces = receiver.traces();
+    assert_eq!((traces.len(), receiver.requests().len()), (6, 3));
+    let hash = |span: &Span| match span.resource_attribute("tool_telemetry.data_points") {
+        Some(Value::String(hash)) => hash.clone(),
+        other => panic!("{other:?}"),
+    };
+    let mut hashes: Vec<_> = traces.iter().map(|trace| hash(trace.root())).collect();
+    hashes.sort();
+    assert_eq!([&hashes[..2], &hashes[2..4]], [[&*others[0]; 2], [&*others[1]; 2]]);
+    for request in receiver.requests() {
+        let mut hashes: Vec<_> = request.spans().iter().map(hash).collect();
+        hashes.dedup();
+        assert_eq!(hashes.len(), 1, "{hashes:?}");
+    }
+}
+
+#[test]
+fn a_run_without_a_hash_is_sent_without_one() {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    let user = TestUser::sending_to(&endpoint).backing_off(&endpoint);
+    assert!(user.run_frob(["build"]).status.success());
+    let run = &user.pending_runs()[0];
+    let text = fs::read_to_string(run).expect("a run");
+    let attribute = r#",{"key":"tool_telemetry.data_points","value":{"stringValue":""#;
+    let (before, rest) = text.split_once(attribute).expect("a hash");
+    let old = text.replace(&[attribute, &rest[..32], r#""}}"#].concat(), "");
+    assert!(old.len() < text.len() && old.starts_with(before));
+    fs::write(run, old).expect("a run");
+    assert!(user.flush());
+    let traces = receiver.traces();
+    assert_eq!(traces[0].root().resource_attribute("tool_telemetry.data_points"), None);
+    assert_eq!(traces[0].root().resource_attributes().len(), 7);
+    assert_eq!(user.count("dropped"), 0);
 }
 
 #[test]

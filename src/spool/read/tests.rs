@@ -7,6 +7,11 @@ use crate::model::data_points::{ApprovedSpan, Audience};
 use crate::model::span::{LineWriter, Tool};
 use crate::testing::{DATA_POINTS, TOOL, spans};
 
+/// The content hash of a `telemetry.toml` that this build does not know.
+const OTHER_HASH: &str = "0123456789abcdef0123456789abcdef";
+/// The tool, built with that file.
+const OTHER_BUILD: Tool<'static> = Tool { content_hash: Some(OTHER_HASH), ..TOOL };
+
 /// A run with spans of every kind, as its process writes it. Its own line comes first, and again last.
 fn written() -> (Vec<Span>, String) {
     let mut run = spans()[1].clone();
@@ -25,7 +30,7 @@ fn written() -> (Vec<Span>, String) {
     }
     run.subject = Subject::Run(Ending::Running);
     let lines = [&run].into_iter().chain(&all[1..]).chain([&all[0]]);
-    let text = LineWriter::new(&DATA_POINTS, TOOL).text(lines);
+    let text = LineWriter::new(&DATA_POINTS, OTHER_BUILD).text(lines);
     (all, text)
 }
 
@@ -33,7 +38,7 @@ fn written() -> (Vec<Span>, String) {
 fn written_in_a_batch() -> (Vec<Span>, String) {
     let (spans, text) = written();
     let lines: Vec<_> = text.split_inclusive('\n').collect();
-    let (writer, mut batch) = (LineWriter::new(&DATA_POINTS, TOOL), Vec::new());
+    let (writer, mut batch) = (LineWriter::new(&DATA_POINTS, OTHER_BUILD), Vec::new());
     writer.write(&spans[1], &mut batch);
     spans[2..].iter().for_each(|span| writer.write_into_last_line(span, &mut batch));
     let batch = String::from_utf8(batch).expect("text");
@@ -43,8 +48,7 @@ fn written_in_a_batch() -> (Vec<Span>, String) {
 fn read(bytes: &[u8]) -> Option<RecordedRun> {
     let run = read_run(bytes, &DATA_POINTS, TOOL.name)?;
     // Everything that is read is approved when it is written again.
-    let tool = Tool { name: TOOL.name, version: &run.version };
-    let text = LineWriter::new(&DATA_POINTS, tool).text(&run.spans);
+    let text = LineWriter::new(&DATA_POINTS, run.tool(TOOL.name)).text(&run.spans);
     for line in text.lines() {
         assert_approved(&serde_json::from_str(line).expect("JSON"), "", &run.version);
     }
@@ -53,7 +57,7 @@ fn read(bytes: &[u8]) -> Option<RecordedRun> {
 
 /// Asserts that each text is in the definition, or is an id, a number, or a version.
 fn assert_approved(json: &Json, key: &str, version: &str) {
-    const TEXTS: [&str; 24] = [
+    const TEXTS: [&str; 27] = [
         "weave",
         "resolve",
         "tool-telemetry",
@@ -66,6 +70,9 @@ fn assert_approved(json: &Json, key: &str, version: &str) {
         "telemetry.sdk.version",
         "telemetry.distro.name",
         "telemetry.distro.version",
+        "tool_telemetry.data_points",
+        OTHER_HASH,
+        DATA_POINTS.content_hash,
         "process.executable.name",
         "process.exit.code",
         "error.type",
@@ -119,7 +126,41 @@ fn is_admitted(span: &Span) -> bool {
 fn a_run_round_trips() {
     let (spans, text) = written();
     let run = read(text.as_bytes()).expect("a run");
+    assert_eq!(run.tool(TOOL.name), OTHER_BUILD);
     assert_eq!((run.spans, run.left_out, run.whole), (spans, 0, text.len()));
+}
+
+#[test]
+fn what_is_written_again_is_the_same_run() {
+    let (_, text) = written();
+    let mut run = read(text.as_bytes()).expect("a run");
+    run.spans.truncate(1);
+    let again = read(run.file(&DATA_POINTS, TOOL.name).as_bytes()).expect("a run");
+    assert_eq!((again.tool(TOOL.name), &again.spans, again.left_out), (OTHER_BUILD, &run.spans, 0));
+}
+
+#[test]
+fn a_content_hash_needs_two_lines_unless_it_is_our_own() {
+    let run = &spans()[1];
+    let line =
+        |content_hash: Option<&str>| LineWriter::new(&DATA_POINTS, Tool { content_hash, ..TOOL }).text([run]);
+    let [none, own] = [line(None), line(Some(DATA_POINTS.content_hash))];
+    let [other, damaged] = [line(Some(OTHER_HASH)), line(Some(&*OTHER_HASH.replace('7', "f")))];
+    let invalid = line(Some(&*OTHER_HASH.to_uppercase()));
+    for (lines, hash, left_out) in [
+        ([&*none, ""], None, 0),
+        ([&none, &none], None, 0),
+        ([&own, ""], Some(DATA_POINTS.content_hash), 0),
+        ([&other, ""], None, 1),
+        ([&other, &other], Some(OTHER_HASH), 0),
+        ([&other, &damaged], None, 1),
+        ([&other, &own], None, 1),
+        ([&other, &none], None, 1),
+        ([&invalid, &invalid], None, 1),
+    ] {
+        let run = read(lines.concat().as_bytes()).expect("a run");
+        assert_eq!((run.content_hash.as_deref(), run.left_out), (hash, left_out), "{lines:?}");
+    }
 }
 
 #[test]
@@ -131,7 +172,8 @@ fn spans_of_an_incomplete_batch_are_counted() {
     for cut in ends[0] + 2..=ends[1] {
         let run = read(&text.as_bytes()[..cut]).expect("a run");
         let begun = text[ends[0]..cut].matches("{\"traceId\":").count().max(1) as u64;
-        assert_eq!((run.spans.len(), run.left_out), (1, begun));
+        // The hash is left out too, because no second line confirms it.
+        assert_eq!((run.spans.len(), run.left_out), (1, begun + 1));
     }
 }
 
@@ -168,6 +210,7 @@ fn children_of_a_removed_span_move_up() {
     let (verbose, packages) = ((2, Value::Bool(true)), (3, Value::Integer(7)));
     let recorded = RecordedRun {
         version: TOOL.version.to_owned(),
+        content_hash: None,
         spans: vec![
             span(1, 0, Subject::Run(Ending::Exited(3)), &[verbose]),
             span(2, 1, Subject::Approved(1), &[packages]),
@@ -249,7 +292,8 @@ proptest! {
             None => prop_assert_eq!(lines, 0),
             Some(run) => {
                 prop_assert_eq!(run.spans.len(), lines.min(spans.len()));
-                prop_assert_eq!(run.left_out, u64::from(!text[..cut].ends_with('\n')));
+                let is_torn = !text[..cut].ends_with('\n');
+                prop_assert_eq!(run.left_out, u64::from(is_torn) + u64::from(lines == 1));
                 for (read, written) in run.spans[1..].iter().zip(&spans[1..]) {
                     prop_assert_eq!(&read.values, &written.values);
                 }
@@ -269,6 +313,8 @@ proptest! {
         bytes[at] = byte;
         if let Some(run) = read(&bytes) {
             prop_assert!(run.spans.iter().all(is_admitted));
+            let hash = run.content_hash.as_deref();
+            prop_assert!(hash == Some(OTHER_HASH) || (hash.is_none() && run.left_out > 0), "{hash:?}");
             // Spans that are not read are counted.
             let counted = run.spans.len() as u64 + run.left_out;
             prop_assert!(counted >= spans.len() as u64, "{} spans, {} left out", run.spans.len(), run.left_out);

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use super::state::{LARGEST_FILE, LoadedRun, SkippedRuns, StopReason, Uploader};
 use crate::model::data_points::Version;
-use crate::model::span::{LineWriter, Tool};
 use crate::platform::{self, is_foreign, is_missing, random_number};
 use crate::spool::listing::SpooledRun;
 use crate::spool::outcome::Outcome;
@@ -16,7 +15,8 @@ use crate::spool::read::{RecordedRun, read_run};
 const MAX_RUNS: usize = 512;
 
 impl Uploader<'_> {
-    /// Reads the next runs of one version of the tool, oldest first. Runs of other versions stay in the queue.
+    /// Reads the next runs with one resource, oldest first: those of one version of the tool that were recorded under one
+    /// `telemetry.toml`. A receiver that does not know the file refuses only them. The other runs stay in the queue.
     pub(super) fn next_batch(
         &self,
         queue: &mut VecDeque<SpooledRun>,
@@ -29,7 +29,7 @@ impl Uploader<'_> {
         while let Some(entry) = queue.pop_front() {
             let Some(run) = self.read(&entry, skipped)? else { continue };
             let fits = batch.is_empty() || spans + run.spans.len() <= max_spans;
-            if batch.first().is_some_and(|first| first.run.version != run.version) {
+            if batch.first().is_some_and(|first| first.run.tool(self.tool) != run.tool(self.tool)) {
                 others.push_back(entry);
             } else if !fits {
                 queue.push_front(entry);
@@ -97,8 +97,7 @@ impl Uploader<'_> {
     }
 
     fn rewrite(&self, path: &Path, run: &RecordedRun) -> io::Result<()> {
-        let tool = Tool { name: self.tool, version: &run.version };
-        let text = LineWriter::new(self.allowlist.data_points, tool).text(&run.spans);
+        let text = run.file(self.allowlist.data_points, self.tool);
         let temporary = self.spool.rewritten(random_number());
         platform::create_private(&temporary)
             .and_then(|mut file| file.write_all(text.as_bytes()))

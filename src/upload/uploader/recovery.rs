@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
 use super::state::{LARGEST_FILE, Uploader};
-use crate::model::span::{Ending, LineWriter, Tool};
+use crate::model::span::{Ending, LineWriter};
 use crate::platform::{self, is_missing};
 use crate::spool::directory::RunState;
 use crate::spool::listing::SpooledRun;
@@ -48,8 +48,7 @@ impl Uploader<'_> {
             run.cut_off();
             let mut line = Vec::new();
             if let Some(root) = run.spans.first() {
-                let tool = Tool { name: self.tool, version: &run.version };
-                LineWriter::new(self.allowlist.data_points, tool).write(root, &mut line);
+                LineWriter::new(self.allowlist.data_points, run.tool(self.tool)).write(root, &mut line);
             }
             file.seek(SeekFrom::End(0))?;
             if let Err(error) = file.write_all(&line) {

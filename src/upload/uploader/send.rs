@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::state::{LoadedRun, MAX_SPANS, ServerHistory, StopReason, Uploader, max_spans};
-use crate::model::span::{Span, Tool};
+use crate::model::span::Span;
 use crate::platform::{self, is_missing, random_number};
 use crate::spool::backoff::Backoff;
 use crate::spool::counters::{Counters, note_delivery, note_failure};
@@ -44,7 +44,7 @@ impl Uploader<'_> {
             return self.send_halves(transport, batch, history);
         }
         let spans: Vec<Span> = batch.iter().flat_map(|loaded| loaded.run.spans.iter().cloned()).collect();
-        let tool = Tool { name: self.tool, version: &first.run.version };
+        let tool = first.run.tool(self.tool);
         let request = Batch { data_points: self.allowlist.data_points, tool, spans: &spans };
         let outcome = transport.deliver(&request);
         let now = SystemTime::now();

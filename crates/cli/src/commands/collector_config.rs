@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 }
 
 /// The keys that the library itself sets on the resource and on the run.
-const FIXED_KEYS: [&str; 9] = [
+const FIXED_KEYS: [&str; 10] = [
     "error.type",
     "process.executable.name",
     "service.name",
@@ -43,6 +43,7 @@ const FIXED_KEYS: [&str; 9] = [
     "telemetry.sdk.language",
     "telemetry.sdk.name",
     "telemetry.sdk.version",
+    "tool_telemetry.data_points",
 ];
 
 #[derive(Debug, Template)]

@@ -152,6 +152,11 @@ fn attributes(definition: &DataPoints, tool: &str) -> Vec<Attribute> {
         fixed("telemetry.sdk.language", "The language of the sending SDK", "rust"),
         fixed("telemetry.sdk.name", "The sending SDK", "opentelemetry"),
         fixed("telemetry.sdk.version", "The version of the sending SDK", "0.33.1"),
+        fixed(
+            "tool_telemetry.data_points",
+            "The content hash of the telemetry.toml that the run was recorded under, 32 hexadecimal digits",
+            definition.content_hash,
+        ),
     ];
     attributes.extend(definition.data_points.iter().map(attribute));
     attributes

@@ -85,6 +85,13 @@ fn run_files_and_show_json_match_the_schema_of_a_line() {
     for line in &lines {
         assert_valid(&schema, line);
     }
+    let hash = "/resourceSpans/0/resource/attributes/7";
+    let key = lines[0].pointer(&format!("{hash}/key")).and_then(Value::as_str);
+    assert_eq!(key, Some("tool_telemetry.data_points"));
+    for wrong in ["", "anna", &"A".repeat(32)] {
+        let wrong = changed(&lines[0], &format!("{hash}/value/stringValue"), json!(wrong));
+        assert!(!schema.is_valid(&wrong), "{wrong}");
+    }
     let span = "/resourceSpans/0/scopeSpans/0/spans/0";
     for (key, value) in [
         ("events", json!([])),
