@@ -103,7 +103,7 @@ pub fn compare(old: &DataPoints, new: &DataPoints) -> Vec<Difference> {
         |a, b, details| compare_data_points((old, a), (new, b), details),
         &mut found,
     );
-    compare_periods(old, new, &mut found);
+    compare_publications(old, new, &mut found);
     compare_entries(
         (old.counts, new.counts),
         |a, b| a.has_keys(b.of.iter().copied()),
@@ -249,11 +249,13 @@ fn compare_names(entry: &str, old: Option<&str>, new: Option<&str>, found: &mut 
 }
 
 /// A shorter period counts the same more often.
-fn compare_periods(old: &DataPoints, new: &DataPoints, found: &mut Vec<Difference>) {
+fn compare_publications(old: &DataPoints, new: &DataPoints, found: &mut Vec<Difference>) {
     let mut details = Details::default();
     if let (Some(old), Some(new)) = (old.period, new.period) {
         details.scale(new, old, || format!("period {old} becomes {new}"));
     }
+    // A greater ε publishes with less noise.
+    details.scale(old.epsilon, new.epsilon, || format!("epsilon {} becomes {}", old.epsilon, new.epsilon));
     found.extend(
         details
             .0

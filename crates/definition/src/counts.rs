@@ -10,6 +10,11 @@ pub const MAX_COUNTS: u8 = 25;
 /// How many cells a table may have. Each cell is published with noise of its own.
 pub const MAX_CELLS: usize = 10_000;
 
+/// ε of a period if `telemetry.toml` does not state it.
+pub const DEFAULT_EPSILON: f64 = 2.0;
+/// What ε may be. Below, noise drowns a tool of 100,000 installations; above, it hides nobody.
+pub const EPSILONS: std::ops::RangeInclusive<f64> = 0.1..=8.0;
+
 /// The library's own attribute of a failed run, which a table may count.
 pub const ERROR_TYPE: &str = "error.type";
 /// The values of [`ERROR_TYPE`]: an exit code that is not 0, and a process that ended without one.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Count, Period, Version};
+use crate::{Count, DEFAULT_EPSILON, Period, Version};
 
 /// The approved data points of a tool: what a run may report. A data point is an attribute of a span; it is not one of
 /// OpenTelemetry's metric data points.
@@ -26,6 +26,8 @@ pub struct DataPoints {
     pub on_run: &'static [u8],
     /// How long installations are counted. `None` if nothing is.
     pub period: Option<Period>,
+    /// ε of differential privacy in which each period is published.
+    pub epsilon: f64,
     /// The tables in which installations are counted.
     pub counts: &'static [Count],
 }
@@ -211,6 +213,7 @@ impl DataPoints {
         data_points: &[],
         on_run: &[],
         period: None,
+        epsilon: DEFAULT_EPSILON,
         counts: &[],
     };
 

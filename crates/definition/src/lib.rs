@@ -33,7 +33,7 @@
 //! | `[publisher]` | `name`, `contact`, `privacy` (an https address), `retention_days` (1 to 3650), and `licence` (an SPDX identifier); required if the tool's author has an endpoint |
 //! | `[[span]]` | `name`, `target` (the crate or module that makes it, or one above), `level` (optional: the most verbose level at which it is recorded, `error`, `warn`, `info`, `debug`, or `trace`; `info` by default), and the common keys |
 //! | `[[data_point]]` | `key`, `on` (names of spans; `"run"` is the run itself), `kind` with its own keys, and the common keys |
-//! | `[publish]` | `period`: how long installations are counted, `week` or `four weeks`; required if there is a `[[count]]` |
+//! | `[publish]` | `period`: how long installations are counted, `week` or `four weeks`, and optionally `epsilon`, the ε in which a period is published; required if there is a `[[count]]` |
 //! | `[[count]]` | `of` (keys whose values make a cell), `at_most` (cells that one installation counts in a period; 25 in all tables together), and `releases` or `values` for what has no closed list |
 //! | common | `sentence` (one line for the user, at most 76 characters), `why`, `audience` (`maker` or `operator`), `since` (a version), and `until` (a version or `never`) |
 //!
@@ -77,7 +77,9 @@ pub use admission::Value;
 pub use compare::{Change, Difference, compare};
 #[cfg(feature = "parse")]
 pub use content_hash::content_hash;
-pub use counts::{Count, ERROR_TYPE, ERROR_TYPES, MAX_CELLS, MAX_COUNTS, Period, SERVICE_VERSION};
+pub use counts::{
+    Count, DEFAULT_EPSILON, EPSILONS, ERROR_TYPE, ERROR_TYPES, MAX_CELLS, MAX_COUNTS, Period, SERVICE_VERSION,
+};
 pub use data_points::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Level, Publisher};
 #[cfg(feature = "parse")]
 pub use parse::{ParseError, ParseErrors};

@@ -29,6 +29,7 @@ pub(crate) fn expression(data_points: &DataPoints, file: &str) -> String {
                     data_points: &[{}],
                     on_run: &{:?},
                     period: {},
+                    epsilon: {:?},
                     counts: &[{}],
                 }}
             }};
@@ -42,6 +43,7 @@ pub(crate) fn expression(data_points: &DataPoints, file: &str) -> String {
         data_points.data_points.iter().map(data_point).collect::<String>(),
         data_points.on_run,
         option(data_points.period.map(|period| format!("Period::{period:?}"))),
+        data_points.epsilon,
         data_points.counts.iter().map(count).collect::<String>(),
     )
 }

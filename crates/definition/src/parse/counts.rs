@@ -5,20 +5,20 @@ use super::references::{DataPointEntry, SpanEntry};
 use super::table::{Located, Table};
 use super::{leak, leak_text, list};
 use crate::{
-    Audience, Count, DataPoint, ERROR_TYPE, ERROR_TYPES, Kind, MAX_CELLS, MAX_COUNTS, MAX_MEMBERS, OTHER,
-    Period, SERVICE_VERSION, Value, Version,
+    Audience, Count, DEFAULT_EPSILON, DataPoint, EPSILONS, ERROR_TYPE, ERROR_TYPES, Kind, MAX_CELLS,
+    MAX_COUNTS, MAX_MEMBERS, OTHER, Period, SERVICE_VERSION, Value, Version,
 };
 
-/// The period, and the tables that are counted in it.
+/// The period with its ε, and the tables that are counted in it.
 pub(super) fn read(
     file: &Table<'_>,
     spans: &[SpanEntry],
     data_points: &[DataPointEntry<'_>],
     report: &mut Report<'_>,
-) -> (Option<Period>, &'static [Count]) {
+) -> (Option<(Period, f64)>, &'static [Count]) {
     let publish = file.table("publish", "`[publish]`", report);
     let tables = file.tables("count", "`[[count]]`", report);
-    let period = publish.as_ref().and_then(|table| period(table, report));
+    let publication = publish.as_ref().and_then(|table| publication(table, report));
     match (&publish, tables.first()) {
         (Some(publish), None) => {
             report.error(
@@ -53,13 +53,20 @@ pub(super) fn read(
         }
         counts.push(count);
     }
-    (period, leak(counts.into_iter()))
+    (publication, leak(counts.into_iter()))
 }
 
-fn period(table: &Table<'_>, report: &mut Report<'_>) -> Option<Period> {
-    table.allow_only(&["period"], report);
+fn publication(table: &Table<'_>, report: &mut Report<'_>) -> Option<(Period, f64)> {
+    table.allow_only(&["period", "epsilon"], report);
+    let epsilon = table.optional("epsilon").and_then(|_| table.number("epsilon", report));
+    if let Some(epsilon) = epsilon.filter(|epsilon| !EPSILONS.contains(&epsilon.value)) {
+        report.error(
+            epsilon.at,
+            format!("`epsilon` is {}; use {} to {}", epsilon.value, EPSILONS.start(), EPSILONS.end()),
+        );
+    }
     let position = table.one_of("period", &Period::NAMED.map(|(_, name)| name), report)?;
-    Some(Period::NAMED[position.value].0)
+    Some((Period::NAMED[position.value].0, epsilon.map_or(DEFAULT_EPSILON, |epsilon| epsilon.value)))
 }
 
 /// Reads one `[[count]]`.

@@ -14,8 +14,8 @@ pub use self::errors::{ParseError, ParseErrors};
 use self::references::{DataPointEntry, SpanEntry};
 use self::table::{Located, Table};
 use crate::{
-    ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Level, MAX_INTEGER_VALUES, MAX_MEMBERS, Publisher,
-    RUN, Version, content_hash,
+    ApprovedSpan, Audience, DEFAULT_EPSILON, DataPoint, DataPoints, Kind, Level, MAX_INTEGER_VALUES,
+    MAX_MEMBERS, Publisher, RUN, Version, content_hash,
 };
 
 /// The keys that spans and data points have in common.
@@ -101,7 +101,7 @@ fn file(file: &Table<'_>, report: &mut Report<'_>) -> DataPoints {
         .map(|table| data_point(table, report))
         .collect();
     references::check(&spans, &data_points, report);
-    let (period, counts) = counts::read(file, &spans, &data_points, report);
+    let (publication, counts) = counts::read(file, &spans, &data_points, report);
     let positions = |name: &str| {
         let on = data_points.iter().enumerate().filter(|(_, entry)| entry.is_on(name));
         leak(on.map(|(position, _)| position as u8))
@@ -116,7 +116,8 @@ fn file(file: &Table<'_>, report: &mut Report<'_>) -> DataPoints {
             ApprovedSpan { data_points, ..span }
         })),
         data_points: leak(data_points.iter().map(|entry| entry.data_point)),
-        period,
+        period: publication.map(|(period, _)| period),
+        epsilon: publication.map_or(DEFAULT_EPSILON, |(_, epsilon)| epsilon),
         counts,
         ..DataPoints::EMPTY
     }

@@ -148,6 +148,20 @@ impl<'a> Table<'a> {
         Some(Located { value: number, at })
     }
 
+    /// A required number, with or without a decimal point.
+    pub(super) fn number(&self, key: &str, report: &mut Report<'_>) -> Option<Located<f64>> {
+        let value = self.required(key, report)?;
+        let text = match value.get_ref() {
+            DeValue::Float(float) => float.as_str(),
+            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+            _ => {
+                wrong_type(&format!("`{key}`"), value, "a number such as `2.0`", report);
+                return None;
+            }
+        };
+        text.parse().ok().map(|number| Located { value: number, at: value.span().start })
+    }
+
     /// An array of strings: the byte at which it begins, and those items that are strings.
     pub(super) fn strings(
         &self,

@@ -39,7 +39,11 @@ fn good() -> &'static DataPoints {
 const CASES: &[(&str, &str, &str)] = &[
     ("\"week\"", "\"month\" # here", "`period` is \"month\"; use one of week, four weeks"),
     ("[publish]\nperiod = \"week\"", "[publish] # here", "`[publish]` has no `period`; add `period = \"week\"`"),
-    ("\"week\"", "\"week\"\nepsilon = 2 # here", "`[publish]` has an unknown key `epsilon`"),
+    ("\"week\"", "\"week\"\ndelta = 2 # here", "`[publish]` has an unknown key `delta`"),
+    ("\"week\"", "\"week\"\nepsilon = 0.09 # here", "`epsilon` is 0.09; use 0.1 to 8"),
+    ("\"week\"", "\"week\"\nepsilon = 9 # here", "`epsilon` is 9; use 0.1 to 8"),
+    ("\"week\"", "\"week\"\nepsilon = nan # here", "`epsilon` is NaN; use 0.1 to 8"),
+    ("\"week\"", "\"week\"\nepsilon = \"2\" # here", "`epsilon` is a string; it must be a number"),
     ("[publish]\nperiod = \"week\"\n\n[[count]]\n", "[[count]] # here\n", "`[[count]]` needs a period; add `[publish]`"),
     ("at_most = 6", "at_most = 6\nevery = 1 # here", "`[[count]]` has an unknown key `every`"),
     ("at_most = 6", "at_most = 0 # here", "`at_most` is 0; use 1 to 25"),
@@ -120,7 +124,9 @@ fn a_table_has_at_most_10_000_cells() {
 
 #[test]
 fn counts_are_read() {
-    assert_eq!(good().period, Some(Period::Week));
+    assert_eq!((good().period, good().epsilon), (Some(Period::Week), 2.0));
+    let weaker = parse(&COUNTS.replace("\"week\"", "\"week\"\nepsilon = 3")).unwrap();
+    assert_eq!(weaker.epsilon, 3.0);
     let expected = Count { of: &["dotnet.command", "error.type"], at_most: 6, releases: &[], values: &[] };
     assert_eq!(good().counts[0], expected);
     assert_eq!(good().counts[1].releases, ["1.0.0", "1.1.0-rc.1"]);
@@ -189,6 +195,10 @@ fn a_change_of_a_count_is_reported() {
     assert_eq!(
         changed("\"week\"", "\"four weeks\""),
         ["narrower: the publication, period week becomes four weeks"]
+    );
+    assert_eq!(
+        changed("\"week\"", "\"week\"\nepsilon = 2.5"),
+        ["wider: the publication, epsilon 2 becomes 2.5"]
     );
     let tool = compare(
         DataPoints::parse(GOOD).unwrap(),
