@@ -3,4 +3,6 @@
 //! A [`release::Release`] is what one period of one tool says. The ledger holds the releases; the site is made of them and
 //! of nothing else.
 
+pub mod failure;
+pub mod privacy;
 pub mod release;

@@ -1,6 +1,40 @@
-//! A release: what is published of one tool and one period. It is one file of the ledger, and never changes.
+//! What a file of the ledger says. It never changes: a mistake is corrected or withdrawn by a later file.
 
 use serde::{Deserialize, Serialize};
+
+/// A file of the ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Entry {
+    /// What is published of a period.
+    Release(Release),
+    /// That an earlier release is withdrawn.
+    Withdrawal(Withdrawal),
+}
+
+/// That an earlier release is withdrawn: its file is deleted, and its period is never released again but as a correction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawal {
+    /// The format of this file: 1.
+    pub format: u32,
+    /// The tool.
+    pub tool: String,
+    /// The first day of the period of the withdrawn release.
+    pub start: String,
+    /// Days in that period: 7 or 28.
+    pub days: u32,
+    /// The number of the withdrawn release: 1, or 2 for a correction.
+    pub number: u32,
+    /// Why it was withdrawn.
+    pub reason: String,
+    /// The day of the withdrawal in UTC.
+    pub withdrawn: String,
+    /// SHA-256 of the ledger's file before this one, in hexadecimal.
+    pub previous: Option<String>,
+    /// SHA-256 of the withdrawn file, in hexadecimal, so that the chain can still be checked without it.
+    pub sha256: String,
+}
 
 /// What is published of one tool and one period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,7 +73,7 @@ pub struct Release {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Privacy {
-    /// ε of one period, all its releases together.
+    /// ε of one period, all its releases up to this one together. A correction adds to that of the first release.
     pub epsilon: f64,
     /// δ of one period.
     pub delta: f64,
@@ -47,8 +81,10 @@ pub struct Privacy {
     pub rho: f64,
     /// How many counts one installation sends in a period at most, over all tables.
     pub counts_per_installation: u32,
-    /// The standard deviation of the noise of each cell.
+    /// The standard deviation of the noise of each cell, rounded. The exact one is the square root of the variance.
     pub sigma: f64,
+    /// The variance of the noise of each cell, a multiple of 0.001.
+    pub variance: f64,
 }
 
 /// A published table.
