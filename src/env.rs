@@ -43,7 +43,7 @@ pub const UPLOADER: &str = "TOOL_TELEMETRY_UPLOADER";
 /// `flush` if a command waits for the exit code.
 pub const UPLOADER_PURPOSE: &str = "TOOL_TELEMETRY_UPLOADER_PURPOSE";
 /// Set only for an uploader that a command waits for: it must write its exit code to descriptor 3, a pipe.
-pub const UPLOADER_TELLS: &str = "TOOL_TELEMETRY_UPLOADER_TELLS";
+pub const UPLOADER_AWAITED: &str = "TOOL_TELEMETRY_UPLOADER_AWAITED";
 /// Set only for the uploader: the id of the process that started it.
 pub const UPLOADER_STARTER: &str = "TOOL_TELEMETRY_UPLOADER_STARTER";
 /// Set by the uploader for itself if it runs from a copy of the program in memory.

@@ -74,10 +74,10 @@ pub(crate) fn spans() -> Vec<Span> {
     let local = Some(Parent { span_id: [0x11; 8], is_remote: false });
     let remote = Some(Parent { span_id: [0x12; 8], is_remote: true });
     vec![
-        span(1, None, Subject::Run(Ending::Running), vec![text(0, "build")]),
-        span(2, None, Subject::Run(Ending::Exited(0)), vec![text(0, "run"), (2, Value::Bool(true))]),
-        span(3, remote, Subject::Run(Ending::Exited(101)), vec![text(0, "no such command")]),
-        span(4, None, Subject::Run(Ending::CutOff), Vec::new()),
+        span(1, None, Subject::Run(None), vec![text(0, "build")]),
+        span(2, None, Subject::Run(Some(Ending::Exited(0))), vec![text(0, "run"), (2, Value::Bool(true))]),
+        span(3, remote, Subject::Run(Some(Ending::Exited(101))), vec![text(0, "no such command")]),
+        span(4, None, Subject::Run(Some(Ending::CutOff)), Vec::new()),
         span(5, local, Subject::Approved(0), vec![(3, Value::Integer(-1)), text(4, "1.89.0-beta.2")]),
         span(6, remote, Subject::Approved(0), vec![text(5, "net8.0-windows"), (2, Value::Bool(false))]),
         span(7, local, Subject::Approved(0), Vec::new()),

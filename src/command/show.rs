@@ -11,13 +11,13 @@ use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::DataPoints;
 use crate::model::hex;
-use crate::model::span::{Ending, LineWriter};
+use crate::model::span::LineWriter;
 use crate::model::tree;
 use crate::platform;
 use crate::spool::directory::{RunState, SpoolDirectory};
 use crate::spool::listing::{is_alive, list};
 use crate::spool::read::{RecordedRun, read_run};
-use crate::spool::run_file::LARGEST_RUN;
+use crate::spool::run_file::MAX_RUN_BYTES;
 use crate::telemetry::Telemetry;
 
 /// A pending or sent run.
@@ -110,7 +110,7 @@ impl RunReader<'_> {
     pub(super) fn read(&self, path: &Path, destination: &str, state: RunStatus) -> Option<StoredRun> {
         let mut run = read_run(&read_file(path)?, self.data_points, self.tool)?;
         let is_left = state == RunStatus::Pending && path.extension().is_some_and(|ending| ending == "open");
-        if is_left && run.ending() == Ending::Running {
+        if is_left && run.ending().is_none() {
             // Recovery will do the same.
             run.cut_off();
         }
@@ -159,7 +159,7 @@ impl StoredRun {
 /// The bytes of a run's file, if it is this user's regular file and not larger than what we write.
 pub(super) fn read_file(path: &Path) -> Option<Vec<u8>> {
     let (mut file, metadata) = platform::open_own(path, false, false).ok()?;
-    if metadata.len() > 2 * LARGEST_RUN {
+    if metadata.len() > 2 * MAX_RUN_BYTES {
         return None;
     }
     let mut bytes = Vec::new();

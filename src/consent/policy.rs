@@ -142,7 +142,7 @@ impl Policy {
     }
 
     fn parse(text: &str, tool: &str) -> PolicyFile {
-        let File { tables, errors } = File::parse(text);
+        let PolicyTables { tables, errors } = PolicyTables::parse(text);
         if let Some(error) = errors.into_iter().find(|error| error.concerns(tool)) {
             return PolicyFile::Invalid(error);
         }
@@ -185,9 +185,9 @@ impl Policy {
 /// Checks a policy for an administrator, as tools read it.
 pub fn check(path: &Path) -> PolicyCheck {
     let read = text(path);
-    let File { tables, errors } = match &read {
-        Ok(text) => File::parse(text.as_deref().unwrap_or_default()),
-        Err(error) => File { tables: Vec::new(), errors: vec![error.clone()] },
+    let PolicyTables { tables, errors } = match &read {
+        Ok(text) => PolicyTables::parse(text.as_deref().unwrap_or_default()),
+        Err(error) => PolicyTables { tables: Vec::new(), errors: vec![error.clone()] },
     };
     PolicyCheck {
         errors,
@@ -237,7 +237,7 @@ fn could_mean(name: &str, tool: &str) -> bool {
 
 /// The whole file.
 #[derive(Debug, Default)]
-struct File<'a> {
+struct PolicyTables<'a> {
     /// The table for all tools comes first.
     tables: Vec<Table<'a>>,
     errors: Vec<PolicyError>,
@@ -256,7 +256,7 @@ struct Table<'a> {
     data_points: Option<Vec<&'a str>>,
 }
 
-impl<'a> File<'a> {
+impl<'a> PolicyTables<'a> {
     fn parse(text: &'a str) -> Self {
         let forbidden = lines_with_control_characters(text)
             .map(|line| PolicyError::new(line, None, "there is a control character; remove it"));

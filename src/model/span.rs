@@ -45,15 +45,14 @@ pub(crate) const FLAGS_REMOTE_PARENT: u32 = 0x301;
 /// What a span stands for: the run itself, or an approved span by its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject {
-    Run(Ending),
+    /// The ending is `None` until the run ends, and afterwards if its exit code may not be recorded.
+    Run(Option<Ending>),
     Approved(u8),
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Written when the command begins, and at the end if the exit code is not approved.
-    Running,
     /// The process reported its exit code.
     Exited(i64),
     /// The process ended without reporting its exit code.
@@ -61,13 +60,10 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    pub(crate) fn is_error(self) -> bool {
-        self.error_type().is_some()
-    }
-
+    /// The value of `error.type`, if the run failed.
     pub(crate) fn error_type(self) -> Option<&'static str> {
         match self {
-            Ending::Running | Ending::Exited(0) => None,
+            Ending::Exited(0) => None,
             Ending::Exited(_) => Some(ERROR_OTHER),
             Ending::CutOff => Some(ERROR_CUT_OFF),
         }
@@ -241,13 +237,13 @@ impl LineWriter {
         let mut is_error = false;
         if let Subject::Run(ending) = span.subject {
             attributes.text(EXECUTABLE_NAME, |out| out.extend_from_slice(self.tool_name.as_bytes()));
-            if let (Ending::Exited(code), Some(position)) = (ending, self.data_points.exit_code()) {
+            if let (Some(Ending::Exited(code)), Some(position)) = (ending, self.data_points.exit_code()) {
                 attributes.integer(self.data_points.data_points[usize::from(position)].key, code);
             }
-            if let Some(error_type) = ending.error_type() {
+            if let Some(error_type) = ending.and_then(Ending::error_type) {
                 attributes.text(ERROR_TYPE, |out| out.extend_from_slice(error_type.as_bytes()));
+                is_error = true;
             }
-            is_error = ending.is_error();
         }
         for (position, value) in &span.values {
             let data_point = &self.data_points.data_points[usize::from(*position)];

@@ -43,14 +43,14 @@ impl<'a> Tree<'a> {
         if let Subject::Run(ending) = span.subject {
             let _ = write!(self.out, "  {} = {}", span::EXECUTABLE_NAME, self.tool);
             match (ending, self.data_points.exit_code()) {
-                (Ending::Exited(code), Some(position)) => {
+                (Some(Ending::Exited(code)), Some(position)) => {
                     let key = self.data_points.data_points[usize::from(position)].key;
                     let _ = write!(self.out, "  {key} = {code}");
                 }
                 _ if self.is_running => self.out.push_str("  (running)"),
                 _ => {}
             }
-            if let Some(error_type) = ending.error_type() {
+            if let Some(error_type) = ending.and_then(Ending::error_type) {
                 let _ = write!(self.out, "  {} = {error_type}", span::ERROR_TYPE);
             }
         }

@@ -10,7 +10,7 @@ use crate::model::data_points::Value;
 use crate::model::span::{self, Ending, LineWriter, Span};
 use crate::spool::directory::{RunName, SpoolDirectory};
 use crate::spool::outcome::Outcome;
-use crate::spool::run_file::{LARGEST_RUN, RESERVED_FOR_ROOT, RunFile, WriteError};
+use crate::spool::run_file::{MAX_RUN_BYTES, RESERVED_FOR_ROOT, RunFile, WriteError};
 
 /// This many spans are written one by one. Later ones are written in batches.
 const UNBATCHED_SPANS: u32 = 256;
@@ -19,7 +19,7 @@ const BATCH: usize = 64 << 10;
 /// Spans in one line of a batch. A kill in the middle of a write loses at most one line.
 const SPANS_PER_LINE: u32 = 8;
 /// The most spans in one run. Further spans are counted, not written.
-const MOST_SPANS: u32 = 10_000;
+const MAX_SPANS: u32 = 10_000;
 /// The buffer's initial size, which is enough for most runs.
 const BUFFER_SIZE: usize = 2048;
 
@@ -149,7 +149,7 @@ impl Run {
         if self.is_over() {
             return false;
         }
-        if self.is_full() || self.spans == MOST_SPANS {
+        if self.is_full() || self.spans == MAX_SPANS {
             self.dropped_spans += 1;
             return false;
         }
@@ -179,9 +179,7 @@ impl Run {
 
     /// Writes the run's last line.
     pub(super) fn end(&mut self, ending: Option<Ending>, now: u64) {
-        if let Some(ending) = ending {
-            self.root.subject = span::Subject::Run(ending);
-        }
+        self.root.subject = span::Subject::Run(ending);
         self.root.end = now.max(self.root.start);
         self.push_root();
         self.flush();
@@ -256,7 +254,7 @@ impl Run {
         match &self.phase {
             RunPhase::NotBegun => self.spans == UNBATCHED_SPANS || self.buffer.len() >= BATCH,
             RunPhase::Open(file) => {
-                file.written() + self.buffer.len() as u64 + 2 * RESERVED_FOR_ROOT > LARGEST_RUN
+                file.written() + self.buffer.len() as u64 + 2 * RESERVED_FOR_ROOT > MAX_RUN_BYTES
             }
             RunPhase::PreviewOnly | RunPhase::Over => false,
         }

@@ -17,7 +17,7 @@ use crate::model::span::{Ending, LineWriter, Parent, Span, SpanId, Subject, Tool
 use crate::record::open_span;
 use crate::spool::directory::{RunName, SpoolDirectory};
 use crate::spool::outcome::Outcome;
-use crate::spool::run_file::{self, MOST_OPEN};
+use crate::spool::run_file::{self, MAX_OPEN_RUNS};
 
 /// How long an exiting process waits for a thread that is writing a span.
 const EXIT_PATIENCE: Duration = Duration::from_millis(10);
@@ -90,19 +90,20 @@ impl RunTable {
         self.open.iter_mut().rev().find(|run| run.id == id).or(next)
     }
 
-    /// The run that a span opened now on this thread belongs to. `above` is its nearest approved ancestor.
+    /// The run that a span opened now on this thread belongs to. `ancestor` is its nearest approved ancestor.
     ///
     /// In a closure's thread it is the closure's run. Otherwise it is the ancestor's run. Without an ancestor it is the run
     /// that this thread began last, or else the run that began last.
-    fn current(&mut self, above: Option<ParentSpan>) -> Option<&mut Run> {
+    fn current(&mut self, ancestor: Option<ParentSpan>) -> Option<&mut Run> {
         if self.open.len() < 2 {
             return self.open.last_mut();
         }
         let own = Some(thread::current().id());
         let latest = self.open.iter().rposition(|run| run.thread == own).unwrap_or(self.open.len() - 1);
         let is_in_closure = self.open[latest].is_closure && self.open[latest].thread == own;
-        let of_parent = above.and_then(|above| self.open.iter().position(|run| run.id == above.run));
-        self.open.get_mut(of_parent.filter(|_| !is_in_closure).unwrap_or(latest))
+        let of_ancestor =
+            ancestor.and_then(|ancestor| self.open.iter().position(|run| run.id == ancestor.run));
+        self.open.get_mut(of_ancestor.filter(|_| !is_in_closure).unwrap_or(latest))
     }
 }
 
@@ -140,7 +141,7 @@ impl Runs {
             trace_id,
             span_id: self.ids.span_id(),
             parent: self.parent.map(|(_, span_id)| Parent { span_id, is_remote: true }),
-            subject: Subject::Run(Ending::Running),
+            subject: Subject::Run(None),
             start,
             end: start,
             values: Vec::new(),
@@ -185,19 +186,19 @@ impl Runs {
     }
 
     /// The parent of a new span whose nearest approved ancestor is given. `None` if no command is open.
-    pub(crate) fn parent_for(&self, above: Option<ParentSpan>) -> Option<ParentSpan> {
+    pub(crate) fn parent_for(&self, ancestor: Option<ParentSpan>) -> Option<ParentSpan> {
         if self.has_several.load(Ordering::Relaxed) {
-            return self.parent_among_several(above);
+            return self.parent_among_several(ancestor);
         }
         let run = RunId::from_number(self.latest.load(Ordering::Relaxed))?;
         // The ancestor may belong to a run that is over.
-        Some(above.filter(|above| above.run == run).unwrap_or(ParentSpan::under(run)))
+        Some(ancestor.filter(|ancestor| ancestor.run == run).unwrap_or(ParentSpan::under(run)))
     }
 
     #[cold]
-    fn parent_among_several(&self, above: Option<ParentSpan>) -> Option<ParentSpan> {
-        let run = self.lock()?.current(above)?.id;
-        above.filter(|above| above.run == run).or(Some(ParentSpan::under(run)))
+    fn parent_among_several(&self, ancestor: Option<ParentSpan>) -> Option<ParentSpan> {
+        let run = self.lock()?.current(ancestor)?.id;
+        ancestor.filter(|ancestor| ancestor.run == run).or(Some(ParentSpan::under(run)))
     }
 
     /// The approved span that this thread has entered, if several runs are open. The caller must not hold the runs' lock,
@@ -266,7 +267,7 @@ impl Runs {
     /// Opens the run's file, unless too many are open. Each takes one of the tool's descriptors.
     fn open(&self, run: &mut Run, others: usize) {
         let name = RunName::new(self.ids.file_name());
-        if others < MOST_OPEN {
+        if others < MAX_OPEN_RUNS {
             run.open(self.spool.as_ref(), name);
         } else {
             if let Some(spool) = &self.spool {

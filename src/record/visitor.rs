@@ -78,17 +78,17 @@ impl Visit for Visitor<'_> {
 }
 
 /// Longer than any member of a closed list.
-const LONGEST: usize = 64;
+const MAX_TEXT: usize = 64;
 
 /// A text on the stack that stops formatting when it is full.
 struct ShortText {
-    bytes: [u8; LONGEST + 1],
+    bytes: [u8; MAX_TEXT + 1],
     length: usize,
 }
 
 impl Default for ShortText {
     fn default() -> Self {
-        Self { bytes: [0; LONGEST + 1], length: 0 }
+        Self { bytes: [0; MAX_TEXT + 1], length: 0 }
     }
 }
 

@@ -99,7 +99,7 @@ impl<E: SpanExporter> AllowlistExporter<E> {
 
     fn take(&self, ancestry: &mut Ancestry, data: &SpanData, out: &mut Vec<Span>) {
         let key = (data.span_context.trace_id().to_bytes(), data.span_context.span_id().to_bytes());
-        let above = SpanParent::of(data);
+        let parent = SpanParent::of(data);
         let subject = approval::subject(&self.allowlist, data);
         if let Some(subject) = subject {
             let (trace_id, span_id) = self.mapped(key);
@@ -113,25 +113,25 @@ impl<E: SpanExporter> AllowlistExporter<E> {
                 end,
                 values: approval::values(&self.allowlist, subject, data),
             };
-            match ancestry.place(above) {
-                Placement::Known(above) => {
-                    span.parent = self.parent(above);
+            match ancestry.place(parent) {
+                Placement::Known(parent) => {
+                    span.parent = self.parent(parent);
                     out.push(span);
                 }
-                Placement::Provisional(above) => {
-                    span.parent = self.parent(SpanParent::Local(above));
-                    out.extend(ancestry.wait(above, span));
+                Placement::Provisional(parent) => {
+                    span.parent = self.parent(SpanParent::Local(parent));
+                    out.extend(ancestry.wait(parent, span));
                 }
             }
         }
-        for (mut span, above) in ancestry.ended(key, above, subject.is_some()) {
-            span.parent = self.parent(above);
+        for (mut span, parent) in ancestry.ended(key, parent, subject.is_some()) {
+            span.parent = self.parent(parent);
             out.push(span);
         }
     }
 
-    fn parent(&self, above: SpanParent) -> Option<Parent> {
-        match above {
+    fn parent(&self, parent: SpanParent) -> Option<Parent> {
+        match parent {
             SpanParent::Local(key) => Some(Parent { span_id: self.mapped(key).1, is_remote: false }),
             SpanParent::Remote(span_id) if self.keeps_ids => Some(Parent { span_id, is_remote: true }),
             SpanParent::Remote(_) | SpanParent::None => None,
@@ -149,15 +149,15 @@ impl<E: SpanExporter> AllowlistExporter<E> {
     /// Exports the waiting spans at their provisional places.
     fn release(&self) -> OTelSdkResult {
         let waiting = self.ancestry().take_waiting(Duration::ZERO);
-        let spans: Vec<Span> = waiting.into_iter().map(|(span, above)| self.below(span, above)).collect();
+        let spans: Vec<Span> = waiting.into_iter().map(|(span, parent)| self.below(span, parent)).collect();
         if spans.is_empty() {
             return Ok(());
         }
         futures_executor::block_on(self.inner.export(self.sdk_data(&spans)))
     }
 
-    fn below(&self, mut span: Span, above: SpanKey) -> Span {
-        span.parent = self.parent(SpanParent::Local(above));
+    fn below(&self, mut span: Span, parent: SpanKey) -> Span {
+        span.parent = self.parent(SpanParent::Local(parent));
         span
     }
 }
@@ -175,7 +175,7 @@ impl<E: SpanExporter> SpanExporter for AllowlistExporter<E> {
                 self.take(&mut ancestry, data, &mut spans);
             }
             let overdue = ancestry.take_waiting(MAX_WAIT);
-            spans.extend(overdue.into_iter().map(|(span, above)| self.below(span, above)));
+            spans.extend(overdue.into_iter().map(|(span, parent)| self.below(span, parent)));
         }
         async move {
             if spans.is_empty() {

@@ -67,14 +67,13 @@ pub(super) struct Ancestry {
 
 impl Ancestry {
     /// The place of a span with this parent.
-    pub(super) fn place(&self, above: SpanParent) -> Placement {
-        let mut above = above;
+    pub(super) fn place(&self, mut parent: SpanParent) -> Placement {
         // Invented ids may form a circle.
         for _ in 0..=self.ended.len() {
-            let SpanParent::Local(key) = above else { return Placement::Known(above) };
+            let SpanParent::Local(key) = parent else { return Placement::Known(parent) };
             match self.ended.get(&key) {
-                Some(EndedSpan::Approved) => return Placement::Known(above),
-                Some(EndedSpan::Unapproved(next)) => above = *next,
+                Some(EndedSpan::Approved) => return Placement::Known(parent),
+                Some(EndedSpan::Unapproved(next)) => parent = *next,
                 None => return Placement::Provisional(key),
             }
         }
@@ -82,13 +81,13 @@ impl Ancestry {
     }
 
     /// Keeps a span until its parent ends. Returns it if too many spans wait.
-    pub(super) fn wait(&mut self, above: SpanKey, span: Span) -> Option<Span> {
+    pub(super) fn wait(&mut self, parent: SpanKey, span: Span) -> Option<Span> {
         if self.waiting_count == MAX_WAITING {
             return Some(span);
         }
         self.waiting_count += 1;
         self.waiting_since.get_or_insert_with(Instant::now);
-        self.waiting.entry(above).or_default().push(span);
+        self.waiting.entry(parent).or_default().push(span);
         None
     }
 
@@ -96,10 +95,10 @@ impl Ancestry {
     pub(super) fn ended(
         &mut self,
         key: SpanKey,
-        above: SpanParent,
+        parent: SpanParent,
         approved: bool,
     ) -> Vec<(Span, SpanParent)> {
-        let ended = if approved { EndedSpan::Approved } else { EndedSpan::Unapproved(above) };
+        let ended = if approved { EndedSpan::Approved } else { EndedSpan::Unapproved(parent) };
         if self.ended.insert(key, ended).is_none() {
             self.order.push_back(key);
         }
@@ -130,7 +129,7 @@ impl Ancestry {
         let waiting = std::mem::take(&mut self.waiting);
         waiting
             .into_iter()
-            .flat_map(|(above, spans)| spans.into_iter().map(move |span| (span, above)))
+            .flat_map(|(parent, spans)| spans.into_iter().map(move |span| (span, parent)))
             .collect()
     }
 
@@ -173,11 +172,11 @@ mod tests {
     fn end(
         ancestry: &mut Ancestry,
         number: u16,
-        above: SpanParent,
+        parent: SpanParent,
         approved: bool,
     ) -> Vec<(SpanId, SpanParent)> {
-        let found = ancestry.ended(key(number), above, approved);
-        found.into_iter().map(|(span, above)| (span.span_id, above)).collect()
+        let found = ancestry.ended(key(number), parent, approved);
+        found.into_iter().map(|(span, parent)| (span.span_id, parent)).collect()
     }
 
     #[test]

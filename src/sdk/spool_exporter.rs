@@ -63,13 +63,13 @@ impl SpanExporter for SpoolExporter {
 fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
     let Some(first) = runs.started(run) else { return };
     let key = (data.span_context.trace_id().to_bytes(), data.span_context.span_id().to_bytes());
-    let above = SpanParent::of(data);
+    let parent = SpanParent::of(data);
     let subject = approval::subject(&runs.allowlist, data);
     if let Some(subject) = subject {
-        let place = ancestry.place(above);
+        let place = ancestry.place(parent);
         let parent = match place {
-            Placement::Known(above) => parent(runs, run, above),
-            Placement::Provisional(above) => parent(runs, run, SpanParent::Local(above)),
+            Placement::Known(parent) => recorded_parent(runs, run, parent),
+            Placement::Provisional(parent) => recorded_parent(runs, run, SpanParent::Local(parent)),
         };
         let (start, end) = approval::times(data);
         let last = runs.now().max(first);
@@ -84,14 +84,14 @@ fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
             values: approval::values(&runs.allowlist, subject, data),
         };
         if runs.record_span(run, &mut span)
-            && let Placement::Provisional(above) = place
+            && let Placement::Provisional(parent) = place
         {
             // A returned span keeps its place on disk.
-            let _ = ancestry.wait(above, span);
+            let _ = ancestry.wait(parent, span);
         }
     }
-    for (mut span, above) in ancestry.ended(key, above, subject.is_some()) {
-        let parent = parent(runs, run, above);
+    for (mut span, parent) in ancestry.ended(key, parent, subject.is_some()) {
+        let parent = recorded_parent(runs, run, parent);
         if span.parent != parent {
             span.parent = parent;
             runs.move_span(run, &span);
@@ -99,8 +99,8 @@ fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
     }
 }
 
-fn parent(runs: &Runs, run: RunId, above: SpanParent) -> Option<Parent> {
-    let span_id = match above {
+fn recorded_parent(runs: &Runs, run: RunId, parent: SpanParent) -> Option<Parent> {
+    let span_id = match parent {
         SpanParent::Local(key) => runs.span_id_for(&key),
         SpanParent::None | SpanParent::Remote(_) => run.root(),
     };

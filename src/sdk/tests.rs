@@ -30,13 +30,13 @@ use crate::upload::delivery::{DeliveryOutcome, FailureKind, Transport as _};
 const TARGET: &str = "weave::resolve";
 
 /// Starts a span, which is approved if its number is positive.
-fn start(tracer: &SdkTracer, number: i64, above: &Context) -> Context {
+fn start(tracer: &SdkTracer, number: i64, parent: &Context) -> Context {
     let name = if number > 0 { "resolve" } else { "unapproved" };
     let span = tracer
         .span_builder(name)
         .with_attributes([KeyValue::new("target", TARGET), KeyValue::new("weave.packages", number)])
-        .start_with_context(tracer, above);
-    above.with_span(span)
+        .start_with_context(tracer, parent);
+    parent.with_span(span)
 }
 
 fn end(context: &Context) {
@@ -121,7 +121,7 @@ fn children_of_unapproved_spans_move_to_an_approved_ancestor() {
     let recording = RecordedPipeline::start();
     let [top, one, between, below, two] = chain(&recording.tracer, Context::new(), [0, 1, 0, 0, 2]);
     end(&two);
-    assert_eq!(recording.tree(), "run(2)", "what is above has not ended");
+    assert_eq!(recording.tree(), "run(2)", "the parents have not ended");
     end(&below);
     end(&between);
     end(&one);
@@ -139,10 +139,10 @@ fn children_of_unapproved_spans_move_to_an_approved_ancestor() {
 
 /// Starts nested spans.
 fn chain<const LENGTH: usize>(tracer: &SdkTracer, top: Context, numbers: [i64; LENGTH]) -> [Context; LENGTH] {
-    let mut above = top;
+    let mut parent = top;
     numbers.map(|number| {
-        above = start(tracer, number, &above);
-        above.clone()
+        parent = start(tracer, number, &parent);
+        parent.clone()
     })
 }
 
@@ -206,7 +206,7 @@ fn the_run_file_is_bounded() {
     end(&top);
     recording.end();
     let run = recording.read();
-    assert!(recording.file().len() as u64 <= crate::spool::run_file::LARGEST_RUN);
+    assert!(recording.file().len() as u64 <= crate::spool::run_file::MAX_RUN_BYTES);
     assert!(run.spans.len() > 1000 && run.spans.len() < 12_000, "{}", run.spans.len());
     assert!(
         run.spans[1..]

@@ -10,9 +10,9 @@ use crate::platform::{self, replace_file};
 /// The first wait after a failure if the server requested no time.
 pub(crate) const FIRST: Duration = Duration::from_secs(2);
 /// The longest wait if the server requested no time.
-pub(crate) const LONGEST: Duration = Duration::from_secs(60 * 60);
+pub(crate) const MAX_DELAY: Duration = Duration::from_secs(60 * 60);
 /// The longest wait that a server may request. A later time on disk is ignored, because the clock was set back.
-pub(crate) const LONGEST_REQUESTED: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const MAX_REQUESTED_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The wait and the limit that the last failures left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) struct Backoff {
 }
 
 /// Larger than anything we write.
-const LARGEST: u64 = 256;
+const MAX_BYTES: u64 = 256;
 
 impl Backoff {
     /// The wait after another failure. It is the requested one, or an exponential one with jitter from `random`.
@@ -40,9 +40,9 @@ impl Backoff {
     ) -> Self {
         let failures = before.map_or(0, |before| before.failures).saturating_add(1);
         let wait = match requested {
-            Some(requested) => requested.min(LONGEST_REQUESTED),
+            Some(requested) => requested.min(MAX_REQUESTED_DELAY),
             None => {
-                let ceiling = FIRST.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST);
+                let ceiling = FIRST.saturating_mul(1 << (failures - 1).min(16)).min(MAX_DELAY);
                 // The wait is between half of the ceiling and all of it, so that it grows despite the jitter.
                 let half = ceiling / 2;
                 half + half.mul_f64((random % 1024) as f64 / 1024.0)
@@ -73,7 +73,7 @@ impl Backoff {
     pub(crate) fn remaining(&self, now: SystemTime) -> Option<Duration> {
         let until = UNIX_EPOCH.checked_add(Duration::from_secs(self.until))?;
         let remaining = until.duration_since(now).ok()?;
-        let most = if self.is_requested { LONGEST_REQUESTED } else { LONGEST } + Duration::from_secs(2);
+        let most = if self.is_requested { MAX_REQUESTED_DELAY } else { MAX_DELAY } + Duration::from_secs(2);
         (!remaining.is_zero() && remaining <= most).then_some(remaining)
     }
 
@@ -82,10 +82,10 @@ impl Backoff {
         use std::io::Read as _;
 
         let (mut file, metadata) = platform::open_own(path, false, false).ok()?;
-        if metadata.len() > LARGEST {
+        if metadata.len() > MAX_BYTES {
             return None;
         }
-        let mut bytes = [0; LARGEST as usize];
+        let mut bytes = [0; MAX_BYTES as usize];
         let length = file.read(&mut bytes).ok()?;
         Self::parse(std::str::from_utf8(&bytes[..length]).ok()?)
     }
@@ -164,7 +164,7 @@ mod tests {
         assert_ne!(low.until, high.until);
         let many = Backoff { failures: u32::MAX - 1, ..Backoff::NONE };
         let wait = Backoff::after_failure(Some(many), None, at(1_000_000), 1023).remaining(at(1_000_000));
-        assert!(wait.unwrap() <= LONGEST + Duration::from_secs(1));
+        assert!(wait.unwrap() <= MAX_DELAY + Duration::from_secs(1));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::model::hex::checksum;
 use crate::platform::{self, is_foreign, is_missing, replace_file};
 
 /// How many delivered runs are kept for `telemetry show`.
-pub(super) const MOST_KEPT: usize = 20;
+pub(super) const MAX_KEPT: usize = 20;
 
 /// The number of runs for each outcome, and the last delivery and failure.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,7 +51,7 @@ enum StoredCounters {
 }
 
 /// Larger than the counters with the outcome files of one step of a fold.
-const LARGEST: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 /// Outcome files that are counted in one step, so that the counters' file stays small.
 const FOLDED_AT_ONCE: usize = 1_000;
 /// How often a reader retries while another process folds. A fold writes the file once for 1,000 outcomes.
@@ -210,7 +210,7 @@ impl StoredCounters {
             Err(error) if is_foreign(&error) => return Ok(Self::Damaged),
             Err(error) => return Err(error),
         };
-        if metadata.len() > LARGEST {
+        if metadata.len() > MAX_BYTES {
             return Ok(Self::Damaged);
         }
         let mut bytes = Vec::with_capacity(metadata.len() as usize);
@@ -242,7 +242,7 @@ fn archive(spool: &SpoolDirectory, files: Vec<OutcomeFile>) -> io::Result<()> {
         })
         .collect();
     delivered.sort_unstable_by_key(|(modified, _, run)| (*modified, *run));
-    let over = delivered.len().saturating_sub(MOST_KEPT);
+    let over = delivered.len().saturating_sub(MAX_KEPT);
     for (position, (_, path, run)) in delivered.into_iter().enumerate() {
         let kept = spool.sent().join(RunName { rejected_spans: 0, ..run }.sealed());
         // A file that cannot be kept is deleted, or it would be counted for ever.
@@ -270,11 +270,11 @@ pub(crate) fn note_failure(now: SystemTime, kind: String) -> impl FnOnce(&mut Co
 }
 
 /// The length of the longest name of a failure kind.
-pub(crate) const LONGEST_FAILURE_NAME: usize = 48;
+pub(crate) const MAX_FAILURE_NAME: usize = 48;
 
 /// Whether a text may name a failure kind. It is a few words, and never a server's text.
 fn is_kind(text: &str) -> bool {
-    (1..=LONGEST_FAILURE_NAME).contains(&text.len())
+    (1..=MAX_FAILURE_NAME).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" _-".contains(&byte))
 }
 
@@ -431,7 +431,7 @@ mod tests {
         }
         Counters::fold(&spool, |_| {}).unwrap();
         assert_eq!(u128::from(read(&spool).of(Outcome::Purged)), many);
-        assert!(std::fs::metadata(spool.counters()).unwrap().len() < LARGEST / 4);
+        assert!(std::fs::metadata(spool.counters()).unwrap().len() < MAX_BYTES / 4);
         assert!(OutcomeFile::list(&spool).unwrap().is_empty());
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::counters::MOST_KEPT;
+use super::counters::MAX_KEPT;
 use super::directory::{RunState, SpoolDirectory};
 use super::listing::{Listing, SpooledRun, list, list_at_most};
 use super::outcome::Outcome;
@@ -99,7 +99,7 @@ fn drop_run(spool: &SpoolDirectory, entry: &SpooledRun, outcome: Outcome) -> boo
 /// Deletes sent runs that are no longer kept, and temporary files of killed processes.
 fn sweep(spool: &SpoolDirectory, now: SystemTime) {
     let kept = list(&spool.sent()).runs;
-    let over = kept.len().saturating_sub(MOST_KEPT);
+    let over = kept.len().saturating_sub(MAX_KEPT);
     for (position, entry) in kept.iter().enumerate() {
         if position < over || age(entry.modified, now) > KEPT_FOR {
             let _ = std::fs::remove_file(spool.sent().join(entry.name.sealed()));

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::start_history::{LARGEST, StartEvent, StartHistory};
+use super::start_history::{MAX_BYTES, StartEvent, StartHistory};
 use crate::model::clock::age;
 use crate::platform::{self, FileIdentity};
 
@@ -128,7 +128,7 @@ impl LockState {
     }
 
     pub(crate) fn note(&self, event: StartEvent) {
-        if self.length < LARGEST {
+        if self.length < MAX_BYTES {
             event.append_to(&self.file);
         }
     }

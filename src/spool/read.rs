@@ -40,10 +40,11 @@ impl RecordedRun {
         LineWriter::new(data_points, self.tool(tool)).text(self.spans.iter().chain(self.spans.first()))
     }
 
-    pub(crate) fn ending(&self) -> Ending {
-        match self.spans.first().map(|span| span.subject) {
-            Some(Subject::Run(ending)) => ending,
-            _ => Ending::Running,
+    /// How the run ended, if its file says so.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        match self.spans.first()?.subject {
+            Subject::Run(ending) => ending,
+            Subject::Approved(_) => None,
         }
     }
 
@@ -73,9 +74,9 @@ impl RecordedRun {
         }
         let may_send_exit_code =
             allowlist.data_points.exit_code().is_some_and(|position| allowlist.has_data_point(position));
-        let removes_exit_code = matches!(self.ending(), Ending::Exited(_)) && !may_send_exit_code;
+        let removes_exit_code = matches!(self.ending(), Some(Ending::Exited(_))) && !may_send_exit_code;
         if let Some(run) = self.spans.first_mut().filter(|_| removes_exit_code) {
-            run.subject = Subject::Run(Ending::Running);
+            run.subject = Subject::Run(None);
             self.left_out += 1;
         }
         span::adopt_orphans(&mut self.spans);
@@ -85,7 +86,7 @@ impl RecordedRun {
     pub(crate) fn cut_off(&mut self) {
         let last = self.spans.iter().map(|span| span.end).max().unwrap_or_default();
         if let Some(run) = self.spans.first_mut() {
-            run.subject = Subject::Run(Ending::CutOff);
+            run.subject = Subject::Run(Some(Ending::CutOff));
             run.end = run.end.max(last);
         }
     }
@@ -94,7 +95,7 @@ impl RecordedRun {
 /// Reads the lines of one run. Returns `None` if the run's own span is not among them.
 pub(crate) fn read_run(bytes: &[u8], data_points: &'static DataPoints, tool: &str) -> Option<RecordedRun> {
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-    let mut reader = Reader {
+    let mut reader = LineReader {
         data_points,
         tool,
         left_out: count_spans(&bytes[whole..]),
@@ -149,7 +150,7 @@ pub(crate) fn count_spans(bytes: &[u8]) -> u64 {
     found[0].max(found[1]).max(u64::from(!bytes.is_empty()))
 }
 
-struct Reader<'a> {
+struct LineReader<'a> {
     data_points: &'static DataPoints,
     tool: &'a str,
     left_out: u64,
@@ -159,7 +160,7 @@ struct Reader<'a> {
     hashes: Vec<(Option<String>, u32)>,
 }
 
-impl Reader<'_> {
+impl LineReader<'_> {
     /// The tool's version and the readable spans of a line.
     fn line(&mut self, line: &[u8]) -> Option<(String, Vec<Span>)> {
         let json: Json = serde_json::from_slice(line).ok()?;
@@ -222,7 +223,7 @@ impl Reader<'_> {
             trace_id: id_bytes(json.get("traceId")?)?,
             span_id: id_bytes(json.get("spanId")?)?,
             parent,
-            subject: Subject::Run(Ending::Running),
+            subject: Subject::Run(None),
             start: Some(start).filter(|start| *start > 0)?,
             end: Some(end).filter(|end| *end >= start)?,
             values: Vec::with_capacity(attributes.len()),
@@ -259,7 +260,7 @@ impl Reader<'_> {
         Some(span)
     }
 
-    fn ending(&self, attributes: &[Json]) -> Ending {
+    fn ending(&self, attributes: &[Json]) -> Option<Ending> {
         let value = |wanted: &str| {
             attributes.iter().find(|attribute| key_of(attribute) == Some(wanted))?.get("value")
         };
@@ -270,9 +271,9 @@ impl Reader<'_> {
         });
         let error = value(span::ERROR_TYPE).and_then(|value| value.get("stringValue")).and_then(Json::as_str);
         match (code, error) {
-            (Some(Value::Integer(code)), _) => Ending::Exited(code),
-            (_, Some(span::ERROR_CUT_OFF)) => Ending::CutOff,
-            _ => Ending::Running,
+            (Some(Value::Integer(code)), _) => Some(Ending::Exited(code)),
+            (_, Some(span::ERROR_CUT_OFF)) => Some(Ending::CutOff),
+            _ => None,
         }
     }
 

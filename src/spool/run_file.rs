@@ -14,12 +14,12 @@ use crate::model::clock::age;
 use crate::platform::{self, FileIdentity, is_missing};
 
 /// A run file grows to 1 MiB. Later spans are counted, not written.
-pub(crate) const LARGEST_RUN: u64 = 1 << 20;
-/// The bytes below [`LARGEST_RUN`] that are reserved for the run's own last line.
+pub(crate) const MAX_RUN_BYTES: u64 = 1 << 20;
+/// The bytes below [`MAX_RUN_BYTES`] that are reserved for the run's own last line.
 pub(crate) const RESERVED_FOR_ROOT: u64 = 4096;
 
 /// The most run files that one process writes at once. Each takes a descriptor, of which a process may have 1,024.
-pub(crate) const MOST_OPEN: usize = 64;
+pub(crate) const MAX_OPEN_RUNS: usize = 64;
 
 /// On a file system without locks, the process of a run counts as dead if it has written nothing for this long.
 const SILENCE: Duration = Duration::from_secs(60 * 60);
@@ -53,7 +53,7 @@ pub(crate) enum WriteError {
 
 /// The descriptors of this process's run files. A forked child closes them, because a dead run looks alive while a child
 /// has its file open.
-static DESCRIPTORS: [AtomicI32; MOST_OPEN] = [const { AtomicI32::new(NONE) }; MOST_OPEN];
+static DESCRIPTORS: [AtomicI32; MAX_OPEN_RUNS] = [const { AtomicI32::new(NONE) }; MAX_OPEN_RUNS];
 const NONE: i32 = -1;
 
 /// Closes the copies of the run files in a child that was forked without `exec`. It only uses atomics and `close`, which
@@ -71,7 +71,7 @@ impl RunFile {
     /// Creates the file, and the directories if they are missing. Locks the file before the first byte.
     pub(crate) fn create(spool: &SpoolDirectory, name: RunName) -> io::Result<Self> {
         // A write beyond the limit on file sizes would kill the process with SIGXFSZ.
-        if platform::file_size_limit() < LARGEST_RUN {
+        if platform::file_size_limit() < MAX_RUN_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let path = spool.runs().join(name.open());

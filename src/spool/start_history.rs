@@ -17,7 +17,7 @@ use crate::platform;
 /// After this many unreported uploaders in a row the next command waits for its own.
 pub(crate) const UNREPORTED_LIMIT: u32 = 2;
 /// A longer file is not extended. A line has at most 20 bytes.
-pub(super) const LARGEST: u64 = 1 << 10;
+pub(super) const MAX_BYTES: u64 = 1 << 10;
 /// Longer than an uploader lives. Until then, one whose process exists may still report.
 const LIFE: Duration = Duration::from_secs(65);
 /// An uploader needs some milliseconds from its start to the lock, and some hundred on a loaded machine.
@@ -86,7 +86,7 @@ impl StartHistory {
     pub(super) fn read_from(mut file: &File, modified: SystemTime) -> io::Result<Self> {
         let mut text = String::new();
         file.seek(SeekFrom::Start(0))?;
-        file.take(LARGEST).read_to_string(&mut text)?;
+        file.take(MAX_BYTES).read_to_string(&mut text)?;
         let events: Vec<StartEvent> = text.lines().filter_map(StartEvent::parse).collect();
         let age = age(modified, SystemTime::now());
         let mut history =

@@ -23,7 +23,7 @@ pub(crate) enum FailureKind {
     /// The author's own exporter failed, or did not return in time.
     Exporter,
     /// A setting of the destination cannot be used.
-    Settings(Setting, SettingFault),
+    Settings(Setting, SettingError),
     /// Outcomes cannot be written to disk, so nothing is sent.
     Disk,
     /// The uploader panicked.
@@ -89,7 +89,7 @@ named! {
 
 named! {
     /// Why a setting cannot be used.
-    enum SettingFault {
+    enum SettingError {
         // Of files.
         Missing = "missing",
         Forbidden = "forbidden",
@@ -121,10 +121,10 @@ named! {
     }
 }
 
-impl SettingFault {
+impl SettingError {
     /// Whether the error is in the file that the setting names, not in the setting.
-    pub(super) fn is_about_file(self) -> bool {
-        use SettingFault::*;
+    pub(super) fn is_file_error(self) -> bool {
+        use SettingError::*;
         matches!(
             self,
             Missing
@@ -155,8 +155,8 @@ impl std::fmt::Display for FailureKind {
             FailureKind::Proxy(None) => f.write_str("proxy"),
             FailureKind::Proxy(Some(status)) => write!(f, "proxy {status}"),
             FailureKind::Exporter => f.write_str("exporter"),
-            FailureKind::Settings(setting, fault) => {
-                write!(f, "settings {} {}", setting.name(), fault.name())
+            FailureKind::Settings(setting, error) => {
+                write!(f, "settings {} {}", setting.name(), error.name())
             }
             FailureKind::Disk => f.write_str("disk"),
             FailureKind::Panic => f.write_str("panic"),
@@ -181,8 +181,8 @@ impl FailureKind {
             ("proxy", status) => FailureKind::Proxy(Some(status.parse().ok()?)),
             ("exporter", "") => FailureKind::Exporter,
             ("settings", rest) => {
-                let (setting, fault) = rest.split_once(' ')?;
-                FailureKind::Settings(Setting::from_name(setting)?, SettingFault::from_name(fault)?)
+                let (setting, error) = rest.split_once(' ')?;
+                FailureKind::Settings(Setting::from_name(setting)?, SettingError::from_name(error)?)
             }
             ("disk", "") => FailureKind::Disk,
             ("panic", "") => FailureKind::Panic,
@@ -192,7 +192,7 @@ impl FailureKind {
 
     /// Whether the receiver may refuse the content of the request, so that sending part of it may help. Without
     /// permission, or at a wrong address, every request is refused.
-    pub(super) fn is_about_content(self) -> bool {
+    pub(super) fn may_depend_on_content(self) -> bool {
         match self {
             FailureKind::TooLarge => true,
             FailureKind::Http(status) => !matches!(status, 401..=406 | 415 | 426 | 501),
@@ -204,7 +204,7 @@ impl FailureKind {
 
     /// Whether a smaller request may get through: the receiver limits the bytes per time, or large requests take too
     /// long.
-    pub(super) fn may_be_about_size(self) -> bool {
+    pub(super) fn may_depend_on_size(self) -> bool {
         match self {
             FailureKind::Timeout | FailureKind::Http(429 | 504) => true,
             // DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, and OUT_OF_RANGE, which tonic sends for a message over its limit.
@@ -225,7 +225,7 @@ pub(super) mod tests {
         all.extend([Exporter, Disk, Panic, Http(u16::MAX), Grpc(i32::MIN)]);
         all.extend(TlsFailure::ALL.iter().map(|failure| Tls(*failure)));
         for setting in Setting::ALL {
-            all.extend(SettingFault::ALL.iter().map(|fault| Settings(*setting, *fault)));
+            all.extend(SettingError::ALL.iter().map(|error| Settings(*setting, *error)));
         }
         all
     }
@@ -235,7 +235,7 @@ pub(super) mod tests {
         for kind in all_kinds() {
             let name = kind.to_string();
             assert_eq!(FailureKind::parse(&name), Some(kind));
-            assert!(name.len() <= crate::spool::counters::LONGEST_FAILURE_NAME, "{name}");
+            assert!(name.len() <= crate::spool::counters::MAX_FAILURE_NAME, "{name}");
         }
         for name in ["", "tls x", "settings", "settings headers", "http x", "connection x", "lost at sea"] {
             assert_eq!(FailureKind::parse(name), None, "{name}");

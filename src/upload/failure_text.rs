@@ -7,7 +7,7 @@ use crate::consent::preflight::Preflight;
 use crate::env::{self, Environment};
 use crate::model::chosen_by::ChosenBy;
 use crate::upload::delivery::DeliveryOutcome;
-use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
+use crate::upload::failure::{FailureKind, Setting, SettingError, TlsFailure};
 
 impl FailureKind {
     /// One sentence for the user: the problem, the setting to check or change, and what happens to the runs.
@@ -39,7 +39,7 @@ impl FailureKind {
                  add the receiver's host to NO_PROXY"
             ),
             FailureKind::Exporter => "the tool's own exporter failed".to_owned(),
-            FailureKind::Settings(setting, fault) => setting_problem(setting, fault, names),
+            FailureKind::Settings(setting, error) => setting_problem(setting, error, names),
             FailureKind::Disk => "the state directory cannot be written".to_owned(),
             FailureKind::Panic => {
                 "the uploader crashed because of an error in this tool or its libraries; report it to the tool's author"
@@ -138,51 +138,51 @@ fn grpc_problem(code: i32, names: &SettingNames) -> String {
 const UNAVAILABLE: &str = "the receiver is unavailable at present";
 const REFUSED: &str = "the receiver refuses the request; its log may say why";
 
-fn setting_problem(setting: Setting, fault: SettingFault, names: &SettingNames) -> String {
-    let problem = match fault {
-        SettingFault::Missing if setting == Setting::Roots && !names.has_file(setting) => {
+fn setting_problem(setting: Setting, error: SettingError, names: &SettingNames) -> String {
+    let problem = match error {
+        SettingError::Missing if setting == Setting::Roots && !names.has_file(setting) => {
             return format!(
                 "this machine has no root certificates; install them (package ca-certificates), or name a file in {}",
                 names.of(setting)
             );
         }
-        SettingFault::Missing if setting == Setting::Roots => "contains no root certificate",
-        SettingFault::Missing => "does not exist",
-        SettingFault::Forbidden => "is not readable by this user",
-        SettingFault::NotAFile => "is not a regular file",
-        SettingFault::Unreadable => "cannot be read",
-        SettingFault::TooLarge => "is too large",
-        SettingFault::Relative => "is not an absolute path",
-        SettingFault::NoCertificate => "contains no usable PEM certificate",
-        SettingFault::NoKey => "contains no usable PEM private key",
-        SettingFault::OtherKey => {
+        SettingError::Missing if setting == Setting::Roots => "contains no root certificate",
+        SettingError::Missing => "does not exist",
+        SettingError::Forbidden => "is not readable by this user",
+        SettingError::NotAFile => "is not a regular file",
+        SettingError::Unreadable => "cannot be read",
+        SettingError::TooLarge => "is too large",
+        SettingError::Relative => "is not an absolute path",
+        SettingError::NoCertificate => "contains no usable PEM certificate",
+        SettingError::NoKey => "contains no usable PEM private key",
+        SettingError::OtherKey => {
             let certificate = names.of(Setting::ClientCertificate);
             return format!("{} does not match the certificate in {certificate}", names.file(setting));
         }
-        SettingFault::Alone => {
+        SettingError::Alone => {
             let other = match setting {
                 Setting::ClientKey => Setting::ClientCertificate,
                 _ => Setting::ClientKey,
             };
             return format!("{} is set without {}", names.of(setting), names.of(other));
         }
-        SettingFault::NoHeader => "contains no header",
-        SettingFault::NoValue => {
+        SettingError::NoHeader => "contains no header",
+        SettingError::NoValue => {
             "has a header without `=`; write name=value, and write a comma in a value as %2C"
         }
-        SettingFault::BadName => "has a header with an invalid name",
-        SettingFault::BadValue => {
+        SettingError::BadName => "has a header with an invalid name",
+        SettingError::BadValue => {
             "has a header whose value contains an invalid character, such as a line break"
         }
-        SettingFault::Quoted => "has a quoted header; remove the quotes, or write %22 for a literal one",
-        SettingFault::Json => "is JSON; write name=value,name=value",
-        SettingFault::LineBreak => "contains a line break; write name=value,name=value on one line",
-        SettingFault::Reserved => "has a header about the body or the connection, which cannot be set",
-        SettingFault::NotText => "is not valid UTF-8",
-        SettingFault::NotAnAddress => "is not a usable address",
-        SettingFault::NotBuilt => "selects a protocol that this program was built without",
+        SettingError::Quoted => "has a quoted header; remove the quotes, or write %22 for a literal one",
+        SettingError::Json => "is JSON; write name=value,name=value",
+        SettingError::LineBreak => "contains a line break; write name=value,name=value on one line",
+        SettingError::Reserved => "has a header about the body or the connection, which cannot be set",
+        SettingError::NotText => "is not valid UTF-8",
+        SettingError::NotAnAddress => "is not a usable address",
+        SettingError::NotBuilt => "selects a protocol that this program was built without",
     };
-    let subject = if fault.is_about_file() { names.file(setting) } else { names.of(setting) };
+    let subject = if error.is_file_error() { names.file(setting) } else { names.of(setting) };
     format!("{subject} {problem}")
 }
 

@@ -24,7 +24,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
 use crate::upload::delivery::{self, Batch, DeliveryOutcome};
-use crate::upload::failure::{FailureKind, Setting, SettingFault};
+use crate::upload::failure::{FailureKind, Setting, SettingError};
 use crate::upload::otlp_settings::{OtlpSettings, Protocol};
 use crate::upload::sdk_data::ExportRequest;
 use crate::upload::{tls, user_agent};
@@ -44,9 +44,9 @@ pub(crate) struct GrpcTransport {
 impl GrpcTransport {
     /// Reads certificates, but opens no connection.
     pub(crate) fn open(settings: &OtlpSettings, max_request_bytes: usize) -> Result<Self, FailureKind> {
-        let no_address = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
+        let no_address = FailureKind::Settings(Setting::Endpoint, SettingError::NotAnAddress);
         if settings.protocol != Protocol::Grpc {
-            return Err(FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt));
+            return Err(FailureKind::Settings(Setting::Protocol, SettingError::NotBuilt));
         }
         // Checked here, because tonic also accepts `unix:` sockets.
         let address: http::Uri = settings.endpoint.parse().map_err(|_| no_address)?;
@@ -115,13 +115,15 @@ impl Drop for GrpcTransport {
 
 /// Fails if a header is invalid or is binary metadata.
 fn metadata(headers: &[(String, String)]) -> Result<MetadataMap, FailureKind> {
-    let fault = |fault| FailureKind::Settings(Setting::Headers, fault);
+    let headers_error = |error| FailureKind::Settings(Setting::Headers, error);
     let mut metadata = MetadataMap::with_capacity(headers.len());
     for (name, value) in headers {
         let name = AsciiMetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes())
-            .map_err(|_| fault(SettingFault::BadName))?;
-        let value = Some(value).filter(|value| value.is_ascii()).ok_or(fault(SettingFault::BadValue))?;
-        let mut value = AsciiMetadataValue::try_from(value).map_err(|_| fault(SettingFault::BadValue))?;
+            .map_err(|_| headers_error(SettingError::BadName))?;
+        let value =
+            Some(value).filter(|value| value.is_ascii()).ok_or(headers_error(SettingError::BadValue))?;
+        let mut value =
+            AsciiMetadataValue::try_from(value).map_err(|_| headers_error(SettingError::BadValue))?;
         value.set_sensitive(true);
         metadata.insert(name, value);
     }

@@ -20,9 +20,9 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, DefaultConnector};
 
 use crate::upload::delivery::{self, Batch, DeliveryOutcome};
-use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
+use crate::upload::failure::{FailureKind, Setting, SettingError, TlsFailure};
 use crate::upload::otlp_settings::{OtlpSettings, Protocol};
-use crate::upload::proxy::Proxied;
+use crate::upload::proxy::ProxyKind;
 use crate::upload::sdk_data::ExportRequest;
 use crate::upload::{proxy, tls, user_agent};
 
@@ -54,7 +54,7 @@ impl HttpTransport {
             Protocol::HttpProtobuf => opentelemetry_otlp::Protocol::HttpBinary,
             #[cfg(feature = "http-json")]
             Protocol::HttpJson => opentelemetry_otlp::Protocol::HttpJson,
-            _ => return Err(FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt)),
+            _ => return Err(FailureKind::Settings(Setting::Protocol, SettingError::NotBuilt)),
         };
         let client = Arc::new(Client::new(settings, variable)?);
         let exporter = opentelemetry_otlp::SpanExporter::builder()
@@ -67,13 +67,13 @@ impl HttpTransport {
             .with_retry_policy(RetryPolicy::disabled())
             .with_max_request_body_size(max_request_bytes)
             .build()
-            .map_err(|_| FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress))?;
+            .map_err(|_| FailureKind::Settings(Setting::Endpoint, SettingError::NotAnAddress))?;
         Ok(Self { exporter, client })
     }
 
     /// Whether requests go through no proxy.
     pub(crate) fn is_direct(&self) -> bool {
-        self.client.proxied == Proxied::No
+        self.client.proxy_kind == ProxyKind::None
     }
 
     pub(crate) fn send(&mut self, batch: &Batch<'_>, now: SystemTime) -> DeliveryOutcome {
@@ -101,7 +101,7 @@ struct Client {
     agent: ureq::Agent,
     /// The address that the client connects to: the endpoint, or a forwarding proxy.
     target: Uri,
-    proxied: Proxied,
+    proxy_kind: ProxyKind,
     /// All headers except those about the body and the connection.
     headers: Vec<(HeaderName, HeaderValue)>,
     protocol: Protocol,
@@ -111,14 +111,14 @@ struct Client {
 
 impl Client {
     fn new(settings: &OtlpSettings, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, FailureKind> {
-        let no_address = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
+        let no_address = FailureKind::Settings(Setting::Endpoint, SettingError::NotAnAddress);
         let endpoint: Uri = settings.endpoint.parse().map_err(|_| no_address)?;
         endpoint.host().filter(|host| !host.is_empty()).ok_or(no_address)?;
         if !matches!(endpoint.scheme_str(), Some("https" | "http")) {
             return Err(no_address);
         }
         let route = proxy::route(endpoint, variable).map_err(|proxy::InvalidProxyAddress| {
-            FailureKind::Settings(Setting::Proxy, SettingFault::NotAnAddress)
+            FailureKind::Settings(Setting::Proxy, SettingError::NotAnAddress)
         })?;
         let needs_tls = route.needs_tls();
         let mut config = ureq::Agent::config_builder()
@@ -156,7 +156,7 @@ impl Client {
         Ok(Self {
             agent,
             target: route.target,
-            proxied: route.proxied,
+            proxy_kind: route.proxy_kind,
             headers,
             protocol: settings.protocol,
             gzip: settings.gzip,
@@ -186,7 +186,7 @@ impl Client {
         let Ok(request) = request.body(&*body) else {
             return DeliveryOutcome::retry(FailureKind::Settings(
                 Setting::Endpoint,
-                SettingFault::NotAnAddress,
+                SettingError::NotAnAddress,
             ));
         };
         match self.agent.run(request) {
@@ -203,7 +203,7 @@ impl Client {
         let after = text(header::RETRY_AFTER)
             .and_then(|value| delivery::parse_retry_after(&value, date.as_deref(), now));
         let content_type = text(header::CONTENT_TYPE);
-        if self.proxied == Proxied::Forwarded && proxy::is_proxy_response(&response) {
+        if self.proxy_kind == ProxyKind::Forward && proxy::is_proxy_response(&response) {
             let _ = response.body_mut().with_config().limit(MAX_FAILURE_BYTES).read_to_vec();
             return DeliveryOutcome::Retry { after, kind: FailureKind::Proxy(Some(status)) };
         }
@@ -226,8 +226,8 @@ impl Client {
     }
 
     fn failure_kind(&self, error: &ureq::Error) -> FailureKind {
-        match (failure_kind(error), self.proxied) {
-            (FailureKind::Connection, Proxied::Tunnel | Proxied::Forwarded) => FailureKind::Proxy(None),
+        match (failure_kind(error), self.proxy_kind) {
+            (FailureKind::Connection, ProxyKind::Tunnel | ProxyKind::Forward) => FailureKind::Proxy(None),
             (kind, _) => kind,
         }
     }
@@ -252,14 +252,14 @@ impl HttpClient for Client {
 
 /// Our headers and those of the settings.
 fn headers(settings: &OtlpSettings) -> Result<Vec<(HeaderName, HeaderValue)>, FailureKind> {
-    let fault = |fault| FailureKind::Settings(Setting::Headers, fault);
-    let bad_value = fault(SettingFault::BadValue);
+    let headers_error = |error| FailureKind::Settings(Setting::Headers, error);
+    let bad_value = headers_error(SettingError::BadValue);
     let mut headers = vec![(
         header::USER_AGENT,
         HeaderValue::from_str(&user_agent::with_exporter()).map_err(|_| bad_value)?,
     )];
     for (name, value) in &settings.headers {
-        let name: HeaderName = name.parse().map_err(|_| fault(SettingFault::BadName))?;
+        let name: HeaderName = name.parse().map_err(|_| headers_error(SettingError::BadName))?;
         let mut value = HeaderValue::from_str(value).map_err(|_| bad_value)?;
         value.set_sensitive(true);
         headers.retain(|(known, _)| *known != name);
@@ -286,9 +286,9 @@ fn failure_kind(error: &ureq::Error) -> FailureKind {
             FailureKind::Timeout
         }
         ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => FailureKind::NotOtlp,
-        ureq::Error::InvalidProxyUrl => FailureKind::Settings(Setting::Proxy, SettingFault::NotAnAddress),
+        ureq::Error::InvalidProxyUrl => FailureKind::Settings(Setting::Proxy, SettingError::NotAnAddress),
         ureq::Error::Http(_) | ureq::Error::BadUri(_) => {
-            FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress)
+            FailureKind::Settings(Setting::Endpoint, SettingError::NotAnAddress)
         }
         _ => FailureKind::Connection,
     }

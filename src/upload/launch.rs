@@ -113,7 +113,7 @@ fn spawn(
     set(env::UPLOADER_STARTER.as_ref(), std::process::id().to_string().as_ref())?;
     let is_awaited = mode != UploadMode::Detached;
     if is_awaited {
-        set(env::UPLOADER_TELLS.as_ref(), "3".as_ref())?;
+        set(env::UPLOADER_AWAITED.as_ref(), "3".as_ref())?;
     }
     let paths = [
         env::HOME,

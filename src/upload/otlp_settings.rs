@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::consent::destination::Destination;
 use crate::platform;
-use crate::upload::failure::{FailureKind, Setting, SettingFault};
+use crate::upload::failure::{FailureKind, Setting, SettingError};
 
 /// The settings of one destination, all from one source.
 #[derive(Debug, Clone)]
@@ -24,12 +24,12 @@ pub(crate) struct OtlpSettings {
     pub(crate) timeout: Duration,
     /// The PEM file of the roots to trust instead of the system's.
     pub(crate) certificate: Option<PathBuf>,
-    pub(crate) client: Option<ClientIdentity>,
+    pub(crate) client: Option<IdentityFiles>,
 }
 
 /// The PEM files of the client's certificate chain and key, for mutual TLS.
 #[derive(Debug, Clone)]
-pub(crate) struct ClientIdentity {
+pub(crate) struct IdentityFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
 }
@@ -58,7 +58,7 @@ impl OtlpSettings {
         let path = |wanted: &str, kind| {
             let path = setting(wanted).map(PathBuf::from);
             match path {
-                Some(path) if path.is_relative() => Err(FailureKind::Settings(kind, SettingFault::Relative)),
+                Some(path) if path.is_relative() => Err(FailureKind::Settings(kind, SettingError::Relative)),
                 path => Ok(path),
             }
         };
@@ -66,21 +66,21 @@ impl OtlpSettings {
             path("CLIENT_CERTIFICATE", Setting::ClientCertificate)?,
             path("CLIENT_KEY", Setting::ClientKey)?,
         ) {
-            (Some(certificate), Some(key)) => Some(ClientIdentity { certificate, key }),
+            (Some(certificate), Some(key)) => Some(IdentityFiles { certificate, key }),
             (None, None) => None,
             (Some(_), None) => {
-                return Err(FailureKind::Settings(Setting::ClientCertificate, SettingFault::Alone));
+                return Err(FailureKind::Settings(Setting::ClientCertificate, SettingError::Alone));
             }
-            (None, Some(_)) => return Err(FailureKind::Settings(Setting::ClientKey, SettingFault::Alone)),
+            (None, Some(_)) => return Err(FailureKind::Settings(Setting::ClientKey, SettingError::Alone)),
         };
         let mut headers = match (setting("HEADERS"), path("HEADERS_FILE", Setting::HeadersFile)?) {
             (Some(text), _) => {
-                parse_headers(text, false).map_err(|fault| FailureKind::Settings(Setting::Headers, fault))?
+                parse_headers(text, false).map_err(|error| FailureKind::Settings(Setting::Headers, error))?
             }
             (None, Some(file)) => read_file(&file, MAX_HEADERS_BYTES)
-                .and_then(|bytes| String::from_utf8(bytes).map_err(|_| SettingFault::NotText))
+                .and_then(|bytes| String::from_utf8(bytes).map_err(|_| SettingError::NotText))
                 .and_then(|text| parse_headers(&text, true))
-                .map_err(|fault| FailureKind::Settings(Setting::HeadersFile, fault))?,
+                .map_err(|error| FailureKind::Settings(Setting::HeadersFile, error))?,
             (None, None) => Vec::new(),
         };
         let (endpoint, credentials) = split_credentials(&destination.endpoint.address);
@@ -126,16 +126,16 @@ const RESERVED: [&str; 8] = [
 /// Parses `name=value,name=value` and percent-decodes the values (OTLP exporter specification, "Specifying headers via
 /// environment variables"). A file may also hold one header per line. `Name: value` is accepted too, because a name
 /// contains neither sign. One invalid header makes all invalid, so that no request is sent without its credentials.
-fn parse_headers(text: &str, is_file: bool) -> Result<Vec<(String, String)>, SettingFault> {
+fn parse_headers(text: &str, is_file: bool) -> Result<Vec<(String, String)>, SettingError> {
     let text = text.trim();
     if text.contains('\u{fffd}') {
-        return Err(SettingFault::NotText);
+        return Err(SettingError::NotText);
     }
     if text.starts_with(['{', '[']) {
-        return Err(SettingFault::Json);
+        return Err(SettingError::Json);
     }
     if !is_file && text.contains(['\n', '\r']) {
-        return Err(SettingFault::LineBreak);
+        return Err(SettingError::LineBreak);
     }
     let headers: Vec<_> = text
         .split([',', '\n'])
@@ -143,29 +143,29 @@ fn parse_headers(text: &str, is_file: bool) -> Result<Vec<(String, String)>, Set
         .filter(|header| !header.is_empty())
         .map(parse_header)
         .collect::<Result<_, _>>()?;
-    if headers.is_empty() { Err(SettingFault::NoHeader) } else { Ok(headers) }
+    if headers.is_empty() { Err(SettingError::NoHeader) } else { Ok(headers) }
 }
 
-fn parse_header(header: &str) -> Result<(String, String), SettingFault> {
+fn parse_header(header: &str) -> Result<(String, String), SettingError> {
     if header.starts_with(['"', '\'']) {
-        return Err(SettingFault::Quoted);
+        return Err(SettingError::Quoted);
     }
-    let (name, value) = header.split_once(['=', ':']).ok_or(SettingFault::NoValue)?;
+    let (name, value) = header.split_once(['=', ':']).ok_or(SettingError::NoValue)?;
     let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
     let is_token = !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
     if !is_token {
-        return Err(SettingFault::BadName);
+        return Err(SettingError::BadName);
     }
     if RESERVED.contains(&&*name) {
-        return Err(SettingFault::Reserved);
+        return Err(SettingError::Reserved);
     }
     if value.starts_with('"') || (value.len() > 1 && value.starts_with('\'') && value.ends_with('\'')) {
-        return Err(SettingFault::Quoted);
+        return Err(SettingError::Quoted);
     }
-    let value = percent_decode_str(value).decode_utf8().map_err(|_| SettingFault::NotText)?;
+    let value = percent_decode_str(value).decode_utf8().map_err(|_| SettingError::NotText)?;
     let is_value = value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
-    if is_value { Ok((name, value.into_owned())) } else { Err(SettingFault::BadValue) }
+    if is_value { Ok((name, value.into_owned())) } else { Err(SettingError::BadValue) }
 }
 
 /// Splits an address into the part without user and password, and the value of `Authorization` (RFC 7617).
@@ -182,17 +182,17 @@ fn split_credentials(address: &str) -> (String, Option<String>) {
 }
 
 /// Reads a file that a setting names. It never blocks, and it reads at most `limit` bytes.
-pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, SettingFault> {
-    let fault = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SettingFault::Missing,
-        io::ErrorKind::PermissionDenied => SettingFault::Forbidden,
-        io::ErrorKind::InvalidInput => SettingFault::NotAFile,
-        _ => SettingFault::Unreadable,
+pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, SettingError> {
+    let setting_error = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SettingError::Missing,
+        io::ErrorKind::PermissionDenied => SettingError::Forbidden,
+        io::ErrorKind::InvalidInput => SettingError::NotAFile,
+        _ => SettingError::Unreadable,
     };
-    let file = platform::open_regular(path).map_err(fault)?;
+    let file = platform::open_regular(path).map_err(setting_error)?;
     let mut bytes = Vec::new();
-    let length = file.take(limit + 1).read_to_end(&mut bytes).map_err(fault)?;
-    if length as u64 > limit { Err(SettingFault::TooLarge) } else { Ok(bytes) }
+    let length = file.take(limit + 1).read_to_end(&mut bytes).map_err(setting_error)?;
+    if length as u64 > limit { Err(SettingError::TooLarge) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -221,9 +221,9 @@ mod tests {
 
     #[test]
     fn one_invalid_header_makes_all_invalid() {
-        use SettingFault::*;
+        use SettingError::*;
 
-        for (text, fault) in [
+        for (text, error) in [
             ("", NoHeader),
             (",,", NoHeader),
             ("a=b,secret", NoValue),
@@ -242,7 +242,7 @@ mod tests {
             ("Content-Type=x", Reserved),
             ("te=x", Reserved),
         ] {
-            assert_eq!(parse_headers(text, false), Err(fault), "{text}");
+            assert_eq!(parse_headers(text, false), Err(error), "{text}");
         }
         assert_eq!(parse_headers("a=%22b%22", false).as_deref(), Ok(&[header("a", "\"b\"")][..]));
     }
@@ -266,13 +266,13 @@ mod tests {
     fn a_file_that_cannot_be_read_says_why() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("file");
-        assert_eq!(read_file(&path, 3), Err(SettingFault::Missing));
+        assert_eq!(read_file(&path, 3), Err(SettingError::Missing));
         std::fs::write(&path, "abc").expect("a file");
         assert_eq!(read_file(&path, 3), Ok(b"abc".to_vec()));
-        assert_eq!(read_file(&path, 2), Err(SettingFault::TooLarge));
-        assert_eq!(read_file(&path.join("x"), 3), Err(SettingFault::Missing));
+        assert_eq!(read_file(&path, 2), Err(SettingError::TooLarge));
+        assert_eq!(read_file(&path.join("x"), 3), Err(SettingError::Missing));
         for other in [directory.path(), Path::new("/dev/zero")] {
-            assert_eq!(read_file(other, 3), Err(SettingFault::NotAFile), "{}", other.display());
+            assert_eq!(read_file(other, 3), Err(SettingError::NotAFile), "{}", other.display());
         }
     }
 }

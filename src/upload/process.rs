@@ -26,7 +26,7 @@ pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, mode: Up
     platform::name_process(settings.name);
     // On its own thread, so that no blocking call can keep the process alive past its limit.
     let life = settings.uploader_life;
-    let is_awaited = environment.raw(crate::env::UPLOADER_TELLS).is_some();
+    let is_awaited = environment.raw(crate::env::UPLOADER_AWAITED).is_some();
     std::thread::spawn(move || {
         std::thread::sleep(life);
         if is_awaited {
@@ -65,7 +65,7 @@ fn note_panics(spool: &SpoolDirectory) {
             if !HAS_PANICKED.swap(true, Ordering::Relaxed) {
                 crate::upload::uploader::note_panic(&spool);
             }
-            if std::env::var_os(crate::env::UPLOADER_TELLS).is_some() {
+            if std::env::var_os(crate::env::UPLOADER_AWAITED).is_some() {
                 platform::report_exit(STILL_PENDING);
             }
             platform::exit_immediately(STILL_PENDING);
@@ -136,7 +136,7 @@ struct LazyTransport<F> {
 
 impl<F: Fn() -> Option<Box<dyn Transport>>> super::delivery::Transport for LazyTransport<F> {
     fn deliver(&mut self, batch: &super::delivery::Batch<'_>) -> super::delivery::DeliveryOutcome {
-        use crate::upload::failure::{FailureKind, Setting, SettingFault};
+        use crate::upload::failure::{FailureKind, Setting, SettingError};
 
         if self.transport.is_none() {
             self.transport = (self.open)();
@@ -144,7 +144,7 @@ impl<F: Fn() -> Option<Box<dyn Transport>>> super::delivery::Transport for LazyT
         match &mut self.transport {
             Some(transport) => transport.deliver(batch),
             None => {
-                let kind = FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt);
+                let kind = FailureKind::Settings(Setting::Protocol, SettingError::NotBuilt);
                 super::delivery::DeliveryOutcome::retry(kind)
             }
         }

@@ -16,12 +16,12 @@ use crate::upload::forward_proxy::ForwardConnector;
 
 /// The kind of proxy between us and the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Proxied {
-    No,
+pub(crate) enum ProxyKind {
+    None,
     /// The proxy passes encrypted bytes on.
     Tunnel,
     /// The proxy reads the request and sends it itself.
-    Forwarded,
+    Forward,
 }
 
 /// The route of a request to the endpoint.
@@ -32,7 +32,7 @@ pub(crate) struct Route {
     pub(crate) forward: Option<ForwardConnector>,
     /// Additional headers.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(crate) proxied: Proxied,
+    pub(crate) proxy_kind: ProxyKind,
 }
 
 /// The variable does not hold the address of a proxy.
@@ -53,7 +53,13 @@ pub(crate) fn route(
 ) -> Result<Route, InvalidProxyAddress> {
     let Some(address) = for_endpoint(&endpoint, variable) else {
         let headers = Vec::new();
-        return Ok(Route { target: endpoint, tunnel: None, forward: None, headers, proxied: Proxied::No });
+        return Ok(Route {
+            target: endpoint,
+            tunnel: None,
+            forward: None,
+            headers,
+            proxy_kind: ProxyKind::None,
+        });
     };
     let proxy = Proxy::new(&address).map_err(|_| InvalidProxyAddress)?;
     let is_http = matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
@@ -61,7 +67,7 @@ pub(crate) fn route(
         return forwarded(&endpoint, &proxy).ok_or(InvalidProxyAddress);
     }
     let (tunnel, headers) = (Some(proxy), Vec::new());
-    Ok(Route { target: endpoint, tunnel, forward: None, headers, proxied: Proxied::Tunnel })
+    Ok(Route { target: endpoint, tunnel, forward: None, headers, proxy_kind: ProxyKind::Tunnel })
 }
 
 /// The route of a request that the proxy forwards.
@@ -83,7 +89,7 @@ fn forwarded(endpoint: &Uri, proxy: &Proxy) -> Option<Route> {
     }
     let target = Uri::from_parts(parts).ok()?;
     let forward = Some(ForwardConnector::new(endpoint.path_and_query()?.as_str(), &endpoint.to_string()));
-    Some(Route { target, tunnel: None, forward, headers, proxied: Proxied::Forwarded })
+    Some(Route { target, tunnel: None, forward, headers, proxy_kind: ProxyKind::Forward })
 }
 
 /// Whether a response comes from the forwarding proxy and not from the receiver behind it.

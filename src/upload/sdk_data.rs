@@ -88,8 +88,8 @@ fn span_data(span: &Span, batch: &Batch<'_>, scope: &InstrumentationScope) -> Sp
 }
 
 /// An error status has no description, because that would be free text.
-fn status(ending: Ending) -> Status {
-    if ending.is_error() { Status::error("") } else { Status::Unset }
+fn status(ending: Option<Ending>) -> Status {
+    if ending.and_then(Ending::error_type).is_some() { Status::error("") } else { Status::Unset }
 }
 
 fn time(nanoseconds: u64) -> SystemTime {
@@ -100,10 +100,10 @@ fn attributes(span: &Span, data_points: &'static DataPoints, tool: Tool<'_>) -> 
     let mut attributes = Vec::with_capacity(span.values.len() + 3);
     if let Subject::Run(ending) = span.subject {
         attributes.push(KeyValue::new(span::EXECUTABLE_NAME, tool.name.to_owned()));
-        if let (Ending::Exited(code), Some(position)) = (ending, data_points.exit_code()) {
+        if let (Some(Ending::Exited(code)), Some(position)) = (ending, data_points.exit_code()) {
             attributes.push(KeyValue::new(data_points.data_points[usize::from(position)].key, code));
         }
-        if let Some(error_type) = ending.error_type() {
+        if let Some(error_type) = ending.and_then(Ending::error_type) {
             attributes.push(KeyValue::new(span::ERROR_TYPE, error_type));
         }
     }

@@ -15,8 +15,8 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection,
 
 use crate::consent::endpoint::Endpoint;
 use crate::env;
-use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
-use crate::upload::otlp_settings::{ClientIdentity, OtlpSettings, read_file};
+use crate::upload::failure::{FailureKind, Setting, SettingError, TlsFailure};
+use crate::upload::otlp_settings::{IdentityFiles, OtlpSettings, read_file};
 
 /// Far more than a bundle of all public roots (0.3 MiB). A path to a device cannot fill the memory.
 const MAX_PEM_BYTES: u64 = 8 * 1024 * 1024;
@@ -38,7 +38,7 @@ pub(crate) fn for_ureq(settings: &OtlpSettings) -> Result<ureq::tls::TlsConfig, 
         Some(client) => {
             let identity = Identity::read(client, &provider)?;
             let key = PrivateKey::from_pem(&identity.key_pem)
-                .map_err(|_| FailureKind::Settings(Setting::ClientKey, SettingFault::NoKey))?;
+                .map_err(|_| FailureKind::Settings(Setting::ClientKey, SettingError::NoKey))?;
             Some(ClientCert::new_with_certs(&owned(identity.chain), key))
         }
         None => None,
@@ -84,12 +84,12 @@ impl Roots {
     /// The roots of the settings, or else those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, or else the system's.
     fn of(settings: &OtlpSettings) -> Result<Self, FailureKind> {
         if let Some(path) = &settings.certificate {
-            let fault = |fault| FailureKind::Settings(Setting::Certificate, fault);
+            let certificate_error = |error| FailureKind::Settings(Setting::Certificate, error);
             let mut roots = Self::default();
-            roots.add_pem(&read_file(path, MAX_PEM_BYTES).map_err(fault)?);
-            return roots.unless_empty(fault(SettingFault::NoCertificate));
+            roots.add_pem(&read_file(path, MAX_PEM_BYTES).map_err(certificate_error)?);
+            return roots.unless_empty(certificate_error(SettingError::NoCertificate));
         }
-        let fault = |fault| FailureKind::Settings(Setting::Roots, fault);
+        let roots_error = |error| FailureKind::Settings(Setting::Roots, error);
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let (file, directories) = (variable(env::SSL_CERT_FILE), variable(env::SSL_CERT_DIR));
         let roots = if file.is_none() && directories.is_none() {
@@ -102,9 +102,9 @@ impl Roots {
                 .flat_map(std::env::split_paths)
                 .filter(|path| !path.as_os_str().is_empty())
                 .collect();
-            Self::named(file.map(PathBuf::from).as_deref(), &directories).map_err(fault)?
+            Self::named(file.map(PathBuf::from).as_deref(), &directories).map_err(roots_error)?
         };
-        roots.unless_empty(fault(SettingFault::Missing))
+        roots.unless_empty(roots_error(SettingError::Missing))
     }
 
     fn unless_empty(self, kind: FailureKind) -> Result<Self, FailureKind> {
@@ -112,12 +112,12 @@ impl Roots {
     }
 
     /// Reads the roots that the two variables name, like `rustls-native-certs`, but does not block on a FIFO.
-    fn named(file: Option<&Path>, directories: &[PathBuf]) -> Result<Self, SettingFault> {
+    fn named(file: Option<&Path>, directories: &[PathBuf]) -> Result<Self, SettingError> {
         let mut roots = Self::default();
         if let Some(file) = file {
             match read_file(file, MAX_PEM_BYTES) {
                 Ok(pem) => roots.add_pem(&pem),
-                Err(fault) if directories.is_empty() => return Err(fault),
+                Err(error) if directories.is_empty() => return Err(error),
                 Err(_) => {}
             }
         }
@@ -164,22 +164,22 @@ struct Identity {
 }
 
 impl Identity {
-    fn read(files: &ClientIdentity, provider: &CryptoProvider) -> Result<Self, FailureKind> {
-        let certificate_fault = |fault| FailureKind::Settings(Setting::ClientCertificate, fault);
-        let key_fault = |fault| FailureKind::Settings(Setting::ClientKey, fault);
+    fn read(files: &IdentityFiles, provider: &CryptoProvider) -> Result<Self, FailureKind> {
+        let certificate_error = |error| FailureKind::Settings(Setting::ClientCertificate, error);
+        let key_error = |error| FailureKind::Settings(Setting::ClientKey, error);
 
-        let chain_pem = read_file(&files.certificate, MAX_PEM_BYTES).map_err(certificate_fault)?;
-        let key_pem = read_file(&files.key, MAX_PEM_BYTES).map_err(key_fault)?;
+        let chain_pem = read_file(&files.certificate, MAX_PEM_BYTES).map_err(certificate_error)?;
+        let key_pem = read_file(&files.key, MAX_PEM_BYTES).map_err(key_error)?;
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&chain_pem)
             .collect::<Result<_, _>>()
             .ok()
             .filter(|chain: &Vec<_>| !chain.is_empty())
-            .ok_or(certificate_fault(SettingFault::NoCertificate))?;
-        let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| key_fault(SettingFault::NoKey))?;
+            .ok_or(certificate_error(SettingError::NoCertificate))?;
+        let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| key_error(SettingError::NoKey))?;
         CertifiedKey::from_der(chain.clone(), key, provider).map_err(|error| match error {
-            rustls::Error::InvalidCertificate(_) => certificate_fault(SettingFault::NoCertificate),
-            rustls::Error::InconsistentKeys(_) => key_fault(SettingFault::OtherKey),
-            _ => key_fault(SettingFault::NoKey),
+            rustls::Error::InvalidCertificate(_) => certificate_error(SettingError::NoCertificate),
+            rustls::Error::InconsistentKeys(_) => key_error(SettingError::OtherKey),
+            _ => key_error(SettingError::NoKey),
         })?;
         Ok(Self { chain, chain_pem, key_pem })
     }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::consent::destination::Destination;
 use crate::upload::delivery::{Batch, DeliveryOutcome, Transport};
-use crate::upload::failure::{FailureKind, Setting, SettingFault, TlsFailure};
+use crate::upload::failure::{FailureKind, Setting, SettingError, TlsFailure};
 #[cfg(feature = "grpc")]
 use crate::upload::grpc::GrpcTransport;
 #[cfg(feature = "http")]
@@ -45,7 +45,7 @@ impl ProtocolTransport {
             #[cfg(feature = "grpc")]
             Protocol::Grpc => Ok(Self::Grpc(Box::new(GrpcTransport::open(settings, MAX_REQUEST_BYTES)?))),
             #[allow(unreachable_patterns, reason = "with every feature each protocol has its transport")]
-            _ => Err(FailureKind::Settings(Setting::Protocol, SettingFault::NotBuilt)),
+            _ => Err(FailureKind::Settings(Setting::Protocol, SettingError::NotBuilt)),
         }
     }
 
@@ -129,7 +129,7 @@ mod tests {
         for protocol in [Protocol::HttpProtobuf, Protocol::HttpJson, Protocol::Grpc] {
             let mut transport = OtlpTransport::open(&testing::settings("not an address", protocol));
             let outcome = transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
-            let kind = FailureKind::Settings(Setting::Endpoint, SettingFault::NotAnAddress);
+            let kind = FailureKind::Settings(Setting::Endpoint, SettingError::NotAnAddress);
             assert_eq!(outcome, DeliveryOutcome::retry(kind));
         }
     }

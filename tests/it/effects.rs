@@ -6,7 +6,7 @@ use crate::test_user::{DEAD_ENDPOINT, TestUser, example, is_root};
 
 /// What a command did.
 #[derive(Debug, PartialEq, Eq)]
-struct Observed {
+struct Effects {
     /// New files and directories in the home directory.
     files: usize,
     /// Pending runs.
@@ -71,7 +71,7 @@ const TABLE: [(&str, Setting, Effect); 18] = [
 ];
 
 /// Runs the tool once with this setting, and counts.
-fn observe(setting: Setting) -> Observed {
+fn observe(setting: Setting) -> Effects {
     let mut user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", DEAD_ENDPOINT);
     let mut choice = ON;
     let mut policy = "";
@@ -111,7 +111,7 @@ fn observe(setting: Setting) -> Observed {
     };
     let calls = |text: &str| own(text).iter().filter(|line| !line.contains(" read(")).count();
     let sockets = own(&with).iter().filter(|line| is_socket(&line.as_str())).count();
-    Observed {
+    Effects {
         files: user.files().len() - before,
         runs: user.pending_runs().len(),
         processes: with.lines().filter(|line| line.contains(" execve(")).count() - 1,

@@ -72,13 +72,13 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// An HTTP response.
 #[derive(Debug)]
-pub(crate) struct Got {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
     headers: ureq::http::HeaderMap,
 }
 
-impl Got {
+impl Response {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -112,7 +112,7 @@ pub(crate) fn post(
     path: &str,
     headers: &[(&str, &str)],
     body: &[u8],
-) -> Result<Got, ureq::Error> {
+) -> Result<Response, ureq::Error> {
     post_with(&client(TIMEOUT), receiver, path, headers, body)
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn post_with(
     path: &str,
     headers: &[(&str, &str)],
     body: &[u8],
-) -> Result<Got, ureq::Error> {
+) -> Result<Response, ureq::Error> {
     let mut request = client.post(format!("{}{path}", receiver.http_endpoint()));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -130,15 +130,15 @@ pub(crate) fn post_with(
     let mut response = request.send(body)?;
     let body = response.body_mut().with_config().limit(1 << 20).read_to_vec()?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Ok(Got { status, body, headers })
+    Ok(Response { status, body, headers })
 }
 
 /// Sends protobuf over HTTP.
-pub(crate) fn send(receiver: &Receiver, body: &[u8]) -> Got {
+pub(crate) fn send(receiver: &Receiver, body: &[u8]) -> Response {
     post(receiver, "/v1/traces", &[("content-type", PROTOBUF)], body).unwrap()
 }
 
-pub(crate) fn send_json(receiver: &Receiver, body: &str) -> Got {
+pub(crate) fn send_json(receiver: &Receiver, body: &str) -> Response {
     post(receiver, "/v1/traces", &[("content-type", JSON)], body.as_bytes()).unwrap()
 }
 

@@ -13,11 +13,11 @@ use crate::unusable_home::{SOON, assert_unnoticed, listing, make_directory, stat
 
 #[test]
 fn unsafe_state_directories_are_not_used() {
-    type Plant = fn(&TestUser);
-    let plants: [(&str, Plant); 7] = [
+    type PlantFile = fn(&TestUser);
+    let plants: [(&str, PlantFile); 7] = [
         ("the tool's directory is a link", |user| {
             make_directory(&user.home().join("target"), 0o700);
-            make_directory(state_directory(user).parent().expect("above"), 0o700);
+            make_directory(state_directory(user).parent().expect("a parent directory"), 0o700);
             symlink(user.home().join("target"), state_directory(user)).expect("a link");
         }),
         ("ours is a link", |user| {
@@ -30,7 +30,7 @@ fn unsafe_state_directories_are_not_used() {
             symlink(user.home().join("target"), state_directory(user).join("telemetry")).expect("a link");
         }),
         ("the tool's directory is a file", |user| {
-            make_directory(state_directory(user).parent().expect("above"), 0o700);
+            make_directory(state_directory(user).parent().expect("a parent directory"), 0o700);
             fs::write(state_directory(user), "mine").expect("a file");
         }),
         ("ours is a file", |user| {
@@ -132,8 +132,8 @@ fn planted_files_are_ignored() {
 
 #[test]
 fn replaced_state_files_are_harmless() {
-    type Plant = fn(&Path, &Path);
-    let plants: [(&str, Plant); 4] = [
+    type PlantFile = fn(&Path, &Path);
+    let plants: [(&str, PlantFile); 4] = [
         ("link", |path, secret| symlink(secret, path).expect("a link")),
         ("fifo", |path, _| {
             assert!(Command::new("mkfifo").arg(path).status().is_ok_and(|made| made.success()));

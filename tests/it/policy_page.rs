@@ -26,14 +26,14 @@ fn examples() -> Vec<(&'static str, &'static str)> {
 }
 
 /// The requests that a receiver got under an example's policy, and the output of `status`.
-struct Observed {
+struct PolicyEffect {
     is_off: bool,
     origin: String,
     warnings: Value,
     requests: Vec<Request>,
 }
 
-fn run(example: &str) -> Observed {
+fn run(example: &str) -> PolicyEffect {
     let receiver = Receiver::start().expect("a receiver");
     let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
     // The machine's own `/etc` has no root certificates.
@@ -57,7 +57,7 @@ fn run(example: &str) -> Observed {
     let flush = if is_tls { ":" } else { "frob telemetry flush >/dev/null 2>&1" };
     let commands = format!("frob build >/dev/null && {{ {flush} || :; }} && frob telemetry status --json");
     let status: Value = serde_json::from_str(&on_machine(&prepare, &user, &commands)).expect("JSON");
-    Observed {
+    PolicyEffect {
         is_off: status["telemetry"] == "off",
         origin: status["destination"]["origin"].as_str().unwrap_or_default().to_owned(),
         warnings: status["warnings"].clone(),

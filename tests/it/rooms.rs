@@ -198,7 +198,7 @@ fn absolute(source: &Source, path: &Segments, sources: &[Source]) -> Option<Segm
         }
         child => {
             let is_child = |it: &Source| {
-                it.module.split_last().is_some_and(|(last, above)| last == child && above == base)
+                it.module.split_last().is_some_and(|(last, parent)| last == child && parent == base)
             };
             if !sources.iter().any(is_child) {
                 return None;

@@ -56,7 +56,7 @@ pub(crate) enum Action {
 
 /// A program that ran to its end.
 #[derive(Debug)]
-pub(crate) struct Traced {
+pub(crate) struct TracedProgram {
     /// From the first call after `execve`, in the order in which they began.
     pub(crate) calls: Vec<Call>,
     pub(crate) output: Output,
@@ -95,13 +95,13 @@ impl<'a> Tracer<'a> {
     }
 
     /// Runs until every traced process has ended.
-    pub(crate) fn run(mut self) -> Traced {
+    pub(crate) fn run(mut self) -> TracedProgram {
         // The kernel notifies the thread that started the program. It must have no other children.
         std::thread::scope(|scope| scope.spawn(|| self.run_here(scope)).join()).expect("the tracer")
     }
 
     #[expect(clippy::zombie_processes, reason = "`follow` waits for it, as for all that is traced")]
-    fn run_here<'scope>(&mut self, scope: &'scope std::thread::Scope<'scope, '_>) -> Traced {
+    fn run_here<'scope>(&mut self, scope: &'scope std::thread::Scope<'scope, '_>) -> TracedProgram {
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: `traceme` is a single system call and allocates nothing.
         unsafe { self.command.pre_exec(|| Ok(ptrace::traceme()?)) };
@@ -109,10 +109,10 @@ impl<'a> Tracer<'a> {
         let (stdout, stderr) = (program.stdout.take().expect("piped"), program.stderr.take().expect("piped"));
         let (stdout, stderr) = (scope.spawn(|| all(stdout)), scope.spawn(|| all(stderr)));
 
-        let mut tracing = Tracing { first: Pid::from_raw(program.id() as i32), ..Tracing::default() };
+        let mut tracing = TraceState { first: Pid::from_raw(program.id() as i32), ..TraceState::default() };
         let status = tracing.follow(self.options, &mut *self.handler);
         let [stdout, stderr] = [stdout, stderr].map(|reader| reader.join().expect("the reader"));
-        Traced { calls: tracing.calls, output: Output { status, stdout, stderr } }
+        TracedProgram { calls: tracing.calls, output: Output { status, stdout, stderr } }
     }
 }
 
@@ -122,7 +122,7 @@ fn all(mut from: impl Read) -> Vec<u8> {
     bytes
 }
 
-struct Tracing {
+struct TraceState {
     first: Pid,
     calls: Vec<Call>,
     threads: HashMap<Pid, Thread>,
@@ -130,7 +130,7 @@ struct Tracing {
     threads_seen: usize,
 }
 
-impl Default for Tracing {
+impl Default for TraceState {
     fn default() -> Self {
         Self { first: Pid::from_raw(0), calls: Vec::new(), threads: HashMap::new(), threads_seen: 0 }
     }
@@ -148,7 +148,7 @@ struct Thread {
     refused: Option<Errno>,
 }
 
-impl Tracing {
+impl TraceState {
     fn follow(&mut self, options: Options, handler: &mut Handler<'_>) -> ExitStatus {
         let mut status = None;
         loop {
@@ -318,18 +318,18 @@ fn calls_can_be_delayed_refused_or_fatal() {
         Tracer::of(command).intercept(handler).run()
     };
     let file = "/proc/version";
-    let Traced { calls, output } = cat(file, Action::Continue);
+    let TracedProgram { calls, output } = cat(file, Action::Continue);
     assert_eq!(output.stdout, std::fs::read(file).expect("Linux"));
     assert!(calls.iter().all(|call| call.thread == 0), "it has one thread");
     let opened: Vec<_> = calls.iter().map(ToString::to_string).filter(|call| call.contains(file)).collect();
     assert_eq!(opened.first().map(String::as_str), Some("openat(/proc/version)"), "{opened:?}");
 
-    let Traced { calls, output } = cat(file, Action::Fail(Errno::EIO));
+    let TracedProgram { calls, output } = cat(file, Action::Fail(Errno::EIO));
     assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]));
     assert!(String::from_utf8_lossy(&output.stderr).contains("Input/output error"), "{output:?}");
     assert!(calls.iter().any(|call| call.to_string() == "openat(/proc/version) = EIO"));
 
-    let Traced { calls, output } = cat(file, Action::Kill);
+    let TracedProgram { calls, output } = cat(file, Action::Kill);
     assert_eq!((output.status.signal(), output.stderr), (Some(9), Vec::new()));
     assert_eq!(calls.last().map(ToString::to_string).as_deref(), Some("openat(/proc/version) = ?"));
 }

@@ -226,7 +226,7 @@ impl TestUser {
         let directory = self.spool(receiver_endpoint);
         if !directory.exists() {
             std::fs::create_dir_all(&directory).expect("a directory");
-            let telemetry = directory.parent().expect("a directory above");
+            let telemetry = directory.parent().expect("a parent directory");
             std::fs::set_permissions(telemetry, std::os::unix::fs::PermissionsExt::from_mode(0o700))
                 .expect("it is ours");
         }

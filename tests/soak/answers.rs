@@ -18,7 +18,7 @@ use crate::test_user::TestUser;
 
 const RUNS: u64 = 10_000;
 /// The server refuses requests with more spans.
-const MOST_SPANS: usize = 40;
+const MAX_SPANS: usize = 40;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Checks recorded = delivered + pending + dropped, and that no run counts as delivered that the server did not
@@ -131,7 +131,7 @@ impl Server {
         let answers = answers();
         let answer = match () {
             () if self.is_well.load(Ordering::Relaxed) => &answers[0],
-            () if traces.len() > MOST_SPANS => &TOO_LARGE[number % TOO_LARGE.len()].answer(),
+            () if traces.len() > MAX_SPANS => &TOO_LARGE[number % TOO_LARGE.len()].answer(),
             () => &answers[number % answers.len()],
         };
         if answer.accepts {
@@ -151,12 +151,16 @@ struct Answer {
 }
 
 /// A response without a body.
-struct Bare(&'static str);
+struct BodylessResponse(&'static str);
 
 /// How servers reject a request that is too large.
-const TOO_LARGE: [Bare; 3] = [Bare("413 Too Large"), Bare("429 Too Many"), Bare("400 Bad Request")];
+const TOO_LARGE: [BodylessResponse; 3] = [
+    BodylessResponse("413 Too Large"),
+    BodylessResponse("429 Too Many"),
+    BodylessResponse("400 Bad Request"),
+];
 
-impl Bare {
+impl BodylessResponse {
     fn answer(&self) -> Answer {
         let bytes = format!("HTTP/1.1 {}\r\nContent-Length: 0\r\n\r\n", self.0).into_bytes();
         Answer { accepts: false, bytes, goes_on: true }

@@ -14,7 +14,7 @@ use tool_telemetry_receiver::Receiver;
 
 use crate::Report;
 use crate::ledger::Ledger;
-use crate::system_calls::{Action, Call, Errno, Traced, Tracer};
+use crate::system_calls::{Action, Call, Errno, TracedProgram, Tracer};
 use crate::test_user::{DEAD_ENDPOINT, TestUser, example};
 
 /// Points that are tried at the same time. They mostly wait for processes.
@@ -44,12 +44,12 @@ impl Point {
 
 /// One random run in 64 also enforces the spool's limits, so its calls differ. The uploader's scene covers that
 /// code.
-fn enforced_the_limits(traced: &Traced) -> bool {
+fn enforced_the_limits(traced: &TracedProgram) -> bool {
     traced.calls.iter().any(|call| call.name == "getdents64")
 }
 
 /// Whether the whole first line of a run was written.
-fn recorded_a_run(traced: &Traced) -> bool {
+fn recorded_a_run(traced: &TracedProgram) -> bool {
     let is_first_line = |call: &Call| {
         call.name == "write"
             && call.result > Some(500)
@@ -163,7 +163,7 @@ impl Tally {
 }
 
 /// Runs a program to its end. Returns whether it reached the point. A program that hangs violates a rule.
-fn run(command: Command, point: Option<&Point>) -> Result<(Traced, bool), String> {
+fn run(command: Command, point: Option<&Point>) -> Result<(TracedProgram, bool), String> {
     let started = Instant::now();
     let mut is_reached = false;
     let traced = Tracer::of(command)
@@ -321,7 +321,7 @@ pub(crate) fn of_the_uploader() -> Report {
     };
     let (calls, points) = {
         let (receiver, user) = prepare()?;
-        let (Traced { calls, output }, _) = trace(&user, &receiver.http_endpoint(), None)?;
+        let (TracedProgram { calls, output }, _) = trace(&user, &receiver.http_endpoint(), None)?;
         let ledger = Ledger::of(&user);
         if !output.status.success() || ledger.delivered != WAITING || ledger.dropped_spans != 1 {
             return Err(format!("the undisturbed uploader failed: {output:?}\n{}", ledger.status));

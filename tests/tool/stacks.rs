@@ -18,9 +18,9 @@ static SEEN: Mutex<String> = Mutex::new(String::new());
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
 /// A layer that logs what it sees.
-struct Witness;
+struct LoggingLayer;
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Witness {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LoggingLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let depth = context.span_scope(id).map_or(0, |scope| scope.count());
         see(format_args!("span {} {}\n", attributes.metadata().name(), depth));
@@ -41,9 +41,9 @@ fn see(what: std::fmt::Arguments<'_>) {
 
 /// A filter that counts its calls for call sites that are not approved. For approved ones it may be called more
 /// often.
-struct Counting(LevelFilter);
+struct CountingFilter(LevelFilter);
 
-impl<S> Filter<S> for Counting {
+impl<S> Filter<S> for CountingFilter {
     fn enabled(&self, metadata: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
         if metadata.name() != "step" && metadata.name() != "inner" {
             ASKED.fetch_add(1, Ordering::Relaxed);
@@ -63,71 +63,79 @@ impl<S> Filter<S> for Counting {
 /// Runs the same code in this stack. Returns the log of the witness.
 pub(crate) fn run(stack: &str, telemetry: Option<&Telemetry>) -> String {
     let registry = tracing_subscriber::registry;
-    let warn = || Counting(LevelFilter::WARN);
+    let warn = || CountingFilter(LevelFilter::WARN);
     let env = || EnvFilter::new("warn");
     match (stack, telemetry) {
         ("alone", Some(ours)) => registry().with(ours.layer()).init(),
         ("alone", None) => registry().init(),
-        ("before-plain", Some(ours)) => registry().with(ours.layer()).with(Witness).init(),
-        ("after-plain", Some(ours)) => registry().with(Witness).with(ours.layer()).init(),
-        ("before-plain" | "after-plain", None) => registry().with(Witness).init(),
+        ("before-plain", Some(ours)) => registry().with(ours.layer()).with(LoggingLayer).init(),
+        ("after-plain", Some(ours)) => registry().with(LoggingLayer).with(ours.layer()).init(),
+        ("before-plain" | "after-plain", None) => registry().with(LoggingLayer).init(),
         ("before-filtered", Some(ours)) => {
-            registry().with(ours.layer()).with(Witness.with_filter(warn())).init();
+            registry().with(ours.layer()).with(LoggingLayer.with_filter(warn())).init();
         }
         ("after-filtered", Some(ours)) => {
-            registry().with(Witness.with_filter(warn())).with(ours.layer()).init();
+            registry().with(LoggingLayer.with_filter(warn())).with(ours.layer()).init();
         }
-        ("before-filtered" | "after-filtered", None) => registry().with(Witness.with_filter(warn())).init(),
-        ("before-env-filter", Some(ours)) => registry().with(ours.layer()).with(env()).with(Witness).init(),
-        ("after-env-filter", Some(ours)) => registry().with(env()).with(Witness).with(ours.layer()).init(),
-        ("before-env-filter" | "after-env-filter", None) => registry().with(env()).with(Witness).init(),
+        ("before-filtered" | "after-filtered", None) => {
+            registry().with(LoggingLayer.with_filter(warn())).init()
+        }
+        ("before-env-filter", Some(ours)) => {
+            registry().with(ours.layer()).with(env()).with(LoggingLayer).init()
+        }
+        ("after-env-filter", Some(ours)) => {
+            registry().with(env()).with(LoggingLayer).with(ours.layer()).init()
+        }
+        ("before-env-filter" | "after-env-filter", None) => registry().with(env()).with(LoggingLayer).init(),
         ("before-level", Some(ours)) => {
-            registry().with(ours.layer()).with(LevelFilter::INFO).with(Witness).init();
+            registry().with(ours.layer()).with(LevelFilter::INFO).with(LoggingLayer).init();
         }
         ("after-level", Some(ours)) => {
-            registry().with(LevelFilter::INFO).with(Witness).with(ours.layer()).init();
+            registry().with(LevelFilter::INFO).with(LoggingLayer).with(ours.layer()).init();
         }
-        ("before-level" | "after-level", None) => registry().with(LevelFilter::INFO).with(Witness).init(),
+        ("before-level" | "after-level", None) => {
+            registry().with(LevelFilter::INFO).with(LoggingLayer).init()
+        }
         ("between-env-filter-and-plain", Some(ours)) => {
-            registry().with(env()).with(ours.layer()).with(Witness).init();
+            registry().with(env()).with(ours.layer()).with(LoggingLayer).init();
         }
-        ("between-env-filter-and-plain", None) => registry().with(env()).with(Witness).init(),
+        ("between-env-filter-and-plain", None) => registry().with(env()).with(LoggingLayer).init(),
         ("between-filtered-and-plain", Some(ours)) => {
             let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
-            registry().with(filtered).with(ours.layer()).with(Witness).init();
+            registry().with(filtered).with(ours.layer()).with(LoggingLayer).init();
         }
         ("between-filtered-and-plain", None) => {
             let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
-            registry().with(filtered).with(Witness).init();
+            registry().with(filtered).with(LoggingLayer).init();
         }
         ("before-two-filtered", Some(ours)) => {
             let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
-            registry().with(ours.layer()).with(filtered).with(Witness.with_filter(warn())).init();
+            registry().with(ours.layer()).with(filtered).with(LoggingLayer.with_filter(warn())).init();
         }
         ("before-two-filtered", None) => {
             let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
-            registry().with(filtered).with(Witness.with_filter(warn())).init();
+            registry().with(filtered).with(LoggingLayer.with_filter(warn())).init();
         }
-        ("and-then-ours", Some(ours)) => registry().with(Witness.and_then(ours.layer())).init(),
-        ("and-then-ours", None) => registry().with(Witness).init(),
+        ("and-then-ours", Some(ours)) => registry().with(LoggingLayer.and_then(ours.layer())).init(),
+        ("and-then-ours", None) => registry().with(LoggingLayer).init(),
         ("on-fmt", Some(ours)) => {
-            fmt().with_writer(std::io::sink).finish().with(Witness).with(ours.layer()).init()
+            fmt().with_writer(std::io::sink).finish().with(LoggingLayer).with(ours.layer()).init()
         }
-        ("on-fmt", None) => fmt().with_writer(std::io::sink).finish().with(Witness).init(),
-        ("boxed", Some(ours)) => registry().with(Witness).with(ours.layer().boxed()).init(),
-        ("boxed", None) => registry().with(Witness).init(),
-        ("vec", Some(ours)) => registry().with(vec![ours.layer().boxed(), Witness.boxed()]).init(),
-        ("vec", None) => registry().with(vec![Witness.boxed()]).init(),
+        ("on-fmt", None) => fmt().with_writer(std::io::sink).finish().with(LoggingLayer).init(),
+        ("boxed", Some(ours)) => registry().with(LoggingLayer).with(ours.layer().boxed()).init(),
+        ("boxed", None) => registry().with(LoggingLayer).init(),
+        ("vec", Some(ours)) => registry().with(vec![ours.layer().boxed(), LoggingLayer.boxed()]).init(),
+        ("vec", None) => registry().with(vec![LoggingLayer.boxed()]).init(),
         ("reload", Some(ours)) => {
             let (layer, _handle) = reload::Layer::<_, Registry>::new(ours.layer());
-            registry().with(layer).with(Witness).init();
+            registry().with(layer).with(LoggingLayer).init();
         }
         ("reload", None) => {
-            let (layer, _handle) = reload::Layer::<_, Registry>::new(Witness);
+            let (layer, _handle) = reload::Layer::<_, Registry>::new(LoggingLayer);
             registry().with(layer).init();
         }
-        ("and-then", Some(ours)) => registry().with(ours.layer().and_then(Witness)).init(),
-        ("and-then", None) => registry().with(Witness).init(),
+        ("and-then", Some(ours)) => registry().with(ours.layer().and_then(LoggingLayer)).init(),
+        ("and-then", None) => registry().with(LoggingLayer).init(),
         other => panic!("no such stack: {other:?}"),
     }
     let level_before = LevelFilter::current();

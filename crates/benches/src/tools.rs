@@ -14,14 +14,14 @@ pub struct Tool {
     /// The name in the tables.
     pub title: &'static str,
     /// How it sends.
-    pub sends: Sends,
+    pub sends: SendMode,
     /// Whether it uses this crate.
     pub is_ours: bool,
 }
 
 /// How a tool sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sends {
+pub enum SendMode {
     /// Not at all.
     Nothing,
     /// OTLP over HTTP, as protobuf.
@@ -34,25 +34,25 @@ pub enum Sends {
     Events,
 }
 
-const fn tool(name: &'static str, title: &'static str, sends: Sends) -> Tool {
+const fn tool(name: &'static str, title: &'static str, sends: SendMode) -> Tool {
     Tool { name, title, sends, is_ours: false }
 }
 
-const fn ours(name: &'static str, title: &'static str, sends: Sends) -> Tool {
+const fn ours(name: &'static str, title: &'static str, sends: SendMode) -> Tool {
     Tool { name, title, sends, is_ours: true }
 }
 
 /// All tools.
 pub const TOOLS: [Tool; 9] = [
-    tool("bare", "bare", Sends::Nothing),
-    tool("tracing-only", "`tracing`, no subscriber", Sends::Nothing),
-    ours("spool-only", "**tool-telemetry**, spool only", Sends::Nothing),
-    ours("default-features", "**tool-telemetry**, HTTPS linked", Sends::Http),
-    tool("otlp-http", "`opentelemetry-otlp`, HTTP", Sends::Http),
-    tool("otlp-grpc", "`opentelemetry-otlp`, gRPC", Sends::Grpc),
-    tool("otlp-https", "`opentelemetry-otlp`, HTTPS", Sends::Https),
-    tool("with-telemetry-kit", "`telemetry-kit` 0.3", Sends::Events),
-    tool("with-rtb-telemetry", "`rtb-telemetry` 0.7, HTTP sink", Sends::Events),
+    tool("bare", "bare", SendMode::Nothing),
+    tool("tracing-only", "`tracing`, no subscriber", SendMode::Nothing),
+    ours("spool-only", "**tool-telemetry**, spool only", SendMode::Nothing),
+    ours("default-features", "**tool-telemetry**, HTTPS linked", SendMode::Http),
+    tool("otlp-http", "`opentelemetry-otlp`, HTTP", SendMode::Http),
+    tool("otlp-grpc", "`opentelemetry-otlp`, gRPC", SendMode::Grpc),
+    tool("otlp-https", "`opentelemetry-otlp`, HTTPS", SendMode::Https),
+    tool("with-telemetry-kit", "`telemetry-kit` 0.3", SendMode::Events),
+    tool("with-rtb-telemetry", "`rtb-telemetry` 0.7, HTTP sink", SendMode::Events),
 ];
 
 /// The executable of a tool.

@@ -8,7 +8,7 @@ use tracing_subscriber::prelude::*;
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("../telemetry.toml");
 
 fn main() -> ExitCode {
-    let started = work::Started::new();
+    let started = work::Stopwatch::new();
     let telemetry = Telemetry::builder(work::TOOL, env!("CARGO_PKG_VERSION")).data_points(&DATA_POINTS);
     #[cfg(feature = "raised-limits")]
     let telemetry = {

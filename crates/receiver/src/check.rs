@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::spans::{Record, Resource, Scope, Span, SpanKind, Status, Value};
-use super::wire::{self, Outside};
+use super::wire::{self, OutsideFields};
 
 /// A request that could be read.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ pub(super) struct Content {
     pub(super) spans: Vec<Span>,
     /// For each other span, why it does not.
     pub(super) violations: Vec<String>,
-    pub(super) outside: Outside,
+    pub(super) outside: OutsideFields,
 }
 
 impl From<wire::Request<'_>> for Content {

@@ -13,7 +13,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
-use super::store::{Counted, Shared};
+use super::store::{CountGuard, Shared};
 
 /// One connection, which an answer can end.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Connection {
     }
 
     /// A request that is being answered, until its answer's body is dropped.
-    pub(super) fn overlap(&self) -> Counted {
+    pub(super) fn overlap(&self) -> CountGuard {
         self.shared.count(|state| &mut state.overlaps)
     }
 }
@@ -58,20 +58,20 @@ pub(super) async fn never() -> ! {
 
 /// The sender went away while its request was being read.
 #[derive(Debug)]
-pub(super) struct Gone;
+pub(super) struct DisconnectError;
 
-impl fmt::Display for Gone {
+impl fmt::Display for DisconnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the sender is gone")
     }
 }
 
-impl Error for Gone {}
+impl Error for DisconnectError {}
 
 /// The body of an answer.
 pub(super) struct AnswerBody {
     content: Content,
-    _overlap: Counted,
+    _overlap: CountGuard,
 }
 
 enum Content {
@@ -96,21 +96,21 @@ pub(super) const DRIP: u32 = 3_600;
 const DRIP_PAUSE: Duration = Duration::from_secs(1);
 
 impl AnswerBody {
-    pub(super) fn whole(bytes: impl Into<Bytes>, overlap: Counted) -> Self {
+    pub(super) fn whole(bytes: impl Into<Bytes>, overlap: CountGuard) -> Self {
         let bytes = Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty());
         Self { content: Content::Whole(bytes), _overlap: overlap }
     }
 
-    pub(super) fn grpc(body: tonic::body::Body, overlap: Counted) -> Self {
+    pub(super) fn grpc(body: tonic::body::Body, overlap: CountGuard) -> Self {
         Self { content: Content::Grpc(body), _overlap: overlap }
     }
 
-    pub(super) fn cut(bytes: impl Into<Bytes>, connection: Arc<Connection>, overlap: Counted) -> Self {
+    pub(super) fn cut(bytes: impl Into<Bytes>, connection: Arc<Connection>, overlap: CountGuard) -> Self {
         let content = Content::Cut { bytes: Some(bytes.into()), flushed: false, connection };
         Self { content, _overlap: overlap }
     }
 
-    pub(super) fn drip(first: impl Into<Bytes>, overlap: Counted) -> Self {
+    pub(super) fn drip(first: impl Into<Bytes>, overlap: CountGuard) -> Self {
         let first = Some(first.into()).filter(|bytes: &Bytes| !bytes.is_empty());
         let pause = Box::pin(tokio::time::sleep(DRIP_PAUSE));
         Self { content: Content::Drip { first, pause, left: DRIP }, _overlap: overlap }
@@ -178,6 +178,6 @@ impl Body for AnswerBody {
 }
 
 /// What a handler gives to hyper.
-pub(super) type Answered = Result<Response<AnswerBody>, Gone>;
+pub(super) type HandlerResult = Result<Response<AnswerBody>, DisconnectError>;
 /// What hyper gives to a handler.
-pub(super) type Asked = hyper::Request<Incoming>;
+pub(super) type IncomingRequest = hyper::Request<Incoming>;

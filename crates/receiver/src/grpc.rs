@@ -14,7 +14,7 @@ use tonic::codec::{BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decode
 use tonic::server::{Grpc, UnaryService};
 use tonic_prost::ProstCodec;
 
-use super::connection::{AnswerBody, Answered, Asked, Connection, DRIP};
+use super::connection::{AnswerBody, Connection, DRIP, HandlerResult, IncomingRequest};
 use super::generated::collector::trace::v1::ExportTraceServiceResponse;
 use super::refusal::Refusal;
 use super::script::Answer;
@@ -26,7 +26,7 @@ const CONTENT_TYPE: &str = "application/grpc";
 /// A message's frame: not compressed, and its length, of which a truncated answer gives nothing.
 const TRUNCATED_FRAME: [u8; 5] = [0, 0, 0, 0, 64];
 
-pub(super) async fn answer(asked: Asked, connection: Arc<Connection>) -> Answered {
+pub(super) async fn answer(asked: IncomingRequest, connection: Arc<Connection>) -> HandlerResult {
     let overlap = connection.overlap();
     let (parts, body) = asked.into_parts();
     let gzip = parts.headers.get("grpc-encoding").is_some_and(|value| value == "gzip");
@@ -44,7 +44,7 @@ pub(super) async fn answer(asked: Asked, connection: Arc<Connection>) -> Answere
     };
 
     let given = Arc::new(OnceLock::new());
-    let export = Export {
+    let export = ExportCall {
         shared: Arc::clone(&connection.shared),
         request: request.clone(),
         refusal,
@@ -81,14 +81,14 @@ pub(super) async fn answer(asked: Asked, connection: Arc<Connection>) -> Answere
 }
 
 /// One call.
-struct Export {
+struct ExportCall {
     shared: Arc<Shared>,
     request: Request,
     refusal: Option<Refusal>,
     given: Arc<OnceLock<Answer>>,
 }
 
-impl UnaryService<Bytes> for Export {
+impl UnaryService<Bytes> for ExportCall {
     type Response = ExportTraceServiceResponse;
     type Future = Ready<Result<tonic::Response<Self::Response>, tonic::Status>>;
 

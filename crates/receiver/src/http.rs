@@ -13,10 +13,12 @@ use hyper::{Method, Response, StatusCode, header};
 
 use super::answer;
 use super::check::Content;
-use super::connection::{AnswerBody, Answered, Asked, Connection, DRIP, Gone, never};
+use super::connection::{
+    AnswerBody, Connection, DRIP, DisconnectError, HandlerResult, IncomingRequest, never,
+};
 use super::refusal::Refusal;
 use super::script::Answer;
-use super::store::{Counted, Taken};
+use super::store::{CountGuard, RequestOutcome};
 use super::wire::{self, Limits};
 use super::{Encoding, MAX_BODY, Request, Transport};
 
@@ -27,7 +29,7 @@ const JSON: &str = "application/json";
 /// A truncated answer promises this many bytes more than it gives.
 const MISSING: usize = 64;
 
-pub(super) async fn answer(asked: Asked, connection: Arc<Connection>) -> Answered {
+pub(super) async fn answer(asked: IncomingRequest, connection: Arc<Connection>) -> HandlerResult {
     let overlap = connection.overlap();
     let (parts, body) = asked.into_parts();
     let encoding = encoding(&parts);
@@ -42,7 +44,7 @@ pub(super) async fn answer(asked: Asked, connection: Arc<Connection>) -> Answere
     let body = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
-        Err(_) => return Err(Gone),
+        Err(_) => return Err(DisconnectError),
     };
     request.body_bytes = body.as_ref().map_or(0, Bytes::len) as u64;
     let content = body.and_then(|body| read(&parts, encoding, gzip, &body));
@@ -123,11 +125,11 @@ pub(super) fn read_json(body: &[u8]) -> Result<Content, Refusal> {
 }
 
 async fn give(
-    taken: Taken,
+    taken: RequestOutcome,
     encoding: Option<Encoding>,
     connection: Arc<Connection>,
-    overlap: Counted,
-) -> Answered {
+    overlap: CountGuard,
+) -> HandlerResult {
     if let Answer::Delay(delay) = taken.answer {
         tokio::time::sleep(delay).await;
     }
@@ -156,7 +158,7 @@ fn content_type(as_json: bool) -> &'static str {
     if as_json { JSON } else { PROTOBUF }
 }
 
-fn give_refusal(refusal: &Refusal, encoding: Option<Encoding>, overlap: Counted) -> Response<AnswerBody> {
+fn give_refusal(refusal: &Refusal, encoding: Option<Encoding>, overlap: CountGuard) -> Response<AnswerBody> {
     let failure = |encoding| answer::failure(encoding, refusal.grpc as i32, &refusal.message, None);
     let (content_type, body) = match encoding {
         Some(Encoding::Json) => (JSON, failure(Encoding::Json)),
@@ -176,8 +178,8 @@ pub(super) async fn give_plain(
     answer: Answer,
     encoding: Option<Encoding>,
     connection: &Connection,
-    overlap: Counted,
-) -> Answered {
+    overlap: CountGuard,
+) -> HandlerResult {
     let (plain_type, scripted) = match encoding {
         None => ("text/plain", Vec::new()),
         Some(encoding) => {

@@ -13,7 +13,7 @@ use super::json;
 use super::refusal::Refusal;
 use super::script::{Answer, Script};
 use super::spans::Span;
-use super::wire::Outside;
+use super::wire::OutsideFields;
 
 /// Texts of violations that are kept; more are only counted.
 const MAX_VIOLATIONS: usize = 1_000;
@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) doubles: u64,
     pub(super) rejected: u64,
     pub(super) violations: Vec<String>,
-    pub(super) outside: Outside,
+    pub(super) outside: OutsideFields,
     pub(super) connections: Gauge,
     pub(super) overlaps: Gauge,
     file: Option<File>,
@@ -68,7 +68,7 @@ impl Shared {
 
     /// Records a request and decides its answer. The request, its spans and what it broke become visible at
     /// once, so a caller that waits for one finds the others.
-    pub(super) fn take(&self, mut request: Request, content: Result<Content, Refusal>) -> Taken {
+    pub(super) fn take(&self, mut request: Request, content: Result<Content, Refusal>) -> RequestOutcome {
         match &content {
             Ok(content) => request.spans.clone_from(&content.spans),
             Err(refusal) => request.fault = Some(refusal.message.clone()),
@@ -80,7 +80,7 @@ impl Shared {
         state.version += 1;
         drop(state);
         self.changed.notify_all();
-        Taken { answer, outcome }
+        RequestOutcome { answer, outcome }
     }
 
     /// Waits until `look` finds something, or `timeout` is over.
@@ -101,7 +101,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn count(self: &Arc<Self>, of: fn(&mut State) -> &mut Gauge) -> Counted {
+    pub(super) fn count(self: &Arc<Self>, of: fn(&mut State) -> &mut Gauge) -> CountGuard {
         let mut state = self.state();
         let gauge = of(&mut state);
         gauge.total += 1;
@@ -110,13 +110,13 @@ impl Shared {
         state.version += 1;
         drop(state);
         self.changed.notify_all();
-        Counted { shared: Arc::clone(self), of }
+        CountGuard { shared: Arc::clone(self), of }
     }
 }
 
 /// The answer to a request, and what became of its content.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct RequestOutcome {
     pub(super) answer: Answer,
     /// The partial success of an accepted request; `Ok(None)` also if the answer did not look.
     pub(super) outcome: Result<Option<ExportTracePartialSuccess>, Refusal>,
@@ -124,12 +124,12 @@ pub(super) struct Taken {
 
 /// Counts down when it is dropped.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct CountGuard {
     shared: Arc<Shared>,
     of: fn(&mut State) -> &mut Gauge,
 }
 
-impl Drop for Counted {
+impl Drop for CountGuard {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         (self.of)(&mut state).now -= 1;

@@ -131,7 +131,7 @@ fn a_similar_tool_name_is_an_error() {
 #[test]
 fn a_check_reports_each_error_with_its_line() {
     let text = "telemtry = \"off\"\n[tool.Frob]\nendpoint = 7\n[server]\nport = 1\ndata_points = [1]\n";
-    let lines: Vec<_> = File::parse(text).errors.iter().map(PolicyError::line).collect();
+    let lines: Vec<_> = PolicyTables::parse(text).errors.iter().map(PolicyError::line).collect();
     assert_eq!(lines, [1, 2, 3, 4, 5, 6]);
 }
 

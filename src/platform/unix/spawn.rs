@@ -196,8 +196,8 @@ impl FileActions {
     /// Starts the child in `/`, so that it keeps no directory busy. On a platform without this call the uploader changes
     /// its directory itself.
     fn change_to_root(&mut self) -> io::Result<()> {
-        type Add = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, *const c_char) -> c_int;
-        match look_up::<Add>(c"posix_spawn_file_actions_addchdir_np") {
+        type AddAction = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, *const c_char) -> c_int;
+        match look_up::<AddAction>(c"posix_spawn_file_actions_addchdir_np") {
             // SAFETY: the function has this type where it exists (glibc 2.29, musl 1.1.24, macOS 10.15).
             Some(add) => check(unsafe { add(&mut self.0, c"/".as_ptr()) }),
             None => Ok(()),
@@ -207,8 +207,8 @@ impl FileActions {
     /// Closes every descriptor from `first` on, so that another program that waits for the end of a pipe or for a lock
     /// does not wait for the uploader.
     fn close_from(&mut self, first: c_int) -> io::Result<()> {
-        type Add = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
-        if let Some(add) = look_up::<Add>(c"posix_spawn_file_actions_addclosefrom_np") {
+        type AddAction = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
+        if let Some(add) = look_up::<AddAction>(c"posix_spawn_file_actions_addclosefrom_np") {
             // SAFETY: the function has this type where it exists (glibc 2.34).
             return check(unsafe { add(&mut self.0, first) });
         }

@@ -28,7 +28,7 @@ fn written() -> (Vec<Span>, String) {
         });
         all.push(span);
     }
-    run.subject = Subject::Run(Ending::Running);
+    run.subject = Subject::Run(None);
     let lines = [&run].into_iter().chain(&all[1..]).chain([&all[0]]);
     let text = LineWriter::new(&DATA_POINTS, OTHER_BUILD).text(lines);
     (all, text)
@@ -212,7 +212,7 @@ fn children_of_a_removed_span_move_up() {
         version: TOOL.version.to_owned(),
         content_hash: None,
         spans: vec![
-            span(1, 0, Subject::Run(Ending::Exited(3)), &[verbose]),
+            span(1, 0, Subject::Run(Some(Ending::Exited(3))), &[verbose]),
             span(2, 1, Subject::Approved(1), &[packages]),
             span(3, 2, Subject::Approved(1), &[]),
             span(4, 3, Subject::Approved(0), &[packages, verbose]),
@@ -238,7 +238,7 @@ fn children_of_a_removed_span_move_up() {
     assert_eq!((&*for_maker.spans, for_maker.left_out), (&expected[..], 2));
 
     let narrowed = kept(ChosenBy::Operator, Some(&["weave.packages".to_owned()]));
-    assert_eq!(narrowed.ending(), Ending::Running);
+    assert_eq!(narrowed.ending(), None);
     let values: Vec<_> = narrowed.spans.iter().map(|span| &*span.values).collect();
     assert_eq!(values, [&[][..], &[packages], &[], &[packages], &[]]);
     assert_eq!(narrowed.left_out, 3);

@@ -21,7 +21,7 @@ use tonic::transport::{Server, ServerTlsConfig};
 use super::*;
 use crate::testing::{self, Authority};
 use crate::upload::failure::TlsFailure;
-use crate::upload::otlp_settings::ClientIdentity;
+use crate::upload::otlp_settings::IdentityFiles;
 use crate::upload::transport::OtlpTransport;
 
 const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
@@ -323,7 +323,7 @@ fn only_the_given_root_is_trusted() {
     let mut settings = settings(receiver.address);
     settings.endpoint = format!("https://{}", receiver.address);
     settings.certificate = Some(write("root.pem", &authority.root));
-    settings.client = Some(ClientIdentity {
+    settings.client = Some(IdentityFiles {
         certificate: write("client.pem", &certificate.pem()),
         key: write("client.key", &key.serialize_pem()),
     });
@@ -357,6 +357,6 @@ fn opening_rejects_unusable_settings() {
     }
     unusable(&|settings| settings.protocol = Protocol::HttpProtobuf);
     unusable(&|settings| settings.certificate = Some("/missing.pem".into()));
-    let missing = ClientIdentity { certificate: "/missing.pem".into(), key: "/missing.key".into() };
+    let missing = IdentityFiles { certificate: "/missing.pem".into(), key: "/missing.key".into() };
     unusable(&|settings| settings.client = Some(missing.clone()));
 }

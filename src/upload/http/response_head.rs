@@ -38,7 +38,7 @@ impl<In: Transport> Connector<In> for HeadFilter {
     fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
         Ok(chained.map(|inner| HeadFilterTransport {
             inner,
-            state: State::Idle,
+            state: HeadState::Idle,
             head: Vec::new(),
             ready: Vec::new(),
             broken: None,
@@ -49,7 +49,7 @@ impl<In: Transport> Connector<In> for HeadFilter {
 #[derive(Debug)]
 pub(crate) struct HeadFilterTransport<In> {
     inner: In,
-    state: State,
+    state: HeadState,
     /// The part of a head that has arrived.
     head: Vec<u8>,
     /// Bytes that ureq has not received yet.
@@ -59,7 +59,7 @@ pub(crate) struct HeadFilterTransport<In> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum HeadState {
     /// No request was written, or the head of its response was passed on.
     Idle,
     /// A request was written, and the head of its response is incomplete.
@@ -82,7 +82,7 @@ impl<In: Transport> HeadFilterTransport<In> {
                 }
                 HeadScan::Incomplete => return Ok(()),
                 HeadScan::NotHttp => {
-                    self.state = State::Opaque;
+                    self.state = HeadState::Opaque;
                     self.ready.append(&mut self.head);
                 }
                 HeadScan::Complete { length, status } => {
@@ -92,7 +92,7 @@ impl<In: Transport> HeadFilterTransport<In> {
                     if (100..200).contains(&status) && status != 101 {
                         continue;
                     }
-                    self.state = State::Idle;
+                    self.state = HeadState::Idle;
                     self.ready = filter_head(&head, status);
                     self.ready.append(&mut self.head);
                 }
@@ -119,8 +119,8 @@ impl<In: Transport> Transport for HeadFilterTransport<In> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        if self.state == State::Idle {
-            self.state = State::AwaitsHead;
+        if self.state == HeadState::Idle {
+            self.state = HeadState::AwaitsHead;
             // Bytes beyond the announced length of the last response belong to no response.
             self.ready.clear();
             let left = self.inner.buffers().input().len();
@@ -131,7 +131,7 @@ impl<In: Transport> Transport for HeadFilterTransport<In> {
         }
         match self.inner.transmit_output(amount, timeout) {
             // The server may have responded before it closed the connection.
-            Err(error @ Error::Io(_)) if self.state == State::AwaitsHead => {
+            Err(error @ Error::Io(_)) if self.state == HeadState::AwaitsHead => {
                 self.broken = Some(error);
                 Ok(())
             }
@@ -145,7 +145,7 @@ impl<In: Transport> Transport for HeadFilterTransport<In> {
             return Ok(true);
         }
         let arrived = self.inner.await_input(timeout);
-        if self.state != State::AwaitsHead {
+        if self.state != HeadState::AwaitsHead {
             return arrived;
         }
         match (arrived, self.broken.take()) {

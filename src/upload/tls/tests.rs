@@ -116,7 +116,7 @@ fn the_ssl_cert_variables_are_read_without_blocking() {
     assert_eq!(found(Some(&file), &[]), Ok((1, 0)));
     assert_eq!(found(Some(&file), std::slice::from_ref(&directory)), Ok((2, 1)));
     assert_eq!(found(None, &[directory.clone(), files.0.path().join("missing")]), Ok((2, 1)));
-    assert_eq!(found(Some(&fifo), &[]), Err(SettingFault::NotAFile));
+    assert_eq!(found(Some(&fifo), &[]), Err(SettingError::NotAFile));
     assert_eq!(found(Some(&fifo), &[directory]), Ok((2, 1)));
 }
 
@@ -159,7 +159,7 @@ fn the_client_certificate_is_sent_on_request() {
     for key in [key.serialize_pem(), sec1(&key)] {
         let (address, server) = authority.serve(Some(&clients), ALL_VERSIONS, ok());
         settings.endpoint = format!("https://{address}/v1/traces");
-        settings.client = Some(ClientIdentity {
+        settings.client = Some(IdentityFiles {
             certificate: files.write("client.pem", &certificate.pem()),
             key: files.write("client.key", &key),
         });
@@ -173,7 +173,7 @@ fn the_client_certificate_is_sent_on_request() {
 fn a_missing_or_rejected_client_certificate_is_reported() {
     let (authority, clients, files) = (Authority::new(), Authority::new(), Files::new());
     let (certificate, key) = authority.issue("weave.invalid");
-    let strangers = ClientIdentity {
+    let strangers = IdentityFiles {
         certificate: files.write("client.pem", &certificate.pem()),
         key: files.write("client.key", &key.serialize_pem()),
     };
@@ -206,34 +206,34 @@ fn unusable_files_are_reported() {
     let (certificate, key) = authority.issue("weave.invalid");
     let (_, other_key) = authority.issue("weave.invalid");
     let endpoint = ([127, 0, 0, 1], 1).into();
-    let is_unusable = |settings: &OtlpSettings, setting, fault| {
-        let kind = FailureKind::Settings(setting, fault);
+    let is_unusable = |settings: &OtlpSettings, setting, error| {
+        let kind = FailureKind::Settings(setting, error);
         assert_eq!(send(settings), DeliveryOutcome::retry(kind));
         assert_eq!(check(settings), Err(kind));
     };
     for text in ["", "no PEM", BROKEN, &key.serialize_pem()] {
         let mut settings = settings(endpoint);
         settings.certificate = Some(files.write("root.pem", text));
-        is_unusable(&settings, Setting::Certificate, SettingFault::NoCertificate);
+        is_unusable(&settings, Setting::Certificate, SettingError::NoCertificate);
     }
     let mut missing = settings(endpoint);
     missing.certificate = Some(files.0.path().join("missing.pem"));
-    is_unusable(&missing, Setting::Certificate, SettingFault::Missing);
+    is_unusable(&missing, Setting::Certificate, SettingError::Missing);
 
     let (certificate, key) = (certificate.pem(), key.serialize_pem());
-    for (certificate, key, setting, fault) in [
-        (&*certificate, "", Setting::ClientKey, SettingFault::NoKey),
-        (&*certificate, &*certificate, Setting::ClientKey, SettingFault::NoKey),
-        (&*certificate, &*other_key.serialize_pem(), Setting::ClientKey, SettingFault::OtherKey),
-        ("", &*key, Setting::ClientCertificate, SettingFault::NoCertificate),
-        (BROKEN, &*key, Setting::ClientCertificate, SettingFault::NoCertificate),
+    for (certificate, key, setting, error) in [
+        (&*certificate, "", Setting::ClientKey, SettingError::NoKey),
+        (&*certificate, &*certificate, Setting::ClientKey, SettingError::NoKey),
+        (&*certificate, &*other_key.serialize_pem(), Setting::ClientKey, SettingError::OtherKey),
+        ("", &*key, Setting::ClientCertificate, SettingError::NoCertificate),
+        (BROKEN, &*key, Setting::ClientCertificate, SettingError::NoCertificate),
     ] {
         let mut settings = settings(endpoint);
         settings.certificate = Some(files.write("root.pem", &authority.root));
-        settings.client = Some(ClientIdentity {
+        settings.client = Some(IdentityFiles {
             certificate: files.write("client.pem", certificate),
             key: files.write("client.key", key),
         });
-        is_unusable(&settings, setting, fault);
+        is_unusable(&settings, setting, error);
     }
 }

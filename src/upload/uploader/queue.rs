@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
-use super::state::{LARGEST_FILE, LoadedRun, SkippedRuns, StopReason, Uploader};
+use super::state::{LoadedRun, MAX_FILE_BYTES, SkippedRuns, StopReason, Uploader};
 use crate::model::data_points::Version;
 use crate::platform::{self, is_foreign, is_missing, random_number};
 use crate::spool::listing::SpooledRun;
@@ -52,8 +52,8 @@ impl Uploader<'_> {
     fn read(&self, entry: &SpooledRun, skipped: &mut SkippedRuns) -> Result<Option<RecordedRun>, StopReason> {
         let path = self.spool.runs().join(entry.name.sealed());
         let content = platform::open_own(&path, false, false).and_then(|(mut file, metadata)| {
-            let mut bytes = Vec::with_capacity(metadata.len().min(LARGEST_FILE) as usize);
-            if metadata.len() <= LARGEST_FILE {
+            let mut bytes = Vec::with_capacity(metadata.len().min(MAX_FILE_BYTES) as usize);
+            if metadata.len() <= MAX_FILE_BYTES {
                 file.read_to_end(&mut bytes)?;
             }
             Ok(bytes)

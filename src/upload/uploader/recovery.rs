@@ -2,8 +2,8 @@
 
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
-use super::state::{LARGEST_FILE, Uploader};
-use crate::model::span::{Ending, LineWriter};
+use super::state::{MAX_FILE_BYTES, Uploader};
+use crate::model::span::LineWriter;
 use crate::platform::{self, is_missing};
 use crate::spool::directory::RunState;
 use crate::spool::listing::SpooledRun;
@@ -23,7 +23,7 @@ impl Uploader<'_> {
         };
         let length = file.metadata()?.len();
         let mut bytes = Vec::new();
-        if length <= LARGEST_FILE {
+        if length <= MAX_FILE_BYTES {
             file.read_to_end(&mut bytes)?;
         }
         let Some(mut run) = read_run(&bytes, self.allowlist.data_points, self.tool) else {
@@ -44,7 +44,7 @@ impl Uploader<'_> {
         }
         let dropped = run.blank_lines.saturating_add(torn_spans as u32);
         entry.name.dropped_spans = entry.name.dropped_spans.saturating_add(dropped);
-        if run.ending() == Ending::Running {
+        if run.ending().is_none() {
             run.cut_off();
             let mut line = Vec::new();
             if let Some(root) = run.spans.first() {

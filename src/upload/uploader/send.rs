@@ -60,10 +60,10 @@ impl Uploader<'_> {
                 Ok(0)
             }
             DeliveryOutcome::Retry { after, kind } => {
-                let before = if kind.may_be_about_size() { Some(halved(before, batch)) } else { before };
+                let before = if kind.may_depend_on_size() { Some(halved(before, batch)) } else { before };
                 Err(self.back_off(before, after, kind, now))
             }
-            DeliveryOutcome::Refused { kind } if !kind.is_about_content() => {
+            DeliveryOutcome::Refused { kind } if !kind.may_depend_on_content() => {
                 // The server would refuse every request. OTLP demands that this one is dropped; the other runs stay
                 // pending.
                 self.settle(batch, Outcome::Refused, 0)?;
@@ -71,7 +71,7 @@ impl Uploader<'_> {
             }
             // The server has accepted as many spans before, so it limits the rate and not the size.
             DeliveryOutcome::Refused { kind }
-                if kind.may_be_about_size() && spans.len() <= history.accepted =>
+                if kind.may_depend_on_size() && spans.len() <= history.accepted =>
             {
                 Err(self.back_off(Some(halved(before, batch)), None, kind, now))
             }

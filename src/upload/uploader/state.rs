@@ -9,11 +9,11 @@ use crate::spool::backoff::Backoff;
 use crate::spool::directory::SpoolDirectory;
 use crate::spool::listing::SpooledRun;
 use crate::spool::read::RecordedRun;
-use crate::spool::run_file::LARGEST_RUN;
+use crate::spool::run_file::MAX_RUN_BYTES;
 use crate::upload::launch::UploadMode;
 
 /// A larger file is not a run file of ours.
-pub(super) const LARGEST_FILE: u64 = LARGEST_RUN + (64 << 10);
+pub(super) const MAX_FILE_BYTES: u64 = MAX_RUN_BYTES + (64 << 10);
 /// Spans in one request, unless a single run has more. It bounds the memory of a request.
 pub(super) const MAX_SPANS: usize = 4096;
 

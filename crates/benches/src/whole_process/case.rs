@@ -10,7 +10,7 @@ use crate::receivers::Receivers;
 use tool_telemetry_benches::figures::Spread;
 use tool_telemetry_benches::program::{self, Cost, Program};
 use tool_telemetry_benches::spool::{self, Home};
-use tool_telemetry_benches::tools::{BuiltTool, Sends};
+use tool_telemetry_benches::tools::{BuiltTool, SendMode};
 
 /// The spans of one run, or the events of a library without spans.
 const SPANS: u64 = 5;
@@ -90,21 +90,21 @@ pub(crate) fn all_of<'a>(
     root: &Path,
 ) -> Vec<Case<'a>> {
     let http = built.tool.sends;
-    let mut wanted: Vec<(State, Option<Behaviour>, Sends)> = Vec::new();
+    let mut wanted: Vec<(State, Option<Behaviour>, SendMode)> = Vec::new();
     let each = |state, sends| receivers.behaviours().map(move |behaviour| (state, Some(behaviour), sends));
     match (built.tool.name, http) {
         ("spool-only", _) => {
             wanted.push((State::OptedOut, None, http));
             wanted.push((State::Plain, None, http));
         }
-        (_, Sends::Nothing) => wanted.push((State::Plain, None, http)),
-        (_, Sends::Http) if built.tool.is_ours => {
+        (_, SendMode::Nothing) => wanted.push((State::Plain, None, http)),
+        (_, SendMode::Http) if built.tool.is_ours => {
             wanted.push((State::OptedOut, None, http));
             wanted.push((State::UploaderRunning, None, http));
             wanted.push((State::Backoff, None, http));
             wanted.extend(each(State::UploaderStarts, http));
             if !quick {
-                wanted.extend(each(State::UploaderStarts, Sends::Https));
+                wanted.extend(each(State::UploaderStarts, SendMode::Https));
                 wanted.push((State::Pending(1_000), None, http));
                 wanted.push((State::Pending(10_000), None, http));
             }
@@ -116,7 +116,7 @@ pub(crate) fn all_of<'a>(
             wanted.extend(each(State::Plain, http));
         }
     }
-    let case = |(position, (state, behaviour, sends)): (usize, (State, Option<Behaviour>, Sends))| {
+    let case = |(position, (state, behaviour, sends)): (usize, (State, Option<Behaviour>, SendMode))| {
         // If nothing is sent, no receiver is needed.
         let endpoint = receivers.endpoint(sends, behaviour.unwrap_or(Behaviour::Refused));
         let path = root.join(format!("{}-{position}", built.tool.name));
@@ -138,7 +138,7 @@ pub(crate) fn all_of<'a>(
             built,
             state,
             behaviour,
-            tls: sends == Sends::Https,
+            tls: sends == SendMode::Https,
             program: Program { path: built.path.clone(), environment },
             home,
             receivers,
@@ -232,7 +232,7 @@ impl Case<'_> {
     pub(crate) fn pending(&self, sample: &Sample) -> u64 {
         match self.built.tool.sends {
             // SQLite leaves copies of moved rows, which the search finds too.
-            Sends::Events => sample.pending.min(SPANS).saturating_sub(sample.arrived),
+            SendMode::Events => sample.pending.min(SPANS).saturating_sub(sample.arrived),
             _ => sample.pending,
         }
     }

@@ -9,7 +9,7 @@ use tool_telemetry_receiver::Receiver;
 use crate::behaviour::Behaviour;
 use crate::event_server::EventServer;
 use crate::tls_proxy::TlsProxy;
-use tool_telemetry_benches::tools::Sends;
+use tool_telemetry_benches::tools::SendMode;
 
 #[derive(Debug)]
 pub(crate) struct Receivers {
@@ -61,15 +61,15 @@ impl Receivers {
     }
 
     /// The base URL for a tool that sends in this way.
-    pub(crate) fn endpoint(&self, sends: Sends, behaviour: Behaviour) -> String {
+    pub(crate) fn endpoint(&self, sends: SendMode, behaviour: Behaviour) -> String {
         let group = self.group(behaviour);
         match (&group.servers, sends) {
-            (None, Sends::Https) => format!("https://localhost:{}", group.closed_port),
+            (None, SendMode::Https) => format!("https://localhost:{}", group.closed_port),
             (None, _) => format!("http://127.0.0.1:{}", group.closed_port),
-            (Some(servers), Sends::Https) => servers.tls.endpoint(),
-            (Some(servers), Sends::Grpc) => servers.otlp.grpc_endpoint(),
-            (Some(servers), Sends::Events) => servers.events.endpoint(),
-            (Some(servers), Sends::Http | Sends::Nothing) => servers.otlp.http_endpoint(),
+            (Some(servers), SendMode::Https) => servers.tls.endpoint(),
+            (Some(servers), SendMode::Grpc) => servers.otlp.grpc_endpoint(),
+            (Some(servers), SendMode::Events) => servers.events.endpoint(),
+            (Some(servers), SendMode::Http | SendMode::Nothing) => servers.otlp.http_endpoint(),
         }
     }
 

@@ -255,6 +255,6 @@ fn is_same(known: &[u8], given: &[u8]) -> bool {
     known.len() == given.len() && difference == 0
 }
 
-fn unreadable(error: &wire::Unreadable) -> Refusal {
+fn unreadable(error: &wire::ReadError) -> Refusal {
     if error.is_too_large() { Refusal::too_many(error.to_string()) } else { Refusal::bad(error.to_string()) }
 }

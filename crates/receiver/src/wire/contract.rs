@@ -16,13 +16,13 @@ const MAX_KEY: usize = 64;
 
 /// What lies outside of the contract, by path, and how often.
 #[derive(Debug, Default, Clone)]
-pub struct Outside {
+pub struct OutsideFields {
     paths: BTreeMap<String, u64>,
     /// Of further paths.
     others: u64,
 }
 
-impl Outside {
+impl OutsideFields {
     pub(crate) fn add(&mut self, path: String, times: u64) {
         if self.paths.len() < MAX_PATHS || self.paths.contains_key(&path) {
             *self.paths.entry(path).or_default() += times;
@@ -32,7 +32,7 @@ impl Outside {
     }
 
     /// Adds what another request carried.
-    pub fn merge(&mut self, other: Outside) {
+    pub fn merge(&mut self, other: OutsideFields) {
         for (path, times) in other.paths {
             self.add(path, times);
         }
@@ -156,11 +156,16 @@ pub(super) fn field_of(fields: &'static [Field], number: u32) -> Option<&'static
 }
 
 /// Walks a request in JSON.
-pub(super) fn walk_json(request: &Json, outside: &mut Outside) {
+pub(super) fn walk_json(request: &Json, outside: &mut OutsideFields) {
     walk_object(request, REQUEST, &mut Vec::new(), outside);
 }
 
-fn walk_object(object: &Json, fields: &'static [Field], path: &mut Vec<&'static str>, outside: &mut Outside) {
+fn walk_object(
+    object: &Json,
+    fields: &'static [Field],
+    path: &mut Vec<&'static str>,
+    outside: &mut OutsideFields,
+) {
     let Json::Object(object) = object else {
         return; // Not this walk's business: decoding refuses it.
     };
@@ -266,13 +271,13 @@ mod tests {
 
     #[test]
     fn distinct_paths_are_bounded_and_still_counted() {
-        let mut outside = Outside::default();
+        let mut outside = OutsideFields::default();
         for number in 0..2_000 {
             outside.add(format!("x ({number})"), 1);
         }
         assert_eq!(outside.count(), 2_000);
         assert_eq!(outside.paths().len(), MAX_PATHS + 1);
-        let mut again = Outside::default();
+        let mut again = OutsideFields::default();
         again.merge(outside.clone());
         again.merge(outside);
         assert_eq!((again.count(), again.paths().len()), (4_000, MAX_PATHS + 1));

@@ -8,7 +8,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Id, Limits, RawAttribute, RawResource, RawSpan, Reader, Request, Scope, Unreadable, Value, contract,
+    Id, Limits, RawAttribute, RawResource, RawSpan, ReadError, Reader, Request, Scope, Value, contract,
 };
 
 /// Reads an `ExportTraceServiceRequest` in JSON.
@@ -17,7 +17,7 @@ use super::{
 ///
 /// # Errors
 /// If a key of the contract holds another type, or there are more spans than allowed.
-pub fn read_json<'a>(request: &'a Json, limits: &Limits) -> Result<Request<'a>, Unreadable> {
+pub fn read_json<'a>(request: &'a Json, limits: &Limits) -> Result<Request<'a>, ReadError> {
     let mut reader = Reader::new(limits);
     contract::walk_json(request, &mut reader.request.outside);
     for element in Object::of(request, "the request")?.list("resourceSpans")? {
@@ -27,7 +27,7 @@ pub fn read_json<'a>(request: &'a Json, limits: &Limits) -> Result<Request<'a>, 
 }
 
 impl<'a> Reader<'a> {
-    fn resource_spans_json(&mut self, value: &'a Json) -> Result<(), Unreadable> {
+    fn resource_spans_json(&mut self, value: &'a Json) -> Result<(), ReadError> {
         let object = Object::of(value, "an element of resourceSpans")?;
         let mut resource = RawResource { attributes: Vec::new(), has_too_many_attributes: false };
         if let Some(value) = object.get("resource") {
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn span_json(&mut self, value: &'a Json) -> Result<RawSpan<'a>, Unreadable> {
+    fn span_json(&mut self, value: &'a Json) -> Result<RawSpan<'a>, ReadError> {
         let object = Object::of(value, "an element of spans")?;
         let mut attributes = self.empty_attributes();
         let has_too_many_attributes = object.attributes(&mut attributes, self.limits.attributes)?;
@@ -78,15 +78,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn key_value(value: &Json) -> Result<RawAttribute<'_>, Unreadable> {
+fn key_value(value: &Json) -> Result<RawAttribute<'_>, ReadError> {
     let object = Object::of(value, "an attribute")?;
     Ok((object.text("key")?, object.get("value").map(any_value).transpose()?.flatten()))
 }
 
-fn any_value(value: &Json) -> Result<Option<Value<'_>>, Unreadable> {
+fn any_value(value: &Json) -> Result<Option<Value<'_>>, ReadError> {
     let object = Object::of(value, "the value of an attribute")?;
     if object.fields.values().filter(|value| !value.is_null()).count() > 1 {
-        return Err(Unreadable::malformed("the value of an attribute has several types"));
+        return Err(ReadError::malformed("the value of an attribute has several types"));
     }
     let text = object.read("stringValue", "a string", |value| Some(Some(Value::String(value.as_str()?))))?;
     let flag =
@@ -121,9 +121,9 @@ struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    fn of(value: &'a Json, what: &str) -> Result<Self, Unreadable> {
+    fn of(value: &'a Json, what: &str) -> Result<Self, ReadError> {
         let fields =
-            value.as_object().ok_or_else(|| Unreadable::malformed(format!("{what} is not an object")))?;
+            value.as_object().ok_or_else(|| ReadError::malformed(format!("{what} is not an object")))?;
         Ok(Self { fields })
     }
 
@@ -136,23 +136,23 @@ impl<'a> Object<'a> {
         key: &str,
         what: &str,
         read: impl FnOnce(&'a Json) -> Option<T>,
-    ) -> Result<T, Unreadable> {
+    ) -> Result<T, ReadError> {
         match self.get(key) {
             None => Ok(T::default()),
-            Some(value) => read(value).ok_or_else(|| Unreadable::malformed(format!("{key} is not {what}"))),
+            Some(value) => read(value).ok_or_else(|| ReadError::malformed(format!("{key} is not {what}"))),
         }
     }
 
-    fn text(&self, key: &str) -> Result<&'a str, Unreadable> {
+    fn text(&self, key: &str) -> Result<&'a str, ReadError> {
         self.read(key, "a string", Json::as_str)
     }
 
-    fn number(&self, key: &str) -> Result<i32, Unreadable> {
+    fn number(&self, key: &str) -> Result<i32, ReadError> {
         self.read(key, "the number of an enum", |value| value.as_i64()?.try_into().ok())
     }
 
     /// Lengths are checked with the other rules, so that one bad span does not refuse the request.
-    fn id<const LENGTH: usize>(&self, key: &str) -> Result<Id<LENGTH>, Unreadable> {
+    fn id<const LENGTH: usize>(&self, key: &str) -> Result<Id<LENGTH>, ReadError> {
         self.read(key, "an id in hexadecimal", |value| {
             let digits = value.as_str()?.as_bytes();
             let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
@@ -170,7 +170,7 @@ impl<'a> Object<'a> {
     }
 
     /// Reads the attributes, and returns whether there are too many.
-    fn attributes(&self, list: &mut Vec<RawAttribute<'a>>, limit: usize) -> Result<bool, Unreadable> {
+    fn attributes(&self, list: &mut Vec<RawAttribute<'a>>, limit: usize) -> Result<bool, ReadError> {
         let elements = self.list("attributes")?;
         for element in elements {
             let attribute = key_value(element)?;
@@ -181,11 +181,11 @@ impl<'a> Object<'a> {
         Ok(elements.len() > limit)
     }
 
-    fn list(&self, key: &str) -> Result<&'a [Json], Unreadable> {
+    fn list(&self, key: &str) -> Result<&'a [Json], ReadError> {
         match self.get(key) {
             None => Ok(&[]),
             Some(Json::Array(elements)) => Ok(elements),
-            Some(_) => Err(Unreadable::malformed(format!("{key} is not a list"))),
+            Some(_) => Err(ReadError::malformed(format!("{key} is not a list"))),
         }
     }
 }

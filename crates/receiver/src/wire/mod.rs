@@ -14,7 +14,7 @@
 //! let request = read_json(&json, &Limits::NONE)?;
 //! assert_eq!(request.spans[0].name, "dotnet");
 //! assert_eq!(request.outside.paths(), ["resource_spans.scope_spans.spans.links (13)"]);
-//! # Ok::<(), tool_telemetry_receiver::wire::Unreadable>(())
+//! # Ok::<(), tool_telemetry_receiver::wire::ReadError>(())
 //! ```
 
 mod contract;
@@ -26,7 +26,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-pub use contract::Outside;
+pub use contract::OutsideFields;
 pub use json::read_json;
 pub use protobuf::read_protobuf;
 pub use rules::{Rule, Violation};
@@ -118,7 +118,7 @@ pub struct Request<'a> {
     /// The other spans, each with the first rule that it breaks.
     pub violations: Vec<Violation<'a>>,
     /// What lies outside of the contract.
-    pub outside: Outside,
+    pub outside: OutsideFields,
     resources: Vec<Range<u32>>,
     attributes: Vec<Attribute<'a>>,
 }
@@ -160,12 +160,12 @@ impl Limits {
 
 /// Why a request cannot be read. It repeats no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct ReadError {
     text: Cow<'static, str>,
     is_too_large: bool,
 }
 
-impl Unreadable {
+impl ReadError {
     fn malformed(text: impl Into<Cow<'static, str>>) -> Self {
         Self { text: text.into(), is_too_large: false }
     }
@@ -179,13 +179,13 @@ impl Unreadable {
     }
 }
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl std::error::Error for Unreadable {}
+impl std::error::Error for ReadError {}
 
 /// A span as it is read, before the rules are checked.
 #[derive(Default)]
@@ -268,10 +268,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks a span, and adds it to the request.
-    fn add(&mut self, span: RawSpan<'a>, broken_by_resource: Option<&Rule<'a>>) -> Result<(), Unreadable> {
+    fn add(&mut self, span: RawSpan<'a>, broken_by_resource: Option<&Rule<'a>>) -> Result<(), ReadError> {
         self.spans += 1;
         if self.spans > self.limits.spans {
-            return Err(Unreadable::TOO_MANY_SPANS);
+            return Err(ReadError::TOO_MANY_SPANS);
         }
         let checked = match broken_by_resource {
             Some(rule) => Err(rule.clone()),

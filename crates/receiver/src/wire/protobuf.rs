@@ -7,14 +7,14 @@ use super::contract::{
     self, ANY_VALUE, Field, KEY_VALUE, REQUEST, RESOURCE, RESOURCE_SPANS, SCOPE, SCOPE_SPANS, SPAN, STATUS,
 };
 use super::{
-    Id, Limits, Outside, RESOURCE_ATTRIBUTES, RawAttribute, RawResource, RawSpan, Reader, Request, Rule,
-    SPAN_ATTRIBUTES, Scope, Unreadable, Value,
+    Id, Limits, OutsideFields, RESOURCE_ATTRIBUTES, RawAttribute, RawResource, RawSpan, ReadError, Reader,
+    Request, Rule, SPAN_ATTRIBUTES, Scope, Value,
 };
 
 /// Nested groups (a construct of the 2000s that no OTLP sender uses) that are skipped; deeper ones are refused, as by
 /// every protobuf library.
 const MAX_GROUPS: u32 = 100;
-const MALFORMED: Unreadable = Unreadable {
+const MALFORMED: ReadError = ReadError {
     text: std::borrow::Cow::Borrowed("the body is not an ExportTraceServiceRequest"),
     is_too_large: false,
 };
@@ -23,7 +23,7 @@ const MALFORMED: Unreadable = Unreadable {
 ///
 /// # Errors
 /// If it is malformed, or has more spans than allowed.
-pub fn read_protobuf<'a>(body: &'a [u8], limits: &Limits) -> Result<Request<'a>, Unreadable> {
+pub fn read_protobuf<'a>(body: &'a [u8], limits: &Limits) -> Result<Request<'a>, ReadError> {
     let mut reader = Reader::new(limits);
     let mut message = Message::new(body, REQUEST, "");
     while let Some((number, wire)) = message.next(&mut reader.request.outside)? {
@@ -37,7 +37,7 @@ pub fn read_protobuf<'a>(body: &'a [u8], limits: &Limits) -> Result<Request<'a>,
 
 impl<'a> Reader<'a> {
     /// In two passes, because the resource may come behind its spans.
-    fn resource_spans(&mut self, bytes: &'a [u8]) -> Result<(), Unreadable> {
+    fn resource_spans(&mut self, bytes: &'a [u8]) -> Result<(), ReadError> {
         let mut resource = RawResource { attributes: Vec::new(), has_too_many_attributes: false };
         let mut has_spans = false;
         let mut message = Message::new(bytes, RESOURCE_SPANS, "resource_spans");
@@ -61,11 +61,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn resource_message(
-        &mut self,
-        bytes: &'a [u8],
-        resource: &mut RawResource<'a>,
-    ) -> Result<(), Unreadable> {
+    fn resource_message(&mut self, bytes: &'a [u8], resource: &mut RawResource<'a>) -> Result<(), ReadError> {
         let mut message = Message::new(bytes, RESOURCE, "resource_spans.resource");
         while let Some((number, wire)) = message.next(&mut self.request.outside)? {
             let (1, Wire::Bytes(bytes)) = (number, wire) else { return Err(MALFORMED) };
@@ -79,7 +75,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn scope_spans(&mut self, bytes: &'a [u8], rule: Option<&Rule<'a>>) -> Result<(), Unreadable> {
+    fn scope_spans(&mut self, bytes: &'a [u8], rule: Option<&Rule<'a>>) -> Result<(), ReadError> {
         let mut scope = Scope::default();
         let mut has_spans = false;
         let mut message = Message::new(bytes, SCOPE_SPANS, "resource_spans.scope_spans");
@@ -113,7 +109,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn span(&mut self, bytes: &'a [u8]) -> Result<RawSpan<'a>, Unreadable> {
+    fn span(&mut self, bytes: &'a [u8]) -> Result<RawSpan<'a>, ReadError> {
         let mut span = RawSpan { attributes: self.empty_attributes(), ..RawSpan::default() };
         let mut message = Message::new(bytes, SPAN, "resource_spans.scope_spans.spans");
         while let Some((number, wire)) = message.next(&mut self.request.outside)? {
@@ -152,8 +148,8 @@ impl<'a> Reader<'a> {
 fn key_value<'a>(
     bytes: &'a [u8],
     path: &'static str,
-    outside: &mut Outside,
-) -> Result<RawAttribute<'a>, Unreadable> {
+    outside: &mut OutsideFields,
+) -> Result<RawAttribute<'a>, ReadError> {
     let mut key = "";
     let mut value = None;
     let mut message = Message::new(bytes, KEY_VALUE, path);
@@ -178,7 +174,7 @@ fn key_value<'a>(
     Ok((key, value))
 }
 
-fn text(bytes: &[u8]) -> Result<&str, Unreadable> {
+fn text(bytes: &[u8]) -> Result<&str, ReadError> {
     std::str::from_utf8(bytes).map_err(|_| MALFORMED)
 }
 
@@ -225,7 +221,7 @@ impl<'a> Message<'a> {
     }
 
     /// The next field of the contract.
-    fn next(&mut self, outside: &mut Outside) -> Result<Option<(u32, Wire<'a>)>, Unreadable> {
+    fn next(&mut self, outside: &mut OutsideFields) -> Result<Option<(u32, Wire<'a>)>, ReadError> {
         while let Some((number, wire)) = self.next_again()? {
             let Some(field) = contract::field_of(self.fields, number) else {
                 outside.add(self.spell("unknown", number, ""), 1);
@@ -239,7 +235,7 @@ impl<'a> Message<'a> {
     }
 
     /// The next member of a oneof that the contract knows. Of several only the last counts.
-    fn next_of_oneof(&mut self, outside: &mut Outside) -> Result<Option<(u32, Wire<'a>)>, Unreadable> {
+    fn next_of_oneof(&mut self, outside: &mut OutsideFields) -> Result<Option<(u32, Wire<'a>)>, ReadError> {
         while let Some((number, wire)) = self.next_again()? {
             let Some(field) = contract::field_of(self.fields, number) else {
                 outside.add(self.spell("unknown", number, ""), 1);
@@ -256,7 +252,7 @@ impl<'a> Message<'a> {
     }
 
     /// The next field, whatever it is, without counting anything.
-    fn next_again(&mut self) -> Result<Option<(u32, Wire<'a>)>, Unreadable> {
+    fn next_again(&mut self) -> Result<Option<(u32, Wire<'a>)>, ReadError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -265,7 +261,7 @@ impl<'a> Message<'a> {
         Ok(Some((number, wire)))
     }
 
-    fn is_inside(&mut self, field: &Field, wire: &Wire<'_>, outside: &mut Outside) -> bool {
+    fn is_inside(&mut self, field: &Field, wire: &Wire<'_>, outside: &mut OutsideFields) -> bool {
         use contract::Kind;
         let bit = 1 << field.number;
         let is_again = self.seen & bit != 0;

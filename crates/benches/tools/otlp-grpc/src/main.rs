@@ -8,7 +8,7 @@ use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use tracing_subscriber::prelude::*;
 
 fn main() -> ExitCode {
-    let started = work::Started::new();
+    let started = work::Stopwatch::new();
     // The exporter needs a runtime with a thread of its own, because this thread waits in `shutdown`.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

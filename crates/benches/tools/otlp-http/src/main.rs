@@ -8,7 +8,7 @@ use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use tracing_subscriber::prelude::*;
 
 fn main() -> ExitCode {
-    let started = work::Started::new();
+    let started = work::Stopwatch::new();
     let exporter =
         SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).build().expect("an exporter");
     let provider = SdkTracerProvider::builder()

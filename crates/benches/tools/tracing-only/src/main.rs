@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    work::Started::new().print();
+    work::Stopwatch::new().print();
     work::traced();
     ExitCode::from(work::EXIT_CODE)
 }

@@ -9,7 +9,7 @@ use rtb_telemetry::{CollectionPolicy, HttpSink, HttpSinkConfig, TelemetryContext
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let started = work::Started::new();
+    let started = work::Stopwatch::new();
     let endpoint = std::env::var("BENCH_ENDPOINT").expect("BENCH_ENDPOINT");
     let sink = HttpSink::new(HttpSinkConfig {
         endpoint: url::Url::parse(&endpoint).expect("an address"),

@@ -9,7 +9,7 @@ use telemetry_kit::sync::SyncConfig;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let started = work::Started::new();
+    let started = work::Stopwatch::new();
     let id = "550e8400-e29b-41d4-a716-446655440000";
     let endpoint = std::env::var("BENCH_ENDPOINT").expect("BENCH_ENDPOINT");
     let sync = SyncConfig::builder()

@@ -10,9 +10,9 @@ pub const EXIT_CODE: u8 = 7;
 pub const STEPS: [&str; 4] = ["restore", "compile", "link", "copy"];
 
 /// Measures the time from the first statement of `main` to the start of the tool's work.
-pub struct Started(Instant);
+pub struct Stopwatch(Instant);
 
-impl Started {
+impl Stopwatch {
     /// Call this first.
     #[expect(clippy::new_without_default, reason = "it reads the clock")]
     pub fn new() -> Self {
