@@ -6,6 +6,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub use tool_telemetry_definition::tool_variable;
+
 /// Turns telemetry off for every tool, with any value except an empty one, `0`, `false`, `no`, and `off` (the "Console Do
 /// Not Track" proposal).
 pub const DO_NOT_TRACK: &str = "DO_NOT_TRACK";
@@ -238,18 +240,6 @@ pub(crate) fn is_no(value: &str) -> bool {
 /// `1`, `true`, `yes`, or `on`, in any case.
 pub(crate) fn is_yes(value: &str) -> bool {
     ["1", "true", "yes", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
-}
-
-/// `<TOOL>_TELEMETRY`: the tool's name in capitals, with `_` for characters that a variable's name cannot have.
-///
-/// ```
-/// assert_eq!(tool_telemetry::env::tool_variable("my-tool"), "MY_TOOL_TELEMETRY");
-/// ```
-pub fn tool_variable(tool: &str) -> String {
-    let mut name: String =
-        tool.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
-    name.push_str("_TELEMETRY");
-    name
 }
 
 /// The value of `<TOOL>_TELEMETRY`.

@@ -317,6 +317,7 @@ mod tests {
                 PRIVACY,
                 30,
                 "CC0-1.0",
+                None,
             )),
             data_points: Box::leak(data_points.into_boxed_slice()),
             ..DataPoints::EMPTY

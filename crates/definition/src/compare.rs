@@ -225,6 +225,8 @@ fn compare_publishers(old: Option<&Publisher>, new: Option<&Publisher>, found: &
             details.words("contact", old.contact, new.contact);
             details.words("privacy", old.privacy, new.privacy);
             details.words("licence", old.licence, new.licence);
+            let published_at = |publisher: &Publisher| publisher.published_at.unwrap_or("none");
+            details.words("published_at", published_at(old), published_at(new));
             let days = (old.retention_days, new.retention_days);
             details.scale(days.0, days.1, || format!("retention_days {} becomes {}", days.0, days.1));
         }

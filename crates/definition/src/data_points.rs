@@ -46,6 +46,8 @@ pub struct Publisher {
     pub retention_days: u32,
     /// The SPDX identifier of the licence under which aggregates are published.
     pub licence: &'static str,
+    /// The https address of the site that shows the published aggregates, if there is one.
+    pub published_at: Option<&'static str>,
 }
 
 impl Publisher {
@@ -57,8 +59,9 @@ impl Publisher {
         privacy: &'static str,
         retention_days: u32,
         licence: &'static str,
+        published_at: Option<&'static str>,
     ) -> Self {
-        Self { name, contact, privacy, retention_days, licence }
+        Self { name, contact, privacy, retention_days, licence, published_at }
     }
 }
 

@@ -30,7 +30,7 @@
 //!
 //! | table | keys |
 //! | --- | --- |
-//! | `[publisher]` | `name`, `contact`, `privacy` (an https address), `retention_days` (1 to 3650), and `licence` (an SPDX identifier); required if the tool's author has an endpoint |
+//! | `[publisher]` | `name`, `contact`, `privacy` (an https address), `retention_days` (1 to 3650), `licence` (an SPDX identifier), and optionally `published_at` (the https address of the published aggregates); required if the tool's author has an endpoint |
 //! | `[[span]]` | `name`, `target` (the crate or module that makes it, or one above), `level` (optional: the most verbose level at which it is recorded, `error`, `warn`, `info`, `debug`, or `trace`; `info` by default), and the common keys |
 //! | `[[data_point]]` | `key`, `on` (names of spans; `"run"` is the run itself), `kind` with its own keys, and the common keys |
 //! | `[publish]` | `period`: how long installations are counted, `week` or `four weeks`, and optionally `epsilon`, the ε in which a period is published; required if there is a `[[count]]` |
@@ -93,6 +93,18 @@ pub fn is_tool_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte))
+}
+
+/// `<TOOL>_TELEMETRY`: the tool's name in capitals, with `_` for characters that a variable's name cannot have.
+///
+/// ```
+/// assert_eq!(tool_telemetry_definition::tool_variable("my-tool"), "MY_TOOL_TELEMETRY");
+/// ```
+pub fn tool_variable(tool: &str) -> String {
+    let mut name: String =
+        tool.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    name.push_str("_TELEMETRY");
+    name
 }
 
 /// The name in `on` for the run itself, which is the root span.

@@ -11,8 +11,13 @@ use tool_telemetry_definition::{ApprovedSpan, Count, DataPoint, DataPoints, Kind
 pub(crate) fn expression(data_points: &DataPoints, file: &str) -> String {
     let publisher = data_points.publisher().map(|publisher| {
         format!(
-            "Publisher::new({:?}, {:?}, {:?}, {}, {:?})",
-            publisher.name, publisher.contact, publisher.privacy, publisher.retention_days, publisher.licence
+            "Publisher::new({:?}, {:?}, {:?}, {}, {:?}, {:?})",
+            publisher.name,
+            publisher.contact,
+            publisher.privacy,
+            publisher.retention_days,
+            publisher.licence,
+            publisher.published_at
         )
     });
     format!(

@@ -136,19 +136,22 @@ fn text(text: Option<Located<&str>>) -> &'static str {
 }
 
 fn publisher(table: &Table<'_>, report: &mut Report<'_>) -> Publisher {
-    table.allow_only(&["name", "contact", "privacy", "retention_days", "licence"], report);
+    table.allow_only(&["name", "contact", "privacy", "retention_days", "licence", "published_at"], report);
     let retention_days = table.integer("retention_days", report).map_or(1, |days| {
         if !(1..=3650).contains(&days.value) {
             report.error(days.at, format!("`retention_days` is {}; use 1 to 3650 days", days.value));
         }
         u32::try_from(days.value).unwrap_or(1)
     });
+    let published_at =
+        table.optional("published_at").and_then(|_| table.checked("published_at", checks::https, report));
     Publisher {
         name: text(table.checked("name", checks::sentence, report)),
         contact: text(table.checked("contact", checks::contact, report)),
         privacy: text(table.checked("privacy", checks::https, report)),
         retention_days,
         licence: text(table.checked("licence", checks::licence, report)),
+        published_at: published_at.map(|url| leak_text(url.value)),
     }
 }
 
