@@ -6,3 +6,4 @@
 pub mod failure;
 pub mod privacy;
 pub mod release;
+pub mod site;

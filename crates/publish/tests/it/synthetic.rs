@@ -1,0 +1,188 @@
+//! Synthetic releases: numbers that look like those of a tool, from a fixed sequence and from no installation.
+
+use std::f64::consts::PI;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use serde_json::Value;
+use tool_telemetry_definition::{Count, DataPoints, ERROR_TYPE, ERROR_TYPES, Kind, SERVICE_VERSION};
+use tool_telemetry_publish::release::{Cell, Privacy, Release, Table};
+use tool_telemetry_publish::site::Site;
+
+/// The standard deviation and the threshold of 25 counts at ε = 2.
+const SIGMA: f64 = 11.2;
+const THRESHOLD: u64 = 56;
+
+/// Weeks of the site in `examples/dotnet/published`.
+pub(crate) const WEEKS: usize = 96;
+/// What the example tool's site says above everything else.
+pub(crate) const WARNING: &str =
+    "These numbers are synthetic. They show what such a page looks like, and come from no installation.";
+/// The sentence for the parameters of these releases.
+const PROMISE: &str = "For one user account on one machine that keeps its state and runs our unmodified sender, each \
+                       period is (2.0, 10⁻⁶)-differentially private; over a year 19.9.";
+
+/// The site of the example tool.
+pub(crate) fn site<'a>(definition: &'a DataPoints, releases: &'a [&'a Release]) -> Site<'a> {
+    Site {
+        tool: "dotnet",
+        definition,
+        opt_out_vars: &["DOTNET_CLI_TELEMETRY_OPTOUT"],
+        releases,
+        withdrawals: &[],
+        promise: PROMISE,
+        warning: Some(WARNING),
+        ledger: &[],
+    }
+}
+
+/// As many weekly releases of a definition as asked for, the last one in the week of 19 October 2026.
+pub(crate) fn releases(tool: &str, definition: &DataPoints, weeks: usize) -> Vec<Release> {
+    let last = Date::constant(2026, 10, 19);
+    let of_week = |week: usize| {
+        let start = last.saturating_sub((weeks - 1 - week).to_weeks());
+        let years = (weeks - 1 - week) as f64 / 52.0;
+        Release {
+            format: 1,
+            tool: tool.to_owned(),
+            start: start.to_string(),
+            days: 7,
+            number: 1,
+            correction: None,
+            released: start.saturating_add(35.days()).to_string(),
+            previous: None,
+            data_points: vec![definition.content_hash.to_owned()],
+            privacy: Privacy {
+                epsilon: 2.0,
+                delta: 1e-6,
+                rho: 0.0996,
+                counts_per_installation: 25,
+                sigma: SIGMA,
+                variance: 125.44,
+            },
+            rejected: [0, 1, 10, 100][week % 4],
+            noise_is_known: true,
+            tables: definition.counts.iter().map(|count| table(definition, count, years, start)).collect(),
+        }
+    };
+    (0..weeks).map(of_week).collect()
+}
+
+trait Weeks {
+    fn to_weeks(self) -> jiff::Span;
+}
+
+impl Weeks for usize {
+    fn to_weeks(self) -> jiff::Span {
+        (self as i64).weeks()
+    }
+}
+
+fn table(definition: &DataPoints, count: &Count, years: f64, start: Date) -> Table {
+    let lists: Vec<Vec<Value>> = count.of.iter().map(|key| values(definition, count, key)).collect();
+    let mut cells: Vec<Vec<Value>> = vec![Vec::new()];
+    for list in &lists {
+        cells = cells
+            .iter()
+            .flat_map(|cell| list.iter().map(move |value| cell.iter().chain([value]).cloned().collect()))
+            .collect();
+    }
+    let cell = |values: Vec<Value>| {
+        let number = installations(definition, count, &values, years, start);
+        let noise = normal(&format!("{start}{:?}{values:?}", count.of)) * SIGMA;
+        let number = (number + noise).max(0.0) as u64;
+        Cell { values, installations: (number >= THRESHOLD).then_some((number + 2) / 5 * 5) }
+    };
+    Table {
+        of: count.of.iter().map(|key| (*key).to_owned()).collect(),
+        at_most: count.at_most.into(),
+        threshold: THRESHOLD,
+        cells: cells.into_iter().map(cell).collect(),
+    }
+}
+
+fn values(definition: &DataPoints, count: &Count, key: &str) -> Vec<Value> {
+    let texts = |list: &[&str], with_other| {
+        let other = if with_other { Some(&"other") } else { None };
+        list.iter().chain(other).map(|value| Value::from(*value)).collect()
+    };
+    match definition.keyed(key).map(|data_point| data_point.kind) {
+        _ if key == ERROR_TYPE => texts(&ERROR_TYPES, false),
+        _ if key == SERVICE_VERSION => texts(count.releases, true),
+        Some(Kind::Bool) => vec![false.into(), true.into()],
+        Some(Kind::Integer { min, max }) => (min..=max).map(Value::from).collect(),
+        Some(Kind::Command(values) | Kind::Set(values)) => texts(values, true),
+        _ => texts(count.values, true),
+    }
+}
+
+/// How many installations a cell has before noise: growth over the years, holidays, and something of the cell's own.
+fn installations(definition: &DataPoints, count: &Count, values: &[Value], years: f64, start: Date) -> f64 {
+    let growth = 14_000.0 * 0.72_f64.powf(years);
+    let holidays = match (start.month(), start.day()) {
+        (12, 18..) => 0.55,
+        (1, 1..=3) => 0.7,
+        (7 | 8, _) => 0.88,
+        _ => 1.0,
+    };
+    let mut share = 1.0;
+    for (key, value) in count.of.iter().zip(values) {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let list = self::values(definition, count, key);
+        let place = list.iter().position(|listed| listed == value).unwrap_or_default() as f64;
+        let count = list.len() as f64;
+        share *= match *key {
+            ERROR_TYPE => failure(&text, values, start),
+            // A new version takes over within a quarter; a listed framework grows or fades.
+            SERVICE_VERSION if text == "other" => 0.02 + 0.9 / (1.0 + (0.9 - years).mul_add(9.0, 0.0).exp()),
+            SERVICE_VERSION => {
+                let born = (count - 2.0 - place) * 0.45 + 0.15;
+                let taken = 1.0 / (1.0 + ((years - born) * 22.0).exp());
+                let gone = 1.0 / (1.0 + ((years - born + 0.45) * 22.0).exp());
+                (taken - gone * 0.93).max(0.004)
+            }
+            _ if text == "other" => 0.012,
+            key if key.ends_with("framework") => {
+                let peak = 3.0 - place * 0.75;
+                0.75 * (-((years - peak) / 1.3).powi(2)).exp() + 0.012
+            }
+            _ => 0.86 * 0.52_f64.powf((place + text.len() as f64) % count) * drift(&text, years),
+        };
+    }
+    growth * holidays * share
+}
+
+fn drift(text: &str, years: f64) -> f64 {
+    (hash(text) as f64 / u64::MAX as f64 - 0.5).mul_add(-0.5 * years, 1.0).clamp(0.25, 2.0)
+}
+
+/// The share of installations on which a command failed, with a bad release in March 2026.
+fn failure(kind: &str, values: &[Value], start: Date) -> f64 {
+    let command = values.first().and_then(Value::as_str).unwrap_or_default();
+    let base = match command {
+        "test" => 0.43,
+        "build" => 0.31,
+        "run" => 0.17,
+        "restore" => 0.11,
+        _ => 0.05,
+    };
+    let days = start.since(Date::constant(2026, 3, 9)).map_or(0, |span| span.get_days());
+    let bad = if command == "restore" && (0..42).contains(&days) { 2.8 } else { 1.0 };
+    if kind == "cut_off" { base * 0.09 } else { base * bad }
+}
+
+/// FNV-1a, and a finish that spreads it: the same text always gives the same number.
+fn hash(text: &str) -> u64 {
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, fold);
+    for shift in [33, 29, 32] {
+        hash = (hash ^ (hash >> shift)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    }
+    hash ^ (hash >> 31)
+}
+
+/// A number of the normal distribution with the standard deviation 1.
+fn normal(text: &str) -> f64 {
+    let unit = |salt: &str| (hash(&format!("{salt}{text}")) >> 11) as f64 / (1_u64 << 53) as f64;
+    (-2.0 * (1.0 - unit("a")).ln()).sqrt() * (2.0 * PI * unit("b")).cos()
+}
