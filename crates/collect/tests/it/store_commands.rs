@@ -40,6 +40,50 @@ fn what_is_exported_can_be_imported_and_importing_again_changes_nothing() {
 }
 
 #[test]
+fn the_parquet_file_holds_the_same_spans_as_the_lines() {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::RowAccessor as _;
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory.path().join("store"));
+    let file = directory.path().join("runs.parquet");
+    let export = run(&["export", "--store", &store, "--format", "parquet"]);
+    assert!(export.status.success(), "{}", text(&export.stderr));
+    fs::write(&file, export.stdout).unwrap();
+    let reader = SerializedFileReader::try_from(file.as_path()).unwrap();
+    let mut rows: Vec<String> = reader
+        .get_row_iter(None)
+        .unwrap()
+        .map(|row| {
+            let row = row.unwrap();
+            let entries = row.get_map(8).unwrap().entries();
+            let attributes: Vec<String> = entries.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let (id, duration) = (row.get_string(0).unwrap(), row.get_long(5).unwrap());
+            format!("{id} {} {duration} {}", row.get_timestamp_millis(4).unwrap(), attributes.join(" "))
+        })
+        .collect();
+    let mut expected: Vec<String> = text(&run(&["export", "--store", &store]).stdout)
+        .lines()
+        .map(|line| {
+            let json: serde_json::Value = serde_json::from_str(line).unwrap();
+            let span = &json["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
+            let nanos = |key: &str| span[key].as_str().unwrap().parse::<u64>().unwrap();
+            let attribute = |there: &serde_json::Value| {
+                let value = there["value"].as_object().unwrap().values().next().unwrap();
+                format!("{}={}", there["key"], value)
+            };
+            let attributes: Vec<String> = span["attributes"].as_array().unwrap().iter().map(attribute).collect();
+            let (start, end) = (nanos("startTimeUnixNano"), nanos("endTimeUnixNano"));
+            let id = span["traceId"].as_str().unwrap();
+            format!("{id} {} {} {}", start / 1_000_000, end - start, attributes.join(" "))
+        })
+        .collect();
+    rows.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(rows, expected);
+    assert_eq!(rows.len(), 20);
+}
+
+#[test]
 fn lines_that_are_no_runs_are_counted_and_the_others_imported() {
     let directory = tempfile::tempdir().unwrap();
     let old = store(&directory.path().join("old"));
