@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use tool_telemetry_definition::{
     Count, DataPoint, DataPoints, ERROR_TYPE, ERROR_TYPES, Kind, OTHER, ParseErrors, Period, RUN, Version,
@@ -62,12 +63,12 @@ pub struct Approvals {
 }
 
 impl Approvals {
-    /// Reads a telemetry.toml. Its tables are never freed: a server reads a file or two, and again when it is told to.
+    /// Reads a telemetry.toml.
     ///
     /// # Errors
     /// Everything that is wrong with it, each with its line.
     pub fn parse(tool: &str, text: &str) -> Result<Self, ParseErrors> {
-        let data_points = DataPoints::parse(text)?;
+        let data_points = parse_once(text)?;
         let by_key =
             |positions| data_points.at(positions).map(|data_point| (data_point.key, data_point)).collect();
         let steps = data_points.spans.iter().map(|span| (span.name, by_key(span.data_points)));
@@ -105,6 +106,12 @@ impl Approvals {
         self.data_points.counts.iter().find(|count| count.has_keys(keys.clone()))
     }
 
+    /// The keys of each `[[count]]` of several keys.
+    pub fn crossings(&self) -> Vec<Vec<String>> {
+        let crossings = self.data_points.counts.iter().filter(|count| count.of.len() > 1);
+        crossings.map(|count| count.of.iter().map(|key| (*key).to_owned()).collect()).collect()
+    }
+
     /// How long installations are counted, if the file asks for counts.
     pub fn period(&self) -> Option<Period> {
         self.data_points.period
@@ -122,6 +129,19 @@ impl Approvals {
             None => (admission(self.keys.get(key), value) == Admission::Admitted).then_some(value),
         }
     }
+}
+
+/// Reads a telemetry.toml. Its tables are never freed, so each text is read once: a server that is told every minute to
+/// read its files again must not grow.
+///
+/// # Errors
+/// Everything that is wrong with it, each with its line.
+pub fn parse_once(text: &str) -> Result<&'static DataPoints, ParseErrors> {
+    type Parsed = HashMap<ContentHash, Result<&'static DataPoints, ParseErrors>>;
+    static PARSED: Mutex<Option<Parsed>> = Mutex::new(None);
+    let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
+    let parsed = parsed.get_or_insert_default();
+    parsed.entry(ContentHash::of(text)).or_insert_with(|| DataPoints::parse(text)).clone()
 }
 
 /// What became of an attribute.

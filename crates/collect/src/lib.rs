@@ -13,7 +13,7 @@
 //! - The cells are a function of the traces that are kept.
 //! - A change is durable before anyone is told of it.
 //!
-//! Imports go up this list and never down: `time`, `varint` < `shape` < `trace` < `row`, `counts` < `cells` < `index` < `store` <
+//! Imports go up this list and never down: `time`, `varint` < `shape` < `trace` < `row`, `counts` < `marks`, `cells` < `index` < `store` <
 //! `approvals` < `judge` < `keeper`, `reading` < `metrics`, `writer` < `server` < `commands`.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -24,6 +24,7 @@ pub mod counts;
 pub mod index;
 pub mod judge;
 pub mod keeper;
+pub mod marks;
 pub mod metrics;
 pub mod reading;
 pub mod row;

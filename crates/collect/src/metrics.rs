@@ -26,6 +26,8 @@ pub struct Metrics {
     commit_micros: AtomicU64,
     /// Changes that failed.
     pub failed_commits: AtomicU64,
+    /// How often the configuration was read again.
+    pub reloads: AtomicU64,
     /// Traces that a repetition is compared with.
     pub index_traces: AtomicU64,
     /// Bytes of their ids in memory.
@@ -82,6 +84,7 @@ impl Metrics {
         let seconds = self.commit_micros.load(Relaxed) as f64 / 1e6;
         put("commit_seconds_total", "counter", "Time spent on them.", seconds.to_string());
         put("commits_failed_total", "counter", "Changes that failed.", number(&self.failed_commits));
+        put("reloads_total", "counter", "Times the configuration was read again.", number(&self.reloads));
         put("index_traces", "gauge", "Traces of open weeks.", number(&self.index_traces));
         put("index_bytes", "gauge", "Memory of their ids.", number(&self.index_bytes));
         let labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value as Json, json};
 
-use crate::cells::{Cell, Changes, CommandKeys, Tally};
+use crate::cells::{Cell, Changes, Tables, Tally};
 use crate::counts::CountCell;
 use crate::index::Group;
 use crate::row;
@@ -47,14 +47,14 @@ pub fn each_trace<S: Store, E: From<StoreError>>(
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn count<S: Store>(store: &S, command_keys: &CommandKeys) -> Result<(Changes, Unread), StoreError> {
-    let mut tally = Tally::new(command_keys);
+pub fn count<S: Store>(store: &S, tables: &Tables) -> Result<(Changes, Unread), StoreError> {
+    let mut tally = Tally::new(tables);
     let mut total = Total::default();
     let mut last = None;
     let unread = each_trace(store, |group, trace| {
         // A tally keeps every shape that it has seen, so each group gets its own.
         if last.replace(group).is_some_and(|last| last != group) {
-            total.add(std::mem::replace(&mut tally, Tally::new(command_keys)));
+            total.add(std::mem::replace(&mut tally, Tally::new(tables)));
         }
         tally.add(&trace, 1);
         Ok::<(), StoreError>(())

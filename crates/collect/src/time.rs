@@ -45,6 +45,23 @@ impl Hour {
         self.day().week()
     }
 
+    /// Reads `2026-11-28` or `2026-11-28T05:00`, in UTC.
+    ///
+    /// # Errors
+    /// If it is no time since 1970, in words for a person.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let time: Result<jiff::civil::DateTime, _> = text.parse();
+        let seconds =
+            time.ok().and_then(|time| Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()));
+        let hours = seconds.and_then(|time| u32::try_from(time.as_second() / 3_600).ok());
+        hours.map(Self).ok_or_else(|| "write a time in UTC such as 2026-11-28 or 2026-11-28T05:00".to_owned())
+    }
+
+    /// The hour in UTC for people, such as `2026-11-28T05:00`.
+    pub fn text(self) -> String {
+        format!("{}T{:02}:00", self.day(), self.0 % 24)
+    }
+
     /// The hour of the system's clock. A clock before 1970 gives the epoch.
     pub fn now() -> Self {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -153,6 +170,9 @@ mod tests {
     fn a_time_becomes_its_hour() {
         assert_eq!(hour("2026-11-28T10:59:59.999999999Z"), hour("2026-11-28T10:00:00Z"));
         assert_eq!(hour("2026-11-28T10:30:00Z").day().to_string(), "2026-11-28");
+        assert_eq!(Hour::parse("2026-11-28T10:30"), Ok(hour("2026-11-28T10:00:00Z")));
+        assert_eq!(Hour::parse("2026-11-28").unwrap().text(), "2026-11-28T00:00");
+        assert!(Hour::parse("1969-11-28").is_err() && Hour::parse("yesterday").is_err());
         assert_eq!(Week::parse("2026-W54"), None);
         assert_eq!(Week::parse("x"), None);
     }

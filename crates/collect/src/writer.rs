@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use crate::cells::CommandKeys;
+use crate::cells::Tables;
 use crate::judge::Judged;
 use crate::keeper::{Keeper, Outcome};
 use crate::metrics::Metrics;
@@ -49,8 +49,8 @@ enum Message {
 /// What the definitions say.
 #[derive(Debug, Default)]
 pub struct Configuration {
-    /// Each tool's command data point.
-    pub command_keys: CommandKeys,
+    /// What cells depend on.
+    pub tables: Tables,
     /// Days that each tool's runs are kept.
     pub retention: HashMap<String, u32>,
     /// The files.
@@ -203,7 +203,7 @@ impl<S: Store> State<S> {
         if let Err(error) = self.keeper.keep_definitions(&change) {
             self.complain(&error);
         }
-        self.keeper.configure(configuration.command_keys, configuration.retention);
+        self.keeper.configure(configuration.tables, configuration.retention);
     }
 
     fn may_work(&self) -> bool {
@@ -233,8 +233,12 @@ impl<S: Store> State<S> {
         if self.last_day == Some(now.day()) || !self.clock.is_steady() {
             return Ok(());
         }
+        let jumps = self.keeper.mark_jumps()?;
+        if jumps > 0 {
+            warn!(jumps, "counts jumped; look at them with `tool-telemetry hold` before their period closes");
+        }
         self.keeper.close_weeks(now)?;
-        self.keeper.expire(now)?;
+        self.keeper.expire(now);
         self.last_day = Some(now.day());
         info!(closed_through = %self.keeper.closed(), "weeks are closed and old runs go");
         Ok(())

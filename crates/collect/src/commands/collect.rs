@@ -53,6 +53,9 @@ pub struct CollectArguments {
     /// Connections at once from one network, a /24 or a /48 of IPv6; loopback is not limited
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().connections_of_network)]
     connections_of_network: usize,
+    /// Requests in a minute from one network; loopback is not limited
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().requests_of_network)]
+    requests_of_network: u32,
     /// Try the configuration, and do not start
     #[arg(long)]
     check: bool,
@@ -67,7 +70,11 @@ impl CollectArguments {
             metrics: Some(self.metrics),
             tls: self.tls_certificate.clone().zip(self.tls_key.clone()),
             tokens: self.tokens.clone(),
-            limits: Limits { connections_of_network: self.connections_of_network, ..Limits::default() },
+            limits: Limits {
+                connections_of_network: self.connections_of_network,
+                requests_of_network: self.requests_of_network,
+                ..Limits::default()
+            },
         }
     }
 }

@@ -47,8 +47,8 @@ pub(super) fn run(arguments: &ForgetArguments) -> Result<ExitCode, Failure> {
 
 /// Deletes every copy of a trace, and returns how many spans the current one had.
 fn forget(store: &mut SqliteStore, id: &TraceId) -> Result<usize, Failure> {
-    let command_keys = Catalog::of_store(store)?.command_keys();
-    let mut tally = Tally::new(&command_keys);
+    let tables = Catalog::of_store(store)?.tables().without(store.marks()?);
+    let mut tally = Tally::new(&tables);
     let mut change = Change::default();
     let mut spans = 0;
     for group in store.groups()? {

@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
     let now = Hour::now();
     let mut keeper = Keeper::open(store, now)?;
     keeper.keep_definitions(&Change { definitions: catalog.texts().to_vec(), ..Change::default() })?;
-    keeper.configure(catalog.command_keys(), catalog.retention());
+    keeper.configure(catalog.tables(), catalog.retention());
     let mut summary = Summary::default();
     for file in &arguments.files {
         import(file, &catalog, &mut keeper, &mut summary)?;

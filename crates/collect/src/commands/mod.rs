@@ -5,7 +5,9 @@ mod demo;
 mod export;
 mod failure;
 mod forget;
+mod hold;
 mod import;
+mod mark;
 mod recount;
 mod status;
 
@@ -17,7 +19,9 @@ pub use collect::CollectArguments;
 pub use demo::DemoArguments;
 pub use export::ExportArguments;
 pub use forget::ForgetArguments;
+pub use hold::HoldArguments;
 pub use import::ImportArguments;
+pub use mark::MarkArguments;
 pub use recount::RecountArguments;
 pub use status::StoreStatusArguments;
 
@@ -35,6 +39,10 @@ pub enum StoreCommand {
     Import(ImportArguments),
     /// Count the cells of a store again from its runs
     Recount(RecountArguments),
+    /// List the cells that jumped, and release them
+    Hold(HoldArguments),
+    /// Mark a cell in a span of time
+    Mark(MarkArguments),
     /// Delete one run of a store
     Forget(ForgetArguments),
     /// Show it all on this machine: collect, 1,000 runs with planted secrets, two kills, and the counts
@@ -49,6 +57,8 @@ impl StoreCommand {
             Self::Export(arguments) => export::run(arguments),
             Self::Import(arguments) => import::run(arguments),
             Self::Recount(arguments) => recount::run(arguments),
+            Self::Hold(arguments) => hold::run(arguments),
+            Self::Mark(arguments) => mark::run(arguments),
             Self::Forget(arguments) => forget::run(arguments),
             Self::Demo(arguments) => demo::run(arguments),
         };

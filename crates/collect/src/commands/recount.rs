@@ -9,9 +9,11 @@ use clap::Args;
 
 use super::Failure;
 use super::failure::FAILED;
+use super::hold::find;
 use crate::cells::{Cell, Changes};
 use crate::counts::CountCell;
 use crate::judge::Catalog;
+use crate::marks::MarkState;
 use crate::reading::count;
 use crate::store::{Change, SqliteStore, Store as _};
 
@@ -20,7 +22,8 @@ const SHOWN: usize = 20;
 
 /// Count the cells of a store again from its runs
 ///
-/// Prints each cell that differs from what was counted while runs came in: there should be none.
+/// Prints each cell that differs from what was counted while runs came in: there should be none. What was left out once
+/// stays out, until `hold --release` and another recount.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 all cells are right; 1 some differ; 2 there is no store, or it cannot be used."
@@ -29,7 +32,10 @@ pub struct RecountArguments {
     /// The directory of the store
     #[arg(long, value_name = "DIRECTORY")]
     store: PathBuf,
-    /// Replace the cells that differ; the store must not be in use
+    /// Leave out what `hold` or `mark` named: a cell and a span of time
+    #[arg(long, value_name = "MARK")]
+    without: Vec<String>,
+    /// Replace the cells that differ, and keep what is left out; the store must not be in use
     #[arg(long)]
     write: bool,
 }
@@ -40,8 +46,10 @@ pub(super) fn run(arguments: &RecountArguments) -> Result<ExitCode, Failure> {
     } else {
         SqliteStore::open_to_read(&arguments.store)?
     };
-    let command_keys = Catalog::of_store(&store)?.command_keys();
-    let (counted, unread) = count(&store, &command_keys)?;
+    let marks = store.marks()?;
+    let left_out = find(&marks, &arguments.without, MarkState::LeftOut)?;
+    let tables = Catalog::of_store(&store)?.tables().without(marks).without(left_out.clone());
+    let (counted, unread) = count(&store, &tables)?;
     let mut out = stdout().lock();
     let cells = compare(&mut out, store.cells()?, &counted.cells)?;
     let counts = compare(&mut out, store.count_cells()?, &counted.counts)?;
@@ -50,9 +58,15 @@ pub(super) fn run(arguments: &RecountArguments) -> Result<ExitCode, Failure> {
         writeln!(out, "{} rows cannot be read and do not count", unread.damaged_rows)?;
     }
     writeln!(out, "{} cells, {differences} differ", counted.cells.len() + counted.counts.len())?;
-    if arguments.write && differences > 0 {
+    if arguments.write && differences + left_out.len() > 0 {
         let Changes { cells, counts: count_cells } = counted;
-        store.apply(&Change { clears_cells: true, cells, count_cells, ..Change::default() })?;
+        store.apply(&Change {
+            clears_cells: true,
+            cells,
+            count_cells,
+            marks: left_out,
+            ..Change::default()
+        })?;
         writeln!(out, "the cells are replaced")?;
         return Ok(ExitCode::SUCCESS);
     }

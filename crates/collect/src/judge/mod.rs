@@ -14,7 +14,7 @@ use tool_telemetry_receiver::wire::{self, Request};
 use judging::{Context, Judging};
 
 use crate::approvals::{Approvals, ContentHash};
-use crate::cells::CommandKeys;
+use crate::cells::Tables;
 use crate::shape::{Attributes, HASH_KEY, Value};
 use crate::store::{Store, StoreError, StoredDefinition};
 use crate::time::Hour;
@@ -88,12 +88,16 @@ impl Catalog {
         &self.texts
     }
 
-    /// Each tool's command data point.
-    pub fn command_keys(&self) -> CommandKeys {
-        let key = |(tool, versions): (&String, &Versions)| {
-            Some((tool.clone(), versions.newest.command_key()?.to_owned()))
-        };
-        self.tools.iter().filter_map(key).collect()
+    /// What cells depend on.
+    pub fn tables(&self) -> Tables {
+        let mut tables = Tables::default();
+        for (tool, versions) in &self.tools {
+            let command = versions.newest.command_key();
+            tables.commands.extend(command.map(|key| (tool.clone(), key.to_owned())));
+            let crossings = versions.by_hash.iter().map(|(hash, approvals)| (hash.0, approvals.crossings()));
+            tables.crossings.extend(crossings.filter(|(_, crossings)| !crossings.is_empty()));
+        }
+        tables
     }
 
     /// Days that each tool's runs are kept.

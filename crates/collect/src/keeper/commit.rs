@@ -52,12 +52,12 @@ impl<S: Store> Keeper<S> {
         let traces = unite(traces);
         let mut change = Change::default();
         let mut consequences = Consequences { open: self.open, ..Consequences::default() };
-        let command_keys = std::mem::take(&mut self.command_keys);
-        let mut tally = Tally::new(&command_keys);
+        let tables = std::mem::take(&mut self.tables);
+        let mut tally = Tally::new(&tables);
         let compared = self.compare(traces, &mut change, &mut consequences, &mut tally);
         let changes = tally.changes();
         (change.cells, change.count_cells) = (changes.cells, changes.counts);
-        self.command_keys = command_keys;
+        self.tables = tables;
         let traces = compared?;
         if traces.is_empty() {
             // All of it is in the store already. The counters can wait.

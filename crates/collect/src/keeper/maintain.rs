@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::expiry::Expiry;
 use super::merge::Merge;
 use super::{Keeper, OPEN_WEEKS};
 use crate::index::{Group, TraceIndex};
-use crate::store::{CLOSED, Change, GroupEntry, GroupState, Store, StoreError};
+use crate::marks::jumps;
+use crate::store::{CLOSED, Change, GroupState, Store, StoreError};
 use crate::time::{Day, Hour, Week};
 
 /// Rows that are deleted at once.
@@ -22,6 +24,8 @@ pub(super) enum Task {
     Merge(Box<Merge>),
     /// Drops the ids of closed weeks, from this bucket on.
     DropIds(usize),
+    /// Deletes what is too old.
+    Expire(Box<Expiry>),
     /// Gives back the space that is free.
     Tidy,
 }
@@ -71,6 +75,7 @@ impl<S: Store> Keeper<S> {
             }),
             Task::Merge(merge) => self.merge_step(merge),
             Task::DropIds(bucket) => Ok(self.drop_ids(bucket)),
+            Task::Expire(expiry) => self.expiry_step(expiry),
             Task::Tidy => self.store.tidy().map(|()| false),
         };
         match more {
@@ -111,6 +116,22 @@ impl<S: Store> Keeper<S> {
         Ok(())
     }
 
+    /// Marks the cells of installations that jump, so that a person looks at them before their period closes. Returns how
+    /// many are new.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub fn mark_jumps(&mut self) -> Result<usize, StoreError> {
+        let known: HashSet<String> = self.store.marks()?.into_iter().map(|mark| mark.id).collect();
+        let mut marks = jumps(&self.store.count_cells()?, self.closed);
+        marks.retain(|mark| !known.contains(&mark.id));
+        let change = Change { marks, ..Change::default() };
+        if !change.is_empty() {
+            self.store.apply(&change)?;
+        }
+        Ok(change.marks.len())
+    }
+
     fn drop_ids(&mut self, bucket: &mut usize) -> bool {
         let closed: HashSet<Group> = self
             .groups
@@ -122,34 +143,5 @@ impl<S: Store> Keeper<S> {
         self.index.retain(*bucket, end, |group| !closed.contains(&group));
         *bucket = end;
         end < TraceIndex::buckets()
-    }
-
-    /// Deletes the runs and cells that are older than their tool keeps them.
-    ///
-    /// # Errors
-    /// If the store cannot be written; nothing is deleted then.
-    pub fn expire(&mut self, now: Hour) -> Result<(), StoreError> {
-        let first_kept = |days: u32| Day(now.day().0.saturating_sub(days)).week();
-        let is_expired = |group: &&GroupEntry| {
-            group.state == GroupState::Live
-                && group.part.as_ref().is_some_and(|(tool, week)| {
-                    self.retention.get(tool).is_some_and(|days| *week < first_kept(*days))
-                })
-        };
-        let groups: Vec<GroupEntry> = self
-            .groups
-            .values()
-            .filter(is_expired)
-            .map(|group| GroupEntry { state: GroupState::Dead, day: None, part: None, ..group.clone() })
-            .collect();
-        let expired_cells =
-            self.retention.iter().map(|(tool, days)| (tool.clone(), first_kept(*days))).collect();
-        let change = Change { groups, expired_cells, ..Change::default() };
-        self.store.apply(&change)?;
-        for group in change.groups {
-            self.groups.insert(group.id, group);
-        }
-        self.tasks.splice(0..0, [Task::Tidy, Task::Sweep]);
-        Ok(())
     }
 }

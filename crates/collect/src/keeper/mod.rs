@@ -12,12 +12,13 @@
 //! together; before, rows do.
 
 mod commit;
+mod expiry;
 mod maintain;
 mod merge;
 
 use std::collections::{HashMap, HashSet};
 
-use crate::cells::CommandKeys;
+use crate::cells::Tables;
 use crate::index::{GROUPS, Group, TraceIndex};
 use crate::judge::{Catalog, Judged};
 use crate::row::trace_ids;
@@ -38,7 +39,7 @@ pub struct Keeper<S> {
     // Dependencies.
     store: S,
     // Configuration.
-    command_keys: CommandKeys,
+    tables: Tables,
     /// Days that each tool's runs are kept.
     retention: HashMap<String, u32>,
     // State, all of it rebuilt from the store.
@@ -80,8 +81,8 @@ impl<S: Store> Keeper<S> {
         let groups: HashMap<Group, GroupEntry> =
             store.groups()?.into_iter().map(|group| (group.id, group)).collect();
         let mut keeper = Self {
+            tables: catalog.tables().without(store.marks()?),
             store,
-            command_keys: catalog.command_keys(),
             retention: catalog.retention(),
             index: TraceIndex::default(),
             next_group: groups.keys().max().map_or(0, |last| (last + 1) % GROUPS),
@@ -98,9 +99,9 @@ impl<S: Store> Keeper<S> {
         Ok(keeper)
     }
 
-    /// Adds what the loaded definitions say to what those of the store say: each tool's command data point, and how many days its runs are kept.
-    pub fn configure(&mut self, command_keys: CommandKeys, retention: HashMap<String, u32>) {
-        self.command_keys.extend(command_keys);
+    /// Adds what the loaded definitions say to what those of the store say: what cells depend on, and how many days its runs are kept.
+    pub fn configure(&mut self, tables: Tables, retention: HashMap<String, u32>) {
+        self.tables.extend(tables);
         self.retention.extend(retention);
     }
 

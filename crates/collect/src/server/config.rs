@@ -12,9 +12,8 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::approvals::Approvals;
+use crate::approvals::{Approvals, parse_once};
 use crate::judge::Catalog;
-use tool_telemetry_definition::DataPoints;
 
 /// Larger than any file with 64 spans and 64 data points of 250 members.
 const LARGEST_DEFINITION: u64 = 4 << 20;
@@ -76,6 +75,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at once from one network: a /24, or a /48 of IPv6. Loopback is a proxy, and not limited.
     pub connections_of_network: usize,
+    /// Requests in a minute from one network. A sender puts up to 4,096 spans into one, and comes again after 60 s.
+    pub requests_of_network: u32,
     /// From the head of a request to its answer.
     pub request_time: Duration,
     /// For a handshake, for the head of a request, and between two requests.
@@ -92,6 +93,7 @@ impl Default for Limits {
             requests: 1_024,
             connections: 4_096,
             connections_of_network: 512,
+            requests_of_network: 6_000,
             request_time: Duration::from_secs(30),
             idle_time: Duration::from_secs(15),
         }
@@ -177,7 +179,7 @@ impl Config {
 
 /// The tool of `telemetry_command = "frob telemetry"`. A file with faults is told of by the one who reads it next.
 fn tool_of(text: &str) -> Option<String> {
-    match DataPoints::parse(text) {
+    match parse_once(text) {
         Ok(data_points) => Some(data_points.telemetry_command?.split_whitespace().next()?.to_owned()),
         Err(_) => Some("?".to_owned()),
     }

@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::Shared;
+use super::networks::Network;
 
 /// Between two attempts to accept a connection while there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -54,7 +55,8 @@ pub(super) async fn accept(
             }
         };
         shared.metrics.connections.fetch_add(1, Relaxed);
-        let place = Arc::clone(&places).try_acquire_owned().ok().zip(shared.networks.enter(address));
+        let network = shared.networks.of(address);
+        let place = Arc::clone(&places).try_acquire_owned().ok().zip(shared.networks.enter(network));
         let Some(place) = place else {
             // Closed at once; the sender comes again.
             shared.metrics.refused_connections.fetch_add(1, Relaxed);
@@ -64,25 +66,25 @@ pub(super) async fn accept(
         tokio::spawn(async move {
             let metrics = Arc::clone(&shared.metrics);
             metrics.open_connections.fetch_add(1, Relaxed);
-            connection(stream, app, shared, watcher).await;
+            connection(stream, network, app, shared, watcher).await;
             metrics.open_connections.fetch_sub(1, Relaxed);
             drop(place);
         });
     }
 }
 
-async fn connection(stream: TcpStream, app: Router, shared: Arc<Shared>, watcher: Watcher) {
+async fn connection(stream: TcpStream, network: Network, app: Router, shared: Arc<Shared>, watcher: Watcher) {
     let _ = stream.set_nodelay(true);
     let limits = shared.limits;
     let tls = shared.loaded().tls.clone();
     // A connection that is kept open must not keep the writer.
     drop(shared);
     match tls {
-        None => serve(stream, app, limits.idle_time, watcher).await,
+        None => serve(stream, network, app, limits.idle_time, watcher).await,
         Some(config) => {
             let handshake = TlsAcceptor::from(config).accept(stream);
             if let Ok(Ok(stream)) = tokio::time::timeout(limits.idle_time, handshake).await {
-                serve(stream, app, limits.idle_time, watcher).await;
+                serve(stream, network, app, limits.idle_time, watcher).await;
             }
         }
     }
@@ -125,14 +127,15 @@ impl Drop for UnderWay {
     }
 }
 
-async fn serve<S>(stream: S, app: Router, idle_time: Duration, watcher: Watcher)
+async fn serve<S>(stream: S, network: Network, app: Router, idle_time: Duration, watcher: Watcher)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let activity =
         Arc::new(Activity { start: Instant::now(), under_way: AtomicU64::new(0), last: AtomicU64::new(0) });
     let counted = Arc::clone(&activity);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(network);
         let under_way = UnderWay::new(&counted);
         let app = app.clone();
         async move {

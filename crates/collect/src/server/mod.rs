@@ -13,8 +13,9 @@ mod refusal;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
@@ -94,7 +95,7 @@ impl Shared {
 
 fn configuration(catalog: &Catalog) -> Configuration {
     Configuration {
-        command_keys: catalog.command_keys(),
+        tables: catalog.tables(),
         retention: catalog.retention(),
         definitions: catalog.texts().to_vec(),
     }
@@ -159,7 +160,11 @@ fn open(config: &Config, loaded: Loaded) -> Result<Shared, StartError> {
         limits: config.limits,
         loaded: RwLock::new(Arc::new(loaded)),
         budget: Budget::new(config.limits.bodies, config.limits.body),
-        networks: Networks::new(config.limits.connections_of_network),
+        networks: Networks::new(
+            config.limits.connections_of_network,
+            config.limits.requests_of_network,
+            Instant::now(),
+        ),
         unknown_hashes: Mutex::default(),
     })
 }
@@ -208,6 +213,7 @@ async fn serve(
         match config.load() {
             Ok(loaded) => {
                 shared.replace(loaded);
+                shared.metrics.reloads.fetch_add(1, Ordering::Relaxed);
                 info!(tools = ?shared.catalog().tools(), "the configuration is read again");
             }
             Err(error) => error!(%error, "the configuration cannot be read again; the old one stays"),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -16,6 +17,7 @@ use tracing::warn;
 
 use super::Shared;
 use super::body::Held;
+use super::networks::Network;
 use super::refusal::Refusal;
 use crate::judge::Verdict;
 use crate::time::Hour;
@@ -44,6 +46,7 @@ pub(super) async fn http(State(shared): State<Arc<Shared>>, request: Request<Bod
             return Err(Refusal::METHOD);
         }
         let encoding = encoding.ok_or(Refusal::TYPE)?;
+        shared.check_quota(request.extensions())?;
         let (parts, body) = request.into_parts();
         shared.authenticate(&parts.headers)?;
         let gzip = match text(&parts.headers, CONTENT_ENCODING) {
@@ -93,6 +96,7 @@ pub(super) async fn grpc(State(shared): State<Arc<Shared>>, request: Request<Bod
         if !text(&parts.headers, CONTENT_TYPE).starts_with(GRPC) {
             return Err(Refusal::TYPE);
         }
+        shared.check_quota(&parts.extensions)?;
         shared.authenticate(&parts.headers)?;
         let gzip = match text(&parts.headers, HeaderName::from_static("grpc-encoding")) {
             "" | "identity" => false,
@@ -218,6 +222,13 @@ impl Shared {
 
     fn wire_limits(&self) -> wire::Limits {
         wire::Limits { spans: self.limits.spans, attributes: self.limits.attributes }
+    }
+
+    /// Refuses a sender whose network has sent too much in this minute.
+    fn check_quota(&self, extensions: &Extensions) -> Result<(), Refusal> {
+        let network = extensions.get::<Network>().copied();
+        let is_admitted = network.is_none_or(|network| self.networks.admits(network, Instant::now()));
+        if is_admitted { Ok(()) } else { Err(Refusal::QUOTA) }
     }
 
     /// Refuses a sender without one of the tokens.

@@ -39,6 +39,14 @@ impl Refusal {
     pub(super) const LATE: Self = unavailable(10, "late", "the request took too long");
     /// The store could not be written.
     pub(super) const NOT_KEPT: Self = unavailable(60, "not_kept", "the runs cannot be stored now");
+    /// Its network has sent more than its share. With a `RetryInfo`, a sender repeats it.
+    pub(super) const QUOTA: Self = Self {
+        http: StatusCode::TOO_MANY_REQUESTS,
+        grpc: Code::ResourceExhausted,
+        message: Cow::Borrowed("too many requests of this network in a minute"),
+        retry_after: Some(Duration::from_secs(60)),
+        label: "over_quota",
+    };
     /// A telemetry.toml is not loaded here.
     pub(super) const UNKNOWN_DATA_POINTS: Self =
         unavailable(3_600, "unknown_data_points", "the telemetry.toml of these runs is not known here yet");

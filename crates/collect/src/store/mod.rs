@@ -8,6 +8,7 @@ mod sqlite;
 use crate::cells::Cell;
 use crate::counts::CountCell;
 use crate::index::Group;
+use crate::marks::Mark;
 use crate::row::Packed;
 use crate::time::{Day, Week};
 use crate::trace::TraceId;
@@ -77,6 +78,12 @@ pub trait Store: Send {
     /// # Errors
     /// If they cannot be read.
     fn rejections(&self) -> Result<Vec<(Rejection, i64)>, StoreError>;
+
+    /// The cells that a person should look at, or has looked at.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn marks(&self) -> Result<Vec<Mark>, StoreError>;
 
     /// All counters, in order.
     ///
@@ -211,6 +218,8 @@ pub struct Change {
     pub count_cells: Vec<(CountCell, i64)>,
     /// Numbers to add to what was rejected.
     pub rejections: Vec<(Rejection, i64)>,
+    /// Marks to add, or of which the state changes.
+    pub marks: Vec<Mark>,
     /// Tools of which all cells before a week are deleted.
     pub expired_cells: Vec<(String, Week)>,
     /// Whether all cells are deleted before any number is added.
@@ -234,6 +243,7 @@ impl Change {
             && self.cells.is_empty()
             && self.count_cells.is_empty()
             && self.rejections.is_empty()
+            && self.marks.is_empty()
             && self.expired_cells.is_empty()
             && !self.clears_cells
             && self.counters.is_empty()

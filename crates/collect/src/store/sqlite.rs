@@ -18,9 +18,10 @@ use super::{
 use crate::cells::Cell;
 use crate::counts::CountCell;
 use crate::index::Group;
+use crate::marks::{Mark, MarkState};
 use crate::row::Packed;
 use crate::shape::Period;
-use crate::time::{Day, Week};
+use crate::time::{Day, Hour, Week};
 use crate::trace::TraceId;
 
 /// Bits of a row's id below its group.
@@ -131,6 +132,28 @@ impl Store for SqliteStore {
         self.list(query, |row| {
             let rejection = Rejection { tool: row.get(0)?, week: Week(row.get(1)?), reason: row.get(2)? };
             Ok((rejection, row.get(3)?))
+        })
+    }
+
+    fn marks(&self) -> Result<Vec<Mark>, StoreError> {
+        let query = "SELECT tool, name, cell_values, first_hour, end_hour, state, n, n_before, id FROM mark
+                     ORDER BY tool, first_hour, name, cell_values";
+        self.list(query, |row| {
+            Ok(Mark {
+                tool: row.get(0)?,
+                table: row.get(1)?,
+                values: row.get(2)?,
+                first: Hour(row.get(3)?),
+                end: Hour(row.get(4)?),
+                state: match row.get(5)? {
+                    0 => MarkState::Held,
+                    1 => MarkState::Released,
+                    _ => MarkState::LeftOut,
+                },
+                number: row.get(6)?,
+                before: row.get(7)?,
+                id: row.get(8)?,
+            })
         })
     }
 

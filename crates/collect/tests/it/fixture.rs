@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tool_telemetry_collect::cells::{CommandKeys, Tally};
+use tool_telemetry_collect::cells::{Tables, Tally};
 use tool_telemetry_collect::keeper::Keeper;
 use tool_telemetry_collect::row;
 use tool_telemetry_collect::shape::{Role, Shape, ShapeContent, Status, Value};
@@ -60,12 +60,13 @@ pub(crate) fn runs(numbers: std::ops::Range<u32>) -> Vec<Trace> {
 pub(crate) fn open(directory: &Path, now: Hour) -> Keeper<SqliteStore> {
     let store = SqliteStore::create_or_open(directory).unwrap();
     let mut keeper = Keeper::open(store, now).unwrap();
-    keeper.configure(command_keys(), [("frob".to_owned(), 90)].into());
+    keeper.configure(tables(), [("frob".to_owned(), 90)].into());
     keeper
 }
 
-pub(crate) fn command_keys() -> CommandKeys {
-    CommandKeys::from([("frob".to_owned(), "frob.command".to_owned())])
+pub(crate) fn tables() -> Tables {
+    let commands = [("frob".to_owned(), "frob.command".to_owned())].into();
+    Tables { commands, ..Tables::default() }
 }
 
 /// Does all the work that is left.
@@ -88,8 +89,8 @@ pub(crate) fn contents(store: &SqliteStore) -> BTreeMap<TraceId, Trace> {
             }
         }
     }
-    let keys = command_keys();
-    let mut tally = Tally::new(&keys);
+    let tables = tables();
+    let mut tally = Tally::new(&tables);
     traces.values().for_each(|trace| tally.add(trace, 1));
     let changes = tally.changes();
     let expected: BTreeMap<_, _> = changes.cells.into_iter().collect();

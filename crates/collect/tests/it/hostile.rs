@@ -180,6 +180,41 @@ fn a_sender_that_resets_its_streams_is_cut_off() {
     check(&server);
 }
 
+/// An address of this machine that is not loopback. No packet is sent to find it.
+fn own_address() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("198.51.100.1:9").ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback())
+}
+
+#[test]
+fn a_flood_of_fake_runs_from_one_network_takes_its_quota_and_others_are_served() {
+    // Loopback is not limited, so there is nothing to see on a machine that has no other address.
+    let Some(own) = own_address() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = program(&["collect", "--http", &format!("{own}:0"), "--requests-of-network", "50"]);
+    command.args(["--grpc", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--store"]).arg(directory.path());
+    command.arg("--data-points").arg(definition());
+    let server = Server::spawn(&mut command);
+    assert!(!server.http.ip().is_loopback() && server.grpc.ip().is_loopback());
+    let statuses: Vec<(u16, bool)> = (0..200)
+        .map(|number| {
+            let answer = server.post(PROTOBUF, &request(&[number]).encode_to_vec()).unwrap();
+            (answer.status, answer.head.contains("retry-after: 60"))
+        })
+        .collect();
+    let (admitted, refused): (Vec<_>, Vec<_>) =
+        statuses.iter().copied().partition(|(status, _)| *status == 200);
+    // A minute may end in between.
+    assert!((50..=100).contains(&admitted.len()), "{}", admitted.len());
+    assert!(refused.iter().all(|answer| *answer == (429, true)), "{refused:?}");
+    assert!(server.metrics().contains("requests_total{kind=\"over_quota\"}"));
+    // Loopback is another network, and has no quota.
+    let others = post(server.grpc, &[("content-type", PROTOBUF)], &request(&[900]).encode_to_vec());
+    assert_eq!(others.unwrap().status, 200);
+    assert!(peak_memory(&server) < MOST_MEMORY);
+}
+
 #[test]
 fn a_full_disk_is_a_503_and_what_was_answered_stays() {
     let directory = tempfile::tempdir().unwrap();

@@ -166,9 +166,27 @@ fn runs_go_when_their_tool_no_longer_keeps_them() {
     finish_work(&mut keeper, TOMORROW);
     let later = Hour(NOW.0 + 100 * 24);
     keeper.commit(vec![vec![run_at(99, later)]], later).unwrap();
-    keeper.expire(later).unwrap();
+    keeper.expire(later);
     finish_work(&mut keeper, later);
     assert_eq!(contents(keeper.store()), expected([run_at(99, later)]));
+    keeper.flush().unwrap();
+    assert_eq!(counter(keeper.store(), "cells.wrong_at_expiry"), 0);
+}
+
+#[test]
+fn cells_are_counted_again_before_they_go_and_a_wrong_one_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keeper = open(directory.path(), NOW);
+    keeper.commit(vec![runs(0..10)], NOW).unwrap();
+    finish_work(&mut keeper, TOMORROW);
+    let damage = "UPDATE cell SET n = n + 1 WHERE name IN ('runs', 'frob.command')";
+    assert_eq!(rusqlite_open(directory.path()).execute(damage, []).unwrap(), 4);
+    let later = Hour(NOW.0 + 100 * 24);
+    keeper.expire(later);
+    finish_work(&mut keeper, later);
+    keeper.flush().unwrap();
+    assert_eq!(counter(keeper.store(), "cells.wrong_at_expiry"), 4);
+    assert_eq!(contents(keeper.store()), expected([]));
 }
 
 #[test]
@@ -290,7 +308,7 @@ fn the_runs_of_a_tool_go_in_time_also_when_its_file_is_no_longer_loaded() {
     finish_work(&mut keeper, TOMORROW);
     for (days, is_there) in [(100, true), (400, false)] {
         let later = Hour(NOW.0 + days * 24);
-        keeper.expire(later).unwrap();
+        keeper.expire(later);
         finish_work(&mut keeper, later);
         assert_eq!(keeper.store().size().unwrap().traces == 10, is_there, "{days}");
     }

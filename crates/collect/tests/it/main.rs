@@ -8,6 +8,7 @@ mod hostile; // nobody hurts the server: slow senders, bombs, endless bodies, fl
 mod keeping; // each trace once, whatever is repeated, restarted, merged, or closed
 #[cfg(target_os = "linux")]
 mod kills; // what was answered is there once, wherever the server is killed
+mod marks; // floods: what is held, marked, and left out
 #[cfg(target_os = "linux")]
 mod power_cut; // what was answered survives a power cut
 mod privacy; // nothing unapproved, and nothing of the sender, reaches the store, the log, or the metrics

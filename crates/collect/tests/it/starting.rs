@@ -120,6 +120,33 @@ fn a_hangup_reads_the_definitions_again_and_a_faulty_one_changes_nothing() {
     assert_eq!(exported(&store), ids([1, 2]));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_reads_its_files_again_and_again_does_not_grow() {
+    use rustix::process::Signal;
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let reload = |times: u32| {
+        for _ in 0..times {
+            let reloads = |text: String| {
+                text.lines()
+                    .find_map(|line| line.strip_prefix("tool_telemetry_collect_reloads_total ")?.parse().ok())
+            };
+            let before: Option<u64> = reloads(server.metrics());
+            server.signal(Signal::HUP);
+            while reloads(server.metrics()) == before {
+                std::thread::yield_now();
+            }
+        }
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let before = reload(50);
+    let after = reload(400);
+    assert!(after < before + 1_024, "{before} kB, then {after} kB");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_request_that_is_under_way_is_answered_before_the_end() {

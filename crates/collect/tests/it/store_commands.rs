@@ -56,7 +56,8 @@ fn the_parquet_file_holds_the_same_spans_as_the_lines() {
         .map(|row| {
             let row = row.unwrap();
             let entries = row.get_map(8).unwrap().entries();
-            let attributes: Vec<String> = entries.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let attributes: Vec<String> =
+                entries.iter().map(|(key, value)| format!("{key}={value}")).collect();
             let (id, duration) = (row.get_string(0).unwrap(), row.get_long(5).unwrap());
             format!("{id} {} {duration} {}", row.get_timestamp_millis(4).unwrap(), attributes.join(" "))
         })
@@ -71,7 +72,8 @@ fn the_parquet_file_holds_the_same_spans_as_the_lines() {
                 let value = there["value"].as_object().unwrap().values().next().unwrap();
                 format!("{}={}", there["key"], value)
             };
-            let attributes: Vec<String> = span["attributes"].as_array().unwrap().iter().map(attribute).collect();
+            let attributes: Vec<String> =
+                span["attributes"].as_array().unwrap().iter().map(attribute).collect();
             let (start, end) = (nanos("startTimeUnixNano"), nanos("endTimeUnixNano"));
             let id = span["traceId"].as_str().unwrap();
             format!("{id} {} {} {}", start / 1_000_000, end - start, attributes.join(" "))

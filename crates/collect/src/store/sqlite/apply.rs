@@ -3,6 +3,7 @@
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 
 use super::SALT_BITS;
+use crate::marks::Mark;
 use crate::store::{Change, NewRow, StoreError};
 use crate::trace::weeks;
 
@@ -20,6 +21,14 @@ pub(super) fn apply(connection: &mut Connection, change: &Change) -> Result<(), 
              ON CONFLICT (tool, week, reason) DO UPDATE SET n = n + excluded.n",
         )?;
         statement.execute(params![rejection.tool, rejection.week.0, rejection.reason, number])?;
+    }
+    for mark in &change.marks {
+        let mut statement = transaction.prepare_cached(
+            "INSERT INTO mark VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT (id) DO UPDATE SET state = excluded.state, n = excluded.n, n_before = excluded.n_before",
+        )?;
+        let Mark { id, tool, table, values, first, end, state, number, before } = mark;
+        statement.execute(params![id, tool, table, values, first.0, end.0, *state as i64, number, before])?;
     }
     for (name, number) in &change.counters {
         let mut statement = transaction.prepare_cached(

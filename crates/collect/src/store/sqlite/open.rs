@@ -24,9 +24,10 @@ const APPLICATION_ID: i32 = 0x7463_6f6c;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// By date, each applied once.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("2026-11-28-first", include_str!("../migrations/2026-11-28-first.sql")),
     ("2026-11-28-second", include_str!("../migrations/2026-11-28-second.sql")),
+    ("2026-11-28-third", include_str!("../migrations/2026-11-28-third.sql")),
 ];
 
 /// Small checkpoints: a large one holds up the requests that wait behind it. 2,048 pages are 8 MB.

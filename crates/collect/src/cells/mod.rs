@@ -10,8 +10,11 @@
 //! | `duration` | version, bucket | runs |
 //! | `duration of STEP` | bucket | steps |
 //! | `KEY and error.type`, `KEY and duration` | command; error type or bucket | runs; KEY is the tool's `command` |
+//! | `KEY and KEY…` | the values | runs; for each `[[count]]` of several keys |
 //!
 //! Counts have cells of their own: [`CountCell`].
+
+mod tables;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,6 +26,9 @@ use crate::counts::{CountCell, to_json};
 use crate::shape::{Role, Shape, ShapeContent};
 use crate::time::Week;
 use crate::trace::{Span, Trace};
+
+pub use tables::Tables;
+use tables::crossed;
 
 /// Attributes that say the same of every run of a tool.
 const CONSTANT: &str = "process.executable.name";
@@ -41,9 +47,6 @@ pub struct Cell {
     pub values: String,
 }
 
-/// The data point that holds each tool's command. Its cells are crossed with the outcome and the duration.
-pub type CommandKeys = HashMap<String, String>;
-
 /// Cells whose number changes, and by how much.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -56,7 +59,7 @@ pub struct Changes {
 /// Numbers to add to cells, which may be negative.
 #[derive(Debug)]
 pub struct Tally<'a> {
-    command_keys: &'a CommandKeys,
+    tables: &'a Tables,
     cells: Vec<Cell>,
     counts: Vec<i64>,
     by_cell: HashMap<Cell, usize>,
@@ -67,6 +70,8 @@ pub struct Tally<'a> {
     by_shape: HashMap<(*const Shape, Week), usize, RandomState>,
     durations: Vec<Vec<usize>>,
     by_duration: HashMap<(usize, u16), usize, RandomState>,
+    /// The crossings of a run with a step of it.
+    by_pair: HashMap<(usize, usize), Vec<usize>, RandomState>,
 }
 
 /// The cells of a shape, without those of its duration.
@@ -79,9 +84,9 @@ struct Known {
 
 impl<'a> Tally<'a> {
     /// A tally of nothing.
-    pub fn new(command_keys: &'a CommandKeys) -> Self {
+    pub fn new(tables: &'a Tables) -> Self {
         Self {
-            command_keys,
+            tables,
             cells: Vec::new(),
             counts: Vec::new(),
             by_cell: HashMap::new(),
@@ -90,11 +95,15 @@ impl<'a> Tally<'a> {
             by_shape: HashMap::default(),
             durations: Vec::new(),
             by_duration: HashMap::default(),
+            by_pair: HashMap::default(),
         }
     }
 
     /// Adds the cells of a trace `sign` times.
     pub fn add(&mut self, trace: &Trace, sign: i64) {
+        if self.tables.leaves_out(trace) {
+            return;
+        }
         if trace.is_count() {
             for span in &trace.spans {
                 *self.counted.entry((Arc::clone(&span.shape), span.hour.week())).or_default() += sign;
@@ -113,6 +122,10 @@ impl<'a> Tally<'a> {
             } else {
                 let run = run_of(trace, place);
                 cells.extend(self.known[known].cells.iter().map(|cell| (run, *cell)));
+                if run != place {
+                    let crossed = self.crossed(&trace.spans[run], span, week);
+                    cells.extend(crossed.iter().map(|cell| (run, *cell)));
+                }
             }
             // Not once a run: the steps are what is counted.
             let duration = self.duration(known, week, bucket(span.duration));
@@ -192,12 +205,37 @@ impl<'a> Tally<'a> {
                 let error = error.map_or(Json::Null, |(_, value)| to_json(*value));
                 cells.push(self.place(tool, week, &format!("{key} and {ERROR_TYPE}"), &[command, error]));
             }
+            cells.extend(self.crossings(content, None, week));
         }
         cells
     }
 
+    /// The cells of a run and one of its steps together.
+    fn crossed(&mut self, run: &Span, step: &Span, week: Week) -> Vec<usize> {
+        if self.tables.crossings.is_empty() || run.shape.role() != Role::Run {
+            return Vec::new();
+        }
+        let pair = (self.known(run, week), self.known(step, week));
+        if let Some(cells) = self.by_pair.get(&pair) {
+            return cells.clone();
+        }
+        let cells = self.crossings(&run.shape.content(), Some(&step.shape.content()), week);
+        self.by_pair.entry(pair).or_insert(cells).clone()
+    }
+
+    fn crossings(
+        &mut self,
+        run: &ShapeContent<'_>,
+        step: Option<&ShapeContent<'_>>,
+        week: Week,
+    ) -> Vec<usize> {
+        let tables: &'a Tables = self.tables;
+        let asked_for = tables.crossings_of(run).filter_map(|of| Some((of, crossed(of, run, step)?)));
+        asked_for.map(|(of, values)| self.place(run.tool(), week, &of.join(" and "), &values)).collect()
+    }
+
     fn command(&self, content: &ShapeContent<'_>) -> Option<(&'a str, Json)> {
-        let key = self.command_keys.get(content.tool())?;
+        let key = self.tables.commands.get(content.tool())?;
         let (_, value) = content.attributes.iter().find(|(name, _)| name == key)?;
         Some((key, to_json(*value)))
     }
@@ -253,11 +291,31 @@ pub fn bucket_start(bucket: u16) -> f64 {
 mod tests {
     use super::*;
     use crate::shape::{Period, Value};
+    use crate::time::Hour;
     use crate::trace::tests::{run, shape, step};
 
+    const HASH: &str = "0123456789abcdef0123456789abcdef";
+
+    fn tables() -> Tables {
+        let keys = ["frob.command error.type", "frob.command frob.framework", "frob.command service.version"];
+        let keys = keys.map(|keys| keys.split(' ').map(str::to_owned).collect()).to_vec();
+        Tables {
+            commands: [("frob".to_owned(), "frob.command".to_owned())].into(),
+            crossings: [(u128::from_str_radix(HASH, 16).unwrap().to_be_bytes(), keys)].into(),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// A span that carries the hash of its telemetry.toml.
+    fn with_hash(span: Span) -> Span {
+        let mut content = span.shape.content();
+        content.resource.push(("tool_telemetry.data_points", Value::Text(HASH)));
+        Span { shape: Arc::new(Shape::new(&content)), ..span.clone() }
+    }
+
     fn told(traces: &[(&Trace, i64)]) -> Vec<String> {
-        let keys = CommandKeys::from([("frob".to_owned(), "frob.command".to_owned())]);
-        let mut tally = Tally::new(&keys);
+        let tables = tables();
+        let mut tally = Tally::new(&tables);
         for (trace, sign) in traces {
             tally.add(trace, *sign);
         }
@@ -302,6 +360,54 @@ mod tests {
         assert!(told.contains(&r#"frob.framework ["1.2.0","net8.0"] 3"#.to_owned()), "{told:?}");
         assert!(told.contains(&r#"runs ["1.2.0"] 2"#.to_owned()), "{told:?}");
         assert!(told.contains(&r#"duration of target [10] 4"#.to_owned()), "{told:?}");
+    }
+
+    #[test]
+    fn a_crossing_counts_each_pair_of_a_run_and_its_steps_once() {
+        let framework = |text| [("frob.framework", Value::Text(text))];
+        let mut spans = vec![failed_build()];
+        spans.push(step(2, 1, "target", &framework("net8.0")));
+        spans.push(step(3, 2, "target", &framework("net8.0")));
+        spans.push(step(4, 1, "target", &framework("net9.0")));
+        let crossings = |spans: Vec<Span>| {
+            let mut told = told(&[(&Trace::new([7; 16], spans), 1)]);
+            told.retain(|line| line.contains(" and ") && !line.contains("duration"));
+            told
+        };
+        let expected = [
+            r#"frob.command and error.type ["build","_OTHER"] 1"#,
+            r#"frob.command and frob.framework ["build","net8.0"] 1"#,
+            r#"frob.command and frob.framework ["build","net9.0"] 1"#,
+            r#"frob.command and service.version ["build","1.2.0"] 1"#,
+        ];
+        assert_eq!(crossings(spans.clone().into_iter().map(with_hash).collect()), expected);
+        // Nothing is asked for without a telemetry.toml.
+        assert_eq!(crossings(spans), expected[..1]);
+    }
+
+    #[test]
+    fn what_was_left_out_does_not_count_in_its_time() {
+        let at = |hour: u32| {
+            let mut span = failed_build();
+            span.hour = Hour(hour);
+            Trace::new([7; 16], vec![span])
+        };
+        let mut tables = tables();
+        let mark = crate::marks::Mark::new(
+            "frob",
+            "frob.command",
+            r#"["1.2.0","build"]"#,
+            Hour(500_000),
+            Hour(500_010),
+        );
+        tables.left_out.push(mark);
+        let counts = |trace: &Trace| {
+            let mut tally = Tally::new(&tables);
+            tally.add(trace, 1);
+            tally.changes().cells.len()
+        };
+        assert_eq!([499_999, 500_000, 500_009, 500_010].map(|hour| counts(&at(hour))), [6, 0, 0, 6]);
+        assert_eq!(counts(&Trace::new([7; 16], vec![run(1, 0, &[])])), 2);
     }
 
     #[test]
