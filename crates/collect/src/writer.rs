@@ -14,7 +14,7 @@ use crate::cells::Tables;
 use crate::judge::Judged;
 use crate::keeper::{Keeper, Outcome};
 use crate::metrics::Metrics;
-use crate::store::{Change, ErrorKind, Store, StoreError, StoredDefinition};
+use crate::store::{ErrorKind, Store, StoreError, StoredDefinition};
 use crate::time::{Day, Hour};
 
 /// Requests that may wait. The server lets fewer in.
@@ -199,8 +199,7 @@ impl<S: Store> State<S> {
     }
 
     fn configure(&mut self, configuration: Configuration) {
-        let change = Change { definitions: configuration.definitions, ..Change::default() };
-        if let Err(error) = self.keeper.keep_definitions(&change) {
+        if let Err(error) = self.keeper.keep_definitions(configuration.definitions) {
             self.complain(&error);
         }
         self.keeper.configure(configuration.tables, configuration.retention);

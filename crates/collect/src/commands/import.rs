@@ -14,7 +14,7 @@ use super::failure::FAILED;
 use crate::judge::{Catalog, Verdict};
 use crate::keeper::{Batch, Keeper};
 use crate::server::{Config, DataPointsFile};
-use crate::store::{Change, SqliteStore};
+use crate::store::SqliteStore;
 use crate::time::Hour;
 
 /// Spans that are kept at once.
@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
     let catalog = catalog(arguments, &store)?;
     let now = Hour::now();
     let mut keeper = Keeper::open(store, now)?;
-    keeper.keep_definitions(&Change { definitions: catalog.texts().to_vec(), ..Change::default() })?;
+    keeper.keep_definitions(catalog.texts().to_vec())?;
     keeper.configure(catalog.tables(), catalog.retention());
     let mut summary = Summary::default();
     for file in &arguments.files {

@@ -22,7 +22,7 @@ use crate::cells::Tables;
 use crate::index::{GROUPS, Group, TraceIndex};
 use crate::judge::{Catalog, Judged};
 use crate::row::trace_ids;
-use crate::store::{Change, GroupEntry, GroupState, Rejection, RowId, Store, StoreError};
+use crate::store::{Change, GroupEntry, GroupState, Rejection, RowId, Store, StoreError, StoredDefinition};
 use crate::time::{Day, Hour, Week};
 use crate::trace::TraceId;
 
@@ -109,8 +109,11 @@ impl<S: Store> Keeper<S> {
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub fn keep_definitions(&mut self, change: &Change) -> Result<(), StoreError> {
-        if change.is_empty() { Ok(()) } else { self.store.apply(change) }
+    pub fn keep_definitions(&mut self, definitions: Vec<StoredDefinition>) -> Result<(), StoreError> {
+        if self.store.definitions()?.ends_with(&definitions) {
+            return Ok(());
+        }
+        self.store.apply(&Change { definitions, ..Change::default() })
     }
 
     /// The store, to read.

@@ -299,7 +299,7 @@ fn the_runs_of_a_tool_go_in_time_also_when_its_file_is_no_longer_loaded() {
     let mut keeper = open(directory.path(), NOW);
     let text = include_str!("../../../../examples/dotnet/telemetry.toml").to_owned();
     let definition = StoredDefinition { hash: [7; 16], tool: "frob".to_owned(), text };
-    keeper.keep_definitions(&Change { definitions: vec![definition], ..Change::default() }).unwrap();
+    keeper.keep_definitions(vec![definition]).unwrap();
     keeper.commit(vec![runs(0..10)], NOW).unwrap();
     drop(keeper);
     // Without `configure`, which the fixture does with 90 days; the file says 365.

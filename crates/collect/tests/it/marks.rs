@@ -5,7 +5,7 @@ use std::path::Path;
 use tool_telemetry_collect::keeper::Keeper;
 use tool_telemetry_collect::marks::MarkState;
 use tool_telemetry_collect::shape::{Period, Role, Value};
-use tool_telemetry_collect::store::{Change, SqliteStore, Store as _, StoredDefinition};
+use tool_telemetry_collect::store::{SqliteStore, Store as _, StoredDefinition};
 use tool_telemetry_collect::time::Hour;
 use tool_telemetry_collect::trace::Trace;
 
@@ -27,7 +27,7 @@ fn open_with_definition(directory: &Path) -> Keeper<SqliteStore> {
     let mut keeper = open(directory, NOW);
     let text = include_str!("../../src/commands/demo.toml").replace("demo", "frob");
     let definition = StoredDefinition { hash: [7; 16], tool: "frob".to_owned(), text };
-    keeper.keep_definitions(&Change { definitions: vec![definition], ..Change::default() }).unwrap();
+    keeper.keep_definitions(vec![definition]).unwrap();
     keeper
 }
 
