@@ -35,8 +35,8 @@ pub const USERPROFILE: &str = "USERPROFILE";
 /// Where Windows is installed. Its network libraries do not load without it.
 pub(crate) const SYSTEMROOT: &str = "SYSTEMROOT";
 
-/// The uploader's only argument. Without the variables, the tool's own parser gets it. A test binary takes it for a name
-/// filter that matches nothing, so a test suite never runs itself again.
+/// The uploader's only argument. Without the uploader's variables, the tool's own parser gets it. A test binary takes
+/// it for a name filter that matches nothing, so a test suite never runs itself again.
 pub(crate) const UPLOADER_ARGUMENT: &str = "__upload-telemetry";
 
 /// Set only for the uploader: the name of its destination's directory.
@@ -184,7 +184,8 @@ impl<'a> Environment<'a> {
         self.raw(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|text| !text.is_empty())
     }
 
-    /// The variable in lower case and without quotes, which are part of the value if a container reads it from a file.
+    /// The variable in lower case and without quotes. A container that reads it from a file keeps quotes as part of the
+    /// value.
     pub(crate) fn setting(self, name: &str) -> Option<String> {
         self.text(name).map(|value| value.trim_matches(['"', '\'']).to_ascii_lowercase())
     }
@@ -217,7 +218,7 @@ impl<'a> Environment<'a> {
     /// One of OTLP's settings and its variable, from the first prefix that has it.
     pub(crate) fn otlp(self, prefixes: &[&str], setting: &str) -> Option<(String, String)> {
         prefixes.iter().find_map(|prefix| {
-            // A start makes 18 names. With `format!` they took a fifth of its instructions.
+            // A start builds 18 such names. With `format!`, that took a fifth of its instructions.
             let name = [*prefix, setting].concat();
             let value = self.text(&name)?;
             Some((name, value))

@@ -5,7 +5,7 @@ use super::subcommand::TelemetryCommand;
 /// `<tool> --telemetry …`, the [`TelemetryCommand`] of a tool without subcommands. Name it in the builder with
 /// [`telemetry_command("frob --telemetry")`](crate::Builder::telemetry_command).
 ///
-/// It must be the only argument. The tool's required arguments are not required with it if their fields are optional:
+/// It must be the only argument. To allow it without the tool's required arguments, make their fields optional:
 ///
 /// ```
 /// use clap::Parser as _;

@@ -147,7 +147,7 @@ fn flush_tool(
     for (name, spool, _) in &spools {
         let destination = operator.as_ref().filter(|operator| operator.owns_directory(name));
         if destination.is_none() && ChosenBy::from_directory_name(name) == ChosenBy::Operator {
-            // Nothing sets this destination any more, and we store no settings.
+            // No setting names this destination any more. Settings are not stored, so its runs cannot be sent.
             outcome = FlushOutcome::StillPending;
             continue;
         }
@@ -156,7 +156,7 @@ fn flush_tool(
             launch::start_program(program, Environment::process(), name, destination, UploadMode::Flush)
                 .map_err(Error::uploader)?;
         let _ = wait_for(uploader, spool, report);
-        // Another program of the tool's name may exit with any code, so the disk decides.
+        // Another program may have the tool's name and exit with any code, so the spool decides.
         if SpoolSnapshot::read(spool).is_ok_and(|snapshot| snapshot.pending > 0) {
             outcome = FlushOutcome::StillPending;
         }

@@ -169,7 +169,7 @@ fn flush(telemetry: &Telemetry) -> Result<FlushOutcome, Error> {
     outcome
 }
 
-/// All lines have this length, so that each covers the previous one. A crate for the bar would be in every tool.
+/// All lines have this length, so that each covers the previous one. A crate for the bar would make every tool larger.
 const LINE: usize = 52;
 
 fn bar(progress: FlushProgress) -> String {

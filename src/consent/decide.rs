@@ -58,8 +58,8 @@ mod tests {
     }
 
     /// The columns are policy, choice, and opt-in, then the decision and its reason. A variable that opts out, and a
-    /// build that is off, override all of them. A policy that only names an endpoint or narrows the data points is
-    /// no policy here.
+    /// build that is off, override all of them. A policy that only names an endpoint or narrows the data points counts
+    /// as none here.
     #[rustfmt::skip]
     const TABLE: [(Option<Reason>, ChoiceFile, bool, bool, Reason); 24] = [
         (NO_POLICY,    ChoiceFile::Missing,    false, true,  Reason::Default),

@@ -72,7 +72,8 @@ impl PendingNotice {
             return;
         }
         let file = &self.paths.choice_file;
-        // The time is saved first. If that fails, every command would print the notice and none would be recorded.
+        // The time is saved first, and nothing is printed if that fails. Otherwise every command would print the
+        // notice, and none would be recorded.
         let is_saved = Choice::change(file, settings.name, LockTimeout::GiveUp, |read| {
             let choice = unless_off(read).filter(|choice| is_terminal || !is_recent(choice))?;
             Some(Choice { printed: Some(now), ..choice })
@@ -92,7 +93,8 @@ impl PendingNotice {
                 return None;
             }
             stderr.write_all(text.as_bytes()).ok()?;
-            // A stopped terminal delays the write, and other commands do not wait for it, so the file is read again.
+            // On a stopped terminal the write takes long. Other commands do not wait for it and may have changed the
+            // file, so it is read again.
             self.mark_seen(settings, unless_off(Choice::read(file))?)
         });
     }

@@ -278,7 +278,7 @@ impl<'a> PolicyTables<'a> {
                 }
                 Ok(TomlEntry::Setting(key, value)) => {
                     if table.keys.contains(&key) {
-                        // TOML forbids it, and either may be meant.
+                        // TOML forbids a repeated key, and either value may be meant.
                         file.errors.push(PolicyError::new(line, None, "the table already has this key"));
                     }
                     table.keys.push(key);

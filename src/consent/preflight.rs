@@ -117,7 +117,8 @@ impl Preflight {
             policy: self.policy.endpoint(),
         };
         if settings.is_companion && sources.policy.is_none() {
-            // A tool follows the variables only if its author named no endpoint, which the companion does not know.
+            // A tool follows the variables only if its author named no endpoint. The companion does not know whether
+            // the author did.
             return Ok(None);
         }
         Destination::find(environment, self.mode_override, &sources)

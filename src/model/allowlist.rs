@@ -41,8 +41,8 @@ impl Allowlist {
         })
     }
 
-    /// The entries of recorded runs that may be sent now. The audience and the machine's policy may have changed since the
-    /// recording, to which alone `since` and `until` apply.
+    /// The entries of recorded runs that may be sent now. It checks the audience and the machine's policy again,
+    /// because both may have changed. It does not check `since` and `until`, which applied when the run was recorded.
     pub(crate) fn for_sending(
         data_points: &'static DataPoints,
         chosen_by: ChosenBy,

@@ -7,7 +7,8 @@ pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |duration| duration.as_secs())
 }
 
-/// How far apart two times are. A time in the future counts like one as far in the past, because the clock was set.
+/// How far apart two times are. A time in the future counts like one as far in the past, because the clock must have
+/// been set.
 pub(crate) fn age(time: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(time).unwrap_or_else(|future| future.duration())
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::span::{SpanId, TraceId};
 
-/// The ids of one process: std's keyed hash of a counter. It takes 128 random bits from the system once, and no crate.
+/// The ids of one process: std's keyed hash of a counter. That takes 128 random bits from the system once, and needs no
+/// crate.
 #[derive(Debug)]
 pub(crate) struct Ids {
     keys: RandomState,

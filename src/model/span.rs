@@ -131,7 +131,7 @@ pub(crate) struct Tool<'a> {
     pub(crate) name: &'a str,
     /// `service.version`.
     pub(crate) version: &'a str,
-    /// The content hash of the `telemetry.toml` that the spans were recorded under. `None` if the run does not tell.
+    /// The content hash of the `telemetry.toml` that the spans were recorded under. `None` if the run has none.
     pub(crate) content_hash: Option<&'a str>,
 }
 

@@ -8,7 +8,7 @@ use super::{
     FileIdentity, create_private, has_other_names, identity_at, is_own, make_private_dirs, open_own, rename,
 };
 
-/// One random number, for what happens rarely, such as a temporary name or jitter.
+/// A random number for rare uses, such as a temporary name or jitter.
 pub(crate) fn random_number() -> u64 {
     RandomState::new().hash_one(0)
 }
@@ -65,8 +65,7 @@ impl FileIdentity {
     }
 }
 
-/// Empties a file. A file that a process still writes, or that has a second name, perhaps elsewhere, is replaced
-/// instead.
+/// Empties a file. A file that a process still writes, or that has another hard link, is replaced instead.
 pub(crate) fn empty_file(path: &Path, is_being_written: bool) -> io::Result<()> {
     let (file, metadata) = open_own(path, true, false)?;
     if is_being_written || has_other_names(&file, &metadata) {
@@ -76,7 +75,7 @@ pub(crate) fn empty_file(path: &Path, is_being_written: bool) -> io::Result<()> 
     }
 }
 
-/// Whether nothing exists at a path, also because a part of the path is a file.
+/// Whether the error means that nothing exists at the path. A part of the path may also be a file.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

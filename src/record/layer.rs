@@ -41,8 +41,9 @@ pub struct TelemetryLayer<S> {
 /// The position of the layer, which it derives from the questions of `tracing-subscriber`.
 ///
 /// Each `Layered` asks its layer and its inner subscriber whether they have per-layer filters. A `Registry` counts as
-/// having them. So a layer directly on a `Registry` answers yes twice: for itself, and for the registry, which it hides from
-/// the next layer. Any other layer answers yes once. Later questions come from layers further out, which must not find it.
+/// having them. So a layer directly on a `Registry` answers yes twice: for itself, and for the registry, which it hides
+/// from the next layer. Any other layer answers yes once. Later questions come from layers further out, for which the
+/// answer is no.
 #[derive(Debug, Default)]
 struct LayerPosition {
     /// How often to answer yes, or 0 before the layer has a subscriber.

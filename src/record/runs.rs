@@ -80,7 +80,7 @@ struct RunTable {
     next: Option<Run>,
     /// Whether a command has begun in this process.
     has_begun: bool,
-    /// Whether a process that ends without a command is never a run, whatever its exit code is.
+    /// Whether only a command makes a run. Otherwise a process that fails before its first command is one too.
     needs_command: bool,
 }
 
@@ -176,8 +176,8 @@ impl Runs {
         (!fork::is_child()).then(|| self.table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Publishes the latest run. Call it after every change to the open runs. A thread that reads the old value has opened
-    /// its span at the same moment.
+    /// Publishes the latest run. Call it after every change to the open runs. A thread that still reads the old value
+    /// opened its span at the same moment, so both are right.
     fn publish_latest(&self, table: &RunTable) {
         let first = table.next.as_ref().filter(|_| !table.has_begun);
         let latest = table.open.last().or(first).map_or(0, |run| run.id.number());

@@ -93,7 +93,7 @@ impl Default for ShortText {
 }
 
 impl ShortText {
-    /// This keeps one byte more than the longest member, so a longer text equals none.
+    /// One byte more than the longest member is kept, so the beginning of a longer text equals no member.
     fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.length]).unwrap_or("")
     }

@@ -11,7 +11,8 @@ use crate::platform::{self, replace_file};
 pub(crate) const FIRST: Duration = Duration::from_secs(2);
 /// The longest wait if the server requested no time.
 pub(crate) const MAX_DELAY: Duration = Duration::from_secs(60 * 60);
-/// The longest wait that a server may request. A later time on disk is ignored, because the clock was set back.
+/// The longest wait that a server may request. A later time on disk is ignored, because the clock must have been set
+/// back.
 pub(crate) const MAX_REQUESTED_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The wait and the limit that the last failures left.
@@ -135,7 +136,7 @@ mod tests {
             let most_spans = most.map(|most| most.max(1) as usize);
             let backoff = Backoff { until, failures, is_requested, most_spans };
             prop_assert_eq!(Backoff::parse(&backoff.render()), Some(backoff));
-            // No time panics.
+            // This must not panic, whatever the time is.
             let _ = backoff.remaining(SystemTime::now());
         }
     }

@@ -50,7 +50,7 @@ enum StoredCounters {
     Damaged,
 }
 
-/// Larger than the counters with the outcome files of one step of a fold.
+/// Larger than the file can be. It lists the outcome files of one step of a fold.
 const MAX_BYTES: u64 = 1 << 20;
 /// Outcome files that are counted in one step, so that the counters' file stays small.
 const FOLDED_AT_ONCE: usize = 1_000;

@@ -117,7 +117,7 @@ pub(crate) struct LockState {
 }
 
 impl LockState {
-    /// The starts that were not reported. This costs nothing if the file is empty.
+    /// The starts since an uploader last ended in order. This costs nothing if the file is empty.
     pub(crate) fn history(&self) -> StartHistory {
         match self.modified {
             Some(modified) if self.length > 0 => {

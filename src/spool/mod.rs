@@ -9,7 +9,7 @@
 //!     counters                      the number of runs for each outcome
 //!     counters.damaged              damaged counters, after which counting began again
 //!     backoff                       when to try again
-//!     uploader.lock                 held by the one running uploader, never deleted; lists the starts that were not reported
+//!     uploader.lock                 held by the one running uploader, never deleted; lists the starts since one ended in order
 //!     uploader.lease                replaces the lock on a file system without locks
 //!     waiter                        exists while an uploader waits for the lock; an idle holder then releases it
 //! ```

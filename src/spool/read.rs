@@ -15,8 +15,8 @@ use crate::model::span::{self, Ending, LineWriter, Parent, Span, SpanId, Subject
 pub(crate) struct RecordedRun {
     /// `service.version`.
     pub(crate) version: String,
-    /// The content hash of the `telemetry.toml` that the run was recorded under. `None` if a version of the tool recorded
-    /// it that wrote none, or if the hash may be damaged.
+    /// The content hash of the `telemetry.toml` that the run was recorded under. `None` if an older version of the tool
+    /// recorded the run without one, or if the hash may be damaged.
     pub(crate) content_hash: Option<String>,
     /// The spans, with the run's own span first. The last line for a span wins.
     pub(crate) spans: Vec<Span>,
@@ -34,8 +34,8 @@ impl RecordedRun {
         Tool { name, version: &self.version, content_hash: self.content_hash.as_deref() }
     }
 
-    /// The content of the run's file. As in the file that its process wrote, the run's own line is the first and the last:
-    /// two lines confirm the content hash.
+    /// The content of the run's file. Like the file that its process wrote, it begins and ends with the run's own line,
+    /// because two lines confirm the content hash.
     pub(crate) fn file(&self, data_points: &'static DataPoints, tool: &str) -> String {
         LineWriter::new(data_points, self.tool(tool)).text(self.spans.iter().chain(self.spans.first()))
     }
@@ -180,9 +180,9 @@ impl LineReader<'_> {
 
     /// The content hash of the run, and whether the run has none because it may be damaged.
     ///
-    /// A damaged hash is as valid as any other, and a receiver would wait for its `telemetry.toml` in vain. So all lines
-    /// must have the same one. In a single line, as in a run that was killed, only the hash of this program is believed:
-    /// nothing damaged becomes that one.
+    /// A damaged hash looks like any other, and a receiver would wait in vain for its `telemetry.toml`. So all lines
+    /// must have the same hash. If there is only one line, for example after a kill, the hash must be this program's
+    /// own, which damage does not produce.
     fn content_hash(&mut self) -> (Option<String>, bool) {
         match &mut *self.hashes {
             [] | [(None, _)] => (None, false),

@@ -40,8 +40,8 @@ pub(crate) struct Recording {
     storage: Option<RunStorage>,
     destination: Option<Destination>,
     preview: Option<Preview>,
-    /// A command waits for its uploader, because detached processes may be killed when this process ends: in CI, and in
-    /// process 1 of a container.
+    /// Whether a command waits for its uploader. It does so in CI and as process 1 of a container, where detached
+    /// processes may be killed when this process ends.
     must_wait: bool,
     /// The notice for a CI log. Nothing is recorded unless it is printed.
     announcement: Option<PendingNotice>,
@@ -165,7 +165,7 @@ impl Recording {
         trace_context::for_child(Environment::process(), destination, trace_id, span_id)
     }
 
-    /// Begins a command. One that `is_closure` ends in this thread.
+    /// Begins a command. `is_closure` means that it ends in this thread.
     pub(crate) fn begin(&self, command: &str, is_closure: bool) -> Option<RunId> {
         if let Some(notice) = &self.announcement {
             self.is_announced.get_or_init(|| notice.announce(&self.settings));
@@ -224,7 +224,7 @@ impl Recording {
         self.deliver_or_show(self.runs.end(run, exit_code, || self.may_store()));
     }
 
-    /// Leaves a command that was dropped without an end, for example by a panic.
+    /// Abandons a command that was dropped without an end, for example by a panic.
     pub(super) fn abandon(&self, run: RunId) {
         // The Rust runtime exits with 101 after an uncaught panic.
         let ending = if std::thread::panicking() { Ending::Exited(101) } else { Ending::CutOff };
@@ -237,7 +237,7 @@ impl Recording {
         self.runs.discard_all(outcome)
     }
 
-    /// Runs `exec`, which returns only if it fails, with all runs sealed.
+    /// Calls `exec`, which returns only on failure, while all runs are sealed.
     #[cfg(unix)]
     pub(super) fn sealed_during<R>(&self, exec: impl FnOnce() -> R) -> R {
         for sealed in self.runs.end_before_exec(|| self.may_store()) {

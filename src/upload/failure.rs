@@ -90,21 +90,21 @@ named! {
 named! {
     /// Why a setting cannot be used.
     enum SettingError {
-        // Of files.
+        // In a file.
         Missing = "missing",
         Forbidden = "forbidden",
         NotAFile = "not_a_file",
         Unreadable = "unreadable",
         TooLarge = "too_large",
         Relative = "relative",
-        // Of certificates and keys.
+        // In a certificate or a key.
         NoCertificate = "no_certificate",
         NoKey = "no_key",
         /// The key does not match the certificate.
         OtherKey = "other_key",
         /// A client certificate without its key, or a key without its certificate.
         Alone = "alone",
-        // Of headers.
+        // In a list of headers.
         NoHeader = "no_header",
         NoValue = "no_value",
         BadName = "bad_name",
@@ -114,7 +114,7 @@ named! {
         LineBreak = "line_break",
         /// A header that describes the body or the connection.
         Reserved = "reserved",
-        // Of all others.
+        // In any setting.
         NotText = "not_text",
         NotAnAddress = "not_an_address",
         NotBuilt = "not_built",

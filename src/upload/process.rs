@@ -54,7 +54,7 @@ pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, mode: Up
 }
 
 /// Records a panic of this thread before the process ends, also in a build that aborts on panics. An author's exporter
-/// runs on its own thread, and its panic is an outcome.
+/// runs on its own thread, and its panic is a failed delivery.
 fn note_panics(spool: &SpoolDirectory) {
     use std::sync::atomic::{AtomicBool, Ordering};
 

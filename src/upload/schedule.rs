@@ -61,8 +61,9 @@ pub(crate) fn schedule_upload(
         }
         return;
     }
-    // A detached uploader may be killed together with the process that started this command. A container alone is no reason
-    // to wait. Earlier uploaders that never reported their end are one, and so is the first run of a spool in a container.
+    // A detached uploader may be killed together with the process that started this command. A container alone is no
+    // reason to wait. Uploaders that never reported their end are a reason, and so is the first run of a spool in a
+    // container.
     let starts = state.history();
     if starts.is_starting {
         return;

@@ -2,9 +2,9 @@
 //!
 //! Every tool reads the policy when it starts, so the reader is our own. For a policy of 10 lines, the first time in a
 //! process and without reading the file (November 2026), the `toml` crate took 28 to 42 µs and 124 KiB of a stripped
-//! program; `toml_parser`, which leaves the meaning to us, 14 to 18 µs and 58 KiB; and `Policy::parse` 8 to 14 µs (1.2 µs
-//! when warm) and 41 KiB, most of which a tool has already. A test shows that each accepted file means the same to the
-//! `toml` crate.
+//! program; `toml_parser`, which leaves the meaning to us, 14 to 18 µs and 58 KiB; and `Policy::parse` 8 to 14 µs (1.2
+//! µs when warm) and 41 KiB, most of which a tool contains anyway. A test shows that each accepted file means the same
+//! to the `toml` crate.
 
 /// One entry of the file.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub(super) enum TomlEntry<'a> {
 pub(super) enum TomlValue<'a> {
     Text(&'a str),
     List(Vec<&'a str>),
-    /// `true`, `false`, or a number, which no key has.
+    /// `true`, `false`, or a number, which no key accepts.
     Other,
 }
 
-/// What is wrong. Nothing after it can be trusted to mean what it seems to mean.
+/// What is wrong. The rest of the file may mean something else than it seems to.
 pub(super) type SyntaxError = &'static str;
 
 /// Reads the entries, each with its line. After an error it continues with the next line, so that a check reports all.

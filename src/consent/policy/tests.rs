@@ -1,4 +1,4 @@
-//! The meaning of a policy, and that our reader agrees with the `toml` crate.
+//! What a policy means, and whether our reader agrees with the `toml` crate.
 
 use proptest::prelude::*;
 use toml::de::{DeTable, DeValue};

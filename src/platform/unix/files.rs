@@ -1,4 +1,4 @@
-//! Files: who owns them, which one is open, locks, limits, and opening them safely.
+//! Files: owners, identities, locks, limits, and opening them safely.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -20,7 +20,7 @@ pub(crate) fn is_private(metadata: &Metadata) -> bool {
 }
 
 /// Tries to take an OFD lock and returns whether it was free. Like `flock`'s, it ends with the last descriptor of the
-/// open file. Some file systems that have no `flock` have it.
+/// open file. Some file systems have it but no `flock`.
 ///
 /// # Errors
 ///

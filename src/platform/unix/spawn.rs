@@ -106,7 +106,7 @@ static STARTED: Mutex<Vec<(i32, Option<Instant>)>> = Mutex::new(Vec::new());
 
 /// Reaps the processes that have ended. Returns whether one still runs that was started within this time.
 pub(crate) fn reap_children(within: Duration) -> bool {
-    // If the process exits, another thread may have been stopped in here.
+    // While the process exits, another thread may have been stopped with this lock held.
     let Ok(mut started) = STARTED.try_lock() else { return false };
     // SAFETY: the null pointer means that no status is requested, and WNOHANG returns at once. Each process leads its own
     // session. If one does not, the tool has reaped ours, and another process has its id.
@@ -137,7 +137,7 @@ pub(crate) fn spawn_detached(command: &DetachedCommand) -> io::Result<DetachedPr
     let mut actions = FileActions::new()?;
     let pipe = if command.is_awaited { Some(io::pipe()?) } else { None };
     if let Some((_, writer)) = &pipe {
-        // This comes first, because the next actions may take its number.
+        // This comes first, because the next actions may use the writer's number.
         actions.copy(writer.as_raw_fd(), REPORT)?;
     }
     actions.open(0, libc::O_RDONLY)?;

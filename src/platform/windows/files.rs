@@ -1,4 +1,4 @@
-//! Files: which one is open, locks, and opening them safely.
+//! Files: owners, identities, locks, and opening them safely.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;

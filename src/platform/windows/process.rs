@@ -82,7 +82,7 @@ pub(crate) fn may_be_killed_with_command() -> bool {
     })
 }
 
-/// Whether a process of this process's job must ask to leave it, and may.
+/// Whether a child stays in this process's job unless it asks to leave, and is allowed to leave.
 pub(super) fn can_leave_job() -> bool {
     job_limits().is_some_and(|limits| limits & JOB_OBJECT_LIMIT_BREAKAWAY_OK != 0)
 }

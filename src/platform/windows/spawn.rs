@@ -92,7 +92,7 @@ impl DetachedProcess {
             }
             last_error_unless(GetExitCodeProcess(self.process.as_raw_handle(), &raw mut code))?;
         }
-        // An exception, such as 0xC0000005, or the library that was not found.
+        // An exception, such as an access violation (0xC0000005) or a missing library.
         let code = code as i32;
         Ok(Some(if code < 0 { ExitReport::Missing } else { ExitReport::Code(code) }))
     }

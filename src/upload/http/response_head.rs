@@ -9,7 +9,7 @@
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-/// The largest head, as for curl.
+/// The largest head that is read, as in curl.
 const MAX_HEAD_BYTES: usize = 300 * 1024;
 
 /// The headers that we or ureq use.

@@ -15,8 +15,9 @@ use crate::spool::read::{RecordedRun, read_run};
 const MAX_RUNS: usize = 512;
 
 impl Uploader<'_> {
-    /// Reads the next runs with one resource, oldest first: those of one version of the tool that were recorded under one
-    /// `telemetry.toml`. A receiver that does not know the file refuses only them. The other runs stay in the queue.
+    /// Reads the next runs that share a resource, oldest first. They are of one version of the tool and were recorded
+    /// under one `telemetry.toml`, so a receiver that does not know this file refuses no other run. The other runs stay
+    /// in the queue.
     pub(super) fn next_batch(
         &self,
         queue: &mut VecDeque<SpooledRun>,

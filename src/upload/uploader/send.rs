@@ -64,7 +64,7 @@ impl Uploader<'_> {
                 Err(self.back_off(before, after, kind, now))
             }
             DeliveryOutcome::Refused { kind } if !kind.may_depend_on_content() => {
-                // The server would refuse every request. OTLP demands that this one is dropped; the other runs stay
+                // The server would refuse every request. OTLP requires that this one is dropped. The other runs stay
                 // pending.
                 self.settle(batch, Outcome::Refused, 0)?;
                 Err(self.back_off(before, None, kind, now))
