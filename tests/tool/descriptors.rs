@@ -30,91 +30,113 @@ pub(crate) fn send_to_itself(signal: &str) {
 /// Runs the end with this name and returns the exit code; `None` if there is none.
 pub(crate) fn end(end: &str) -> Option<u8> {
     Some(match end {
-        // The child continues as if it were the tool.
-        "fork" => match fork() {
-            0 => {
-                crate::work(3);
-                5
-            }
-            child => {
-                wait_for(child);
-                crate::work(1);
-                0
-            }
-        },
-        "fork-exit" => match fork() {
-            0 => std::process::exit(5),
-            child => {
-                wait_for(child);
-                std::process::exit(0)
-            }
-        },
-        // A daemon: the child lives on, closes all descriptors, and opens its own files.
-        "daemon" => match fork() {
-            0 => {
-                replace_standard_streams();
-                close_from(3);
-                let mut log = own_file();
-                crate::work(3);
-                crate::hold("held");
-                crate::work(1);
-                writeln!(log, "mine too").expect("a line");
-                0
-            }
-            _ => 0,
-        },
-        // The parent is killed, and the child lives on with copies of its descriptors.
-        "killed-with-child" => match fork() {
-            0 => {
-                replace_standard_streams();
-                crate::hold("held");
-                crate::work(1);
-                0
-            }
-            _ => die(),
-        },
+        "fork" => fork_and_work(),
+        "fork-exit" => fork_and_exit(),
+        "daemon" => daemon(),
+        "killed-with-child" => killed_with_child(),
         "own-file" => {
             drop(own_file());
             0
         }
-        "close-all" => {
-            close_from(3);
-            let files = [own_file(), own_file(), own_file(), own_file()];
-            crate::work(2);
-            drop(files);
-            4
-        }
-        // The tool uses up all descriptors.
-        "takes-all" => {
-            let files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
-            assert!(!files.is_empty());
-            std::mem::forget(files);
-            3
-        }
-        // The process changes its user or its root directory.
-        "other-user" => {
-            // SAFETY: setuid takes a number; the process has one thread.
-            assert_eq!(unsafe { libc::setuid(65_534) }, 0, "this needs root");
-            3
-        }
-        "other-root" => {
-            std::os::unix::fs::chroot("/proc").expect("this needs root");
-            3
-        }
-        // Replaces each descriptor at once, so that no number is free.
-        "replace-all" => {
-            let file = own_file();
-            for number in 3..64 {
-                if number != file.as_raw_fd() {
-                    // SAFETY: dup2 takes numbers, and nothing here uses the files that it replaces.
-                    unsafe { libc::dup2(file.as_raw_fd(), number) };
-                }
-            }
-            crate::work(2);
-            std::process::exit(4)
-        }
+        "close-all" => close_all(),
+        "takes-all" => take_all(),
+        "other-user" => other_user(),
+        "other-root" => other_root(),
+        "replace-all" => replace_all(),
         _ => return None,
     })
+}
+
+/// The child continues as if it were the tool.
+fn fork_and_work() -> u8 {
+    match fork() {
+        0 => {
+            crate::work(3);
+            5
+        }
+        child => {
+            wait_for(child);
+            crate::work(1);
+            0
+        }
+    }
+}
+
+/// The child exits first.
+fn fork_and_exit() -> ! {
+    match fork() {
+        0 => std::process::exit(5),
+        child => {
+            wait_for(child);
+            std::process::exit(0)
+        }
+    }
+}
+
+/// The child lives on, closes all descriptors, and opens its own files.
+fn daemon() -> u8 {
+    if fork() == 0 {
+        replace_standard_streams();
+        close_from(3);
+        let mut log = own_file();
+        crate::work(3);
+        crate::hold("held");
+        crate::work(1);
+        writeln!(log, "mine too").expect("a line");
+    }
+    0
+}
+
+/// The parent is killed, and the child lives on with copies of its descriptors.
+fn killed_with_child() -> u8 {
+    if fork() != 0 {
+        die();
+    }
+    replace_standard_streams();
+    crate::hold("held");
+    crate::work(1);
+    0
+}
+
+/// The tool closes every descriptor and opens its own files under the freed numbers.
+fn close_all() -> u8 {
+    close_from(3);
+    let files = [own_file(), own_file(), own_file(), own_file()];
+    crate::work(2);
+    drop(files);
+    4
+}
+
+/// The tool uses up all descriptors.
+fn take_all() -> u8 {
+    let files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    assert!(!files.is_empty());
+    std::mem::forget(files);
+    3
+}
+
+fn other_user() -> u8 {
+    // SAFETY: setuid takes a number; the process has one thread.
+    assert_eq!(unsafe { libc::setuid(65_534) }, 0, "this needs root");
+    3
+}
+
+fn other_root() -> u8 {
+    std::os::unix::fs::chroot("/proc").expect("this needs root");
+    3
+}
+
+/// Replaces each descriptor at once, so that no number is free.
+fn replace_all() -> ! {
+    let file = own_file();
+    for number in 3..64 {
+        if number != file.as_raw_fd() {
+            // SAFETY: dup2 takes numbers, and nothing here uses the files that it replaces.
+            unsafe { libc::dup2(file.as_raw_fd(), number) };
+        }
+    }
+    crate::work(2);
+    std::process::exit(4)
 }
 
 /// Forks before the first command. The child runs a command, and the parent is killed afterwards.

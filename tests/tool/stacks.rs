@@ -62,81 +62,9 @@ impl<S> Filter<S> for CountingFilter {
 
 /// Runs the same code in this stack. Returns the log of the witness.
 pub(crate) fn run(stack: &str, telemetry: Option<&Telemetry>) -> String {
-    let registry = tracing_subscriber::registry;
-    let warn = || CountingFilter(LevelFilter::WARN);
-    let env = || EnvFilter::new("warn");
-    match (stack, telemetry) {
-        ("alone", Some(ours)) => registry().with(ours.layer()).init(),
-        ("alone", None) => registry().init(),
-        ("before-plain", Some(ours)) => registry().with(ours.layer()).with(LoggingLayer).init(),
-        ("after-plain", Some(ours)) => registry().with(LoggingLayer).with(ours.layer()).init(),
-        ("before-plain" | "after-plain", None) => registry().with(LoggingLayer).init(),
-        ("before-filtered", Some(ours)) => {
-            registry().with(ours.layer()).with(LoggingLayer.with_filter(warn())).init();
-        }
-        ("after-filtered", Some(ours)) => {
-            registry().with(LoggingLayer.with_filter(warn())).with(ours.layer()).init();
-        }
-        ("before-filtered" | "after-filtered", None) => {
-            registry().with(LoggingLayer.with_filter(warn())).init()
-        }
-        ("before-env-filter", Some(ours)) => {
-            registry().with(ours.layer()).with(env()).with(LoggingLayer).init()
-        }
-        ("after-env-filter", Some(ours)) => {
-            registry().with(env()).with(LoggingLayer).with(ours.layer()).init()
-        }
-        ("before-env-filter" | "after-env-filter", None) => registry().with(env()).with(LoggingLayer).init(),
-        ("before-level", Some(ours)) => {
-            registry().with(ours.layer()).with(LevelFilter::INFO).with(LoggingLayer).init();
-        }
-        ("after-level", Some(ours)) => {
-            registry().with(LevelFilter::INFO).with(LoggingLayer).with(ours.layer()).init();
-        }
-        ("before-level" | "after-level", None) => {
-            registry().with(LevelFilter::INFO).with(LoggingLayer).init()
-        }
-        ("between-env-filter-and-plain", Some(ours)) => {
-            registry().with(env()).with(ours.layer()).with(LoggingLayer).init();
-        }
-        ("between-env-filter-and-plain", None) => registry().with(env()).with(LoggingLayer).init(),
-        ("between-filtered-and-plain", Some(ours)) => {
-            let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
-            registry().with(filtered).with(ours.layer()).with(LoggingLayer).init();
-        }
-        ("between-filtered-and-plain", None) => {
-            let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
-            registry().with(filtered).with(LoggingLayer).init();
-        }
-        ("before-two-filtered", Some(ours)) => {
-            let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
-            registry().with(ours.layer()).with(filtered).with(LoggingLayer.with_filter(warn())).init();
-        }
-        ("before-two-filtered", None) => {
-            let filtered = fmt::layer().with_writer(std::io::sink).with_filter(warn());
-            registry().with(filtered).with(LoggingLayer.with_filter(warn())).init();
-        }
-        ("and-then-ours", Some(ours)) => registry().with(LoggingLayer.and_then(ours.layer())).init(),
-        ("and-then-ours", None) => registry().with(LoggingLayer).init(),
-        ("on-fmt", Some(ours)) => {
-            fmt().with_writer(std::io::sink).finish().with(LoggingLayer).with(ours.layer()).init()
-        }
-        ("on-fmt", None) => fmt().with_writer(std::io::sink).finish().with(LoggingLayer).init(),
-        ("boxed", Some(ours)) => registry().with(LoggingLayer).with(ours.layer().boxed()).init(),
-        ("boxed", None) => registry().with(LoggingLayer).init(),
-        ("vec", Some(ours)) => registry().with(vec![ours.layer().boxed(), LoggingLayer.boxed()]).init(),
-        ("vec", None) => registry().with(vec![LoggingLayer.boxed()]).init(),
-        ("reload", Some(ours)) => {
-            let (layer, _handle) = reload::Layer::<_, Registry>::new(ours.layer());
-            registry().with(layer).with(LoggingLayer).init();
-        }
-        ("reload", None) => {
-            let (layer, _handle) = reload::Layer::<_, Registry>::new(LoggingLayer);
-            registry().with(layer).init();
-        }
-        ("and-then", Some(ours)) => registry().with(ours.layer().and_then(LoggingLayer)).init(),
-        ("and-then", None) => registry().with(LoggingLayer).init(),
-        other => panic!("no such stack: {other:?}"),
+    match telemetry {
+        Some(ours) => install_with(stack, ours),
+        None => install_without(stack),
     }
     let level_before = LevelFilter::current();
     work();
@@ -145,6 +73,93 @@ pub(crate) fn run(stack: &str, telemetry: Option<&Telemetry>) -> String {
         SEEN.lock().expect("a witness"),
         ASKED.load(Ordering::Relaxed)
     )
+}
+
+fn registry() -> Registry {
+    tracing_subscriber::registry()
+}
+
+fn warn() -> CountingFilter {
+    CountingFilter(LevelFilter::WARN)
+}
+
+fn env() -> EnvFilter {
+    EnvFilter::new("warn")
+}
+
+/// A formatting layer with a filter of its own.
+fn filtered<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
+    fmt::layer().with_writer(std::io::sink).with_filter(warn())
+}
+
+/// Installs the stack with our layer.
+fn install_with(stack: &str, ours: &Telemetry) {
+    match stack {
+        "alone" => registry().with(ours.layer()).init(),
+        "before-plain" => registry().with(ours.layer()).with(LoggingLayer).init(),
+        "after-plain" => registry().with(LoggingLayer).with(ours.layer()).init(),
+        "before-filtered" => {
+            registry().with(ours.layer()).with(LoggingLayer.with_filter(warn())).init();
+        }
+        "after-filtered" => {
+            registry().with(LoggingLayer.with_filter(warn())).with(ours.layer()).init();
+        }
+        "before-env-filter" => registry().with(ours.layer()).with(env()).with(LoggingLayer).init(),
+        "after-env-filter" => registry().with(env()).with(LoggingLayer).with(ours.layer()).init(),
+        "before-level" => {
+            registry().with(ours.layer()).with(LevelFilter::INFO).with(LoggingLayer).init();
+        }
+        "after-level" => {
+            registry().with(LevelFilter::INFO).with(LoggingLayer).with(ours.layer()).init();
+        }
+        "between-env-filter-and-plain" => {
+            registry().with(env()).with(ours.layer()).with(LoggingLayer).init();
+        }
+        "between-filtered-and-plain" => {
+            registry().with(filtered()).with(ours.layer()).with(LoggingLayer).init();
+        }
+        "before-two-filtered" => {
+            registry().with(ours.layer()).with(filtered()).with(LoggingLayer.with_filter(warn())).init();
+        }
+        "and-then-ours" => registry().with(LoggingLayer.and_then(ours.layer())).init(),
+        "on-fmt" => fmt().with_writer(std::io::sink).finish().with(LoggingLayer).with(ours.layer()).init(),
+        "boxed" => registry().with(LoggingLayer).with(ours.layer().boxed()).init(),
+        "vec" => registry().with(vec![ours.layer().boxed(), LoggingLayer.boxed()]).init(),
+        "reload" => {
+            let (layer, _handle) = reload::Layer::<_, Registry>::new(ours.layer());
+            registry().with(layer).with(LoggingLayer).init();
+        }
+        "and-then" => registry().with(ours.layer().and_then(LoggingLayer)).init(),
+        other => panic!("no such stack: {other}"),
+    }
+}
+
+/// Installs the same stack without our layer.
+fn install_without(stack: &str) {
+    match stack {
+        "alone" => registry().init(),
+        "before-plain" | "after-plain" => registry().with(LoggingLayer).init(),
+        "before-filtered" | "after-filtered" => registry().with(LoggingLayer.with_filter(warn())).init(),
+        "before-env-filter" | "after-env-filter" => registry().with(env()).with(LoggingLayer).init(),
+        "before-level" | "after-level" => registry().with(LevelFilter::INFO).with(LoggingLayer).init(),
+        "between-env-filter-and-plain" => registry().with(env()).with(LoggingLayer).init(),
+        "between-filtered-and-plain" => {
+            registry().with(filtered()).with(LoggingLayer).init();
+        }
+        "before-two-filtered" => {
+            registry().with(filtered()).with(LoggingLayer.with_filter(warn())).init();
+        }
+        "and-then-ours" => registry().with(LoggingLayer).init(),
+        "on-fmt" => fmt().with_writer(std::io::sink).finish().with(LoggingLayer).init(),
+        "boxed" => registry().with(LoggingLayer).init(),
+        "vec" => registry().with(vec![LoggingLayer.boxed()]).init(),
+        "reload" => {
+            let (layer, _handle) = reload::Layer::<_, Registry>::new(LoggingLayer);
+            registry().with(layer).init();
+        }
+        "and-then" => registry().with(LoggingLayer).init(),
+        other => panic!("no such stack: {other}"),
+    }
 }
 
 fn work() {
