@@ -1,6 +1,8 @@
 //! `telemetry status`: whether telemetry is on and why, where runs go, and what happened to them.
 
 #[cfg(feature = "clap")]
+#[cfg(test)]
+mod fixture;
 mod json;
 mod text;
 

@@ -101,42 +101,12 @@ impl Status {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use super::*;
-    use crate::command::status::DestinationStatus;
-    use crate::consent::Decision;
+    use super::super::fixture;
 
     #[test]
     fn json_keys_are_the_names_of_the_fields() {
-        let destination = DestinationStatus {
-            name: "maker".to_owned(),
-            pending: 1,
-            delivered: 2,
-            dropped: Vec::new(),
-            being_written: 0,
-            left_out: 0,
-            unreported_starts: 0,
-            start_trouble: None,
-            rejected_spans: 3,
-            dropped_spans: 4,
-            newer_runs: 5,
-            last_delivery: Some(6),
-            last_failure: None,
-            next_try_in: Some(7),
-            counting_since: Some(8),
-        };
-        let fields = format!("{destination:?}");
-        let status = Status {
-            tool: "frob".to_owned(),
-            decision: Decision { is_on: true, reason: Reason::Default },
-            destination: None,
-            is_companion: false,
-            warnings: Vec::new(),
-            policy_file: PathBuf::new(),
-            choice_file: None,
-            destinations: vec![destination],
-        };
+        let status = fixture::status();
+        let fields = format!("{:?}", status.destinations[0]);
         let json: serde_json::Value = serde_json::from_str(&status.to_json()).unwrap();
         let keys = json["destinations"][0].as_object().unwrap();
         assert_eq!(keys.len(), 15);

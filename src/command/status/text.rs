@@ -3,13 +3,32 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use super::Status;
+use super::{DestinationStatus, Status};
 use crate::consent::Reason;
+use crate::env;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::clock::unix_seconds;
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_decision(f)?;
+        self.write_destination(f)?;
+        let now = unix_seconds(SystemTime::now());
+        for destination in &self.destinations {
+            writeln!(f, "{}:", destination.name)?;
+            destination.write_counts(f)?;
+            self.write_delivery(f, destination, now)?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Status {
+    /// Whether telemetry is on, why, and the file that decided.
+    fn write_decision(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.decision.is_on { "on" } else { "off" };
         let reason = &self.decision.reason;
         let file = match (reason, &self.choice_file) {
@@ -19,59 +38,77 @@ impl fmt::Display for Status {
         };
         write!(f, "telemetry of {} is {state}: {reason}", self.tool)?;
         match file {
-            Some(file) => writeln!(f, " ({})", file.display())?,
-            None => writeln!(f)?,
+            Some(file) => writeln!(f, " ({})", file.display()),
+            None => writeln!(f),
         }
+    }
+
+    /// Where runs go.
+    fn write_destination(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let go = if self.decision.is_on { "go" } else { "would go" };
         match &self.destination {
-            Some((origin, ChosenBy::Maker)) => writeln!(f, "runs {go} to {origin} (the tool's author)")?,
-            Some((origin, ChosenBy::Operator)) => writeln!(f, "runs {go} to {origin} (set on this machine)")?,
+            Some((origin, ChosenBy::Maker)) => writeln!(f, "runs {go} to {origin} (the tool's author)"),
+            Some((origin, ChosenBy::Operator)) => writeln!(f, "runs {go} to {origin} (set on this machine)"),
             None if self.is_companion => writeln!(
                 f,
                 "only the tool itself knows where runs go; a receiver that no notice has named gets nothing"
-            )?,
-            None => writeln!(f, "runs go nowhere")?,
+            ),
+            None if self.decision.reason == Reason::NoDestination => writeln!(
+                f,
+                "runs go nowhere; to send them to a receiver of your own, set {}ENDPOINT to its address",
+                env::OTEL_EXPORTER_OTLP
+            ),
+            None => writeln!(f, "runs go nowhere"),
         }
-        let now = unix_seconds(SystemTime::now());
-        for destination in &self.destinations {
-            writeln!(f, "{}:", destination.name)?;
-            match destination.being_written {
-                0 => writeln!(f, "  pending    {}", destination.pending)?,
-                open => writeln!(f, "  pending    {} ({open} being written)", destination.pending)?,
-            }
-            writeln!(f, "  delivered  {}", destination.delivered)?;
-            for (outcome, runs) in &destination.dropped {
-                writeln!(f, "  dropped    {runs} ({})", outcome.name())?;
-            }
-            for (count, what) in [
-                (destination.rejected_spans, "spans rejected by the receiver"),
-                (destination.dropped_spans, "spans dropped: too many, too large, or incomplete"),
-                (destination.left_out, "lines and values not sent: damaged, or not approved"),
-                (destination.newer_runs, "runs of a newer version, left alone"),
-            ] {
-                if count > 0 {
-                    writeln!(f, "  {count} {what}")?;
-                }
-            }
-            if let Some(at) = destination.last_delivery {
-                writeln!(f, "  last delivery: {}", ago(now, at))?;
-            }
-            if let Some(failure) = &destination.last_failure {
-                writeln!(f, "  last failure: {}, {}", failure.kind, ago(now, failure.at))?;
-                // It may also be a warning, because the settings have not changed.
-                if !failure.text.is_empty() && !self.warnings.contains(&failure.text) {
-                    writeln!(f, "    {}", failure.text)?;
-                }
-            }
-            if let Some(trouble) = &destination.start_trouble {
-                writeln!(f, "  {trouble}")?;
-            }
-            if let Some(seconds) = destination.next_try_in.filter(|_| self.decision.is_on) {
-                writeln!(f, "  next try in {seconds} s")?;
+    }
+
+    /// The last delivery, the last failure, and the next try.
+    fn write_delivery(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        destination: &DestinationStatus,
+        now: u64,
+    ) -> fmt::Result {
+        if let Some(at) = destination.last_delivery {
+            writeln!(f, "  last delivery: {}", ago(now, at))?;
+        }
+        if let Some(failure) = &destination.last_failure {
+            writeln!(f, "  last failure: {}, {}", failure.kind, ago(now, failure.at))?;
+            // It may also be a warning, because the settings have not changed.
+            if !failure.text.is_empty() && !self.warnings.contains(&failure.text) {
+                writeln!(f, "    {}", failure.text)?;
             }
         }
-        for warning in &self.warnings {
-            writeln!(f, "warning: {warning}")?;
+        if let Some(trouble) = &destination.start_trouble {
+            writeln!(f, "  {trouble}")?;
+        }
+        match destination.next_try_in.filter(|_| self.decision.is_on) {
+            Some(0) => writeln!(f, "  next try in less than a second"),
+            Some(seconds) => writeln!(f, "  next try in {seconds} s"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl DestinationStatus {
+    fn write_counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.being_written {
+            0 => writeln!(f, "  pending    {}", self.pending)?,
+            open => writeln!(f, "  pending    {} ({open} being written)", self.pending)?,
+        }
+        writeln!(f, "  delivered  {}", self.delivered)?;
+        for (outcome, runs) in &self.dropped {
+            writeln!(f, "  dropped    {runs} ({})", outcome.name())?;
+        }
+        for (count, what) in [
+            (self.rejected_spans, "spans rejected by the receiver"),
+            (self.dropped_spans, "spans dropped: too many, too large, or incomplete"),
+            (self.left_out, "lines and values not sent: damaged, or not approved"),
+            (self.newer_runs, "runs of a newer version, left alone"),
+        ] {
+            if count > 0 {
+                writeln!(f, "  {count} {what}")?;
+            }
         }
         Ok(())
     }
@@ -84,5 +121,28 @@ fn ago(now: u64, at: u64) -> String {
         seconds @ 120..7_200 => format!("{} min ago", seconds / 60),
         seconds @ 7_200..172_800 => format!("{} h ago", seconds / 3_600),
         seconds => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn a_backoff_in_its_last_second_does_not_end_in_0_seconds() {
+        let mut status = fixture::status();
+        let lines = |status: &Status| status.to_string().lines().last().map(str::to_owned).unwrap();
+        assert_eq!(lines(&status), "  next try in 7 s");
+        status.destinations[0].next_try_in = Some(0);
+        assert_eq!(lines(&status), "  next try in less than a second");
+    }
+
+    #[test]
+    fn a_missing_destination_has_a_remedy() {
+        let mut status = fixture::status();
+        assert!(status.to_string().contains("runs go nowhere\n"), "{status}");
+        status.decision.reason = Reason::NoDestination;
+        assert!(status.to_string().contains("set OTEL_EXPORTER_OTLP_ENDPOINT"), "{status}");
     }
 }
