@@ -105,22 +105,37 @@ fn show() -> Result<(), Failure> {
             .chain(before.into_values().map(|bytes| ("the tool's files", bytes))),
     )?;
 
+    print_commands();
+    print_arrived(&traces);
+    print_left_out(searched_bytes);
+    cost::measure(&dotnet)?.print();
+    println!("\nThe receiver wrote each request to a line of this file:\n");
+    println!("  {}", kept.display());
+    println!("\nNext, read main.rs and telemetry.toml in examples/dotnet, and do the same in your own tool.");
+    Ok(())
+}
+
+fn print_commands() {
     println!("These commands ran with telemetry turned on:\n");
     println!("  {:<35} exit code   arrived", "");
     for step in &STEPS {
         println!("  {:<35} {:>9}   one trace", step.shown, step.exit_code);
     }
     println!("  {:<35} {:>9}   nothing, and no file changed", "dotnet build, opted out", 0);
+}
 
+fn print_arrived(traces: &[Trace]) {
     println!("\nThis is everything that arrived over OTLP:\n");
-    for trace in &traces {
+    for trace in traces {
         print_tree(trace);
     }
     println!("  and with each run:");
     for attribute in resource(&traces[0]) {
         println!("    {attribute}");
     }
+}
 
+fn print_left_out(searched_bytes: usize) {
     println!(
         "\nThe project's name, its author, and its path were left out. The tool wrote them to its own log, but"
     );
@@ -128,13 +143,6 @@ fn show() -> Result<(), Failure> {
         "they are nowhere in the {searched_bytes} bytes that were sent, received, or written to disk. Neither are"
     );
     println!("arguments, nor anything else that examples/dotnet/telemetry.toml does not list.");
-
-    cost::measure(&dotnet)?.print();
-
-    println!("\nThe receiver wrote each request to a line of this file:\n");
-    println!("  {}", kept.display());
-    println!("\nNext, read main.rs and telemetry.toml in examples/dotnet, and do the same in your own tool.");
-    Ok(())
 }
 
 fn check_what_arrived(receiver: &Receiver, traces: &[Trace]) -> Result<(), Failure> {

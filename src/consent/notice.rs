@@ -12,7 +12,7 @@ use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::clock::unix_seconds;
-use crate::model::data_points::{DataPoints, Version};
+use crate::model::data_points::{DataPoints, Publisher, Version};
 use crate::model::settings::Settings;
 use crate::platform;
 
@@ -174,35 +174,58 @@ fn render(
     columns: usize,
 ) -> String {
     let name = settings.name;
-    let (first, always): (_, &[&str]) = match seen {
-        None => (
-            format!("From the next run on, {name} reports how it is used. It sends only this:"),
-            &["When a command was run and how long it took", "The version of the tool"],
-        ),
-        Some(_) => (format!("{name} reports how it is used. From the next run on, it also sends:"), &[]),
+    let first = match seen {
+        None => format!("From the next run on, {name} reports how it is used. It sends only this:"),
+        Some(_) => format!("{name} reports how it is used. From the next run on, it also sends:"),
     };
-    let collected = collected(settings, data_points, destination);
+    let publisher = data_points.publisher();
+    let columns = columns.max(MIN_COLUMNS);
+    let first = wrap(&first, "", columns);
+    let after: String = closing(settings, publisher, destination)
+        .iter()
+        .map(|paragraph| wrap(paragraph, "", columns))
+        .collect();
+    let used = lines(&first, columns) + lines(&after, columns);
+    // A narrower terminal gets the room of 12 lines of 80 columns.
+    let room = (LINES * COLUMNS.max(columns) / columns).saturating_sub(used).max(1);
+    let rest = match (publisher, settings.command_line("show")) {
+        (Some(_), _) => "the page below".to_owned(),
+        (None, Some(show)) => format!("`{show}`"),
+        (None, None) => preview(settings),
+    };
+    let sentences = sentences(&collected(settings, data_points, destination), seen);
+    first + &list(&sentences, &rest, room, columns) + &after
+}
+
+/// What is sent, or what is sent in addition if the user has seen an earlier notice.
+fn sentences(collected: &Allowlist, seen: Option<&Version>) -> Vec<&'static str> {
+    let data_points = collected.data_points;
+    let always: &[&str] = match seen {
+        None => &["When a command was run and how long it took", "The version of the tool"],
+        Some(_) => &[],
+    };
     let is_new = |since: &Version| seen.is_none_or(|seen| seen < since);
     let values =
         (0..).zip(data_points.data_points).filter(|(position, _)| collected.has_data_point(*position));
     let spans = (0..).zip(data_points.spans).filter(|(position, _)| collected.has_span(*position));
     let values = values.filter(|(_, value)| is_new(&value.since)).map(|(_, value)| value.sentence);
     let spans = spans.filter(|(_, span)| is_new(&span.since)).map(|(_, span)| span.sentence);
-    let sentences: Vec<&str> = always.iter().copied().chain(values).chain(spans).collect();
+    always.iter().copied().chain(values).chain(spans).collect()
+}
 
-    let publisher = data_points.publisher();
+/// The paragraphs below the list: who receives it, how to turn it off, and where to see more.
+fn closing(settings: &Settings, publisher: Option<&Publisher>, destination: &Destination) -> [String; 3] {
     let receiver = match (destination.chosen_by, publisher) {
         (ChosenBy::Maker, Some(publisher)) => format!("{} ({})", publisher.name, destination.origin()),
         _ => format!("{}, set on this machine", destination.origin()),
     };
-    let show = settings.command_line("show").map(|show| format!("`{show}`"));
-    let see = match &show {
-        Some(show) => format!("To see what is sent: {show}."),
+    let see = match settings.command_line("show") {
+        Some(show) => format!("To see what is sent: `{show}`."),
         None => format!("To see what a command would send, without sending it: set {}.", preview(settings)),
     };
     // Last, so that a long address stays whole and can be copied.
     let more = publisher.map_or_else(String::new, |publisher| format!(" More: {}", publisher.privacy));
-    let after = [
+    [
         format!(
             "It goes to {receiver}. No name, no account, no device id; the server can see your IP address and which \
              runs arrive together."
@@ -212,20 +235,7 @@ fn render(
             None => format!("To turn it off: set {}.", opt_out(settings)),
         },
         format!("{see}{more}"),
-    ];
-
-    let columns = columns.max(MIN_COLUMNS);
-    let first = wrap(&first, "", columns);
-    let after: String = after.iter().map(|paragraph| wrap(paragraph, "", columns)).collect();
-    let used = lines(&first, columns) + lines(&after, columns);
-    // A narrower terminal gets the room of 12 lines of 80 columns.
-    let room = (LINES * COLUMNS.max(columns) / columns).saturating_sub(used).max(1);
-    let rest = match (publisher, show) {
-        (Some(_), _) => "the page below".to_owned(),
-        (None, Some(show)) => show,
-        (None, None) => preview(settings),
-    };
-    first + &list(&sentences, &rest, room, columns) + &after
+    ]
 }
 
 /// As many sentences as there is room for, and the number of the others. `rest` names where to read those.

@@ -27,6 +27,10 @@ impl UploadMode {
             UploadMode::Flush => "flush",
         }
     }
+
+    fn is_awaited(self) -> bool {
+        self != UploadMode::Detached
+    }
 }
 
 /// Whether this process was started as an uploader.
@@ -99,10 +103,33 @@ fn spawn(
     operator: Option<&Destination>,
     mode: UploadMode,
 ) -> io::Result<platform::DetachedProcess> {
-    let has_loader_variable = environment.has_loader_variable();
+    // The path of a preloaded library may be relative to this directory. The uploader changes to `/` once it runs.
+    let keeps_directory = environment.has_loader_variable() || program.loader_arguments.is_some();
+    let mut arguments = match program.loader_arguments {
+        Some(arguments) => arguments,
+        None => vec![native_text(name)?],
+    };
+    arguments.push(native_text(OsStr::new(env::UPLOADER_ARGUMENT))?);
+    platform::spawn_detached(&platform::DetachedCommand {
+        program: program.path,
+        arguments,
+        environment: uploader_environment(environment, directory, operator, mode)?,
+        keeps_directory,
+        is_awaited: mode.is_awaited(),
+    })
+}
+
+/// The uploader's whole environment: its task, and of the tool's environment only the variables that lead to the user's
+/// files, to the network, and to the libraries that the tool was loaded with.
+fn uploader_environment(
+    environment: Environment<'_>,
+    directory: &str,
+    operator: Option<&Destination>,
+    mode: UploadMode,
+) -> io::Result<Vec<platform::NativeText>> {
     let mut variables = Vec::with_capacity(24);
     let mut set = |name: &OsStr, value: &OsStr| -> io::Result<()> {
-        let mut variable = std::ffi::OsString::from(name);
+        let mut variable = OsString::from(name);
         variable.push("=");
         variable.push(value);
         variables.push(native_text(&variable)?);
@@ -111,8 +138,7 @@ fn spawn(
     set(env::UPLOADER.as_ref(), directory.as_ref())?;
     set(env::UPLOADER_PURPOSE.as_ref(), mode.name().as_ref())?;
     set(env::UPLOADER_STARTER.as_ref(), std::process::id().to_string().as_ref())?;
-    let is_awaited = mode != UploadMode::Detached;
-    if is_awaited {
+    if mode.is_awaited() {
         set(env::UPLOADER_AWAITED.as_ref(), "3".as_ref())?;
     }
     let paths = [
@@ -129,7 +155,7 @@ fn spawn(
             set(name.as_ref(), &if is_path { absolute(value) } else { value })?;
         }
     }
-    if has_loader_variable {
+    if environment.has_loader_variable() {
         for (name, value) in env::for_preloaded() {
             set(&name, &value)?;
         }
@@ -140,20 +166,7 @@ fn spawn(
             set(format!("{}{setting}", env::UPLOADER_OTLP).as_ref(), value.as_ref())?;
         }
     }
-    // The path of a preloaded library may be relative to this directory. The uploader changes to `/` once it runs.
-    let keeps_directory = has_loader_variable || program.loader_arguments.is_some();
-    let mut arguments = match program.loader_arguments {
-        Some(arguments) => arguments,
-        None => vec![native_text(name)?],
-    };
-    arguments.push(native_text(OsStr::new(env::UPLOADER_ARGUMENT))?);
-    platform::spawn_detached(&platform::DetachedCommand {
-        program: program.path,
-        arguments,
-        environment: variables,
-        keeps_directory,
-        is_awaited,
-    })
+    Ok(variables)
 }
 
 /// Makes the paths of a list absolute, because the uploader runs in `/`. Only a relative path costs a system call.

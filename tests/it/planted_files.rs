@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -73,37 +73,11 @@ fn planted_files_are_ignored() {
     let secret = user.home().join("secret");
     let foreign = String::from_utf8_lossy(&own).replace("\"build\"", "\"test\"");
     fs::write(&secret, &foreign).expect("a file");
-    for (number, ending) in [(1, "jsonl"), (2, "open")] {
-        symlink(&secret, runs.join(name(number, ending))).expect("a link");
-    }
-    symlink("/dev/zero", runs.join(name(3, "jsonl"))).expect("a link");
-    symlink("/nonexistent", runs.join(name(4, "open"))).expect("a link");
-    for (number, ending) in [(5, "jsonl"), (6, "open")] {
-        let made = Command::new("mkfifo").arg(runs.join(name(number, ending))).status();
-        assert!(made.is_ok_and(|made| made.success()));
-    }
-    for (number, ending) in [(7, "jsonl"), (8, "open")] {
-        make_directory(&runs.join(name(number, ending)).join("inner"), 0o700);
-    }
-    let mut huge = Vec::new();
-    for (number, ending) in [(9, "jsonl"), (10, "open")] {
-        let path = runs.join(name(number, ending));
-        fs::File::create(&path).and_then(|file| file.set_len(10 << 30)).expect("a sparse file");
-        huge.push(path);
-    }
-    fs::write(runs.join(name(11, "jsonl")), "not a run\n").expect("a file");
-    fs::write(runs.join("notes.jsonl"), &foreign).expect("a file");
-    fs::write(runs.join("run1-7.jsonl"), &foreign).expect("a file");
-    fs::write(runs.join(format!("run2-{:032x}.jsonl", 12)), "of a newer version\n").expect("a file");
-    fs::write(runs.join(format!("run99-{:032x}.open", 13)), "of a newer version\n").expect("a file");
+    plant_special_files(&runs, &secret);
+    plant_files_with_other_names(&runs, &foreign);
+    let huge = plant_huge_files(&runs);
     if is_root("devices and files of another user among the runs") {
-        for (number, kind) in [(14, ["c", "1", "5"]), (15, ["b", "7", "0"])] {
-            let made = Command::new("mknod").arg(runs.join(name(number, "jsonl"))).args(kind).status();
-            assert!(made.is_ok_and(|made| made.success()));
-        }
-        let path = runs.join(name(16, "jsonl"));
-        fs::write(&path, &foreign).expect("a file");
-        std::os::unix::fs::chown(&path, Some(OTHER_UID), None).expect("the tests run as root");
+        plant_files_of_another_user(&runs, &foreign);
     }
     let user = user.with_tool_setting("FROB_LIMIT_BYTES", "100000000000");
 
@@ -128,6 +102,51 @@ fn planted_files_are_ignored() {
     assert_eq!(user.count("delivered"), 2);
     // Huge files with the names of runs are counted as damaged and deleted.
     assert!(huge.iter().all(|path| !path.exists()), "{status}");
+}
+
+/// Links, FIFOs, and directories with the names of runs.
+fn plant_special_files(runs: &Path, secret: &Path) {
+    for (number, ending) in [(1, "jsonl"), (2, "open")] {
+        symlink(secret, runs.join(name(number, ending))).expect("a link");
+    }
+    symlink("/dev/zero", runs.join(name(3, "jsonl"))).expect("a link");
+    symlink("/nonexistent", runs.join(name(4, "open"))).expect("a link");
+    for (number, ending) in [(5, "jsonl"), (6, "open")] {
+        let made = Command::new("mkfifo").arg(runs.join(name(number, ending))).status();
+        assert!(made.is_ok_and(|made| made.success()));
+    }
+    for (number, ending) in [(7, "jsonl"), (8, "open")] {
+        make_directory(&runs.join(name(number, ending)).join("inner"), 0o700);
+    }
+}
+
+/// Sparse files of 10 GiB with the names of runs.
+fn plant_huge_files(runs: &Path) -> [PathBuf; 2] {
+    [(9, "jsonl"), (10, "open")].map(|(number, ending)| {
+        let path = runs.join(name(number, ending));
+        fs::File::create(&path).and_then(|file| file.set_len(10 << 30)).expect("a sparse file");
+        path
+    })
+}
+
+/// A file that is not a run, runs with names that we never write, and runs of newer formats.
+fn plant_files_with_other_names(runs: &Path, foreign: &str) {
+    fs::write(runs.join(name(11, "jsonl")), "not a run\n").expect("a file");
+    fs::write(runs.join("notes.jsonl"), foreign).expect("a file");
+    fs::write(runs.join("run1-7.jsonl"), foreign).expect("a file");
+    fs::write(runs.join(format!("run2-{:032x}.jsonl", 12)), "of a newer version\n").expect("a file");
+    fs::write(runs.join(format!("run99-{:032x}.open", 13)), "of a newer version\n").expect("a file");
+}
+
+/// Devices, and a run that another user owns.
+fn plant_files_of_another_user(runs: &Path, foreign: &str) {
+    for (number, kind) in [(14, ["c", "1", "5"]), (15, ["b", "7", "0"])] {
+        let made = Command::new("mknod").arg(runs.join(name(number, "jsonl"))).args(kind).status();
+        assert!(made.is_ok_and(|made| made.success()));
+    }
+    let path = runs.join(name(16, "jsonl"));
+    fs::write(&path, foreign).expect("a file");
+    std::os::unix::fs::chown(&path, Some(OTHER_UID), None).expect("the tests run as root");
 }
 
 #[test]

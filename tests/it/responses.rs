@@ -57,65 +57,63 @@ fn check(protocol: &str, answer: Answer, then: Expected) {
     let user = user_with_timeout(&endpoint, protocol, timeout);
     let is_done = user.flush();
     assert_eq!(receiver.requests().len(), 1, "{context}");
-    let pending = user.count("pending");
-    // The kind of failure, without its time.
     let status = user.status();
-    let failure =
-        status.lines().find_map(|line| line.trim().strip_prefix("last failure: ")?.split(',').next());
+    let context = format!("{context}\n{status}");
+    let runs = (user.count("pending"), user.count("delivered"), user.dropped("refused"));
+    let (expected, failure) = match then {
+        Delivered(_) => ((true, (0, 1, 0)), None),
+        Refused(kind) => ((is_done, (0, 0, 1)), Some(kind)),
+        Kept(kind) | KeptFor(kind, _) => ((false, (1, 0, 0)), Some(kind)),
+    };
+    assert_eq!((is_done, runs), expected, "{context}");
+    assert_eq!(last_failure(&status), failure, "{context}");
     match then {
         Delivered(rejected) => {
-            assert_eq!(
-                (is_done, pending, user.count("delivered")),
-                (true, 0, 1),
-                "{context}\n{}",
-                user.status()
-            );
-            let spans = user
-                .status()
-                .lines()
-                .find_map(|line| line.trim().strip_suffix(" spans rejected by the receiver")?.parse().ok());
-            assert_eq!(spans.unwrap_or(0), rejected, "{context}");
-            assert_eq!(failure, None, "{context}");
+            assert_eq!(rejected_spans(&status), rejected, "{context}");
+            sends_nothing_more(&user, &receiver, &context);
         }
-        Refused(kind) => {
-            assert_eq!(
-                (pending, user.count("delivered"), user.dropped("refused")),
-                (0, 0, 1),
-                "{context}\n{}",
-                user.status()
-            );
-            assert_eq!(failure, Some(kind), "{context}");
-        }
-        Kept(kind) => {
-            assert_eq!((is_done, pending), (false, 1), "{context}\n{}", user.status());
-            assert_eq!(failure, Some(kind), "{context}");
-            // The second failure in a row backs off for 2 to 4 seconds, rounded up.
-            assert!((1..=5).contains(&backoff_seconds(&user)), "{context}: {}", backoff_seconds(&user));
-            // Longer, so that it does not end on a loaded machine.
-            user.write_backoff(&endpoint, 3_000, "failures=2 asked=no");
-            runs_start_nothing(&user, &receiver, &context);
-            let user = user.with("OTEL_EXPORTER_OTLP_TIMEOUT", "10000");
-            assert!(user.flush(), "{context}\n{}", user.status());
-            assert_eq!(user.count("pending"), 0, "{context}");
-            return;
-        }
-        KeptFor(kind, seconds) => {
-            assert_eq!((is_done, pending), (false, 1), "{context}\n{}", user.status());
-            assert_eq!(failure, Some(kind), "{context}");
-            assert!(
-                (seconds.saturating_sub(5)..=seconds + 1).contains(&backoff_seconds(&user)),
-                "{context}: {}",
-                backoff_seconds(&user)
-            );
-            runs_start_nothing(&user, &receiver, &context);
-            assert!(!user.flush(), "{context}");
-            assert_eq!(receiver.requests().len(), 1, "{context}");
-            return;
-        }
+        Refused(_) => sends_nothing_more(&user, &receiver, &context),
+        Kept(_) => backs_off_and_sends_later(user, &receiver, &endpoint, &context),
+        KeptFor(_, seconds) => waits_as_requested(&user, &receiver, seconds, &context),
     }
+}
+
+/// The kind of the last failure, without its time.
+fn last_failure(status: &str) -> Option<&str> {
+    status.lines().find_map(|line| line.trim().strip_prefix("last failure: ")?.split(',').next())
+}
+
+fn rejected_spans(status: &str) -> u64 {
+    let lines = status.lines();
+    lines
+        .filter_map(|line| line.trim().strip_suffix(" spans rejected by the receiver"))
+        .find_map(|count| count.parse().ok())
+        .unwrap_or(0)
+}
+
+fn sends_nothing_more(user: &TestUser, receiver: &Receiver, context: &str) {
     assert!(user.flush(), "{context}");
     assert_eq!(user.count("pending"), 0, "{context}");
     assert_eq!(receiver.requests().len(), 1, "sent again: {context}");
+}
+
+fn backs_off_and_sends_later(user: TestUser, receiver: &Receiver, endpoint: &str, context: &str) {
+    // The second failure in a row backs off for 2 to 4 seconds, rounded up.
+    assert!((1..=5).contains(&backoff_seconds(&user)), "{context}: {}", backoff_seconds(&user));
+    // Longer, so that it does not end on a loaded machine.
+    user.write_backoff(endpoint, 3_000, "failures=2 asked=no");
+    runs_start_nothing(&user, receiver, context);
+    let user = user.with("OTEL_EXPORTER_OTLP_TIMEOUT", "10000");
+    assert!(user.flush(), "{context}\n{}", user.status());
+    assert_eq!(user.count("pending"), 0, "{context}");
+}
+
+fn waits_as_requested(user: &TestUser, receiver: &Receiver, seconds: u64, context: &str) {
+    let remaining = backoff_seconds(user);
+    assert!((seconds.saturating_sub(5)..=seconds + 1).contains(&remaining), "{context}: {remaining}");
+    runs_start_nothing(user, receiver, context);
+    assert!(!user.flush(), "{context}");
+    assert_eq!(receiver.requests().len(), 1, "{context}");
 }
 
 fn backoff_seconds(user: &TestUser) -> u64 {

@@ -1,7 +1,7 @@
 //! A hundred processes at the same time with a hundred runs each, and ten racing uploaders.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tool_telemetry_receiver::{Answer, Receiver};
@@ -43,89 +43,129 @@ fn at_once(receiver: Receiver) -> Report {
     let user = TestUser::sending_to(&endpoint)
         .with_tool_setting("FROB_LIMIT_RUNS", "1000000")
         .with_tool_setting("FROB_LIMIT_BYTES", "10000000000");
-    let (started, failed, uploaders) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let (running, recorded) = (AtomicU64::new(PROCESSES), AtomicBool::new(false));
-    let watch = Watch::default();
-    let mut counted_wrong = None;
-    std::thread::scope(|scope| {
+    let crowd = Crowd::new(&user, &endpoint);
+    let inexact_count = std::thread::scope(|scope| {
         for _ in 0..PROCESSES {
-            scope.spawn(|| {
-                for _ in 0..RUNS_OF_EACH {
-                    started.fetch_add(1, Ordering::SeqCst);
-                    let output = user.run_frob(["build", "--spans", "0"]);
-                    if !output.status.success() || output.stdout != b"working\n" || !output.stderr.is_empty()
-                    {
-                        failed.fetch_add(1, Ordering::SeqCst);
-                    }
-                }
-                if running.fetch_sub(1, Ordering::SeqCst) == 1 {
-                    recorded.store(true, Ordering::SeqCst);
-                }
-            });
+            scope.spawn(|| crowd.record_runs());
         }
         for _ in 0..UPLOADERS {
-            scope.spawn(|| {
-                while !recorded.load(Ordering::SeqCst) {
-                    let mut uploader = user.uploader_command(example("frob"), &endpoint, "detached");
-                    let _ = uploader.arg("__upload-telemetry").output();
-                    uploaders.fetch_add(1, Ordering::SeqCst);
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-            });
+            scope.spawn(|| crowd.start_uploaders());
         }
-        scope.spawn(|| {
-            while !recorded.load(Ordering::SeqCst) {
-                watch.read(user.home());
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        });
-        // The counts are exact at each moment: they include all runs that ended before the reading, and none
-        // that started after it.
-        while !recorded.load(Ordering::SeqCst) {
-            let least = started.load(Ordering::SeqCst).saturating_sub(PROCESSES);
-            let ledger = Ledger::of(&user);
-            let most = started.load(Ordering::SeqCst);
-            if !(least..=most).contains(&ledger.total()) {
-                counted_wrong =
-                    Some(format!("{} is not in {least}..={most}\n{}", ledger.total(), ledger.status));
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        scope.spawn(|| crowd.watch_uploaders());
+        crowd.find_inexact_count()
     });
     let flush_started = Instant::now();
     while !user.flush() && flush_started.elapsed() < TIMEOUT {
         std::thread::sleep(Duration::from_millis(200));
     }
-    let (started, failed) = (started.into_inner(), failed.into_inner());
-    let ledger = Ledger::of(&user);
-    let traces = receiver.traces().len() as u64;
-    let peak = receiver.peak_connections();
-    let most_seen = watch.most.into_inner();
-    let figures = format!(
-        "{started} runs started, {} delivered, {} pending, {} dropped; {traces} traces received, {} spans twice; {} \
-         uploaders started by the harness, at most {peak} connections and {most_seen} working uploaders at once, {} \
-         looks at /proc, {} requests",
-        ledger.delivered,
-        ledger.pending,
-        ledger.dropped,
-        receiver.doubles(),
-        uploaders.into_inner(),
-        watch.readings.into_inner(),
-        receiver.requests().len(),
-    );
-    let violated = [
-        (failed > 0, "a tool ended differently than without telemetry"),
-        (started != RUNS || ledger.total() != RUNS, "a run is not accounted for"),
-        (ledger.delivered != RUNS || traces != RUNS, "a run is missing, or was received twice"),
-        (peak > 1, "two connections at once"),
-        (most_seen > 1, "two uploaders worked at once"),
-    ];
-    if let Some(wrong) = counted_wrong {
-        return Err(format!("the counts were not exact: {wrong}\n{figures}"));
+    crowd.report(&receiver, inexact_count)
+}
+
+/// The processes at work, and what they have done so far.
+struct Crowd<'a> {
+    user: &'a TestUser,
+    endpoint: &'a str,
+    /// Threads that still record runs.
+    recording: AtomicU64,
+    started: AtomicU64,
+    failed: AtomicU64,
+    uploaders: AtomicU64,
+    watch: Watch,
+}
+
+impl<'a> Crowd<'a> {
+    fn new(user: &'a TestUser, endpoint: &'a str) -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            user,
+            endpoint,
+            recording: AtomicU64::new(PROCESSES),
+            started: zero(),
+            failed: zero(),
+            uploaders: zero(),
+            watch: Watch::default(),
+        }
     }
-    match violated.into_iter().find(|(is_violated, _)| *is_violated) {
-        Some((_, what)) => Err(format!("{what}\n{figures}\n{}", ledger.status)),
-        None => Ok(figures),
+
+    fn is_recording(&self) -> bool {
+        self.recording.load(Ordering::SeqCst) > 0
+    }
+
+    fn record_runs(&self) {
+        for _ in 0..RUNS_OF_EACH {
+            self.started.fetch_add(1, Ordering::SeqCst);
+            let output = self.user.run_frob(["build", "--spans", "0"]);
+            if !output.status.success() || output.stdout != b"working\n" || !output.stderr.is_empty() {
+                self.failed.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        self.recording.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn start_uploaders(&self) {
+        while self.is_recording() {
+            let mut uploader = self.user.uploader_command(example("frob"), self.endpoint, "detached");
+            let _ = uploader.arg("__upload-telemetry").output();
+            self.uploaders.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn watch_uploaders(&self) {
+        while self.is_recording() {
+            self.watch.read(self.user.home());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Reads the counts while runs are recorded. They are exact at each moment: they include all runs that ended before
+    /// the reading, and none that started after it. Returns the last reading for which this does not hold.
+    fn find_inexact_count(&self) -> Option<String> {
+        let mut inexact = None;
+        while self.is_recording() {
+            let least = self.started.load(Ordering::SeqCst).saturating_sub(PROCESSES);
+            let ledger = Ledger::of(self.user);
+            let most = self.started.load(Ordering::SeqCst);
+            if !(least..=most).contains(&ledger.total()) {
+                inexact = Some(format!("{} is not in {least}..={most}\n{}", ledger.total(), ledger.status));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        inexact
+    }
+
+    fn report(self, receiver: &Receiver, inexact_count: Option<String>) -> Report {
+        let (started, failed) = (self.started.into_inner(), self.failed.into_inner());
+        let ledger = Ledger::of(self.user);
+        let traces = receiver.traces().len() as u64;
+        let peak = receiver.peak_connections();
+        let most_seen = self.watch.most.into_inner();
+        let figures = format!(
+            "{started} runs started, {} delivered, {} pending, {} dropped; {traces} traces received, {} spans twice; {} \
+             uploaders started by the harness, at most {peak} connections and {most_seen} working uploaders at once, {} \
+             looks at /proc, {} requests",
+            ledger.delivered,
+            ledger.pending,
+            ledger.dropped,
+            receiver.doubles(),
+            self.uploaders.into_inner(),
+            self.watch.readings.into_inner(),
+            receiver.requests().len(),
+        );
+        let violated = [
+            (failed > 0, "a tool ended differently than without telemetry"),
+            (started != RUNS || ledger.total() != RUNS, "a run is not accounted for"),
+            (ledger.delivered != RUNS || traces != RUNS, "a run is missing, or was received twice"),
+            (peak > 1, "two connections at once"),
+            (most_seen > 1, "two uploaders worked at once"),
+        ];
+        if let Some(wrong) = inexact_count {
+            return Err(format!("the counts were not exact: {wrong}\n{figures}"));
+        }
+        match violated.into_iter().find(|(is_violated, _)| *is_violated) {
+            Some((_, what)) => Err(format!("{what}\n{figures}\n{}", ledger.status)),
+            None => Ok(figures),
+        }
     }
 }
 

@@ -183,75 +183,89 @@ fn run(command: Command, point: Option<&Point>) -> Result<(TracedProgram, bool),
 
 /// The tool, from its start to its end, when it starts a detached uploader.
 pub(crate) fn of_the_tool() -> Report {
-    let trace =
-        |user: &TestUser, point: Option<&Point>| run(user.frob_command(["build", "--spans", "1"]), point);
-    let prepare = || -> Result<(Receiver, TestUser), String> {
-        let receiver = Receiver::start().map_err(|error| error.to_string())?;
-        let user = TestUser::sending_to(&receiver.http_endpoint());
-        Ok((receiver, user))
-    };
-    let (calls, points) = {
-        let (receiver, user) = prepare()?;
-        let (mut traced, _) = trace(&user, None)?;
-        while enforced_the_limits(&traced) {
-            (traced, _) = trace(&user, None)?;
-        }
-        drop(receiver);
-        if !traced.output.status.success() || !recorded_a_run(&traced) {
-            return Err(format!("the undisturbed run failed: {:?}", traced.output));
-        }
-        let calls = traced.calls;
-        let is_seal =
-            |call: &Call| call.name == "rename" && call.paths.iter().any(|it| it.ends_with(".jsonl"));
-        if !calls.iter().any(is_seal) {
-            return Err("a run that ends in order is not sealed by a rename".to_owned());
-        }
-        let points = points(&calls, user.home());
-        (calls.len(), points)
-    };
+    let (calls, points) = tool_points()?;
     let tally = Tally::new();
-    tally.try_all(&points, |point| {
-        let (receiver, user, traced, is_reached) = loop {
-            let (receiver, user) = prepare()?;
-            let (traced, is_reached) = trace(&user, Some(point))?;
-            if !enforced_the_limits(&traced) {
-                break (receiver, user, traced, is_reached);
-            }
-        };
-        tally.started.fetch_add(1, Ordering::Relaxed);
-        tally.not_reached.fetch_add(u64::from(!is_reached), Ordering::Relaxed);
-        let Output { status, stdout, stderr } = &traced.output;
-        if !point.is_kill() && (status.code() != Some(0) || stdout != b"working\n" || !stderr.is_empty()) {
-            return Err(format!("the tool noticed: {:?}", traced.output));
-        }
-        let is_recorded = recorded_a_run(&traced);
-        // A run that ended in order is sealed, unless the seal or the check before it failed. The next process
-        // recovers a killed one.
-        let excuses = ["rename", "statx", "fstat", "newfstatat"].contains(&point.call.name);
-        let left_open =
-            user.pending_runs().iter().any(|path| path.extension().is_some_and(|it| it == "open"));
-        if !point.is_kill() && left_open && !excuses {
-            return Err("a run that ended in order is not sealed".to_owned());
-        }
-        // The next process, undisturbed.
-        let next = user.run_frob(["build", "--spans", "1"]);
-        tally.started.fetch_add(1, Ordering::Relaxed);
-        if !next.status.success() || next.stdout != b"working\n" {
-            return Err(format!("the next process noticed: {next:?}"));
-        }
-        let recorded = u64::from(is_recorded) + 1;
-        tally.recorded.fetch_add(recorded, Ordering::Relaxed);
-        settle(&user, &receiver, &tally, recorded, |ledger| {
-            // A run whose first line failed may be counted although it is not recorded.
-            let most_dropped = u64::from(!point.is_kill());
-            let unseen = ledger.total() - recorded;
-            if unseen > u64::from(!is_recorded) || ledger.dropped > most_dropped || ledger.dropped < unseen {
-                return Err("more runs than were recorded".to_owned());
-            }
-            Ok(())
-        })
-    });
+    tally.try_all(&points, |point| disturb_tool(point, &tally));
     tally.report(calls, &points)
+}
+
+fn new_user() -> Result<(Receiver, TestUser), String> {
+    let receiver = Receiver::start().map_err(|error| error.to_string())?;
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    Ok((receiver, user))
+}
+
+fn run_tool(user: &TestUser, point: Option<&Point>) -> Result<(TracedProgram, bool), String> {
+    run(user.frob_command(["build", "--spans", "1"]), point)
+}
+
+/// The number of calls of an undisturbed tool, and its points.
+fn tool_points() -> Result<(usize, Vec<Point>), String> {
+    let (receiver, user) = new_user()?;
+    let (mut traced, _) = run_tool(&user, None)?;
+    while enforced_the_limits(&traced) {
+        (traced, _) = run_tool(&user, None)?;
+    }
+    drop(receiver);
+    if !traced.output.status.success() || !recorded_a_run(&traced) {
+        return Err(format!("the undisturbed run failed: {:?}", traced.output));
+    }
+    let calls = traced.calls;
+    let is_seal = |call: &Call| call.name == "rename" && call.paths.iter().any(|it| it.ends_with(".jsonl"));
+    if !calls.iter().any(is_seal) {
+        return Err("a run that ends in order is not sealed by a rename".to_owned());
+    }
+    let points = points(&calls, user.home());
+    Ok((calls.len(), points))
+}
+
+/// Runs the tool with this point, and then the next process undisturbed.
+fn disturb_tool(point: &Point, tally: &Tally) -> Result<(), String> {
+    let (receiver, user, traced, is_reached) = loop {
+        let (receiver, user) = new_user()?;
+        let (traced, is_reached) = run_tool(&user, Some(point))?;
+        if !enforced_the_limits(&traced) {
+            break (receiver, user, traced, is_reached);
+        }
+    };
+    tally.started.fetch_add(1, Ordering::Relaxed);
+    tally.not_reached.fetch_add(u64::from(!is_reached), Ordering::Relaxed);
+    check_tool(point, &user, &traced)?;
+    let is_recorded = recorded_a_run(&traced);
+    let next = user.run_frob(["build", "--spans", "1"]);
+    tally.started.fetch_add(1, Ordering::Relaxed);
+    if !next.status.success() || next.stdout != b"working\n" {
+        return Err(format!("the next process noticed: {next:?}"));
+    }
+    let recorded = u64::from(is_recorded) + 1;
+    tally.recorded.fetch_add(recorded, Ordering::Relaxed);
+    settle(&user, &receiver, tally, recorded, |ledger| {
+        // A run whose first line failed may be counted although it is not recorded.
+        let most_dropped = u64::from(!point.is_kill());
+        let unseen = ledger.total() - recorded;
+        if unseen > u64::from(!is_recorded) || ledger.dropped > most_dropped || ledger.dropped < unseen {
+            return Err("more runs than were recorded".to_owned());
+        }
+        Ok(())
+    })
+}
+
+/// A call that fails changes nothing for the user, and the run is sealed unless the seal or the check before it failed.
+/// The next process recovers the run of a killed one.
+fn check_tool(point: &Point, user: &TestUser, traced: &TracedProgram) -> Result<(), String> {
+    if point.is_kill() {
+        return Ok(());
+    }
+    let Output { status, stdout, stderr } = &traced.output;
+    if status.code() != Some(0) || stdout != b"working\n" || !stderr.is_empty() {
+        return Err(format!("the tool noticed: {:?}", traced.output));
+    }
+    let may_stay_open = ["rename", "statx", "fstat", "newfstatat"].contains(&point.call.name);
+    let is_open = user.pending_runs().iter().any(|path| path.extension().is_some_and(|it| it == "open"));
+    if is_open && !may_stay_open {
+        return Err("a run that ended in order is not sealed".to_owned());
+    }
+    Ok(())
 }
 
 /// Sends the pending runs and compares the counts with those of the test and of the receiver.
@@ -302,63 +316,82 @@ const WAITING: u64 = 4;
 /// The uploader, when it recovers a torn run, sends two requests, stores the outcomes, and counts them.
 pub(crate) fn of_the_uploader() -> Report {
     let template = scene()?;
-    let trace = |user: &TestUser, endpoint: &str, point: Option<&Point>| {
-        let mut command = user.uploader_command(example("frob"), endpoint, "awaited");
-        command.arg("__upload-telemetry");
-        run(command, point)
-    };
-    let prepare = || -> Result<(Receiver, TestUser), String> {
-        let receiver = Receiver::start().map_err(|error| error.to_string())?;
-        let endpoint = receiver.http_endpoint();
-        let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
-        copy(&template.home().join(".config"), &user.home().join(".config"))?;
-        copy(&template.spool(DEAD_ENDPOINT), &user.spool(&endpoint))?;
-        for directory in [".local/state/frob", ".local/state/frob/telemetry"] {
-            let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-            std::fs::set_permissions(user.home().join(directory), private).map_err(|it| it.to_string())?;
-        }
-        Ok((receiver, user))
-    };
-    let (calls, points) = {
-        let (receiver, user) = prepare()?;
-        let (TracedProgram { calls, output }, _) = trace(&user, &receiver.http_endpoint(), None)?;
-        let ledger = Ledger::of(&user);
-        if !output.status.success() || ledger.delivered != WAITING || ledger.dropped_spans != 1 {
-            return Err(format!("the undisturbed uploader failed: {output:?}\n{}", ledger.status));
-        }
-        let is_outcome =
-            |call: &Call| call.name == "rename" && call.paths.iter().any(|it| it.ends_with(".delivered"));
-        if !calls.iter().any(is_outcome) {
-            return Err("the calls that were traced are not those of the uploader's work".to_owned());
-        }
-        (calls.len(), points(&calls, user.home()))
-    };
+    let (calls, points) = uploader_points(&template)?;
     let tally = Tally::new();
-    tally.try_all(&points, |point| {
-        let (receiver, user) = prepare()?;
-        let (_, is_reached) = trace(&user, &receiver.http_endpoint(), Some(point))?;
-        tally.not_reached.fetch_add(u64::from(!is_reached), Ordering::Relaxed);
-        let before = Ledger::of(&user);
-        if before.total() != WAITING {
-            return Err(format!("the counts are not exact at once: {}", before.status));
-        }
-        let spans_of_a_request = 3 * 3;
-        tally.recorded.fetch_add(WAITING, Ordering::Relaxed);
-        tally.started.fetch_add(WAITING, Ordering::Relaxed);
-        settle(&user, &receiver, &tally, WAITING, |ledger| {
-            if ledger.delivered != WAITING || ledger.dropped > 0 {
-                return Err("a run was dropped that could have been delivered".to_owned());
-            }
-            if ledger.dropped_spans != 1 {
-                return Err("the torn span is not counted once".to_owned());
-            }
-            if receiver.doubles() > spans_of_a_request {
-                return Err("more than one request was sent twice".to_owned());
-            }
-            Ok(())
-        })
-    });
+    tally.try_all(&points, |point| disturb_uploader(point, &template, &tally));
     tally.report(calls, &points)
+}
+
+/// Copies the scene for a receiver of its own.
+fn copy_of(template: &TestUser) -> Result<(Receiver, TestUser), String> {
+    let receiver = Receiver::start().map_err(|error| error.to_string())?;
+    let endpoint = receiver.http_endpoint();
+    let user = TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
+    copy(&template.home().join(".config"), &user.home().join(".config"))?;
+    copy(&template.spool(DEAD_ENDPOINT), &user.spool(&endpoint))?;
+    make_private(&user)?;
+    Ok((receiver, user))
+}
+
+fn run_uploader(
+    user: &TestUser,
+    receiver: &Receiver,
+    point: Option<&Point>,
+) -> Result<(TracedProgram, bool), String> {
+    let mut command = user.uploader_command(example("frob"), &receiver.http_endpoint(), "awaited");
+    command.arg("__upload-telemetry");
+    run(command, point)
+}
+
+/// The number of calls of an undisturbed uploader, and its points.
+fn uploader_points(template: &TestUser) -> Result<(usize, Vec<Point>), String> {
+    let (receiver, user) = copy_of(template)?;
+    let (TracedProgram { calls, output }, _) = run_uploader(&user, &receiver, None)?;
+    let ledger = Ledger::of(&user);
+    if !output.status.success() || ledger.delivered != WAITING || ledger.dropped_spans != 1 {
+        return Err(format!("the undisturbed uploader failed: {output:?}\n{}", ledger.status));
+    }
+    let is_outcome =
+        |call: &Call| call.name == "rename" && call.paths.iter().any(|it| it.ends_with(".delivered"));
+    if !calls.iter().any(is_outcome) {
+        return Err("the calls that were traced are not those of the uploader's work".to_owned());
+    }
+    Ok((calls.len(), points(&calls, user.home())))
+}
+
+/// Runs the uploader with this point, and then another one undisturbed.
+fn disturb_uploader(point: &Point, template: &TestUser, tally: &Tally) -> Result<(), String> {
+    let (receiver, user) = copy_of(template)?;
+    let (_, is_reached) = run_uploader(&user, &receiver, Some(point))?;
+    tally.not_reached.fetch_add(u64::from(!is_reached), Ordering::Relaxed);
+    let before = Ledger::of(&user);
+    if before.total() != WAITING {
+        return Err(format!("the counts are not exact at once: {}", before.status));
+    }
+    let spans_of_a_request = 3 * 3;
+    tally.recorded.fetch_add(WAITING, Ordering::Relaxed);
+    tally.started.fetch_add(WAITING, Ordering::Relaxed);
+    settle(&user, &receiver, tally, WAITING, |ledger| {
+        if ledger.delivered != WAITING || ledger.dropped > 0 {
+            return Err("a run was dropped that could have been delivered".to_owned());
+        }
+        if ledger.dropped_spans != 1 {
+            return Err("the torn span is not counted once".to_owned());
+        }
+        if receiver.doubles() > spans_of_a_request {
+            return Err("more than one request was sent twice".to_owned());
+        }
+        Ok(())
+    })
+}
+
+/// Makes the tool's directories private, as the tool itself would.
+fn make_private(user: &TestUser) -> Result<(), String> {
+    for directory in [".local/state/frob", ".local/state/frob/telemetry"] {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(user.home().join(directory), private).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// The home directory in which the uploader starts.
@@ -368,10 +401,7 @@ fn scene() -> Result<TestUser, String> {
     let spool = user.spool(DEAD_ENDPOINT);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     std::fs::create_dir_all(&spool).map_err(|error| error.to_string())?;
-    for directory in [".local/state/frob", ".local/state/frob/telemetry"] {
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        std::fs::set_permissions(user.home().join(directory), private).map_err(|error| error.to_string())?;
-    }
+    make_private(&user)?;
     let backoff = format!("until={} failures=1 asked=no\n", now.as_secs() + 1_000);
     std::fs::write(spool.join("backoff"), backoff).map_err(|error| error.to_string())?;
     for version in ["1.0.0", "1.0.0", "2.0.0"] {

@@ -138,26 +138,26 @@ fn install_with(stack: &str, ours: &Telemetry) {
 fn install_without(stack: &str) {
     match stack {
         "alone" => registry().init(),
-        "before-plain" | "after-plain" => registry().with(LoggingLayer).init(),
+        "before-plain" | "after-plain" | "and-then" | "and-then-ours" | "boxed" => {
+            registry().with(LoggingLayer).init();
+        }
         "before-filtered" | "after-filtered" => registry().with(LoggingLayer.with_filter(warn())).init(),
-        "before-env-filter" | "after-env-filter" => registry().with(env()).with(LoggingLayer).init(),
+        "before-env-filter" | "after-env-filter" | "between-env-filter-and-plain" => {
+            registry().with(env()).with(LoggingLayer).init();
+        }
         "before-level" | "after-level" => registry().with(LevelFilter::INFO).with(LoggingLayer).init(),
-        "between-env-filter-and-plain" => registry().with(env()).with(LoggingLayer).init(),
         "between-filtered-and-plain" => {
             registry().with(filtered()).with(LoggingLayer).init();
         }
         "before-two-filtered" => {
             registry().with(filtered()).with(LoggingLayer.with_filter(warn())).init();
         }
-        "and-then-ours" => registry().with(LoggingLayer).init(),
         "on-fmt" => fmt().with_writer(std::io::sink).finish().with(LoggingLayer).init(),
-        "boxed" => registry().with(LoggingLayer).init(),
         "vec" => registry().with(vec![LoggingLayer.boxed()]).init(),
         "reload" => {
             let (layer, _handle) = reload::Layer::<_, Registry>::new(LoggingLayer);
             registry().with(layer).init();
         }
-        "and-then" => registry().with(LoggingLayer).init(),
         other => panic!("no such stack: {other}"),
     }
 }

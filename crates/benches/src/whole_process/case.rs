@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::behaviour::Behaviour;
@@ -89,37 +89,54 @@ pub(crate) fn all_of<'a>(
     quick: bool,
     root: &Path,
 ) -> Vec<Case<'a>> {
-    let http = built.tool.sends;
-    let mut wanted: Vec<(State, Option<Behaviour>, SendMode)> = Vec::new();
+    let wanted = wanted(built, receivers, quick).into_iter().enumerate();
+    let path = |position| root.join(format!("{}-{position}", built.tool.name));
+    wanted.map(|(position, wanted)| Case::new(built, receivers, wanted, path(position))).collect()
+}
+
+/// The state of the spool, the receiver's behaviour if one is needed, and how the tool sends.
+type Wanted = (State, Option<Behaviour>, SendMode);
+
+fn wanted(built: &BuiltTool, receivers: &Receivers, quick: bool) -> Vec<Wanted> {
+    let own = built.tool.sends;
+    let mut wanted: Vec<Wanted> = Vec::new();
     let each = |state, sends| receivers.behaviours().map(move |behaviour| (state, Some(behaviour), sends));
-    match (built.tool.name, http) {
+    match (built.tool.name, own) {
         ("spool-only", _) => {
-            wanted.push((State::OptedOut, None, http));
-            wanted.push((State::Plain, None, http));
+            wanted.push((State::OptedOut, None, own));
+            wanted.push((State::Plain, None, own));
         }
-        (_, SendMode::Nothing) => wanted.push((State::Plain, None, http)),
+        (_, SendMode::Nothing) => wanted.push((State::Plain, None, own)),
         (_, SendMode::Http) if built.tool.is_ours => {
-            wanted.push((State::OptedOut, None, http));
-            wanted.push((State::UploaderRunning, None, http));
-            wanted.push((State::Backoff, None, http));
-            wanted.extend(each(State::UploaderStarts, http));
+            wanted.push((State::OptedOut, None, own));
+            wanted.push((State::UploaderRunning, None, own));
+            wanted.push((State::Backoff, None, own));
+            wanted.extend(each(State::UploaderStarts, own));
             if !quick {
                 wanted.extend(each(State::UploaderStarts, SendMode::Https));
-                wanted.push((State::Pending(1_000), None, http));
-                wanted.push((State::Pending(10_000), None, http));
+                wanted.push((State::Pending(1_000), None, own));
+                wanted.push((State::Pending(10_000), None, own));
             }
         }
         (name, _) => {
             if name == "with-telemetry-kit" {
-                wanted.push((State::StoreOnly, None, http));
+                wanted.push((State::StoreOnly, None, own));
             }
-            wanted.extend(each(State::Plain, http));
+            wanted.extend(each(State::Plain, own));
         }
     }
-    let case = |(position, (state, behaviour, sends)): (usize, (State, Option<Behaviour>, SendMode))| {
+    wanted
+}
+
+impl<'a> Case<'a> {
+    fn new(
+        built: &'a BuiltTool,
+        receivers: &'a Receivers,
+        (state, behaviour, sends): Wanted,
+        path: PathBuf,
+    ) -> Self {
         // If nothing is sent, no receiver is needed.
         let endpoint = receivers.endpoint(sends, behaviour.unwrap_or(Behaviour::Refused));
-        let path = root.join(format!("{}-{position}", built.tool.name));
         let home = Home::new(path, &endpoint).expect("a home directory");
         let mut environment = vec![
             ("HOME".to_owned(), home.path.clone().into_os_string()),
@@ -134,7 +151,7 @@ pub(crate) fn all_of<'a>(
             State::StoreOnly => environment.push(("BENCH_STORE_ONLY".to_owned(), "1".into())),
             _ => {}
         }
-        Case {
+        Self {
             built,
             state,
             behaviour,
@@ -148,8 +165,7 @@ pub(crate) fn all_of<'a>(
             peak: None,
             start: None,
         }
-    };
-    wanted.into_iter().enumerate().map(case).collect()
+    }
 }
 
 impl Case<'_> {
