@@ -93,7 +93,7 @@ impl Count {
             && self.of.iter().all(|of| keys.clone().any(|key| key == *of))
     }
 
-    /// The values that count for one of the table's keys, if it counts against a list.
+    /// The values of one of the table's keys that are counted by name, if the key has such a list.
     pub fn listed(&self, data_points: &DataPoints, key: &str) -> Option<&'static [&'static str]> {
         if key == SERVICE_VERSION {
             return Some(self.releases);

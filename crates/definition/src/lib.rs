@@ -51,12 +51,12 @@
 //! name, an address, or a path through.
 //!
 //! # Features
-//! `parse` (default) adds [`DataPoints::parse`], [`content_hash`], and [`compare()`], and depends on `toml` and a SHA-256. Without it the crate has no
-//! dependencies: a tool carries the types and the admission of values.
+//! `parse` (default) adds [`DataPoints::parse`], [`content_hash`], and [`compare()`], and depends on `toml` and a crate
+//! for SHA-256. Without it, the crate has no dependencies: a tool contains only the types and the admission of values.
 //!
 //! # Code map
-//! `data_points` and `counts` hold the types, and `version` the versions in them. `admission` turns a field's value into a [`Value`].
-//! `parse` reads a file, and `compare` lists for a reviewer what a change of the file collects more or less.
+//! `data_points` and `counts` hold the types, and `version` the versions in them. `admission` turns a field's value
+//! into a [`Value`]. `parse` reads a file, and `compare` tells a reviewer whether a changed file collects more or less.
 
 // The documentation links to items of the feature.
 #![cfg_attr(not(feature = "parse"), allow(rustdoc::broken_intra_doc_links))]

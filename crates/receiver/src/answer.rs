@@ -7,7 +7,7 @@ use prost::Message as _;
 use super::generated::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use super::{Encoding, json};
 
-/// The body of success. `rejected` are the spans that were not accepted and why; with 0 spans it is a warning.
+/// The body of success. `rejected` is the number of rejected spans and the reason. With 0 spans, the text is a warning.
 pub fn success(encoding: Encoding, rejected: Option<(u64, &str)>) -> Vec<u8> {
     let partial_success = rejected.map(|(spans, message)| ExportTracePartialSuccess {
         rejected_spans: i64::try_from(spans).unwrap_or(i64::MAX),
@@ -19,8 +19,8 @@ pub fn success(encoding: Encoding, rejected: Option<(u64, &str)>) -> Vec<u8> {
     }
 }
 
-/// The body of failure: a `google.rpc.Status`. In protobuf `retry_after` adds a `google.rpc.RetryInfo`, which gRPC
-/// carries in `grpc-status-details-bin`; over HTTP it belongs into a header.
+/// The body of failure: a `google.rpc.Status`. In protobuf, `retry_after` adds a `google.rpc.RetryInfo`, which gRPC
+/// carries in `grpc-status-details-bin`. Over HTTP, the delay belongs in a header instead.
 pub fn failure(encoding: Encoding, code: i32, message: &str, retry_after: Option<Duration>) -> Vec<u8> {
     if encoding == Encoding::Json {
         return json::failure(code, message);

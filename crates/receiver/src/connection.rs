@@ -19,7 +19,7 @@ use super::store::{CountGuard, Shared};
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
-    /// Set before the task runs for the first time, since there is one thread only.
+    /// Set before the task runs for the first time, because there is only one thread.
     task: OnceLock<AbortHandle>,
 }
 
@@ -51,7 +51,7 @@ impl Connection {
     }
 }
 
-/// Says nothing until the sender gives up or the receiver ends.
+/// Gives no answer. The wait ends when the sender gives up or the receiver ends.
 pub(super) async fn never() -> ! {
     match std::future::pending::<Infallible>().await {}
 }
@@ -83,7 +83,7 @@ enum Content {
         flushed: bool,
         connection: Arc<Connection>,
     },
-    /// The first bytes, then a space a second.
+    /// The first bytes, and then one space each second.
     Drip {
         first: Option<Bytes>,
         pause: Pin<Box<Sleep>>,
@@ -136,7 +136,7 @@ impl Body for AnswerBody {
                 if let Some(bytes) = bytes.take() {
                     return data(bytes);
                 }
-                // One more turn of the loop, in which what was begun is written.
+                // One more turn of the event loop, which writes the bytes so far.
                 if std::mem::replace(flushed, true) {
                     connection.close();
                 } else {
@@ -177,7 +177,7 @@ impl Body for AnswerBody {
     }
 }
 
-/// What a handler gives to hyper.
+/// The result of a handler, for hyper.
 pub(super) type HandlerResult = Result<Response<AnswerBody>, DisconnectError>;
-/// What hyper gives to a handler.
+/// A request as hyper passes it to a handler.
 pub(super) type IncomingRequest = hyper::Request<Incoming>;

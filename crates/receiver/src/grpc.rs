@@ -1,7 +1,7 @@
 //! OTLP over gRPC: `TraceService/Export`.
 //!
-//! tonic does the framing, the compression and the limits. The service stands on its raw layer instead of the
-//! generated one, because a codec that only knows messages has thrown away what lies outside the contract.
+//! tonic does the framing, the compression, and the limits. The service uses tonic's raw layer instead of generated
+//! code, because a codec for messages would discard everything outside the contract.
 
 use std::future::{Ready, ready};
 use std::sync::{Arc, OnceLock};
@@ -23,7 +23,7 @@ use super::{Encoding, MAX_BODY, Request, Transport, answer, http};
 
 const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const CONTENT_TYPE: &str = "application/grpc";
-/// A message's frame: not compressed, and its length, of which a truncated answer gives nothing.
+/// The header of a frame: not compressed, and a length of 64 bytes, of which a truncated answer sends none.
 const TRUNCATED_FRAME: [u8; 5] = [0, 0, 0, 0, 64];
 
 pub(super) async fn answer(asked: IncomingRequest, connection: Arc<Connection>) -> HandlerResult {
@@ -55,7 +55,7 @@ pub(super) async fn answer(asked: IncomingRequest, connection: Arc<Connection>) 
         .apply_max_message_size_config(Some(MAX_BODY), None)
         .unary(export, hyper::Request::from_parts(parts, body))
         .await;
-    // tonic refuses by itself what is too large, not gzip or not a frame.
+    // tonic itself refuses a message that is too large, is not gzip, or is not a frame.
     let answer = given.get().cloned().unwrap_or_else(|| {
         let refusal = Refusal::unreadable("the request is too large, or not a gRPC message");
         connection.shared.take(request, Err(refusal)).answer
@@ -74,7 +74,7 @@ pub(super) async fn answer(asked: IncomingRequest, connection: Arc<Connection>) 
         plain => return http::give_plain(plain, None, &connection, overlap).await,
     }
     if !is_grpc {
-        // So that no HTTP client takes the answer for a success, as gRPC's own protocol demands.
+        // The gRPC protocol requires this status, so that no HTTP client takes the answer for a success.
         *response.status_mut() = hyper::StatusCode::UNSUPPORTED_MEDIA_TYPE;
     }
     Ok(response.map(|body| AnswerBody::grpc(body, overlap)))
@@ -113,7 +113,7 @@ impl UnaryService<Bytes> for ExportCall {
     }
 }
 
-/// A status whose details say when to come back, if that is wanted.
+/// A status, with a `RetryInfo` in its details if a delay is given.
 fn scripted(code: i32, retry_info: Option<Duration>) -> tonic::Status {
     const MESSAGE: &str = "a scripted answer";
     let Some(delay) = retry_info else {
@@ -123,7 +123,7 @@ fn scripted(code: i32, retry_info: Option<Duration>) -> tonic::Status {
     tonic::Status::with_details(tonic::Code::from(code), MESSAGE, details.into())
 }
 
-/// Requests as they are, answers as prost makes them.
+/// Passes requests on as bytes, and encodes answers with prost.
 #[derive(Debug, Clone, Copy)]
 struct RawCodec;
 

@@ -26,7 +26,7 @@ use super::{Encoding, MAX_BODY, Request, Transport};
 const PATH: &str = "/v1/traces";
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
-/// A truncated answer promises this many bytes more than it gives.
+/// A truncated answer announces this many bytes more than it sends.
 const MISSING: usize = 64;
 
 pub(super) async fn answer(asked: IncomingRequest, connection: Arc<Connection>) -> HandlerResult {
@@ -36,7 +36,7 @@ pub(super) async fn answer(asked: IncomingRequest, connection: Arc<Connection>) 
     let gzip = header_text(&parts, header::CONTENT_ENCODING).eq_ignore_ascii_case("gzip");
     let mut request = Request::new(Transport::Http, encoding, gzip, &parts);
 
-    // What is announced as too large is not read; the connection ends with the answer.
+    // A body that is announced as too large is not read, and the connection ends with the answer.
     if body.size_hint().lower() > MAX_BODY as u64 {
         let taken = connection.shared.take(request, Err(Refusal::too_large()));
         return give(taken, encoding, connection, overlap).await;
@@ -97,7 +97,7 @@ fn read(
     }
 }
 
-/// At most [`MAX_BODY`] bytes, whatever the compressed ones promise.
+/// Decompresses a body to at most [`MAX_BODY`] bytes.
 fn gunzip(body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut unpacked = Vec::new();
     MultiGzDecoder::new(body)
@@ -172,8 +172,8 @@ fn give_refusal(refusal: &Refusal, encoding: Option<Encoding>, overlap: CountGua
     response
 }
 
-/// The answers that do not depend on what was asked. A status has a body only in an encoding of OTLP over HTTP:
-/// over gRPC it comes from a proxy in between, and a body would be taken for a broken message.
+/// The answers that do not depend on the request. A status has a body only for OTLP over HTTP. Over gRPC it stands for
+/// the answer of a proxy, and a client would take a body for a broken message.
 pub(super) async fn give_plain(
     answer: Answer,
     encoding: Option<Encoding>,
@@ -203,7 +203,7 @@ pub(super) async fn give_plain(
             (StatusCode::TEMPORARY_REDIRECT, plain_type.to_owned(), Vec::new(), extra)
         }
         Answer::Reset => connection.reset().await,
-        // The others accept, and are given elsewhere.
+        // The answers that accept the request are given elsewhere.
         _ => never().await,
     };
     let mut response = respond(status, &content_type, AnswerBody::whole(bytes, overlap));
@@ -224,12 +224,12 @@ fn respond(status: StatusCode, content_type: &str, body: AnswerBody) -> Response
     response
 }
 
-/// A script's text as a header. What no header can hold, such as a newline, becomes empty.
+/// A script's text as a header. Text that no header can hold, such as a newline, becomes empty.
 fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// What is no HTTP status becomes a 500.
+/// A number that is not an HTTP status becomes 500.
 fn status_of(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

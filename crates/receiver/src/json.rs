@@ -1,4 +1,4 @@
-//! OTLP/JSON that is written: spans as lines of a file, and answers. [`crate::wire`] reads it.
+//! Writes OTLP/JSON: spans as lines of a file, and answers. [`crate::wire`] reads it.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use serde_json::{Map, Value as Json, json};
 use super::generated::collector::trace::v1::ExportTracePartialSuccess;
 use super::spans::{Span, SpanKind, Status, Value};
 
-/// One `TracesData` in one line, the newline included: the OpenTelemetry file exporter's format. Neighbours of the
-/// same resource and scope share an envelope.
+/// One `TracesData` in one line, the newline included: the OpenTelemetry file exporter's format. Consecutive spans with
+/// the same resource and scope share an envelope.
 pub(super) fn line(spans: &[Span]) -> String {
     let mut resource_spans = Vec::new();
     for same_resource in

@@ -30,18 +30,20 @@
 //!
 //! # What it accepts
 //!
-//! - A body that cannot be read is answered with 400 or `INVALID_ARGUMENT`; one of more than [`MAX_BODY`] bytes,
-//!   compressed or not, with 413 or an error of gRPC; another path, method or type of content with 404, 405 or 415.
-//! - A span that breaks a rule of OTLP is rejected with a partial success, and the others of its request are
-//!   accepted: ids of 16 and 8 bytes and not all zero, not its own parent, a name, a kind, a start time, an end that is
-//!   not before the start, no reserved flags, a known status, attribute keys that are not empty and unique (also
-//!   those of the resource). See [`Receiver::violations`].
-//! - What the wire contract (the directory `proto/`) has no room for (events, links, trace state, texts in a
-//!   status, lists, doubles, bytes, unknown fields) is ignored, as OTLP demands of fields that are not known, never
-//!   stored, and counted: see [`Receiver::outside_contract`].
+//! - A body that cannot be read is answered with 400 or `INVALID_ARGUMENT`. A body of more than [`MAX_BODY`] bytes,
+//!   compressed or not, is answered with 413 or a gRPC error. Another path, method, or content type is answered with
+//!   404, 405, or 415.
+//! - A span that breaks a rule of OTLP is rejected with a partial success, and the other spans of its request are
+//!   accepted. The rules are: the ids have 16 and 8 bytes and are not all zero; a span is not its own parent; it
+//!   has a name, a kind, a start, and an end that is not before the start; it has no reserved flags and a known
+//!   status; and the attribute keys of the span and of its resource are unique and not empty. See
+//!   [`Receiver::violations`].
+//! - Anything that the wire contract (the directory `proto/`) has no room for is ignored, as OTLP requires for unknown
+//!   fields: events, links, trace state, texts in a status, lists, doubles, bytes, and unknown fields. It is counted
+//!   and never stored. See [`Receiver::outside_contract`].
 //! - JSON is read as OTLP defines it: keys in lowerCamelCase only, enums as numbers only. A 64-bit integer that is a
 //!   number instead of a string is read and counted as outside the contract.
-//! - A span that is there already, by trace id and span id, is dropped and counted: see [`Receiver::doubles`].
+//! - A span with the trace id and span id of an earlier one is dropped and counted. See [`Receiver::doubles`].
 //!
 //! # What it keeps
 //!
@@ -51,7 +53,7 @@
 pub mod answer;
 mod check;
 mod connection;
-// Made from proto/, and held against it by a test. `wire` reads requests; the answers are these messages.
+// Generated from proto/, and a test fails if they diverge. `wire` reads requests; the answers are these messages.
 #[allow(dead_code, unreachable_pub, clippy::all)]
 mod generated;
 mod grpc;
@@ -108,12 +110,12 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// If a port, or a thread, cannot be had.
+    /// No port is free, or no thread can be started.
     pub fn start() -> io::Result<Self> {
         Self::builder().start()
     }
 
-    /// A receiver that does something else.
+    /// A builder for a receiver with other settings.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -167,12 +169,12 @@ impl Receiver {
         self.shared.state().spans.clone()
     }
 
-    /// The requests whose bodies arrived, in the order received, whatever they were answered.
+    /// The requests whose bodies arrived, in the order received, whatever the answer was.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.state().requests.clone()
     }
 
-    /// Spans that had been received before, by trace id and span id, and were dropped.
+    /// Spans that were dropped because an earlier one has the same trace id and span id.
     pub fn doubles(&self) -> u64 {
         self.shared.state().doubles
     }
@@ -191,8 +193,8 @@ impl Receiver {
     /// `resource_spans.scope_spans.spans.events (11)`. The number is that of the field; an unknown key of JSON is
     /// quoted and has none.
     ///
-    /// A field that OTLP knows and that has its default value carries nothing, and is not named. After 1,000
-    /// distinct paths the rest is `and others`.
+    /// A known field with its default value carries nothing, and is not listed. After 1,000 distinct paths the rest is
+    /// `and others`.
     pub fn outside_contract(&self) -> Vec<String> {
         self.shared.state().outside.paths()
     }
@@ -228,7 +230,7 @@ impl Receiver {
         self.shared.wait(timeout, enough).ok_or_else(|| self.timed_out(&format!("{traces} traces")))
     }
 
-    /// Waits until `condition` holds. It is asked again after every request and every change of a connection.
+    /// Waits until `condition` holds. It is checked again after every request and every change of a connection.
     ///
     /// # Errors
     ///
@@ -267,11 +269,11 @@ impl Receiver {
     }
 }
 
-/// What a receiver does, before it is started.
+/// The settings of a receiver. [`start`](Self::start) comes last.
 ///
 /// | | default |
 /// | --- | --- |
-/// | [`answers`](Self::answers) | none: it begins with what comes afterwards |
+/// | [`answers`](Self::answers) | none |
 /// | [`always`](Self::always), [`answer_with`](Self::answer_with) | [`Answer::Ok`] |
 /// | [`keep_in`](Self::keep_in) | no file |
 /// | [`http_address`](Self::http_address), [`grpc_address`](Self::grpc_address) | a free port of 127.0.0.1 |
@@ -308,28 +310,28 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Adds answers, one for each request (on either port, whatever its path), before what comes afterwards.
+    /// Adds answers, one for each request on either port, whatever its path.
     pub fn answers(mut self, answers: impl IntoIterator<Item = Answer>) -> Self {
         self.script.queue.extend(answers);
         self
     }
 
-    /// The answer to every request that no queued answer is left for.
+    /// Sets the answer to every request once no queued answer is left.
     pub fn always(mut self, answer: Answer) -> Self {
         self.script.afterwards = Afterwards::Always(answer);
         self
     }
 
-    /// Decides the answer to every request that no queued answer is left for. It runs in the receiver's thread,
-    /// which does nothing else in the meantime.
+    /// Sets a function that decides the answer to every request once no queued answer is left. It runs in the
+    /// receiver's thread, which does nothing else in the meantime.
     pub fn answer_with(mut self, decide: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
         self.script.afterwards = Afterwards::Decide(Box::new(decide));
         self
     }
 
-    /// Appends what is received to this file, which is made if it is not there: OTLP/JSON Lines, the format of
-    /// the OpenTelemetry file exporter, with one `TracesData` for each request that brought new spans. Its name should
-    /// end with `.jsonl`.
+    /// Appends the received spans to this file, which is created if it is missing: OTLP/JSON Lines, the format of the
+    /// OpenTelemetry file exporter, with one `TracesData` for each request that brought new spans. Its name should end
+    /// with `.jsonl`.
     ///
     /// Only what the wire contract has room for is written, and before the request is answered. If that fails, the
     /// answer is 503 or `UNAVAILABLE`, and the spans do not count as received.
@@ -354,8 +356,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an address that is not loopback, since the receiver asks
-    /// nobody who they are; else if the file, a port or a thread cannot be had.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an address that is not loopback, because the receiver
+    /// authenticates nobody. Other errors if the file cannot be opened, a port is taken, or no thread can be started.
     pub fn start(self) -> io::Result<Receiver> {
         if !self.http.ip().is_loopback() || !self.grpc.ip().is_loopback() {
             return Err(io::Error::new(
@@ -371,7 +373,7 @@ impl Builder {
     }
 }
 
-/// Reads and checks a request, for `fuzz/`: spans that are accepted make a line that is accepted too.
+/// For `fuzz/`: reads and checks a request. The line of the accepted spans must be accepted too.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn read(bytes: &[u8], is_json: bool) {
@@ -386,13 +388,13 @@ pub fn read(bytes: &[u8], is_json: bool) {
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
-    // What others run is nobody else's business on this machine.
+    // Other users of this machine must not read it.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
 }
 
-/// How a request came.
+/// The transport of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Transport {
@@ -402,7 +404,7 @@ pub enum Transport {
     Grpc,
 }
 
-/// How a request is written.
+/// The encoding of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Encoding {
@@ -448,7 +450,7 @@ impl Request {
         }
     }
 
-    /// How it came.
+    /// Its transport.
     pub fn transport(&self) -> Transport {
         self.transport
     }
@@ -463,7 +465,7 @@ impl Request {
         self.gzip
     }
 
-    /// `POST`, if it is as it should be.
+    /// The method. OTLP uses `POST`.
     pub fn method(&self) -> &str {
         &self.method
     }
@@ -504,7 +506,7 @@ impl Request {
         &self.spans
     }
 
-    /// Why it cannot be read, if so.
+    /// Why it cannot be read, if it cannot.
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
     }

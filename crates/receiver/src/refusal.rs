@@ -7,7 +7,7 @@ use hyper::StatusCode;
 pub(super) struct Refusal {
     pub(super) http: StatusCode,
     pub(super) grpc: tonic::Code,
-    /// For people; it repeats no value of the request.
+    /// For the sender's user. It repeats no value of the request.
     pub(super) message: String,
 }
 
@@ -48,7 +48,7 @@ impl Refusal {
         }
     }
 
-    /// The file could not be written: the sender may try again.
+    /// The file could not be written, so the sender may try again.
     pub(super) fn not_kept(error: &std::io::Error) -> Self {
         Self {
             http: StatusCode::SERVICE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-//! Answers that are decided beforehand.
+//! Scripted answers.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,9 +8,9 @@ use super::Request;
 
 /// What the receiver answers to a request.
 ///
-/// `Ok`, `PartialSuccess`, `Delay`, `Truncated` and `Drip` accept what arrived: the request is checked as always
-/// (a wrong path stays a 404), and its spans are there once it has arrived. The other answers do not look at the
-/// request, and keep nothing of its spans.
+/// `Ok`, `PartialSuccess`, `Delay`, `Truncated`, and `Drip` accept the request. It is checked as usual (a wrong path is
+/// still a 404), and its spans are stored when it arrives. The other answers ignore the request and store none of its
+/// spans.
 ///
 /// # Examples
 ///
@@ -18,21 +18,15 @@ use super::Request;
 /// use std::time::Duration;
 /// use tool_telemetry_receiver::{Answer, Receiver};
 ///
-/// // Busy twice, then as it should be.
-/// let receiver = Receiver::builder()
-///     .answers([
-///         Answer::status(503),
-///         Answer::status(429).with_retry_after("2"),
-///         Answer::Delay(Duration::from_millis(50)),
-///     ])
-///     .start()?;
+/// // Busy twice, then slow, then as usual. let receiver = Receiver::builder() .answers([ Answer::status(503),
+/// Answer::status(429).with_retry_after("2"), Answer::Delay(Duration::from_millis(50)), ]) .start()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// Success, as the request deserves it: a span that breaks the rules of OTLP is rejected with a partial
-    /// success, a body that cannot be read with a 400.
+    /// The answer that the request deserves: success; partial success if a span breaks the rules of OTLP; or 400 if the
+    /// body cannot be read.
     Ok,
     /// Success with a partial success. The last `rejected` spans of the request are not stored. With 0 and an
     /// empty message it is present and empty, as the OpenTelemetry Collector answers full success.
@@ -106,8 +100,8 @@ impl Answer {
         }
     }
 
-    /// Adds a `Retry-After` header to [`Answer::Status`]: seconds or an HTTP date, or what a test wants to see
-    /// ignored. Other answers stay as they are.
+    /// Adds a `Retry-After` header to [`Answer::Status`]: seconds, an HTTP date, or an invalid text that a client must
+    /// ignore. Other answers stay as they are.
     #[must_use]
     pub fn with_retry_after(mut self, text: impl Into<String>) -> Self {
         if let Answer::Status { retry_after, .. } = &mut self {
@@ -125,7 +119,7 @@ impl Answer {
         self
     }
 
-    /// Whether what arrived is stored.
+    /// Whether the request's spans are stored.
     pub(super) fn accepts(&self) -> bool {
         matches!(
             self,
@@ -142,7 +136,7 @@ impl Answer {
     }
 }
 
-/// What is answered once the queue is empty.
+/// The answer once the queue is empty.
 pub(super) enum Afterwards {
     Always(Answer),
     Decide(Box<dyn FnMut(&Request) -> Answer + Send>),
@@ -157,7 +151,7 @@ impl fmt::Debug for Afterwards {
     }
 }
 
-/// A queue of answers, one for each request, then what comes afterwards.
+/// A queue of answers, one for each request, and the answer after them.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) queue: VecDeque<Answer>,

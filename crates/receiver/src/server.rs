@@ -14,10 +14,10 @@ use super::connection::Connection;
 use super::store::Shared;
 use super::{Transport, grpc, http};
 
-/// Between two attempts to accept a connection while there are no descriptors left.
+/// The pause between two attempts to accept a connection while no descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-/// How long the owner waits for the thread's end. It only takes longer than a millisecond while a large request
-/// is being read, or in a function of a test; then the thread is left to itself.
+/// How long the owner waits for the thread's end. It takes longer than a millisecond only while a large request is
+/// being read or a test's function runs. After this time the thread is left to end by itself.
 const END: Duration = Duration::from_secs(2);
 
 /// The running thread. Dropping it ends the thread and its sockets.
@@ -26,7 +26,7 @@ pub(super) struct Server {
     pub(super) http: SocketAddr,
     pub(super) grpc: SocketAddr,
     end: Option<oneshot::Sender<()>>,
-    /// In a mutex only so that a receiver can be shared between threads.
+    /// In a mutex, only so that threads can share a receiver.
     ended: Mutex<mpsc::Receiver<()>>,
 }
 
@@ -91,7 +91,7 @@ async fn accept(listener: tokio::net::TcpListener, transport: Transport, shared:
     }
 }
 
-/// Until either side ends the connection; how it ended is the sender's business.
+/// Serves until either side ends the connection. An error concerns only the sender.
 async fn serve(stream: tokio::net::TcpStream, transport: Transport, connection: Arc<Connection>) {
     let io = TokioIo::new(stream);
     match transport {

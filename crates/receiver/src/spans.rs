@@ -84,11 +84,11 @@ pub enum SpanKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {
-    /// Nothing was said, which for a tool means success.
+    /// Not set, which for a tool means success.
     Unset,
-    /// Success was said.
+    /// Set to success.
     Ok,
-    /// It failed.
+    /// Set to failure.
     Error,
 }
 
@@ -208,7 +208,7 @@ impl Span {
         &self.record.scope.version
     }
 
-    /// Siblings are in the order of their starts; names and ids make it the same every time.
+    /// Siblings are sorted by their starts. Names and ids make the order the same every time.
     fn order(&self) -> (u64, &str, &str, &str) {
         (self.record.start, self.name(), self.trace_id(), self.span_id())
     }
@@ -330,7 +330,7 @@ fn arrange(spans: &[&Span]) -> Trace {
     }
     let mut arranged = Vec::with_capacity(spans.len());
     let mut seen = vec![false; spans.len()];
-    // Spans that are each other's ancestors hang below no top: the earliest of them becomes one.
+    // Spans that form a circle are below no top, so the earliest of them becomes one.
     for top in tops.into_iter().chain(0..spans.len()) {
         let mut open = vec![(0, top)];
         while let Some((depth, place)) = open.pop() {

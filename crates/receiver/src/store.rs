@@ -15,12 +15,12 @@ use super::script::{Answer, Script};
 use super::spans::Span;
 use super::wire::OutsideFields;
 
-/// Texts of violations that are kept; more are only counted.
+/// The most texts of violations that are kept. Further ones are only counted.
 const MAX_VIOLATIONS: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Changes with everything that a waiting thread may be waiting for.
+    /// Grows with each change that a thread may be waiting for.
     version: u64,
     pub(super) requests: Vec<Request>,
     pub(super) spans: Vec<Span>,
@@ -34,7 +34,7 @@ pub(super) struct State {
     file: Option<File>,
 }
 
-/// How many there were, are, and were at most at once.
+/// A number: in total, now, and at most at once.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Gauge {
     pub(super) total: u64,
@@ -57,17 +57,17 @@ impl Shared {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock but by exhaustion of memory.
+        // Only a lack of memory causes a panic while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn script(&self) -> MutexGuard<'_, Script> {
-        // Poisoned if a test's own function panicked; the next request asks it again.
+        // Poisoned if a test's own function panicked. The next request calls it again.
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a request and decides its answer. The request, its spans and what it broke become visible at
-    /// once, so a caller that waits for one finds the others.
+    /// Records a request and decides its answer. The request, its spans, and its violations become visible at once, so
+    /// a caller that waits for one finds the others.
     pub(super) fn take(&self, mut request: Request, content: Result<Content, Refusal>) -> RequestOutcome {
         match &content {
             Ok(content) => request.spans.clone_from(&content.spans),
@@ -114,11 +114,11 @@ impl Shared {
     }
 }
 
-/// The answer to a request, and what became of its content.
+/// The answer to a request, and the outcome of its content.
 #[derive(Debug)]
 pub(super) struct RequestOutcome {
     pub(super) answer: Answer,
-    /// The partial success of an accepted request; `Ok(None)` also if the answer did not look.
+    /// The partial success of an accepted request; `Ok(None)` also if the answer ignores the request.
     pub(super) outcome: Result<Option<ExportTracePartialSuccess>, Refusal>,
 }
 
@@ -145,7 +145,7 @@ impl State {
         mut content: Content,
         answer: &Answer,
     ) -> Result<Option<ExportTracePartialSuccess>, Refusal> {
-        // What a request carried is worth knowing whatever it was answered.
+        // Fields outside of the contract are counted, whatever the answer is.
         self.outside.merge(std::mem::take(&mut content.outside));
         self.rejected += content.violations.len() as u64;
         let room = MAX_VIOLATIONS.saturating_sub(self.violations.len());
@@ -164,7 +164,7 @@ impl State {
         if let Some(file) = &mut self.file
             && !content.spans.is_empty()
         {
-            // In one write; nothing counts as received that is not in the file.
+            // In one write, because only spans in the file count as received.
             file.write_all(json::line(&content.spans).as_bytes())
                 .map_err(|error| Refusal::not_kept(&error))?;
         }

@@ -237,7 +237,7 @@ impl Reader<'_> {
 /// Whether a data point without a closed list is recorded as this text.
 fn is_value_of(data_point: &DataPoint, text: &str) -> bool {
     if data_point.kind == Kind::ExitCode {
-        // Those of every platform, because this may run on another one than the tool.
+        // The exit codes of every platform, because the tool may run on another one.
         let range = i64::from(i32::MIN)..=i64::from(u32::MAX);
         return text.parse::<i64>().is_ok_and(|code| range.contains(&code) && code.to_string() == text);
     }

@@ -1,7 +1,7 @@
 //! The wire contract of `proto/` as tables, and what a request carries beyond it.
 //!
-//! Comparing the length of a request with that of its content would not find it: other senders write default values
-//! and over-long varints, which take room and carry nothing, and could hide as many bytes that do carry something.
+//! Comparing the length of a request with that of its content would not find it. Other senders write default values and
+//! over-long varints, which take bytes and carry nothing, so as many bytes with content could hide among them.
 
 use std::collections::BTreeMap;
 
@@ -74,8 +74,7 @@ pub(super) enum Kind {
     Enum(u64),
     /// Outside, and carries nothing while it has its default value.
     OutsideUnlessDefault,
-    /// Outside as soon as it is there: a repeated message (an empty event is still an event), or a member of a
-    /// oneof.
+    /// Outside even if it is empty: a repeated message (an empty event is still an event), or a member of a oneof.
     Outside,
 }
 
@@ -167,7 +166,7 @@ fn walk_object(
     outside: &mut OutsideFields,
 ) {
     let Json::Object(object) = object else {
-        return; // Not this walk's business: decoding refuses it.
+        return; // Decoding refuses it.
     };
     for (key, value) in object {
         let Some(field) = fields.iter().find(|field| is_json_name(field.name, key)) else {

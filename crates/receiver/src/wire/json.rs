@@ -1,9 +1,8 @@
-//! OTLP/JSON, read key by key, because the mapping is not that of any derive: ids are hexadecimal, enums are numbers and
-//! never names, 64-bit integers are strings. `null` is an absent field. A key of the contract must hold its type, or the
+//! Reads OTLP/JSON key by key, because no derive has its mapping: ids are hexadecimal, enums are numbers and never
+//! names, 64-bit integers are strings. `null` is an absent field. A key of the contract must hold its type, or the
 //! whole request is refused; other keys are counted.
 //!
-//! Known limit: of a key that is there twice in one object `serde_json` keeps the last, and the other is lost without
-//! being counted.
+//! Known limit: if an object has a key twice, `serde_json` keeps only the last one, and the other is not counted.
 
 use serde_json::{Map, Value as Json};
 

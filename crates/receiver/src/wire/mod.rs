@@ -1,8 +1,8 @@
-//! Strict reading of an OTLP trace request, by the wire contract of `proto/`, in one pass.
+//! Reads an OTLP trace request strictly, by the wire contract of `proto/`, in one pass.
 //!
 //! What the contract has room for is borrowed from the request; everything else is counted by its field and skipped.
-//! No size but that of the request decides how much memory is taken: empty messages take none, and [`Limits`] bound
-//! the rest.
+//! The memory that it takes depends only on the size of the request. Empty messages take none, and [`Limits`] bound the
+//! rest.
 //!
 //! ```
 //! use tool_telemetry_receiver::wire::{Limits, read_json};
@@ -254,7 +254,7 @@ impl<'a> Reader<'a> {
     fn begin_resource(&mut self, resource: &RawResource<'a>) -> Option<Rule<'a>> {
         let rule = rules::broken_by_attributes(&resource.attributes, resource.has_too_many_attributes);
         let range = self.admit(&resource.attributes, RESOURCE_ATTRIBUTES);
-        // One that has no spans is forgotten.
+        // A resource without spans is dropped.
         let used = self.request.spans.last().map_or(0, |span| span.resource as usize + 1);
         self.request.resources.truncate(used);
         self.request.resources.push(range);

@@ -1,7 +1,7 @@
-//! Protobuf, read and walked at once.
+//! Reads protobuf, and counts what lies outside of the contract in the same pass.
 //!
-//! A message that is there several times is merged and a scalar's last value counts, as in every protobuf library.
-//! The others are carried and lost, so they count as outside of the contract.
+//! As in every protobuf library, a repeated message is merged, and the last value of a repeated scalar wins. The
+//! earlier values are lost, so they count as outside of the contract.
 
 use super::contract::{
     self, ANY_VALUE, Field, KEY_VALUE, REQUEST, RESOURCE, RESOURCE_SPANS, SCOPE, SCOPE_SPANS, SPAN, STATUS,

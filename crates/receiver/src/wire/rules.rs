@@ -1,7 +1,7 @@
 //! The rules of OTLP that a span must keep.
 //!
-//! A span is rejected by itself, and the rest of its request is accepted: otherwise one span of one run would hold up
-//! all the others.
+//! Only the span is rejected, and the rest of its request is accepted. Otherwise one span of one run would hold up all
+//! the others.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::{Id, Kind, RawAttribute, RawSpan, Span, Status};
 
 /// The bits of the flags that have a meaning.
 const FLAGS: u32 = 0x3ff;
-/// Up to here comparing each with each is faster than hashing.
+/// Up to this many keys, comparing each with each is faster than hashing.
 const FEW: usize = 16;
 
 /// A rule of OTLP that a span breaks. [`Rule::label`] repeats nothing of the request.
