@@ -149,7 +149,7 @@ const FAILURES: [Row; 48] = [
     ("The choice file cannot be read when the run ends, because no descriptor is free or the process changed its user or root directory", "The run stays pending, and nothing is sent until the choice file can be read.",
         &["runs::an_unreadable_choice_at_the_end_keeps_the_run",
           "off::an_unreadable_choice_stops_sending_and_deletes_nothing"]),
-    ("The user runs the tool with `torsocks`, `proxychains`, or a library path", "The uploader loads the same libraries, so its connections take the same way.",
+    ("The user runs the tool with `torsocks`, `proxychains`, or a library path", "The uploader loads the same libraries, so its connections take the same route.",
         &["uploader_start::the_uploader_uses_the_tools_proxifier"]),
     ("The tool is started through a loader (`ld.so ./tool`, a bundle, valgrind)", "The uploader is started through it too.",
         &["uploader_start::a_tool_started_through_a_loader_is_found"]),
@@ -201,8 +201,7 @@ fn names_of_tests() -> Vec<String> {
     names
 }
 
-/// The tests in the files of a directory, as `file::test`: those of other programs than this one are read in
-/// their source.
+/// The tests in the files of a directory, as `file::test`: the tests of other programs are found in their source.
 fn tests_in(directory: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)];
@@ -224,7 +223,7 @@ fn tests_in(directory: &str) -> Vec<String> {
     names
 }
 
-/// The names in a third column: of a test, of a module of tests, or of the parts of the soak that begin so.
+/// The names in a third column: a test, a module of tests, or the parts of the soak whose names begin with it.
 fn shown_by(cell: &str) -> Vec<String> {
     cell.split(", ").map(|name| name.replace('`', "")).collect()
 }
@@ -410,7 +409,8 @@ fn the_tests_and_files_that_documents_name_exist() {
     }
 }
 
-/// Relative links, from the directory of their document. rustdoc shows some documents elsewhere: those have none.
+/// Relative links start at the directory of their document. Documents that rustdoc also shows have none, because there
+/// they would lead nowhere.
 #[test]
 fn the_links_of_the_documents_lead_to_files() {
     let directories =

@@ -9,7 +9,7 @@ use tool_telemetry_receiver::{Answer, Receiver};
 
 use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually};
 
-/// What must become of a run whose only request got some response.
+/// The expected outcome of a run whose only request got a certain response.
 enum Expected {
     /// Never sent again. This many spans were rejected.
     Delivered(u64),

@@ -6,7 +6,7 @@ use std::path::Path;
 /// Files that import each other. A circle that is gone must go from here too.
 const CIRCLES: [&[&str]; 1] = [&["record/layer.rs", "record/open_span.rs"]];
 
-/// Of no room: the crate's front, and what only rustdoc, tests, and fuzz targets compile.
+/// Files in no room: `lib.rs`, and what only rustdoc, tests, and fuzz targets compile.
 const OUTSIDE: [&str; 4] = ["_documentation.rs", "lib.rs", "testing.rs", "fuzzing.rs"];
 
 /// A path as code writes it, one segment each.
@@ -100,7 +100,7 @@ fn without_comments_and_texts(text: &str) -> String {
     code
 }
 
-/// The length of a text in quotes, which is the beginning of `rest`.
+/// The length of the quoted text at the beginning of `rest`.
 fn end_of_text(rest: &str) -> usize {
     let mut is_escaped = true;
     for (position, next) in rest.char_indices() {
@@ -208,7 +208,7 @@ fn absolute(source: &Source, path: &Segments, sources: &[Source]) -> Option<Segm
     Some(base.into_iter().chain(rest.iter().cloned()).collect())
 }
 
-/// The file that a path leads to: through re-exports, to the definition.
+/// The file with the definition that a path leads to, through re-exports.
 fn target<'a>(path: &[String], sources: &'a [Source]) -> Option<&'a Source> {
     let of_module = |module: &[String]| sources.iter().find(|it| it.module == module);
     let module = (1..=path.len()).rev().find_map(|length| of_module(&path[..length]))?;
@@ -221,7 +221,7 @@ fn target<'a>(path: &[String], sources: &'a [Source]) -> Option<&'a Source> {
     sources.iter().filter(below).find(|it| it.defines(item)).or(Some(module))
 }
 
-/// What `crate::Name` is: the crate's front re-exports it.
+/// The paths behind `crate::Name`, which `lib.rs` re-exports.
 fn re_exports() -> BTreeMap<String, Segments> {
     let front =
         without_comments_and_texts(&std::fs::read_to_string(root().join("src/lib.rs")).expect("lib.rs"));
@@ -247,7 +247,7 @@ fn imports(sources: &[Source]) -> BTreeMap<&str, BTreeSet<&str>> {
     imports
 }
 
-/// A re-export of an own module is a sign at the door, and no import.
+/// A room's re-export of its own module is not an import.
 fn code_without_re_exports(code: &str) -> String {
     let mut kept = String::new();
     let mut is_re_export = false;

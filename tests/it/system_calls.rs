@@ -126,7 +126,7 @@ struct TraceState {
     first: Pid,
     calls: Vec<Call>,
     threads: HashMap<Pid, Thread>,
-    /// Those that have ended included.
+    /// Including those that have ended.
     threads_seen: usize,
 }
 

@@ -13,7 +13,7 @@ use crate::run::Run;
 use crate::tool::ToolArguments;
 use crate::wording::{self, Time};
 
-/// The newest runs, which the page shows.
+/// The most runs on the page, which shows the newest.
 const MAX_RUNS: usize = 2_000;
 /// Spans of all runs on the page, about 9 MB. Beyond it, the oldest runs show only their root spans.
 const MAX_ROWS: usize = 20_000;
