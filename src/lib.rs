@@ -66,7 +66,8 @@
 //!
 //! # Code map
 //!
-//! Modules import only modules above them.
+//! Modules import only modules above them. A span passes through `record::layer`, `record::run`, `spool::run_file`, and
+//! `upload::uploader`, in this order.
 //!
 //! | module | what it does |
 //! | --- | --- |

@@ -1,5 +1,9 @@
 //! Consent: whether this process may collect, why, and for which destination.
 //!
+//! `preflight` gathers the facts, beginning with the variables that opt out. `decide` turns them into a `decision`. The
+//! facts are the user's `choice`, the administrator's `policy`, and the `destination` with its `endpoint`. `notice` prints
+//! the first-run notice.
+//!
 //! Files import only files that stand further left: `user_paths` < `decision`; `endpoint` < `destination` < `choice`;
 //! then `policy` < `decide` < `preflight` < `notice`.
 

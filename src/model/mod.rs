@@ -1,5 +1,8 @@
 //! The data that the other rooms exchange: the author's settings, the approved data points, spans, and their ids. Nothing
 //! here reads a file or the clock.
+//!
+//! `data_points` holds the content of `telemetry.toml`, and `allowlist` the part of it that applies to one run. `span` is
+//! the only form in which a span is passed on, stored, and sent.
 
 pub(crate) mod allowlist;
 pub(crate) mod chosen_by;

@@ -1,4 +1,11 @@
-//! Recording approved spans from `tracing` into the run file of a command.
+//! Recording: from the spans of `tracing` to the file of a run.
+//!
+//! 1. `layer` sees every span, and asks `call_sites` whether its call site is approved.
+//! 2. `visitor` reads the approved fields, which is where a value is checked.
+//! 3. `open_span` holds the span until it closes, with its `parent_span`.
+//! 4. `runs` finds the run of the span's command, and `run` writes the span to the run's file.
+//!
+//! `trace_context` joins the trace of the parent process and of child processes. `fork` keeps a forked child from recording.
 
 pub(crate) mod call_sites;
 mod fork;

@@ -9,8 +9,8 @@
 //!    runs into batches, sends them, halves a refused batch, and records each run's outcome.
 //! 4. `transport` picks the protocol: `http` with `proxy` and `forward_proxy`, or `grpc`; both use `tls`,
 //!    `otlp_settings`, and the export request of `sdk_data`.
-//! 5. `delivery` turns the server's answer into a `DeliveryOutcome`. `failure` names what went wrong, and
-//!    `failure_text` explains it to the user.
+//! 5. `delivery` turns an HTTP or gRPC status into a `DeliveryOutcome`: delivered, retried, or refused. `failure` names
+//!    what went wrong, and `failure_text` explains it to the user. `spool::backoff` decides when the next try is due.
 
 // Without OTLP, no answer is parsed.
 #[cfg_attr(not(any(feature = "http", feature = "grpc")), allow(dead_code))]

@@ -91,7 +91,7 @@ fn accessors_return_everything_sent() {
     let compile = trace.span("compile").unwrap();
     assert_eq!(compile.parent_span_id(), Some("0303030303030303"));
     let request = &receiver.requests()[0];
-    assert_eq!((request.method(), request.path(), request.fault()), ("POST", "/v1/traces", None));
+    assert_eq!((request.method(), request.path(), request.error()), ("POST", "/v1/traces", None));
     assert_eq!(request.body_bytes(), bytes(run()).len() as u64);
 }
 
@@ -236,7 +236,7 @@ fn non_otlp_requests_are_refused_with_the_matching_status() {
         let type_asked = headers.first().map_or("text/plain", |(_, value)| value);
         let is_otlp = [PROTOBUF, JSON].contains(&type_asked);
         assert_eq!(got.header("content-type"), if is_otlp { type_asked } else { "text/plain" });
-        assert!(receiver.requests()[number].fault().is_some(), "case {number}");
+        assert!(receiver.requests()[number].error().is_some(), "case {number}");
     }
     let got = client(TIMEOUT).get(format!("{}/v1/traces", receiver.http_endpoint())).call().unwrap();
     assert_eq!((got.status().as_u16(), got.headers()["allow"].to_str().unwrap()), (405, "POST"));

@@ -25,7 +25,7 @@ const LAYOUT: u8 = 1;
 /// zstd's fastest regular level: 3 costs twice the time here and saves 4 %.
 const LEVEL: i32 = 1;
 /// The most that the compressed part of a row may unpack to: far above the 4,096 spans of a full row.
-const LARGEST: usize = 256 << 20;
+const MAX_BYTES: usize = 256 << 20;
 
 /// The two blobs of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +119,7 @@ fn read(ids: &[TraceId], mut data: &[u8]) -> Option<Vec<Trace>> {
     let packed = varint::take_bytes(&mut data)?;
     let (mut span_ids, rest) = data.as_chunks::<8>();
     let length = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
-    let plain = zstd::bulk::decompress(packed, usize::try_from(length).ok()?.min(LARGEST)).ok()?;
+    let plain = zstd::bulk::decompress(packed, usize::try_from(length).ok()?.min(MAX_BYTES)).ok()?;
     let mut plain = &plain[..];
     if !rest.is_empty() || *plain.split_off_first()? != LAYOUT {
         return None;

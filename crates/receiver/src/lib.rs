@@ -425,7 +425,7 @@ pub struct Request {
     headers: Vec<(String, String)>,
     body_bytes: u64,
     spans: Vec<Span>,
-    fault: Option<String>,
+    error: Option<String>,
 }
 
 impl Request {
@@ -446,7 +446,7 @@ impl Request {
             headers: parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
             body_bytes: 0,
             spans: Vec::new(),
-            fault: None,
+            error: None,
         }
     }
 
@@ -507,7 +507,7 @@ impl Request {
     }
 
     /// Why it cannot be read, if it cannot.
-    pub fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
     }
 }

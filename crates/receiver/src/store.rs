@@ -71,7 +71,7 @@ impl Shared {
     pub(super) fn take(&self, mut request: Request, content: Result<Content, Refusal>) -> RequestOutcome {
         match &content {
             Ok(content) => request.spans.clone_from(&content.spans),
-            Err(refusal) => request.fault = Some(refusal.message.clone()),
+            Err(refusal) => request.error = Some(refusal.message.clone()),
         }
         let answer = self.script().next(&request);
         let mut state = self.state();

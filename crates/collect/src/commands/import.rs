@@ -20,7 +20,7 @@ use crate::time::Hour;
 /// Spans that are kept at once.
 const SPANS_AT_ONCE: usize = 32_768;
 /// Larger than a line of the Collector's file exporter, which holds one request.
-const LONGEST_LINE: usize = 64 << 20;
+const MAX_LINE_BYTES: usize = 64 << 20;
 
 /// Add the runs of files to a store
 ///
@@ -111,7 +111,7 @@ fn import(
     let mut line = Vec::new();
     loop {
         line.clear();
-        let mut bounded = std::io::Read::take(&mut lines, LONGEST_LINE as u64);
+        let mut bounded = std::io::Read::take(&mut lines, MAX_LINE_BYTES as u64);
         if bounded.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
             break;
         }

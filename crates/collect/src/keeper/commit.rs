@@ -15,7 +15,7 @@ const HOURS_AHEAD: u32 = 24;
 
 /// Spans of a trace. A sender records at most 10,000 of a run; a trace that grew without end would be written again as a
 /// whole each time.
-const MOST_SPANS: usize = 16_384;
+const MAX_SPANS: usize = 16_384;
 
 /// The traces of one request.
 pub type Batch = Vec<Trace>;
@@ -124,7 +124,7 @@ impl<S: Store> Keeper<S> {
                 is_known[place] = true;
                 let arrived = std::mem::take(&mut traces[place].spans);
                 let mut after = before.clone();
-                let is_full = before.spans.len() + arrived.len() > MOST_SPANS;
+                let is_full = before.spans.len() + arrived.len() > MAX_SPANS;
                 beyond += if is_full { arrived.len() as u64 } else { 0 };
                 if !is_full && after.absorb(arrived) {
                     tally.add(&before, -1);

@@ -16,7 +16,7 @@ use crate::approvals::{Approvals, parse_once};
 use crate::judge::Catalog;
 
 /// Larger than any file with 64 spans and 64 data points of 250 members.
-const LARGEST_DEFINITION: u64 = 4 << 20;
+const MAX_DEFINITION_BYTES: u64 = 4 << 20;
 
 /// What the server is told.
 #[derive(Debug, Clone)]
@@ -150,7 +150,7 @@ impl Config {
         for file in &self.data_points {
             let path = file.path.display();
             let length = fs::metadata(&file.path).map_err(|error| unreadable(&file.path, &error))?.len();
-            if length > LARGEST_DEFINITION {
+            if length > MAX_DEFINITION_BYTES {
                 return Err(StartError::new(format!(
                     "{path} has {length} bytes, which no telemetry.toml has"
                 )));

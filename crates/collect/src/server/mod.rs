@@ -45,7 +45,7 @@ use refusal::Refusal;
 /// How long requests that are under way may take when the server ends.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Distinct hashes of unknown files that are logged. Senders choose them.
-const MOST_HASHES: usize = 100;
+const MAX_HASHES: usize = 100;
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -83,7 +83,7 @@ impl Shared {
 
     fn is_new_hash(&self, hash: ContentHash) -> bool {
         let mut hashes = self.unknown_hashes.lock().unwrap_or_else(PoisonError::into_inner);
-        hashes.len() < MOST_HASHES && hashes.insert(hash)
+        hashes.len() < MAX_HASHES && hashes.insert(hash)
     }
 
     fn replace(&self, loaded: Loaded) {

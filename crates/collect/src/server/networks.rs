@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 const MINUTE: Duration = Duration::from_secs(60);
 /// Networks whose requests are told apart within a minute, some 8 MB. Those beyond share one quota: a flood from millions
 /// of networks must not fill the memory.
-const MOST_NETWORKS: usize = 1 << 18;
-/// What networks beyond [`MOST_NETWORKS`] are counted as.
+const MAX_NETWORKS: usize = 1 << 18;
+/// What networks beyond [`MAX_NETWORKS`] are counted as.
 const OTHERS: u64 = 0;
 
 /// A network, as a keyed hash. Loopback is none: it is a proxy on this machine, or a user who could do worse.
@@ -82,7 +82,7 @@ impl Networks {
         if now.saturating_duration_since(requests.since) >= MINUTE {
             *requests = Requests { since: now, by_network: HashMap::new() };
         }
-        let is_full = requests.by_network.len() >= MOST_NETWORKS;
+        let is_full = requests.by_network.len() >= MAX_NETWORKS;
         let is_other = is_full && !requests.by_network.contains_key(&hash);
         let count = requests.by_network.entry(if is_other { OTHERS } else { hash }).or_default();
         *count = count.saturating_add(1);
@@ -154,14 +154,14 @@ mod tests {
     fn a_flood_from_many_networks_shares_one_quota_and_fills_no_memory() {
         let start = Instant::now();
         let networks = Networks::new(1, 3, start);
-        let admitted = (0..MOST_NETWORKS as u32 + 1_000)
+        let admitted = (0..MAX_NETWORKS as u32 + 1_000)
             .filter(|number| {
                 let ip = IpAddr::V4((number << 8).into()).to_canonical();
                 networks.admits(networks.of(SocketAddr::new(ip, 9)), start)
             })
             .count();
         // 127.0.0.0/8 is loopback and not among so few.
-        assert_eq!(admitted, MOST_NETWORKS + 3);
-        assert_eq!(networks.requests.lock().unwrap().by_network.len(), MOST_NETWORKS + 1);
+        assert_eq!(admitted, MAX_NETWORKS + 3);
+        assert_eq!(networks.requests.lock().unwrap().by_network.len(), MAX_NETWORKS + 1);
     }
 }

@@ -12,7 +12,7 @@ use prost::Message as _;
 use crate::program::*;
 
 /// Megabytes that a server may take, besides the ids.
-const MOST_MEMORY: u64 = 256;
+const MAX_MEMORY: u64 = 256;
 
 /// The most memory that a server has taken, in megabytes.
 fn peak_memory(server: &Server) -> u64 {
@@ -29,7 +29,7 @@ fn open_connections(server: &Server) -> u64 {
 /// A server that survived, and still serves.
 fn check(server: &Server) {
     assert!(server.send(&[1, 2, 3]));
-    assert!(peak_memory(server) < MOST_MEMORY, "{} MB", peak_memory(server));
+    assert!(peak_memory(server) < MAX_MEMORY, "{} MB", peak_memory(server));
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_flood_of_fake_runs_from_one_network_takes_its_quota_and_others_are_served()
     // Loopback is another network, and has no quota.
     let others = post(server.grpc, &[("content-type", PROTOBUF)], &request(&[900]).encode_to_vec());
     assert_eq!(others.unwrap().status, 200);
-    assert!(peak_memory(&server) < MOST_MEMORY);
+    assert!(peak_memory(&server) < MAX_MEMORY);
 }
 
 #[test]
