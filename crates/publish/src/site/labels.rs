@@ -67,6 +67,14 @@ pub(super) fn value(key: &str, value: &Value) -> String {
     }
 }
 
+/// A key in a word or two: the last part of its name.
+pub(super) fn key(key: &str) -> String {
+    match key {
+        ERROR_TYPE => "failure".to_owned(),
+        key => key.rsplit('.').next().unwrap_or(key).replace('_', " "),
+    }
+}
+
 /// How a run failed.
 pub(super) fn error_type(value: &str) -> &str {
     match value {

@@ -28,6 +28,8 @@ struct Page<'a> {
     credit: String,
     newest: Option<Newest>,
     period_noun: &'static str,
+    /// What the tables are about, in a few words.
+    subjects: String,
     sections: Vec<Section>,
     groups: Vec<Group>,
     opt_outs: Vec<String>,
@@ -104,6 +106,7 @@ pub(super) fn render(
         credit: described.credit(),
         newest: newest(timeline),
         period_noun: timeline.periods.last().map_or("period", |period| labels::period_noun(period.days)),
+        subjects: subjects(tables),
         sections: sections(site.definition, timeline, tables),
         groups: groups(site.definition),
         opt_outs: opt_outs(site),
@@ -120,6 +123,22 @@ pub(super) fn render(
         .filter(|line| !line.is_empty())
         .map(|line| format!("{line}\n"))
         .collect())
+}
+
+/// `command, failure, framework, and version`
+fn subjects(tables: &[SeriesTable]) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for key in tables.iter().flat_map(|table| &table.of) {
+        let word = labels::key(key);
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    match words.as_slice() {
+        [first, second] => format!("{first} and {second}"),
+        [rest @ .., last] if !rest.is_empty() => format!("{}, and {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
 }
 
 fn newest(timeline: &Timeline<'_>) -> Option<Newest> {

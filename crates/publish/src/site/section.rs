@@ -118,11 +118,9 @@ fn sentence<'a>(definition: &DataPoints, key: &'a str) -> &'a str {
     listed.or_else(|| labels::library_sentence(key)).unwrap_or(key).trim_end_matches('.')
 }
 
-/// The last words of keys: `command and version`.
+/// `command and version`
 fn words(keys: &[&str]) -> String {
-    let words: Vec<String> =
-        keys.iter().map(|key| key.rsplit('.').next().unwrap_or(key).replace('_', " ")).collect();
-    words.join(" and ")
+    keys.iter().map(|key| labels::key(key)).collect::<Vec<_>>().join(" and ")
 }
 
 fn counted(table: &SeriesTable) -> Vec<Series<'_>> {
@@ -282,21 +280,23 @@ impl Context<'_> {
     /// The newest period in one sentence.
     fn takeaway(&self, unit: Unit, series: &[Series<'_>]) -> String {
         let period = &self.timeline.periods[self.newest];
-        let when = format!("In the {} of {}", labels::period_noun(period.days), labels::days(period));
+        let when = format!("in the {} of {}", labels::period_noun(period.days), labels::days(period));
         let greatest = series
             .iter()
             .filter(|series| !series.order.0)
             .filter_map(|series| Some((series.points[self.newest].shown()?, &series.name)))
             .max_by(|a, b| a.0.total_cmp(&b.0));
-        match (greatest, unit) {
-            (None, _) => format!("{when}, every number was too small to be shown."),
-            (Some((value, name)), Unit::Installations) => {
-                format!("{when}: {name} on {} installations.", unit.label(value))
+        let Some((value, name)) = greatest else {
+            return format!("Every number {when} was too small to be shown.");
+        };
+        let number = unit.label(value);
+        match unit {
+            Unit::Installations => format!("{name}: on {number} installations {when}, more than any other."),
+            Unit::Percent => {
+                format!(
+                    "{name} most often: at least once on {number} of the installations that used it, {when}."
+                )
             }
-            (Some((value, name)), Unit::Percent) => format!(
-                "{when}, {name} most often: on {} of the installations that used it, at least once.",
-                unit.label(value)
-            ),
         }
     }
 }

@@ -6,15 +6,17 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::Value;
 use tool_telemetry_definition::{Count, DataPoints, ERROR_TYPE, ERROR_TYPES, Kind, SERVICE_VERSION};
-use tool_telemetry_publish::release::{Cell, Privacy, Release, Table};
+use tool_telemetry_publish::release::{Cell, Privacy, Release, Table, Withdrawal};
 use tool_telemetry_publish::site::Site;
 
 /// The standard deviation and the threshold of 25 counts at ε = 2.
 const SIGMA: f64 = 11.2;
 const THRESHOLD: u64 = 56;
+/// The newest week.
+const LAST: Date = Date::constant(2026, 10, 19);
 
 /// Weeks of the site in `examples/dotnet/published`.
-pub(crate) const WEEKS: usize = 96;
+pub(crate) const WEEKS: usize = 64;
 /// What the example tool's site says above everything else.
 pub(crate) const WARNING: &str =
     "These numbers are synthetic. They show what such a page looks like, and come from no installation.";
@@ -22,59 +24,80 @@ pub(crate) const WARNING: &str =
 const PROMISE: &str = "For one user account on one machine that keeps its state and runs our unmodified sender, each \
                        period is (2.0, 10⁻⁶)-differentially private; over a year 19.9.";
 
-/// The site of the example tool.
-pub(crate) fn site<'a>(definition: &'a DataPoints, releases: &'a [&'a Release]) -> Site<'a> {
-    Site {
-        tool: "dotnet",
-        definition,
-        opt_out_vars: &["DOTNET_CLI_TELEMETRY_OPTOUT"],
-        releases,
-        withdrawals: &[],
-        promise: PROMISE,
-        warning: Some(WARNING),
-        ledger: &[],
+/// What a site is made of.
+pub(crate) struct Ledger {
+    pub(crate) releases: Vec<Release>,
+    pub(crate) withdrawals: Vec<Withdrawal>,
+}
+
+impl Ledger {
+    /// As many weeks as asked for, the last one that of 19 October 2026. Of many weeks, one is corrected and one withdrawn.
+    pub(crate) fn new(definition: &DataPoints, weeks: usize) -> Self {
+        let mut releases: Vec<Release> = (0..weeks).rev().map(|ago| release(definition, ago)).collect();
+        let mut withdrawals = Vec::new();
+        if weeks > 40 {
+            let corrected = &mut releases[weeks - 15];
+            corrected.number = 2;
+            corrected.correction =
+                Some("A load test on the publisher's own machines was counted.".to_owned());
+            let gone = releases.remove(weeks - 34);
+            withdrawals.push(Withdrawal {
+                format: 1,
+                tool: gone.tool,
+                start: gone.start,
+                days: gone.days,
+                number: gone.number,
+                reason: "The version of that week counted each command twice.".to_owned(),
+                withdrawn: "2026-05-11".to_owned(),
+                previous: None,
+                sha256: String::new(),
+            });
+        }
+        Self { releases, withdrawals }
+    }
+
+    /// Calls `write` with the site of these numbers.
+    pub(crate) fn site<T>(&self, definition: &DataPoints, write: impl FnOnce(&Site<'_>) -> T) -> T {
+        let releases: Vec<&Release> = self.releases.iter().collect();
+        let withdrawals: Vec<&Withdrawal> = self.withdrawals.iter().collect();
+        write(&Site {
+            tool: definition.tool.unwrap_or("frob"),
+            definition,
+            opt_out_vars: &[],
+            releases: &releases,
+            withdrawals: &withdrawals,
+            promise: PROMISE,
+            warning: Some(WARNING),
+            ledger: &[],
+        })
     }
 }
 
-/// As many weekly releases of a definition as asked for, the last one in the week of 19 October 2026.
-pub(crate) fn releases(tool: &str, definition: &DataPoints, weeks: usize) -> Vec<Release> {
-    let last = Date::constant(2026, 10, 19);
-    let of_week = |week: usize| {
-        let start = last.saturating_sub((weeks - 1 - week).to_weeks());
-        let years = (weeks - 1 - week) as f64 / 52.0;
-        Release {
-            format: 1,
-            tool: tool.to_owned(),
-            start: start.to_string(),
-            days: 7,
-            number: 1,
-            correction: None,
-            released: start.saturating_add(35.days()).to_string(),
-            previous: None,
-            data_points: vec![definition.content_hash.to_owned()],
-            privacy: Privacy {
-                epsilon: 2.0,
-                delta: 1e-6,
-                rho: 0.0996,
-                counts_per_installation: 25,
-                sigma: SIGMA,
-                variance: 125.44,
-            },
-            rejected: [0, 1, 10, 100][week % 4],
-            noise_is_known: true,
-            tables: definition.counts.iter().map(|count| table(definition, count, years, start)).collect(),
-        }
-    };
-    (0..weeks).map(of_week).collect()
-}
-
-trait Weeks {
-    fn to_weeks(self) -> jiff::Span;
-}
-
-impl Weeks for usize {
-    fn to_weeks(self) -> jiff::Span {
-        (self as i64).weeks()
+fn release(definition: &DataPoints, weeks_ago: usize) -> Release {
+    let start = LAST.saturating_sub((weeks_ago as i64).weeks());
+    let tables =
+        definition.counts.iter().map(|count| table(definition, count, weeks_ago as f64 / 52.0, start));
+    Release {
+        format: 1,
+        tool: definition.tool.unwrap_or("frob").to_owned(),
+        start: start.to_string(),
+        days: 7,
+        number: 1,
+        correction: None,
+        released: start.saturating_add(35.days()).to_string(),
+        previous: None,
+        data_points: vec![definition.content_hash.to_owned()],
+        privacy: Privacy {
+            epsilon: 2.0,
+            delta: 1e-6,
+            rho: 0.0996,
+            counts_per_installation: 25,
+            sigma: SIGMA,
+            variance: 125.44,
+        },
+        rejected: [100, 10, 0, 1][weeks_ago % 4],
+        noise_is_known: true,
+        tables: tables.collect(),
     }
 }
 
@@ -120,9 +143,10 @@ fn values(definition: &DataPoints, count: &Count, key: &str) -> Vec<Value> {
 fn installations(definition: &DataPoints, count: &Count, values: &[Value], years: f64, start: Date) -> f64 {
     let growth = 14_000.0 * 0.72_f64.powf(years);
     let holidays = match (start.month(), start.day()) {
-        (12, 18..) => 0.55,
-        (1, 1..=3) => 0.7,
-        (7 | 8, _) => 0.88,
+        (12, 20..) => 0.62,
+        (12, 13..) | (1, 1..=4) => 0.86,
+        (7, 5..) | (8, 1..=20) => 0.9,
+        (6, 20..) | (7 | 8, _) => 0.95,
         _ => 1.0,
     };
     let mut share = 1.0;
@@ -146,14 +170,32 @@ fn installations(definition: &DataPoints, count: &Count, values: &[Value], years
                 let peak = 3.0 - place * 0.75;
                 0.75 * (-((years - peak) / 1.3).powi(2)).exp() + 0.012
             }
-            _ => 0.86 * 0.52_f64.powf((place + text.len() as f64) % count) * drift(&text, years),
+            _ => {
+                let share = rank(&text).unwrap_or_else(|| 0.66_f64.powf((place * 5.0) % count));
+                0.86 * share * drift(&text, years)
+            }
         };
     }
-    growth * holidays * share
+    let jitter = normal(&format!("{start}{values:?}")).mul_add(0.02, 1.0);
+    growth * holidays * share * jitter
+}
+
+/// How common the example tool's commands are beside each other.
+fn rank(text: &str) -> Option<f64> {
+    Some(match text {
+        "build" => 1.0,
+        "restore" => 0.74,
+        "run" => 0.63,
+        "test" => 0.41,
+        "new" => 0.27,
+        "publish" => 0.15,
+        "pack" => 0.06,
+        _ => return None,
+    })
 }
 
 fn drift(text: &str, years: f64) -> f64 {
-    (hash(text) as f64 / u64::MAX as f64 - 0.5).mul_add(-0.5 * years, 1.0).clamp(0.25, 2.0)
+    (hash(text) as f64 / u64::MAX as f64 - 0.5).mul_add(-0.4 * years, 1.0).clamp(0.25, 2.0)
 }
 
 /// The share of installations on which a command failed, with a bad release in March 2026.
