@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use tool_telemetry_receiver::{Answer, Receiver};
 
-use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually, example, is_root};
+#[cfg(target_os = "linux")]
+use crate::test_user::is_root;
+use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually, example};
 
 /// A user in a CI job that has printed the notice.
 fn machine(endpoint: &str) -> TestUser {
@@ -107,6 +109,7 @@ fn flush_works_as_a_pipeline_step() {
     assert_eq!(flushed.stderr, b"", "no progress bar without a terminal");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn pid_1_of_a_container_waits_no_longer_and_loses_nothing() {
     if !is_root("a process 1, in a process namespace of its own") {
@@ -140,6 +143,7 @@ fn on_for_one_author_does_not_cover_another() {
     assert_eq!(user.pending_runs().len(), 1, "the first one was chosen");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn pid_1_of_a_container_waits_for_delivery() {
     if !is_root("a process 1, in a process namespace of its own") {

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use tool_telemetry_receiver::Receiver;
 
-use crate::test_user::{TestUser, compile_shim};
+use crate::test_user::TestUser;
+#[cfg(target_os = "linux")]
+use crate::test_user::compile_shim;
 
 #[test]
 fn runs_too_far_in_the_past_or_future_expire() {
@@ -25,6 +27,7 @@ fn runs_too_far_in_the_past_or_future_expire() {
     assert_eq!((user.count("delivered"), user.dropped("limit_age"), user.count("pending")), (3, 2, 0));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_clock_set_back_changes_no_duration() {
     let receiver = Receiver::start().expect("a receiver");

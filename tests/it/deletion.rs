@@ -2,14 +2,20 @@
 //! delete.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+#[cfg(unix)]
+use std::process::Command;
+use std::process::{Output, Stdio};
+#[cfg(unix)]
 use std::time::{Duration, Instant};
 
 use tool_telemetry_receiver::Receiver;
 
-use crate::test_user::{DEAD_ENDPOINT, OTHER_UID, TestUser, eventually, is_root};
+use crate::test_user::{DEAD_ENDPOINT, TestUser, eventually};
+#[cfg(target_os = "linux")]
+use crate::test_user::{OTHER_UID, is_root};
 
 const WORDS: [&str; 2] = ["off", "purge"];
 
@@ -79,8 +85,13 @@ fn off_and_purge_delete_every_run() {
             fs::create_dir_all(spool.join(name).parent().expect("a directory")).expect("directories");
             fs::write(spool.join(name), &run).expect("a file");
         }
-        let odd = std::os::unix::ffi::OsStrExt::from_bytes(b"not \xff text");
-        fs::write(telemetry.join::<&std::ffi::OsStr>(odd), &run).expect("a file");
+        #[cfg(unix)]
+        let odd = std::os::unix::ffi::OsStringExt::from_vec(b"not \xff text".to_vec());
+        // Half of a pair of units.
+        #[cfg(windows)]
+        let odd = std::os::windows::ffi::OsStringExt::from_wide(&[0xd800]);
+        let odd: std::ffi::OsString = odd;
+        fs::write(telemetry.join(odd), &run).expect("a file");
         assert!(files_with_spans(&state_directory(&user)).len() >= strange.len());
         let output = user.run_frob(["telemetry", word]);
         assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
@@ -106,6 +117,7 @@ fn open_runs_are_deleted_and_counted_once() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn links_are_not_followed_and_fifos_do_not_block() {
     for word in WORDS {
@@ -145,6 +157,7 @@ fn links_are_not_followed_and_fifos_do_not_block() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn undeletable_files_are_named_and_the_command_fails() {
     if !is_root("runs that belong to another user") {
@@ -166,8 +179,10 @@ fn undeletable_files_are_named_and_the_command_fails() {
 }
 
 /// A home directory on a file system of its own, which is unmounted at the end.
+#[cfg(target_os = "linux")]
 struct Disk(PathBuf);
 
+#[cfg(target_os = "linux")]
 impl Disk {
     fn small(home: &Path) -> Self {
         let mount = ["-t", "tmpfs", "-o", "size=256k", "tmpfs"];
@@ -180,12 +195,14 @@ impl Disk {
     }
 }
 
+#[cfg(target_os = "linux")]
 impl Drop for Disk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn off_works_on_a_full_disk() {
     if !is_root("a small disk of its own") {

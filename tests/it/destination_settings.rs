@@ -8,7 +8,9 @@ use std::sync::Arc;
 use rustls::pki_types::PrivateKeyDer;
 use tool_telemetry_receiver::Receiver;
 
-use crate::test_user::{TIMEOUT, TestUser, eventually, is_root};
+#[cfg(target_os = "linux")]
+use crate::test_user::is_root;
+use crate::test_user::{TIMEOUT, TestUser, eventually};
 
 /// Runs the tool once and flushes, which must fail and keep the run.
 fn failed(user: TestUser) -> TestUser {
@@ -42,6 +44,7 @@ fn file(user: &TestUser, name: &str, content: &str) -> String {
     path.to_str().expect("text").to_owned()
 }
 
+#[cfg(unix)]
 fn fifo(user: &TestUser, name: &str) -> String {
     let path = user.home().join(name);
     let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
@@ -99,6 +102,7 @@ fn http_style_headers_and_url_credentials_are_sent() {
     assert_eq!(requests.last().expect("a request").header("authorization"), Some("Basic dUB4OnAvJQ=="));
 }
 
+#[cfg(unix)]
 #[test]
 fn unusable_certificate_files_are_named_and_block_sending() {
     let missing = |user: &TestUser| user.home().join("missing.pem").to_str().expect("text").to_owned();
@@ -132,6 +136,7 @@ fn unusable_certificate_files_are_named_and_block_sending() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_fifo_as_a_certificate_does_not_block_the_uploader() {
     for variable in
@@ -150,6 +155,7 @@ fn a_fifo_as_a_certificate_does_not_block_the_uploader() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn an_unusable_policy_headers_file_is_named_and_the_runs_are_kept() {
     if !is_root("a policy file in /etc, in a mount namespace of its own") {
@@ -301,6 +307,7 @@ fn an_untrusted_certificate_names_the_variable_that_trusts_it() {
     assert!(text.contains("name its authority's certificate in OTEL_EXPORTER_OTLP_CERTIFICATE"), "{text}");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn missing_root_certificates_are_reported() {
     if !is_root("a machine without /etc/ssl, in a mount namespace of its own") {

@@ -61,7 +61,7 @@ const FAILURES: [Row; 48] = [
     ("The tool panics, is killed, aborts, or calls `exit`", "The run is reported with every span that was closed, and with its exit code where the platform reports one, else with `error.type = cut_off`.",
         &["process_ends::every_exit_is_reported_with_its_closed_spans",
           "soak panic-abort"]),
-    ("The command line is wrong, so no command runs", "The run is reported with exit code 2.",
+    ("The command line is wrong, so no command runs", "The run is reported with exit code 2 if the platform has an exit hook, as glibc does. Elsewhere this is no run.",
         &["process_ends::usage_errors_are_reported_with_their_exit_code"]),
     ("The `OTEL_*` variables belong to another service", "The tool's author receives none of them, not even a header.",
         &["delivery::the_author_receives_nothing_meant_for_another_service"]),
@@ -380,6 +380,43 @@ fn the_blocks_of_the_format_page_are_one_file_that_compiles() {
     }
 }
 
+/// The tests that a platform condition excludes from Windows, from their source.
+fn tests_not_on_windows() -> Vec<String> {
+    let excludes = |line: &str| line.starts_with("#[cfg(") && !line.contains("windows");
+    let main = read("tests/it/main.rs");
+    let mut names = Vec::new();
+    let mut is_excluded = false;
+    for line in main.lines() {
+        if let Some(module) = line.strip_prefix("mod ").and_then(|rest| Some(rest.split_once(';')?.0)) {
+            let text = read(&format!("tests/it/{module}.rs"));
+            let (mut is_test, mut is_test_excluded) = (false, false);
+            for line in text.lines() {
+                match line.strip_prefix("fn ").and_then(|rest| Some(rest.split_once('(')?.0)) {
+                    Some(name) if is_test && (is_excluded || is_test_excluded) => {
+                        names.push(format!("{module}::{name}"));
+                    }
+                    _ => {}
+                }
+                let is_attribute = line.starts_with("#[");
+                is_test = line == "#[test]" || is_attribute && is_test;
+                is_test_excluded = excludes(line) || is_attribute && is_test_excluded;
+            }
+        }
+        is_excluded = excludes(line);
+    }
+    names.sort();
+    names
+}
+
+#[test]
+fn the_tests_that_do_not_run_on_windows_are_listed_with_a_reason() {
+    let rows = rows("docs/platforms.md", "| because | not on Windows |");
+    assert!(rows.iter().all(|row| !row[0].is_empty()));
+    let mut listed: Vec<String> = rows.iter().flat_map(|row| shown_by(&row[1])).collect();
+    listed.sort();
+    assert_eq!(listed, tests_not_on_windows());
+}
+
 /// A test is named by its function, perhaps after its modules; such a name has four words or more.
 #[test]
 fn the_tests_and_files_that_documents_name_exist() {
@@ -391,6 +428,7 @@ fn the_tests_and_files_that_documents_name_exist() {
         "docs/failures.md",
         "docs/figures.md",
         "docs/otlp.md",
+        "docs/platforms.md",
         "docs/policy.md",
         "docs/telemetry-toml.md",
     ];

@@ -75,6 +75,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("text")
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn the_first_run_shows_it_and_the_second_is_recorded() {
     let user = newcomer();
@@ -86,6 +87,7 @@ fn the_first_run_shows_it_and_the_second_is_recorded() {
     assert!(NOTICE.lines().all(|line| line.len() <= 80));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn later_runs_need_no_terminal() {
     let user = newcomer();
@@ -94,6 +96,7 @@ fn later_runs_need_no_terminal() {
     assert_eq!(user.pending_runs().len(), 1);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn it_has_no_colour() {
     for user in [newcomer(), newcomer().with("NO_COLOR", "1"), newcomer().with("TERM", "dumb")] {
@@ -103,6 +106,7 @@ fn it_has_no_colour() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_narrow_terminal_wraps_between_words() {
     let shown = newcomer().build_at_terminal(40);
@@ -112,6 +116,7 @@ fn a_narrow_terminal_wraps_between_words() {
     assert!(shown.contains("`frob telemetry show`"), "commands are not wrapped: {shown}");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn in_a_pipe_it_is_printed_daily_and_does_not_count() {
     let user = newcomer();
@@ -151,6 +156,7 @@ fn one_of_many_concurrent_commands_prints_it_in_a_pipe() {
     assert_eq!(printed.iter().filter(|printed| !printed.is_empty()).count(), 1, "{printed:?}");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn one_of_many_concurrent_commands_prints_it_on_a_terminal() {
     let user = newcomer();
@@ -161,6 +167,7 @@ fn one_of_many_concurrent_commands_prints_it_on_a_terminal() {
     assert!(user.choice().contains("[notice]"), "{}", user.choice());
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_new_destination_gets_nothing_before_its_notice() {
     for (before, after) in [
@@ -201,6 +208,7 @@ fn a_new_destination_gets_nothing_before_its_notice() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn an_explicitly_chosen_collector_needs_no_notice() {
     let user = newcomer();
@@ -210,6 +218,7 @@ fn an_explicitly_chosen_collector_needs_no_notice() {
     assert_eq!(user.pending_runs().len(), 1);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_suppressed_notice_keeps_telemetry_off() {
     let suppressed = newcomer().with("FROB_NOLOGO", "1");
@@ -226,6 +235,7 @@ fn a_suppressed_notice_keeps_telemetry_off() {
     assert_eq!(shown.pending_runs().len(), 1);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn an_opt_in_tool_records_nothing_before_on() {
     let user = newcomer().with_tool_setting("FROB_OPT_IN", "1");
@@ -241,6 +251,7 @@ fn an_opt_in_tool_records_nothing_before_on() {
     assert_eq!(user.pending_runs().len(), 1);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn new_data_points_are_announced_before_they_are_recorded() {
     let new = "\
@@ -302,6 +313,7 @@ fn operator_in_ci_with_suppressed_notice(endpoint: &str) -> TestUser {
     TestUser::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).with("CI", "true").with("FROB_NOLOGO", "1")
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn an_unreadable_choice_is_kept_and_means_off() {
     for damaged in ["", "telemetry = \"o", "telemetry = \"on\"\nfuture = 1\n", "\0\0\0\0"] {
@@ -322,6 +334,7 @@ fn an_unreadable_choice_is_kept_and_means_off() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_notice_that_cannot_be_saved_is_not_printed() {
     let user = newcomer();

@@ -74,12 +74,15 @@ fn each_variable_opts_out_with_its_values() {
 
 #[test]
 fn a_non_unicode_value_opts_out() {
-    use std::os::unix::ffi::OsStrExt as _;
-
+    #[cfg(unix)]
+    let value = std::os::unix::ffi::OsStringExt::from_vec(b"\xff\xfe".to_vec());
+    // Half of a pair of units.
+    #[cfg(windows)]
+    let value = std::os::windows::ffi::OsStringExt::from_wide(&[0xd800]);
+    let value: std::ffi::OsString = value;
     for name in ["FROB_TELEMETRY", "FROB_TELEMETRY_OPTOUT", "DO_NOT_TRACK"] {
         let user = TestUser::sending_to(DEAD_ENDPOINT);
-        let value = std::ffi::OsStr::from_bytes(b"\xff\xfe");
-        assert!(user.frob_command(["build"]).env(name, value).status().expect("it runs").success());
+        assert!(user.frob_command(["build"]).env(name, &value).status().expect("it runs").success());
         assert!(user.pending_runs().is_empty(), "{name}");
     }
 }

@@ -199,6 +199,7 @@ fn commands_over_the_concurrency_limit_are_counted() {
     assert_eq!((user.count("pending"), user.dropped("limit_open")), (65, 6), "{}", user.status());
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn many_commands_use_bounded_memory_files_and_uploaders() {
     const MANY: u64 = 2_000;
@@ -228,6 +229,7 @@ fn many_commands_use_bounded_memory_files_and_uploaders() {
 }
 
 /// The zombies of a process.
+#[cfg(target_os = "linux")]
 fn ended_children(process: u32) -> usize {
     let is_one = |status: &String| {
         let fields: Vec<&str> = status.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
@@ -239,6 +241,7 @@ fn ended_children(process: u32) -> usize {
     statuses.filter(is_one).count()
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_long_lived_process_leaves_at_most_one_zombie() {
     let (receiver, user) = start();
@@ -254,6 +257,7 @@ fn a_long_lived_process_leaves_at_most_one_zombie() {
     assert!(shell.wait().expect("it ends").success());
 }
 
+#[cfg(unix)]
 #[test]
 fn exec_reports_the_run_and_nests_the_new_programs_run_under_it() {
     let (receiver, user) = start();
@@ -266,6 +270,7 @@ fn exec_reports_the_run_and_nests_the_new_programs_run_under_it() {
     assert_eq!(only_tree(&receiver), format!("{run}{STEP}{below}"));
 }
 
+#[cfg(unix)]
 #[test]
 fn a_failed_exec_continues_the_run() {
     // The backoff keeps an uploader from sending the run before `exec` fails.
@@ -278,6 +283,7 @@ fn a_failed_exec_continues_the_run() {
     assert_eq!((user.count("delivered"), user.count("pending")), (1, 0), "{}", user.status());
 }
 
+#[cfg(unix)]
 #[test]
 fn an_unreadable_choice_at_the_end_keeps_the_run() {
     let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
@@ -287,6 +293,7 @@ fn an_unreadable_choice_at_the_end_keeps_the_run() {
     assert!(user.pending_runs().iter().all(|run| run.extension().is_some_and(|it| it == "jsonl")));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn changing_the_user_or_root_keeps_the_exit_code() {
     if !is_root("a process that changes its user or root") {

@@ -136,6 +136,7 @@ fn every_error_says_what_to_do() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_closed_pipe_is_no_error() {
     let user = TestUser::sending_to(DEAD_ENDPOINT).backing_off(DEAD_ENDPOINT);
@@ -146,6 +147,7 @@ fn a_closed_pipe_is_no_error() {
     assert_eq!((output.stdout.len(), &*output.stderr), (10, &b""[..]));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_slow_flush_draws_and_erases_a_progress_bar() {
     let receiver = Receiver::start().expect("a receiver");

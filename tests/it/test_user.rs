@@ -21,7 +21,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
     if directory.ends_with("deps") || directory.ends_with("examples") {
         directory.pop();
     }
-    let program = directory.join("examples").join(name);
+    let program = directory.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
     assert!(program.is_file(), "{} is missing: run `cargo build --examples`", program.display());
     program
 }
@@ -29,10 +29,15 @@ pub(crate) fn example(name: &str) -> PathBuf {
 /// Copies a program, in a process of its own. A child of another test could inherit a descriptor that is open
 /// for writing here, and the copy could not be executed (ETXTBSY).
 pub(crate) fn copy_program(from: &Path, to: &Path) {
+    if cfg!(windows) {
+        std::fs::copy(from, to).expect("a copy");
+        return;
+    }
     assert!(Command::new("cp").arg(from).arg(to).status().is_ok_and(|copied| copied.success()));
 }
 
 /// Compiles a file of this directory to a library for `LD_PRELOAD`.
+#[cfg(target_os = "linux")]
 pub(crate) fn compile_shim(user: &TestUser, source: &str) -> PathBuf {
     let library = user.home().join(source).with_extension("so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(source);
@@ -46,18 +51,24 @@ pub(crate) struct TestUser {
     home: TempDir,
     variables: Vec<(String, String)>,
     /// The user id, if it differs from that of the tests.
+    #[cfg(unix)]
     uid: Option<u32>,
 }
 
 /// Another user's id: `nobody` on most machines.
+#[cfg(unix)]
 pub(crate) const OTHER_UID: u32 = 65_534;
 
-/// Whether the tests run as root. A test that needs root prints what it skips.
+/// Whether the tests run as root, and with Linux's programs for it. A test that needs root prints what it skips.
 #[expect(clippy::print_stdout, reason = "a skipped test is printed")]
 pub(crate) fn is_root(needed_for: &str) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    #[cfg(unix)]
+    let is_root = {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+    };
+    #[cfg(not(unix))]
+    let is_root = false;
     if !is_root {
         println!("skipped, because it needs root: {needed_for}");
     }
@@ -67,10 +78,23 @@ pub(crate) fn is_root(needed_for: &str) -> bool {
 impl TestUser {
     /// A user who has not seen the notice.
     pub(crate) fn new() -> Self {
-        Self { home: tempfile::tempdir().expect("a directory"), variables: Vec::new(), uid: None }
+        Self {
+            home: tempfile::tempdir().expect("a directory"),
+            variables: Vec::new(),
+            #[cfg(unix)]
+            uid: None,
+        }
+    }
+
+    /// A new user with a home directory that has this in its name.
+    #[cfg(windows)]
+    pub(crate) fn named(name: &str) -> Self {
+        let home = tempfile::Builder::new().prefix(name).tempdir().expect("a directory");
+        Self { home, variables: Vec::new() }
     }
 
     /// Becomes a user without root's rights, if the tests run as root.
+    #[cfg(unix)]
     pub(crate) fn unprivileged(mut self) -> Self {
         if is_root("a user without root's rights") {
             self.chown_home(OTHER_UID);
@@ -80,6 +104,7 @@ impl TestUser {
     }
 
     /// Gives the home directory, with its content, to a user. Needs root.
+    #[cfg(unix)]
     pub(crate) fn chown_home(&self, uid: u32) {
         for path in self.files().into_iter().chain([self.home().to_owned()]) {
             std::os::unix::fs::lchown(path, Some(uid), Some(uid)).expect("we are root");
@@ -87,6 +112,13 @@ impl TestUser {
     }
 
     /// The tool, at a path that this user can reach.
+    #[cfg(not(unix))]
+    fn frob_program(&self) -> PathBuf {
+        example("frob")
+    }
+
+    /// The tool, at a path that this user can reach.
+    #[cfg(unix)]
     fn frob_program(&self) -> PathBuf {
         let program = example("frob");
         let Some(uid) = self.uid else { return program };
@@ -131,14 +163,27 @@ impl TestUser {
         command
             .env_clear()
             .env("HOME", self.home())
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .current_dir(self.home());
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        #[cfg(windows)]
+        self.add_windows_variables(&mut command);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value))).current_dir(self.home());
+        #[cfg(unix)]
         if let Some(uid) = self.uid {
             use std::os::unix::process::CommandExt as _;
             command.uid(uid).gid(uid);
         }
         command
+    }
+
+    /// The user's directories lie where they do on Unix, so that one test serves both. The module `windows` tests the
+    /// usual ones. No network library loads without `SYSTEMROOT`.
+    #[cfg(windows)]
+    fn add_windows_variables(&self, command: &mut Command) {
+        command
+            .env("USERPROFILE", self.home())
+            .env("XDG_STATE_HOME", self.home().join(".local").join("state"))
+            .env("XDG_CONFIG_HOME", self.home().join(".config"))
+            .env("SYSTEMROOT", std::env::var_os("SYSTEMROOT").unwrap_or_default());
     }
 
     /// A command that runs the tool.
@@ -226,7 +271,9 @@ impl TestUser {
         let directory = self.spool(receiver_endpoint);
         if !directory.exists() {
             std::fs::create_dir_all(&directory).expect("a directory");
+            #[cfg(unix)]
             let telemetry = directory.parent().expect("a parent directory");
+            #[cfg(unix)]
             std::fs::set_permissions(telemetry, std::os::unix::fs::PermissionsExt::from_mode(0o700))
                 .expect("it is ours");
         }
@@ -251,7 +298,8 @@ impl TestUser {
         command
     }
 
-    /// The process ids of this user's running uploaders, from `/proc`.
+    /// The process ids of this user's running uploaders.
+    #[cfg(target_os = "linux")]
     pub(crate) fn uploaders(&self) -> Vec<u32> {
         let mine = [b"HOME=", self.home().as_os_str().as_encoded_bytes()].concat();
         std::fs::read_dir("/proc")
@@ -265,6 +313,32 @@ impl TestUser {
                 has(&part("cmdline"), b"__upload-telemetry") && has(&part("environ"), &mine)
             })
             .collect()
+    }
+
+    /// The process ids of this user's running uploaders, from `ps`, which prints arguments and variables.
+    #[cfg(all(unix, not(target_os = "linux")))]
+    pub(crate) fn uploaders(&self) -> Vec<u32> {
+        let with_variables = if cfg!(target_os = "macos") { "-E" } else { "-e" };
+        let list = Command::new("ps").args(["-axww", with_variables, "-o", "pid=,command="]).output();
+        let list = String::from_utf8_lossy(&list.expect("ps").stdout).into_owned();
+        let mine = format!("HOME={}", self.home().display());
+        let is_mine = |words: &str| {
+            let has = |wanted: &str| words.split(' ').any(|word| word == wanted);
+            has("__upload-telemetry") && has(&mine)
+        };
+        let lines = list.lines().filter_map(|line| line.trim_start().split_once(' '));
+        lines.filter(|(_, words)| is_mine(words)).filter_map(|(process, _)| process.parse().ok()).collect()
+    }
+
+    /// The process ids of this user's running uploaders.
+    #[cfg(windows)]
+    pub(crate) fn uploaders(&self) -> Vec<u32> {
+        let mine = format!("HOME={}", self.home().display());
+        let processes = crate::process_list::processes().into_iter();
+        let uploaders = processes.filter(|process| {
+            process.command_line.ends_with(" __upload-telemetry") && process.environment.contains(&mine)
+        });
+        uploaders.map(|process| process.id).collect()
     }
 
     /// Sends the pending runs. Returns whether none is left.

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use tool_telemetry_receiver::{Answer, Receiver, Request, Value};
 
-use crate::test_user::{TIMEOUT, TestUser, eventually, example, is_root};
+use crate::test_user::{TIMEOUT, TestUser, eventually};
+#[cfg(target_os = "linux")]
+use crate::test_user::{example, is_root};
 
 /// Whether a request holds a step with this number.
 fn has_step(request: &Request, number: i64) -> bool {
@@ -230,6 +232,7 @@ fn the_uploader_ends_within_its_lifetime() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn the_uploader_ends_while_dns_hangs() {
     if !is_root("a name service that never answers, in a mount namespace") {
@@ -285,11 +288,13 @@ fn a_silent_server_gets_few_uploaders_for_a_thousand_runs() {
 }
 
 /// The peak memory of a process, in KiB.
+#[cfg(target_os = "linux")]
 fn peak_memory(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn memory_stays_bounded_with_100_000_pending_spans() {
     let receiver = Receiver::start().expect("a receiver");

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use tool_telemetry_receiver::{Receiver, Span, Value};
 
-use crate::test_user::{TIMEOUT, TestUser, copy_program, eventually, example};
+use crate::test_user::TestUser;
+#[cfg(unix)]
+use crate::test_user::{TIMEOUT, copy_program, eventually, example};
 
 #[test]
 fn versions_share_a_spool_and_each_run_reports_its_own() {
@@ -100,6 +102,7 @@ fn a_run_without_a_hash_is_sent_without_one() {
     assert_eq!(user.count("dropped"), 0);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_deleted_or_replaced_tool_still_delivers() {
     for replace in [false, true] {

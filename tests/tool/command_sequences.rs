@@ -1,6 +1,8 @@
 //! No command, several commands, commands that use telemetry's own functions, and `exec`.
 
-use std::process::{Command, ExitCode};
+#[cfg(unix)]
+use std::process::Command;
+use std::process::ExitCode;
 use std::sync::Barrier;
 use std::thread;
 
@@ -22,6 +24,7 @@ pub(crate) fn run(telemetry: &Telemetry, word: &str, rest: &[String]) -> Option<
         "crowd" => crowd(telemetry, rest),
         "late" => late_span(telemetry),
         "left" => left_open(telemetry),
+        #[cfg(unix)]
         "exec" => exec(telemetry, rest),
         _ => return None,
     })
@@ -193,6 +196,7 @@ fn left_open(telemetry: &Telemetry) -> ExitCode {
 }
 
 /// Replaces the process by another program, or reports why that failed.
+#[cfg(unix)]
 fn exec(telemetry: &Telemetry, rest: &[String]) -> ExitCode {
     telemetry.command("run", || {
         crate::work(1);

@@ -8,10 +8,14 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints to its user")]
 
 mod command_sequences;
+#[cfg(windows)]
+mod console;
+#[cfg(unix)]
 mod descriptors;
 mod stacks;
 mod unusual_spans;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -62,6 +66,7 @@ fn run() -> ExitCode {
         // Like every tool with clap, it exits with 2 inside of the parser.
         clap::Command::new("frob").get_matches_from(["frob", "--no-such-option"]);
     }
+    #[cfg(unix)]
     if command == "fork-first" {
         return descriptors::fork_first(&telemetry);
     }
@@ -71,6 +76,10 @@ fn run() -> ExitCode {
         return telemetry.command("run", || print!("{}", stacks::run(name, ours)));
     }
     tracing_subscriber::registry().with(telemetry.layer()).init();
+    #[cfg(windows)]
+    if command == "storm" {
+        return console::storm(&telemetry);
+    }
     if let Some(code) = command_sequences::run(&telemetry, command, &arguments[1..]) {
         return code;
     }
@@ -82,7 +91,10 @@ fn run() -> ExitCode {
         if command == "unusual-spans" {
             unusual_spans::work();
         }
+        #[cfg(unix)]
         let code = descriptors::end(&end).unwrap_or_else(|| finish(&end));
+        #[cfg(not(unix))]
+        let code = finish(&end);
         if let Some(file) = option("--hold") {
             hold(&file);
         }
@@ -106,15 +118,19 @@ fn note_uploader() {
     if !is_set("TOOL_TELEMETRY_UPLOADER") || is_set("TOOL_TELEMETRY_UPLOADER_COPIED") {
         return;
     }
-    let file = std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".frob-uploaders"));
+    let file = home().map(|home| home.join(".frob-uploaders"));
     if let Some(mut file) = file.and_then(|file| std::fs::File::options().append(true).open(file).ok()) {
         let _ = writeln!(file, "{}", std::process::id());
     }
 }
 
+fn home() -> Option<PathBuf> {
+    std::env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from)
+}
+
 /// The settings that a test wrote for this tool.
 fn settings() -> String {
-    let file = std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".frob-settings"));
+    let file = home().map(|home| home.join(".frob-settings"));
     file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default()
 }
 
@@ -237,13 +253,14 @@ fn finish(end: &str) -> u8 {
         "wait" => loop {
             std::thread::sleep(Duration::from_secs(60));
         },
-        signal => {
-            let signal = signal.strip_prefix("signal=").unwrap_or_else(|| panic!("no such end: {signal}"));
+        #[cfg(unix)]
+        signal if signal.starts_with("signal=") => {
             // Repeated, because Rust's handler of SIGSEGV restores the default and expects the signal again.
             loop {
-                descriptors::send_to_itself(signal);
+                descriptors::send_to_itself(&signal["signal=".len()..]);
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
+        other => panic!("no such end: {other}"),
     }
 }
