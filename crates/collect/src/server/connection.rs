@@ -171,6 +171,8 @@ fn builder(idle_time: Duration) -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(idle_time)
+        // A sender that has closed its half still waits for its answer.
+        .half_close(true)
         .max_buf_size(HEAD.max(8_192))
         .http2()
         .timer(TokioTimer::new())

@@ -180,6 +180,90 @@ fn a_sender_that_resets_its_streams_is_cut_off() {
     check(&server);
 }
 
+#[test]
+fn a_request_that_two_readers_could_cut_differently_is_refused_and_its_connection_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let second = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let chunked = "transfer-encoding: chunked\r\n\r\n";
+    let good = "\r\n2\r\n{}\r\n0\r\n\r\n";
+    let cases = [
+        format!("content-length: {}\r\n{chunked}0\r\n\r\n", 5 + second.len()),
+        "content-length: 2\r\ncontent-length: 40\r\n\r\n{}".to_owned(),
+        "content-length: 2, 2\r\n\r\n{}".to_owned(),
+        "content-length: +2\r\n\r\n{}".to_owned(),
+        "content-length: 0x2\r\n\r\n{}".to_owned(),
+        "content-length: 18446744073709551618\r\n\r\n{}".to_owned(),
+        "content-length: 2\r\n x: y\r\n\r\n{}".to_owned(),
+        "x: a\rcontent-length: 40\r\ncontent-length: 2\r\n\r\n{}".to_owned(),
+        format!("transfer-encoding: xchunked\r\n{good}"),
+        format!("transfer-encoding : chunked\r\n{good}"),
+        format!("transfer-encoding: chunked, identity\r\n{good}"),
+        format!("transfer-encoding: \u{b}chunked\r\n{good}"),
+        format!("{chunked}10000000000000002\r\n{{}}\r\n0\r\n\r\n"),
+        format!("{chunked}0x2\r\n{{}}\r\n0\r\n\r\n"),
+        format!("{chunked}2;a\nb\r\n{{}}\r\n0\r\n\r\n"),
+        format!("{chunked}2\n{{}}\n0\n\n"),
+        format!("{chunked}2\r\n{{}}xx0\r\n\r\n"),
+    ];
+    let answers = |rest: &str| {
+        let head = format!("POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\n{rest}{second}");
+        let mut stream = TcpStream::connect(server.http).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answers = Vec::new();
+        // Until the server closes, at once or because the connection is idle.
+        let _ = stream.read_to_end(&mut answers);
+        text(&answers).split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].to_owned()).collect::<Vec<_>>()
+    };
+    for case in cases {
+        assert_eq!(answers(&case), ["400"], "{case:?}");
+    }
+    // RFC 9112, 6.1: the chunks count, and the connection is closed behind them.
+    assert_eq!(answers(&format!("content-length: 4\r\ntransfer-encoding: chunked\r\n{good}")), ["200"]);
+    assert_eq!(answers("content-length: 2\r\n\r\n{}"), ["200", "200"]);
+    check(&server);
+}
+
+#[test]
+fn a_sender_that_closes_its_half_early_gets_its_answer_and_one_that_says_nothing_is_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let body = request(&[50]).encode_to_vec();
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(server.http).unwrap();
+    stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(text(&answer).starts_with("HTTP/1.1 200"), "{}", text(&answer));
+    // A body that ends too early is not a request, whatever follows.
+    let mut stream = TcpStream::connect(server.http).unwrap();
+    stream.write_all(&[head.as_bytes(), &body[..20]].concat()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!text(&answer).contains(" 200 "), "{}", text(&answer));
+    let half_closed: Vec<TcpStream> = (0..200)
+        .map(|_| {
+            let stream = TcpStream::connect(server.grpc).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            stream
+        })
+        .collect();
+    let start = Instant::now();
+    while open_connections(&server) > 2 {
+        assert!(start.elapsed() < PATIENCE, "{} connections are open", open_connections(&server));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(half_closed);
+    check(&server);
+    assert_eq!(exported(directory.path()), ids([1, 2, 3, 50]));
+}
+
 /// An address of this machine that is not loopback. No packet is sent to find it.
 fn own_address() -> Option<std::net::IpAddr> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
