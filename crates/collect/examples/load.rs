@@ -117,7 +117,9 @@ async fn sender(
         }
         let start = Instant::now();
         if stream.write_all(&request).await.is_err() {
-            stream = TcpStream::connect(address).await.expect("a connection");
+            // A receiver that was killed ends the load.
+            let Ok(again) = TcpStream::connect(address).await else { break };
+            stream = again;
             continue;
         }
         let mut got = 0;
@@ -140,7 +142,8 @@ async fn sender(
         } else {
             result.refused += 1;
             if got == 0 {
-                stream = TcpStream::connect(address).await.expect("a connection");
+                let Ok(again) = TcpStream::connect(address).await else { break };
+                stream = again;
             }
         }
     }
@@ -198,7 +201,7 @@ fn main() {
         latencies.get((latencies.len() as f64 * share) as usize).copied().unwrap_or(0) as f64 / 1_000.0
     };
     println!(
-        "{:.0} runs/s, {:.0} requests/s, 50 % {:.1} ms, 99 % {:.1} ms, longest {:.1} ms, {refused} refused, {:.2} µs of CPU a run, {:.0} MB",
+        "{done} runs answered, {:.0} runs/s, {:.0} requests/s, 50 % {:.1} ms, 99 % {:.1} ms, longest {:.1} ms, {refused} refused, {:.2} µs of CPU a run, {:.0} MB",
         done as f64 / took,
         latencies.len() as f64 / took,
         at(0.5),
