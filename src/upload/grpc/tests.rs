@@ -158,7 +158,7 @@ fn the_request_has_the_settings_and_the_spans() {
         let [resource_spans] = &message.resource_spans[..] else { panic!("one resource") };
         let expected = ExportRequest::new(&batch).into_message();
         assert_eq!(resource_spans.scope_spans, expected.resource_spans[0].scope_spans);
-        assert_eq!(resource_spans.resource.as_ref().map(|resource| resource.attributes.len()), Some(7));
+        assert_eq!(resource_spans.resource.as_ref().map(|resource| resource.attributes.len()), Some(8));
     }
 }
 

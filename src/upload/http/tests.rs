@@ -73,7 +73,7 @@ fn protobuf_is_posted_with_our_headers_only() {
     let request = decoded(&request.body);
     assert_eq!(span_names(&request), NAMES);
     let [resource_spans] = &request.resource_spans[..] else { panic!("one resource") };
-    assert_eq!(resource_spans.resource.as_ref().map(|resource| resource.attributes.len()), Some(7));
+    assert_eq!(resource_spans.resource.as_ref().map(|resource| resource.attributes.len()), Some(8));
     let scope = resource_spans.scope_spans[0].scope.as_ref().expect("a scope");
     assert_eq!((&*scope.name, &*scope.version), (span::SCOPE_NAME, span::SCOPE_VERSION));
 }
