@@ -76,7 +76,7 @@ use std::time::Duration;
 pub use script::Answer;
 pub use spans::{Span, SpanKind, Status, Trace, Value};
 
-use script::{Afterwards, Script};
+use script::{LaterAnswers, Script};
 use server::Server;
 use store::Shared;
 
@@ -318,14 +318,14 @@ impl Builder {
 
     /// Sets the answer to every request once no queued answer is left.
     pub fn always(mut self, answer: Answer) -> Self {
-        self.script.afterwards = Afterwards::Always(answer);
+        self.script.afterwards = LaterAnswers::Always(answer);
         self
     }
 
     /// Sets a function that decides the answer to every request once no queued answer is left. It runs in the
     /// receiver's thread, which does nothing else in the meantime.
     pub fn answer_with(mut self, decide: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
-        self.script.afterwards = Afterwards::Decide(Box::new(decide));
+        self.script.afterwards = LaterAnswers::Decide(Box::new(decide));
         self
     }
 

@@ -137,16 +137,16 @@ impl Answer {
 }
 
 /// The answer once the queue is empty.
-pub(super) enum Afterwards {
+pub(super) enum LaterAnswers {
     Always(Answer),
     Decide(Box<dyn FnMut(&Request) -> Answer + Send>),
 }
 
-impl fmt::Debug for Afterwards {
+impl fmt::Debug for LaterAnswers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Afterwards::Always(answer) => f.debug_tuple("Always").field(answer).finish(),
-            Afterwards::Decide(_) => f.debug_tuple("Decide").finish_non_exhaustive(),
+            LaterAnswers::Always(answer) => f.debug_tuple("Always").field(answer).finish(),
+            LaterAnswers::Decide(_) => f.debug_tuple("Decide").finish_non_exhaustive(),
         }
     }
 }
@@ -155,12 +155,12 @@ impl fmt::Debug for Afterwards {
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) queue: VecDeque<Answer>,
-    pub(super) afterwards: Afterwards,
+    pub(super) afterwards: LaterAnswers,
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { queue: VecDeque::new(), afterwards: Afterwards::Always(Answer::Ok) }
+        Self { queue: VecDeque::new(), afterwards: LaterAnswers::Always(Answer::Ok) }
     }
 }
 
@@ -168,8 +168,8 @@ impl Script {
     pub(super) fn next(&mut self, request: &Request) -> Answer {
         match (self.queue.pop_front(), &mut self.afterwards) {
             (Some(answer), _) => answer,
-            (None, Afterwards::Always(answer)) => answer.clone(),
-            (None, Afterwards::Decide(decide)) => decide(request),
+            (None, LaterAnswers::Always(answer)) => answer.clone(),
+            (None, LaterAnswers::Decide(decide)) => decide(request),
         }
     }
 }
