@@ -51,7 +51,8 @@ pub(super) async fn http(State(shared): State<Arc<Shared>>, request: Request<Bod
         shared.authenticate(&parts.headers)?;
         let gzip = match text(&parts.headers, CONTENT_ENCODING) {
             "" | "identity" => false,
-            coding if coding.eq_ignore_ascii_case("gzip") => true,
+            // The same by RFC 9110, 8.4.1.3.
+            coding if ["gzip", "x-gzip"].iter().any(|gzip| coding.eq_ignore_ascii_case(gzip)) => true,
             _ => return Err(Refusal::ENCODING),
         };
         let body = shared.budget.read(body).await?;

@@ -32,12 +32,16 @@ const SALT_BITS: u32 = 38;
 pub struct SqliteStore {
     connection: Connection,
     directory: PathBuf,
+    /// The database's file, as long as nobody moves or deletes it.
+    #[cfg(unix)]
+    file: (u64, u64),
     /// Held as long as the store is open for writing.
     _lock: Option<File>,
 }
 
 impl Store for SqliteStore {
     fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+        self.check_file()?;
         apply::apply(&mut self.connection, change)
     }
 
@@ -205,6 +209,15 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
+    /// A file that was deleted or moved still takes writes, and nobody would find them again.
+    fn check_file(&self) -> Result<(), StoreError> {
+        #[cfg(unix)]
+        if open::file_of(&self.directory)? != self.file {
+            return Err(open::replaced(&self.directory));
+        }
+        Ok(())
+    }
+
     fn list<T>(
         &self,
         query: &str,

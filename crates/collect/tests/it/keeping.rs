@@ -237,6 +237,24 @@ fn a_store_that_lost_its_database_is_not_taken_for_a_new_one() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_database_that_is_deleted_while_it_is_in_use_takes_no_more_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keeper = open(directory.path(), NOW);
+    keeper.commit(vec![runs(0..10)], NOW).unwrap();
+    let file = directory.path().join("runs.sqlite");
+    fs::rename(&file, directory.path().join("moved")).unwrap();
+    let refused =
+        |keeper: &mut Keeper<SqliteStore>| keeper.commit(vec![runs(10..20)], NOW).unwrap_err().kind();
+    assert_eq!(refused(&mut keeper), ErrorKind::Missing);
+    fs::copy(directory.path().join("moved"), &file).unwrap();
+    assert_eq!(refused(&mut keeper), ErrorKind::Missing);
+    fs::rename(directory.path().join("moved"), &file).unwrap();
+    keeper.commit(vec![runs(10..20)], NOW).unwrap();
+    assert_eq!(contents(keeper.store()), expected(runs(0..20)));
+}
+
 #[test]
 fn a_store_of_a_newer_version_is_refused() {
     let directory = tempfile::tempdir().unwrap();

@@ -81,7 +81,7 @@ impl SqliteStore {
                 ),
             ));
         }
-        Ok(Self { connection, directory: directory.to_owned(), _lock: None })
+        Self::with(connection, directory, None)
     }
 
     fn open_to_write(directory: &Path, creates: bool) -> Result<Self, StoreError> {
@@ -104,7 +104,19 @@ impl SqliteStore {
         if is_new {
             mark(directory)?;
         }
-        Ok(Self { connection, directory: directory.to_owned(), _lock: Some(lock) })
+        Self::with(connection, directory, Some(lock))
+    }
+
+    fn with(connection: Connection, directory: &Path, lock: Option<File>) -> Result<Self, StoreError> {
+        #[cfg(unix)]
+        let file = file_of(directory)?;
+        Ok(Self {
+            connection,
+            directory: directory.to_owned(),
+            #[cfg(unix)]
+            file,
+            _lock: lock,
+        })
     }
 }
 
@@ -153,6 +165,28 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// The device and inode of the database.
+#[cfg(unix)]
+pub(super) fn file_of(directory: &Path) -> Result<(u64, u64), StoreError> {
+    use std::os::unix::fs::MetadataExt as _;
+    match std::fs::metadata(directory.join(DATABASE)) {
+        Ok(file) => Ok((file.dev(), file.ino())),
+        Err(_) => Err(replaced(directory)),
+    }
+}
+
+#[cfg(unix)]
+pub(super) fn replaced(directory: &Path) -> StoreError {
+    let path = directory.join(DATABASE);
+    StoreError::new(
+        ErrorKind::Missing,
+        format!(
+            "{} was deleted or moved while it was in use; end the server and restore a backup",
+            path.display()
+        ),
+    )
 }
 
 fn make_directory(directory: &Path) -> Result<(), StoreError> {
