@@ -25,9 +25,10 @@
 //!
 //! # What is sent
 //!
-//! Each run is one trace. Its root span has the tool's name, the start and end, the exit code, `error.type`, and the data
-//! points that `telemetry.toml` approves for the run. Below it are the approved spans with their approved values. The
-//! resource has the name and version of the tool and of this library.
+//! Each run is one trace. Its root span is named after the tool and the command, such as `frob build`, or after the tool
+//! alone if there is no command. It has the start and end, the exit code, `error.type`, and the data points that
+//! `telemetry.toml` approves for the run. Below it are the approved spans with their approved values. The resource has the
+//! name and version of the tool and of this library, and the content hash of `telemetry.toml`.
 //!
 //! # What is never sent
 //!

@@ -35,11 +35,9 @@ struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     fn span(&mut self, span: &'a Span, depth: usize) {
-        let name = match span.subject {
-            Subject::Run(_) => self.tool,
-            Subject::Approved(position) => self.data_points.spans[usize::from(position)].name,
-        };
-        let _ = write!(self.out, "{:depth$}{name}  {}", "", duration(span), depth = 2 * depth);
+        let _ = write!(self.out, "{:depth$}", "", depth = 2 * depth);
+        let _ = span.write_name(self.tool, self.data_points, &mut self.out);
+        let _ = write!(self.out, "  {}", duration(span));
         if let Subject::Run(ending) = span.subject {
             let _ = write!(self.out, "  {} = {}", span::EXECUTABLE_NAME, self.tool);
             match (ending, self.data_points.exit_code()) {

@@ -231,7 +231,9 @@ impl LineReader<'_> {
         let is_run =
             attributes.first().is_some_and(|attribute| key_of(attribute) == Some(span::EXECUTABLE_NAME));
         let allowed = if is_run {
-            if name != self.tool {
+            // The command in the name is that of the data point. A version of the tool that wrote no hash wrote no command.
+            let after_tool = name.strip_prefix(self.tool)?;
+            if !after_tool.is_empty() && !after_tool.starts_with(' ') {
                 return None;
             }
             span.subject = Subject::Run(self.ending(attributes));

@@ -58,11 +58,11 @@ pub(crate) fn spans(batch: &Batch<'_>) -> Vec<SpanData> {
 }
 
 fn span_data(span: &Span, batch: &Batch<'_>, scope: &InstrumentationScope) -> SpanData {
-    let (name, status) = match span.subject {
-        Subject::Run(ending) => (Cow::Owned(batch.tool.name.to_owned()), status(ending)),
-        Subject::Approved(position) => {
-            (Cow::Borrowed(batch.data_points.spans[usize::from(position)].name), Status::Unset)
-        }
+    let mut name = String::new();
+    let _ = span.write_name(batch.tool.name, batch.data_points, &mut name);
+    let status = match span.subject {
+        Subject::Run(ending) => status(ending),
+        Subject::Approved(_) => Status::Unset,
     };
     SpanData {
         span_context: SpanContext::new(
@@ -75,7 +75,7 @@ fn span_data(span: &Span, batch: &Batch<'_>, scope: &InstrumentationScope) -> Sp
         parent_span_id: span.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.span_id)),
         parent_span_is_remote: span.parent.is_some_and(|parent| parent.is_remote),
         span_kind: SpanKind::Internal,
-        name,
+        name: Cow::Owned(name),
         start_time: time(span.start),
         end_time: time(span.end),
         attributes: attributes(span, batch.data_points, batch.tool),

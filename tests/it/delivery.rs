@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tool_telemetry_receiver::{Encoding, Receiver, Transport};
+use tool_telemetry_receiver::{Encoding, Receiver, Transport, Value};
 
 use crate::test_user::{DEAD_ENDPOINT, TIMEOUT, TestUser, eventually, example, only_tree};
 
-const TREE: &str = "frob process.executable.name=frob process.exit.code=0 frob.command=build\n  \
+const TREE: &str = "\"frob build\" process.executable.name=frob process.exit.code=0 frob.command=build\n  \
                     step frob.number=0 frob.color=auto\n    inner frob.number=0\n";
 
 #[test]
@@ -66,6 +66,22 @@ fn the_resource_describes_only_the_tool() {
             &format!("tool_telemetry.data_points={CONTENT_HASH}"),
         ]
     );
+}
+
+#[test]
+fn a_run_is_named_after_its_command() {
+    let receiver = Receiver::start().expect("a receiver");
+    let user = TestUser::sending_to(&receiver.http_endpoint());
+    for (arguments, name) in
+        [(&["build"][..], "frob build"), (&["unusual-spans"], "frob other"), (&["usage-error"], "frob")]
+    {
+        let before = receiver.traces().len();
+        user.run_frob(arguments);
+        let traces = receiver.wait_for(before + 1, TIMEOUT).expect("a trace");
+        let root = traces.last().expect("a trace").root();
+        assert_eq!(root.name(), name);
+        assert_eq!(root.attribute("process.executable.name"), Some(&Value::from("frob")));
+    }
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn ends(end: &str, code: i32) -> (String, String) {
 
 #[test]
 fn a_forked_child_leaves_its_parents_run_alone() {
-    let root = "frob process.executable.name=frob process.exit.code=0 frob.command=build\n";
+    let root = "\"frob build\" process.executable.name=frob process.exit.code=0 frob.command=build\n";
     let step = "  step frob.number=0 frob.color=auto\n    inner frob.number=0\n";
     assert_eq!(ends("fork", 0).0, format!("{root}{step}{step}"));
     assert_eq!(ends("fork-exit", 0).0, format!("{root}{step}"));

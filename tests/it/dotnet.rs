@@ -6,9 +6,8 @@ use tool_telemetry_receiver::Receiver;
 
 use crate::test_user::{TIMEOUT, TestUser, example, only_tree};
 
-/// How the tree of a run begins, and that of a failed run.
-const ROOT: &str = "dotnet process.executable.name=dotnet";
-const FAILED: &str = "dotnet [error] process.executable.name=dotnet";
+/// The first attribute of a run.
+const TOOL: &str = "process.executable.name=dotnet";
 
 const PROJECT: &str = r#"{
     // A comment, and trailing commas.
@@ -55,7 +54,8 @@ impl Fixture {
     /// Runs the tool, which must succeed and be reported as a success.
     #[track_caller]
     fn succeeds(&self, arguments: &[&str], command: &str, spans: &str) {
-        let expected = format!("{ROOT} process.exit.code=0 dotnet.command={command}{spans}");
+        let expected =
+            format!("\"dotnet {command}\" {TOOL} process.exit.code=0 dotnet.command={command}{spans}");
         assert_eq!(self.run(arguments), (0, String::new(), expected));
     }
 
@@ -65,8 +65,9 @@ impl Fixture {
         let (ended, stderr, tree) = self.run(arguments);
         assert_eq!(ended, code, "{stderr}");
         assert_eq!(stderr.trim_end(), says);
-        let expected =
-            format!("{FAILED} process.exit.code={code} error.type=_OTHER dotnet.command={command}{spans}");
+        let expected = format!(
+            "\"dotnet {command}\" [error] {TOOL} process.exit.code={code} error.type=_OTHER dotnet.command={command}{spans}"
+        );
         assert_eq!(tree, expected);
     }
 }
@@ -166,7 +167,7 @@ fn a_malformed_project_is_printed_with_its_position_and_reported() {
 fn usage_errors_are_reported_with_their_exit_code() {
     for arguments in [&["rebuild"] as &[_], &["build", "--frobnicate"], &[]] {
         let (code, _, tree) = fixture(PROJECT).run(arguments);
-        assert_eq!((code, tree), (2, format!("{FAILED} process.exit.code=2 error.type=_OTHER")));
+        assert_eq!((code, tree), (2, format!("dotnet [error] {TOOL} process.exit.code=2 error.type=_OTHER")));
     }
 }
 
@@ -204,9 +205,10 @@ fn a_child_tools_run_nests_under_its_parents_run() {
     let again = [dotnet.to_str().expect("text"), "run", "--", minimal.to_str().expect("text"), "hello"];
     fixture.dotnet(["run", "--"].into_iter().chain(again));
     fixture.receiver.wait_until(|seen| seen.spans().len() == 13, TIMEOUT).expect("all spans");
-    let outer = format!("{ROOT} process.exit.code=0 dotnet.command=run{READ}{BUILT}\n");
-    let inner =
-        format!("{outer}  greet process.executable.name=greet process.exit.code=0 greet.command=hello\n");
+    let outer = format!("\"dotnet run\" {TOOL} process.exit.code=0 dotnet.command=run{READ}{BUILT}\n");
+    let inner = format!(
+        "{outer}  \"greet hello\" process.executable.name=greet process.exit.code=0 greet.command=hello\n"
+    );
     let inner: String = inner.lines().map(|line| format!("  {line}\n")).collect();
     assert_eq!(only_tree(&fixture.receiver), outer + &inner);
 }

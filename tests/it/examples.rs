@@ -7,7 +7,7 @@ use tool_telemetry_receiver::Receiver;
 use crate::recording_server::RecordingServer;
 use crate::test_user::{TIMEOUT, TestUser, example, only_tree};
 
-const RUN: &str = "greet process.executable.name=greet process.exit.code=0 greet.command=hello\n";
+const RUN: &str = "\"greet hello\" process.executable.name=greet process.exit.code=0 greet.command=hello\n";
 
 /// A user who turned the examples' telemetry on and sends to this receiver.
 fn user(receiver: &Receiver) -> TestUser {

@@ -42,14 +42,14 @@ fn log_and_trace_work_when_opted_out_and_leave_no_file() {
 
         let trace = user().with("FROB_TELEMETRY", "trace");
         let printed = stderr(&trace, &["build", "--spans", "1"]);
-        assert!(printed.starts_with("frob  ") && printed.contains("\n  step  "), "{printed}");
+        assert!(printed.starts_with("frob build  ") && printed.contains("\n  step  "), "{printed}");
         assert!(!printed.contains("goes to"), "{printed}");
         assert!(trace.files().is_empty(), "{:?}", trace.files());
     }
     let user = TestUser::sending_to(DEAD_ENDPOINT);
     user.run_frob(["telemetry", "off"]);
     let (before, user) = (user.files(), user.with("FROB_TELEMETRY", "trace"));
-    assert!(stderr(&user, &["build"]).starts_with("frob  "));
+    assert!(stderr(&user, &["build"]).starts_with("frob build  "));
     assert_eq!(user.files(), before);
 }
 
@@ -71,14 +71,14 @@ fn trace_prints_the_trace_id_only_if_an_operator_gets_the_run() {
     assert!(user.run_frob(["telemetry", "off"]).status.success());
     std::fs::remove_file(user.home().join("held")).expect("it is there");
     let printed = String::from_utf8(running.wait_with_output().expect("it ends").stderr).expect("text");
-    assert!(printed.starts_with("frob  ") && !printed.contains("goes to"), "{printed}");
+    assert!(printed.starts_with("frob build  ") && !printed.contains("goes to"), "{printed}");
 
     // A run that is previewed is not sent to the author.
     let author = TestUser::new().with("FROB_AUTHOR_ENDPOINT", &format!("{endpoint}/v1/traces"));
     author.run_frob(["telemetry", "on"]);
     let author = author.with("FROB_TELEMETRY", "trace");
     let printed = stderr(&author, &["build"]);
-    assert!(printed.starts_with("frob  ") && !printed.contains("goes to"), "{printed}");
+    assert!(printed.starts_with("frob build  ") && !printed.contains("goes to"), "{printed}");
     assert!(author.pending_runs().is_empty());
     assert_eq!(receiver.traces().len(), 1);
 }

@@ -66,7 +66,7 @@ fn every_exit_is_reported_with_its_closed_spans() {
         assert_eq!(without_thread_ids(&without.stderr), without_thread_ids(&output.stderr), "{end}");
         let error = if says.contains("error.type") { "[error] " } else { "" };
         let expected = format!(
-            "frob {error}process.executable.name=frob {says} frob.command=build\n  \
+            "\"frob build\" {error}process.executable.name=frob {says} frob.command=build\n  \
              step frob.number=0 frob.color=auto\n    inner frob.number=0\n"
         );
         assert_eq!(only_tree(&receiver), expected, "{end}");

@@ -26,7 +26,7 @@ fn trees(receiver: &Receiver, number: usize) -> Vec<String> {
 fn root(command: &str, code: u8) -> String {
     let (mark, error) = if code == 0 { ("", "") } else { ("[error] ", " error.type=_OTHER") };
     format!(
-        "frob {mark}process.executable.name=frob process.exit.code={code}{error} frob.command={command}\n"
+        "\"frob {command}\" {mark}process.executable.name=frob process.exit.code={code}{error} frob.command={command}\n"
     )
 }
 

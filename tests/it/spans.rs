@@ -7,7 +7,7 @@ use crate::test_user::{TestUser, only_tree};
 #[test]
 fn closed_spans_nest_under_their_nearest_approved_ancestor() {
     let expected = "\
-frob process.executable.name=frob process.exit.code=0 frob.command=other
+\"frob other\" process.executable.name=frob process.exit.code=0 frob.command=other
   step frob.number=10 frob.color=never
     inner frob.number=12
     inner frob.number=14

@@ -56,7 +56,7 @@ pub(crate) fn of_the_tool() -> Report {
         }
         let (tree, expected) = (
             only_tree(&receiver),
-            "frob [error] process.executable.name=frob error.type=cut_off frob.command=build\n  \
+            "\"frob build\" [error] process.executable.name=frob error.type=cut_off frob.command=build\n  \
              step frob.number=0 frob.color=auto\n    inner frob.number=0\n",
         );
         if tree != expected {

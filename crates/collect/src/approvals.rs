@@ -91,6 +91,16 @@ impl Approvals {
         self.data_points.command().map(|position| self.data_points.data_points[usize::from(position)].key)
     }
 
+    /// Whether a run may have this name: the tool's, alone or with an approved command, such as `dotnet build`.
+    pub fn is_run(&self, name: &str) -> bool {
+        let Some(after_tool) = name.strip_prefix(&*self.tool) else { return false };
+        let is_command = |command| {
+            self.command_key()
+                .is_some_and(|key| self.admits(RUN, key, Value::Text(command)) == Admission::Admitted)
+        };
+        after_tool.is_empty() || after_tool.strip_prefix(' ').is_some_and(is_command)
+    }
+
     /// Whether a step of this name is approved.
     pub fn has_step(&self, name: &str) -> bool {
         name != RUN && self.spans.contains_key(name)
@@ -215,6 +225,21 @@ mod tests {
             ("target", "dotnet.target.framework", Value::Text("netanna"), UnknownValue),
         ] {
             assert_eq!(approvals.admits(span, key, value), admission, "{span} {key} {value}");
+        }
+        for name in ["dotnet", "dotnet build", "dotnet other"] {
+            assert!(approvals.is_run(name), "{name}");
+        }
+        for name in [
+            "",
+            "dot",
+            "dotnet ",
+            "dotnet  build",
+            "dotnet-build",
+            "dotnetbuild",
+            "dotnet /home/anna",
+            "build",
+        ] {
+            assert!(!approvals.is_run(name), "{name}");
         }
         assert!(approvals.has_step("target") && !approvals.has_step(RUN) && !approvals.has_step("anna"));
         assert_eq!(approvals.command_key(), Some("dotnet.command"));

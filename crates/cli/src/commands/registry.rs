@@ -236,11 +236,15 @@ fn spans(definition: &DataPoints, tool: &str) -> Vec<Span> {
     let mut run_attributes =
         vec![(quoted("process.executable.name"), "required"), (quoted("error.type"), "recommended")];
     run_attributes.extend(keys(definition.on_run));
+    let run_name = match definition.command() {
+        Some(position) => format!("{tool} {{{}}}", definition.data_points[usize::from(position)].key),
+        None => tool.to_owned(),
+    };
     let run = Span {
         span_type: quoted(&format!("{}.run", ids.id(tool))),
-        name: quoted(tool),
+        name: quoted(&run_name),
         brief: quoted("One run of the tool"),
-        note: quoted("The span's name is the tool's name."),
+        note: quoted("The span's name is the tool's name, and the command if the run has one."),
         attributes: run_attributes,
     };
     // A received span has a name but no target, so entries with the same name become one type.

@@ -76,7 +76,8 @@ fn a_collector_drops_spans_that_the_library_cannot_have_recorded() {
         conditions(&config),
         [
             "resource.attributes[\"service.name\"] != \"frob\"",
-            "span.name != \"frob\" and span.name != \"build step\" and span.name != \"phase\"",
+            "span.name != \"frob\" and span.name != \"frob build\" and span.name != \"frob test\" \
+             and span.name != \"frob other\" and span.name != \"build step\" and span.name != \"phase\"",
             "instrumentation_scope.name != \"tool-telemetry\"",
             "span.status.message != \"\"",
             "span.trace_state != \"\"",
@@ -92,8 +93,46 @@ fn a_collector_drops_spans_that_the_library_cannot_have_recorded() {
 fn without_a_tool_name_a_run_must_have_the_name_of_its_service() {
     let config = generate(GOOD, &["collector-config"]);
     assert!(conditions(&config).contains(
-        &"span.name != resource.attributes[\"service.name\"] and span.name != \"build step\" and span.name != \"phase\""
+        &"span.name != resource.attributes[\"service.name\"] \
+          and span.name != Concat([resource.attributes[\"service.name\"], \"build\"], \" \") \
+          and span.name != Concat([resource.attributes[\"service.name\"], \"test\"], \" \") \
+          and span.name != Concat([resource.attributes[\"service.name\"], \"other\"], \" \") \
+          and span.name != \"build step\" and span.name != \"phase\""
     ));
+}
+
+#[test]
+fn a_collector_of_several_tools_needs_their_names() {
+    let named = |tool: &str| GOOD.replacen("format = 1", &format!("format = 1\ntool = \"{tool}\""), 1);
+    let user = TestUser::new();
+    user.write("frob.toml", &named("frob"));
+    user.write("weave.toml", &named("weave").replace("frob.color", "weave.color"));
+    user.write("nameless.toml", GOOD);
+    let output = user.run(["collector-config", "frob.toml", "weave.toml"]);
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    let config = parsed(&output.stdout);
+    let conditions = conditions(&config);
+    assert_eq!(
+        conditions[0],
+        "resource.attributes[\"service.name\"] != \"frob\" and resource.attributes[\"service.name\"] != \"weave\""
+    );
+    for (condition, tool) in conditions[1..3].iter().zip(["frob", "weave"]) {
+        let begins = format!(
+            "resource.attributes[\"service.name\"] == \"{tool}\" and span.name != \"{tool}\" \
+             and span.name != \"{tool} build\""
+        );
+        assert!(condition.starts_with(&begins), "{condition}");
+    }
+    let keys = texts(&config["processors"]["redaction"]["allowed_keys"]);
+    assert_eq!(keys.len(), all_keys().len() + 1, "{keys:?}");
+    assert!(keys.contains(&"weave.color") && keys.contains(&"frob.color"));
+
+    let output = user.run(["collector-config", "frob.toml", "nameless.toml"]);
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("nameless.toml does not tell which tool"), "{}", output.stderr);
+    let output = user.run(["collector-config", "frob.toml", "--tool", "weave"]);
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("is that of the tool \"frob\", not of \"weave\""), "{}", output.stderr);
 }
 
 #[test]
@@ -163,7 +202,11 @@ fn each_reference_in_a_registry_is_defined() {
     let some = |kind: &str, name: &str| (Some(kind.to_owned()), Some(name.to_owned()));
     assert_eq!(
         spans.iter().map(named).collect::<Vec<_>>(),
-        [some("frob.run", "frob"), some("frob.build_step", "build step"), some("frob.phase", "phase")]
+        [
+            some("frob.run", "frob {frob.command}"),
+            some("frob.build_step", "build step"),
+            some("frob.phase", "phase")
+        ]
     );
     let entities = registry["entities"].as_vec().expect("entities");
     let lists = spans

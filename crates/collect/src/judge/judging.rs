@@ -71,7 +71,7 @@ impl Judging {
         let is_count = is_count(span, attributes);
         let role = match span.name {
             _ if is_count => None,
-            name if name == approvals.tool => Some(Role::Run),
+            name if approvals.is_run(name) => Some(Role::Run),
             name if approvals.has_step(name) => Some(Role::Step),
             _ => return Err(("spans.unapproved", "neither a run nor an approved span")),
         };

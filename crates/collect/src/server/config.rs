@@ -156,15 +156,7 @@ impl Config {
                 )));
             }
             let text = fs::read_to_string(&file.path).map_err(|error| unreadable(&file.path, &error))?;
-            let tool = match &file.tool {
-                Some(tool) => tool.clone(),
-                None => tool_of(&text).ok_or_else(|| {
-                    StartError::new(format!(
-                        "{path} does not tell which tool it belongs to, because it has no `telemetry_command`; write \
-                         `--data-points TOOL={path}`"
-                    ))
-                })?,
-            };
+            let tool = tool_of(file, &text, self.data_points.len() == 1)?;
             let approvals = Approvals::parse(&tool, &text).map_err(|errors| {
                 let lines = errors.iter().map(|error| {
                     format!("\n{path}:{}:{}: {}", error.line(), error.column(), error.message())
@@ -177,12 +169,31 @@ impl Config {
     }
 }
 
-/// The tool of `telemetry_command = "frob telemetry"`. A file with faults is told of by the one who reads it next.
-fn tool_of(text: &str) -> Option<String> {
-    match parse_once(text) {
-        Ok(data_points) => Some(data_points.telemetry_command?.split_whitespace().next()?.to_owned()),
-        Err(_) => Some("?".to_owned()),
-    }
+/// The tool that a file belongs to: its `tool`, or the one that the operator names for an old file without it. A file that
+/// is alone may also tell it by `telemetry_command = "frob telemetry"`. A file with faults is told of by the one who reads
+/// it next.
+fn tool_of(file: &DataPointsFile, text: &str, is_alone: bool) -> Result<String, StartError> {
+    let path = file.path.display();
+    let Ok(data_points) = parse_once(text) else { return Ok("?".to_owned()) };
+    let told = match (data_points.tool, &file.tool) {
+        (Some(in_file), Some(named)) if in_file != named => {
+            return Err(StartError::new(format!(
+                "{path} is that of the tool {in_file:?}, not of {named:?}; write `--data-points {path}`"
+            )));
+        }
+        (Some(in_file), _) => Some(in_file),
+        (None, Some(named)) => Some(&**named),
+        (None, None) if is_alone => {
+            data_points.telemetry_command.and_then(|typed| typed.split_whitespace().next())
+        }
+        (None, None) => None,
+    };
+    told.map(str::to_owned).ok_or_else(|| {
+        StartError::new(format!(
+            "{path} does not tell which tool it belongs to; add `tool = \"…\"` to it, or, if tools were built with it as \
+             it is, write `--data-points TOOL={path}`"
+        ))
+    })
 }
 
 fn tls(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, StartError> {

@@ -61,6 +61,33 @@ fn a_fault_of_a_telemetry_toml_is_named_with_its_line() {
 }
 
 #[test]
+fn several_files_name_their_tools() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("old.toml"), "format = 1\ntelemetry_command = \"frob telemetry\"\n").unwrap();
+    fs::write(path("weave.toml"), "format = 1\ntool = \"weave\"\n").unwrap();
+    let served = |files: &[String]| {
+        let mut command = program(&["collect", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
+        command.args(["--metrics", "127.0.0.1:0", "--check", "--store"]).arg(path("store"));
+        for file in files {
+            command.args(["--data-points", file]);
+        }
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, said) = served(&[path("old.toml")]);
+    assert!(code == Some(0) && said.ends_with("it serves frob\n"), "{said}");
+    let (code, said) = served(&[path("old.toml"), path("weave.toml")]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("old.toml does not tell which tool it belongs to; add `tool ="), "{said}");
+    let (code, said) = served(&[format!("frob={}", path("old.toml")), path("weave.toml")]);
+    assert!(code == Some(0) && said.ends_with("it serves frob, weave\n"), "{said}");
+    let (code, said) = served(&[format!("frob={}", path("weave.toml"))]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("weave.toml is that of the tool \"weave\", not of \"frob\""), "{said}");
+}
+
+#[test]
 fn a_second_server_on_one_store_is_refused_and_the_first_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path());
