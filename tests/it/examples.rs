@@ -82,7 +82,7 @@ fn other_exporter() {
     let request = String::from_utf8(zipkin.wait_for(1).remove(0)).expect("text");
     assert!(request.starts_with("POST /api/v2/spans "), "{request}");
     assert!(
-        request.contains("\"name\":\"greet\"") && request.contains("\"greet.command\":\"hello\""),
+        request.contains("\"name\":\"greet hello\"") && request.contains("\"greet.command\":\"hello\""),
         "{request}"
     );
     crate::test_user::eventually("it is delivered", || user.pending_runs().is_empty());

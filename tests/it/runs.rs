@@ -47,7 +47,8 @@ fn success_before_any_command_is_no_run() {
 fn failure_before_any_command_is_a_run_with_its_spans() {
     let (receiver, user) = start();
     assert_eq!(user.run_frob(["no-command", "7"]).status.code(), Some(7));
-    let expected = format!("{}{STEP}", root("", 7).replace(" frob.command=", ""));
+    let expected =
+        format!("{}{STEP}", root("", 7).replace("\"frob \"", "frob").replace(" frob.command=", ""));
     assert_eq!(only_tree(&receiver), expected);
 }
 
@@ -146,9 +147,6 @@ fn a_shell_reports_each_command_as_it_ends() {
     assert_eq!(
         trees(&receiver, 2),
         [format!("{}{STEP}", root("build", 0)), format!("{}{STEP}", root("test", 3))]
-            .into_iter()
-            .rev()
-            .collect::<Vec<_>>()
     );
 }
 

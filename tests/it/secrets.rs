@@ -151,11 +151,15 @@ fn only_our_own_child_nests_under_a_run_of_the_author() {
     let tree = only_tree(&author);
     let mut lines = tree.lines();
     assert!(
-        lines.next().is_some_and(|line| line.starts_with("planted ") && line.ends_with(".command=run")),
+        lines
+            .next()
+            .is_some_and(|line| line.starts_with("\"planted run\" ") && line.ends_with(".command=run")),
         "{tree}"
     );
     assert!(
-        lines.next().is_some_and(|line| line.starts_with("  planted ") && line.contains(".command=other")),
+        lines
+            .next()
+            .is_some_and(|line| line.starts_with("  \"planted other\" ") && line.contains(".command=other")),
         "{tree}"
     );
     assert!(lines.all(|line| line.starts_with("    step")), "{tree}");
