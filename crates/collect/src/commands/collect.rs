@@ -85,6 +85,11 @@ pub(super) fn run(arguments: &CollectArguments) -> Result<ExitCode, Failure> {
         let loaded = config.load()?;
         let tools = loaded.catalog.tools();
         writeln!(stdout(), "the configuration is fine; it serves {}", tools.join(", "))?;
+        for tool in loaded.catalog.short_retention() {
+            let why =
+                "a period is closed 28 days after its end, so its counts go before they can be published";
+            writeln!(stdout(), "warning: `retention_days` of {tool} is below 35; {why}")?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     log_to_stderr();

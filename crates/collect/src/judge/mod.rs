@@ -24,6 +24,8 @@ use crate::trace::Trace;
 pub const COUNT: &str = "count";
 /// Hours after which a run whose telemetry.toml is still unknown is refused: forks and development builds never end.
 const PATIENCE_HOURS: u32 = 28 * 24;
+/// A period is closed 28 days after its end, and a week is left to publish it.
+const DAYS_TO_PUBLISH: u32 = 28 + 7;
 
 /// The words that `telemetry.sdk.language` may have, from OpenTelemetry's conventions.
 const LANGUAGES: [&str; 12] =
@@ -105,6 +107,22 @@ impl Catalog {
         let days =
             |(tool, versions): (&String, &Versions)| Some((tool.clone(), versions.newest.retention_days()?));
         self.tools.iter().filter_map(days).collect()
+    }
+
+    /// The tools whose counts go before, or soon after, their period is closed and can be published.
+    pub fn short_retention(&self) -> Vec<&str> {
+        let is_short = |versions: &Versions| {
+            let days = versions.newest.retention_days();
+            versions.newest.period().is_some() && days.is_some_and(|days| days < DAYS_TO_PUBLISH)
+        };
+        let mut tools: Vec<&str> = self
+            .tools
+            .iter()
+            .filter(|(_, versions)| is_short(versions))
+            .map(|(tool, _)| tool.as_str())
+            .collect();
+        tools.sort_unstable();
+        tools
     }
 
     /// Judges a request.

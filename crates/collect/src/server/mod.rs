@@ -207,6 +207,9 @@ async fn serve(
     if let Some(listener) = metrics_listener {
         acceptors.spawn(admin::serve(listener, Arc::clone(&shared), ending.clone()));
     }
+    for tool in shared.catalog().short_retention() {
+        warn!(tool, "`retention_days` is below 35; counts go before they can be published");
+    }
     info!(addresses = ?reachable.addresses, metrics = ?reachable.metrics, tools = ?shared.catalog().tools(), "ready");
     at_start(&reachable);
     while let Signal::Reload = signals.next().await {

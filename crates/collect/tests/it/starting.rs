@@ -107,6 +107,22 @@ fn a_check_tries_the_configuration_and_makes_no_store() {
     assert!(output.status.success() && !store.exists());
 }
 
+#[test]
+fn a_check_warns_of_runs_that_go_before_their_counts_can_be_published() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("telemetry.toml");
+    let text_of = |days: u32| {
+        let text = fs::read_to_string(definition()).unwrap();
+        text.replace("retention_days = 365", &format!("retention_days = {days}"))
+    };
+    for (days, is_warned) in [(34, true), (35, false)] {
+        fs::write(&file, text_of(days)).unwrap();
+        let mut command = program(&["collect", "--check", "--store", "unused", "--data-points"]);
+        let said = text(&command.arg(&file).output().unwrap().stdout);
+        assert_eq!(said.contains("warning: `retention_days` of dotnet is below 35"), is_warned, "{said}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_hangup_reads_the_definitions_again_and_a_faulty_one_changes_nothing() {
