@@ -45,7 +45,7 @@ fn counts_add_up_after_every_outcome() {
     assert_eq!((user.count("pending"), total(&user)), (1, recorded));
 
     // Deleted by the user: one sealed run, and one that was cut off.
-    run(&mut recorded, "signal=KILL");
+    run(&mut recorded, "abort");
     user.run_frob(["telemetry", "purge"]);
     assert_eq!((user.dropped("purged"), total(&user)), (2, recorded));
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use windows_sys::Win32::Foundation::WAIT_TIMEOUT;
 use windows_sys::Win32::System::Threading::{
     CREATE_BREAKAWAY_FROM_JOB, CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, CREATE_UNICODE_ENVIRONMENT,
-    CreateProcessW, GetExitCodeProcess, PROCESS_INFORMATION, STARTUPINFOW, WaitForSingleObject,
+    CreateProcessW, GetExitCodeProcess, PROCESS_INFORMATION, STARTF_USESTDHANDLES, STARTUPINFOW,
+    WaitForSingleObject,
 };
 
 use super::files::last_error_unless;
@@ -108,7 +109,13 @@ pub(crate) fn spawn_detached(command: &DetachedCommand) -> io::Result<DetachedPr
     let mut environment = environment_block(&command.environment);
     let directory =
         windows_directory().filter(|_| !command.keeps_directory).map(|path| wide(path.as_os_str()));
-    let startup = STARTUPINFOW { cb: size_of::<STARTUPINFOW>() as u32, ..STARTUPINFOW::default() };
+    // With this flag, and null as each standard handle, the system does not look for handles to duplicate. Without it, Wine
+    // gives the child this process's streams.
+    let startup = STARTUPINFOW {
+        cb: size_of::<STARTUPINFOW>() as u32,
+        dwFlags: STARTF_USESTDHANDLES,
+        ..STARTUPINFOW::default()
+    };
     let mut started = PROCESS_INFORMATION::default();
     let flags = CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP | CREATE_UNICODE_ENVIRONMENT;
     let leave = if can_leave_job() { CREATE_BREAKAWAY_FROM_JOB } else { 0 };
