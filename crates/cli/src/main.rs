@@ -15,8 +15,8 @@
 //! | `yaml` | quotes text for YAML templates |
 //! | `exit_code`, `error`, `output` | the ways in which a command can end |
 //!
-//! Imports go down this table and never up. The subcommands that concern a store are in `tool-telemetry-collect`; nothing
-//! else opens a socket.
+//! Imports go down this table and never up. The subcommands that concern a store are in `tool-telemetry-collect`, and
+//! those that publish in `tool-telemetry-publish`; nothing else opens a socket.
 
 mod commands;
 mod definition_file;
@@ -47,7 +47,7 @@ fn after_help() -> String {
         exit_code::MEANINGS.iter().map(|(code, meaning)| format!("\n  {code}  {meaning}")).collect();
     format!(
         "A telemetry.toml is the file in a tool's source code that approves what the tool may report. Only \
-         `collect` and `demo` open network connections: `flush` starts the tool, and the tool sends.\n\n\
+         `collect`, `demo`, and `publish` open network connections: `flush` starts the tool, and the tool sends.\n\n\
          Exit codes:{exit_codes}"
     )
 }

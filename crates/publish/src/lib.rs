@@ -2,8 +2,25 @@
 //!
 //! A [`release::Release`] is what one period of one tool says. The ledger holds the releases; the site is made of them and
 //! of nothing else.
+//!
+//! # The way of a count
+//! A [source](sources) has exact counts. A [`plan`] says which cells are published and how much noise they need, from
+//! [ε](privacy::budget) and nothing else. [`publishing`] adds [noise](privacy::noise) to each cell, and the [`ledger`] makes
+//! that durable before anyone can see it.
+//!
+//! Imports go up this list and never down: `failure`, `release`, `licence` < `calendar`, `privacy` < `sources`, `ledger`,
+//! `site` < `plan` < `publishing` < `output`, `verify` < `commands`.
 
+pub mod calendar;
+pub mod commands;
 pub mod failure;
+pub mod ledger;
+pub mod licence;
+pub mod output;
+pub mod plan;
 pub mod privacy;
+pub mod publishing;
 pub mod release;
 pub mod site;
+pub mod sources;
+pub mod verify;

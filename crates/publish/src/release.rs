@@ -28,10 +28,14 @@ pub struct Withdrawal {
     pub number: u32,
     /// Why it was withdrawn.
     pub reason: String,
+    /// ρ of the withdrawn release, which stays spent.
+    pub rho: f64,
     /// The day of the withdrawal in UTC.
     pub withdrawn: String,
     /// SHA-256 of the ledger's file before this one, in hexadecimal.
     pub previous: Option<String>,
+    /// The name of the withdrawn file.
+    pub file: String,
     /// SHA-256 of the withdrawn file, in hexadecimal, so that the chain can still be checked without it.
     pub sha256: String,
 }

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use tool_telemetry_collect::commands::StoreCommand;
+use tool_telemetry_publish::commands::PublishCommand;
 
 use crate::error::Error;
 
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Registry(registry::Arguments),
     #[command(flatten)]
     Store(StoreCommand),
+    #[command(flatten)]
+    Publish(PublishCommand),
 }
 
 impl Command {
@@ -51,6 +54,7 @@ impl Command {
             Self::CollectorConfig(arguments) => collector_config::run(arguments),
             Self::Registry(arguments) => registry::run(arguments),
             Self::Store(command) => Ok(command.run()),
+            Self::Publish(command) => Ok(command.run()),
         }
     }
 }

@@ -1,6 +1,10 @@
-//! What is published, checked from outside.
+//! The tests of `publish` and `verify`, as one binary.
 
-/// The site: the page, the files beside it, and how they are put in place.
-mod site;
-/// Synthetic releases, which the example `published` shares.
-mod synthetic;
+mod closing; // a period closes once: repeated, raced, restored, corrected, withdrawn
+mod fixture; // stores with known counts, and the program
+#[cfg(target_os = "linux")]
+mod kills; // a ledger is whole wherever the program is killed
+mod noise; // the noise that is published is the noise that ε asks for
+mod site; // the page, the files beside it, and how they are put in place
+mod synthetic; // fixture: synthetic releases, which the example `published` shares
+mod verifying; // what `verify` finds

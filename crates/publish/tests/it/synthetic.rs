@@ -50,6 +50,8 @@ impl Ledger {
                 reason: "The version of that week counted each command twice.".to_owned(),
                 withdrawn: "2026-05-11".to_owned(),
                 previous: None,
+                rho: gone.privacy.rho,
+                file: String::new(),
                 sha256: String::new(),
             });
         }

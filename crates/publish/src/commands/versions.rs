@@ -1,0 +1,69 @@
+//! The tool that a command is about, and its versions.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tool_telemetry_collect::store::StoredDefinition;
+use tool_telemetry_definition::DataPoints;
+
+use crate::failure::Failure;
+
+/// A tool and its telemetry.toml files, the newest last.
+#[derive(Debug)]
+pub(super) struct Versions {
+    pub(super) tool: String,
+    pub(super) all: Vec<&'static DataPoints>,
+}
+
+impl Versions {
+    /// Those that a store was used with.
+    pub(super) fn of_store(stored: &[StoredDefinition], tool: Option<&str>) -> Result<Self, Failure> {
+        let mut tools: Vec<&str> = stored.iter().map(|version| version.tool.as_str()).collect();
+        tools.sort_unstable();
+        tools.dedup();
+        let tool = match (tool, &tools[..]) {
+            (Some(tool), _) if tools.contains(&tool) => tool,
+            (Some(tool), _) => {
+                return Err(Failure::usage(format!(
+                    "the store knows no telemetry.toml of {tool:?}; it knows those of {}",
+                    tools.join(", ")
+                )));
+            }
+            (None, [tool]) => tool,
+            (None, []) => return Err(Failure::usage("the store knows no telemetry.toml yet")),
+            (None, _) => {
+                return Err(Failure::usage(format!(
+                    "the store has several tools; add --tool with one of {}",
+                    tools.join(", ")
+                )));
+            }
+        };
+        let own = stored.iter().filter(|version| version.tool == tool);
+        let all = own.map(|version| parse("a telemetry.toml of the store", &version.text));
+        Ok(Self { tool: tool.to_owned(), all: all.collect::<Result<_, _>>()? })
+    }
+
+    /// Those in files.
+    pub(super) fn of_files(files: &[PathBuf], tool: Option<&str>) -> Result<Self, Failure> {
+        let read = |file: &PathBuf| {
+            let text = fs::read_to_string(file).map_err(|error| Failure::file("read", file, &error))?;
+            parse(&file.display().to_string(), &text)
+        };
+        let all: Vec<&'static DataPoints> = files.iter().map(read).collect::<Result<_, Failure>>()?;
+        let named = all.last().and_then(|newest| newest.tool);
+        let tool = tool.or(named).ok_or_else(|| {
+            Failure::usage("the newest telemetry.toml does not name its tool; add --tool NAME")
+        })?;
+        Ok(Self { tool: tool.to_owned(), all })
+    }
+
+    /// The newest.
+    pub(super) fn newest(&self) -> &'static DataPoints {
+        self.all.last().copied().unwrap_or(&DataPoints::EMPTY)
+    }
+}
+
+fn parse(what: &str, text: &str) -> Result<&'static DataPoints, Failure> {
+    // What cannot be read may count more than what can, so nothing is published without it.
+    DataPoints::parse(text).map_err(|errors| Failure::usage(format!("{what} cannot be read:\n{errors}")))
+}

@@ -1,0 +1,43 @@
+//! Where the counts come from.
+
+mod store;
+
+use serde_json::Value as Json;
+
+use crate::calendar::Interval;
+use crate::failure::Failure;
+
+pub use store::StoreSource;
+
+/// How many installations of one version reported a cell in one period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// The content hash of the telemetry.toml that asked for it.
+    pub hash: String,
+    /// The keys of the table, in any order.
+    pub keys: Vec<String>,
+    /// A value for each key.
+    pub values: Vec<Json>,
+    /// The exact number.
+    pub installations: i64,
+}
+
+/// What holds exact counts.
+pub trait CountSource {
+    /// The counts of a tool in one period.
+    ///
+    /// # Errors
+    /// If they cannot be read, or if the source still takes counts of the period.
+    fn counts(&mut self, tool: &str, interval: Interval) -> Result<Vec<Counted>, Failure>;
+
+    /// How many counts that arrived in the period were rejected because nothing unmodified sends them.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn rejected(&mut self, tool: &str, interval: Interval) -> Result<u64, Failure>;
+}
+
+/// A value as a text, by which the values of different versions are compared: `1` and `"1"` are the same.
+pub fn text(value: &Json) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

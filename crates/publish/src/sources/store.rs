@@ -1,0 +1,92 @@
+//! Counts from the store of `tool-telemetry collect`.
+
+use std::path::Path;
+
+use tool_telemetry_collect::store::{SqliteStore, Store as _, StoreError, StoredDefinition};
+use tool_telemetry_collect::time::Week;
+
+use super::{CountSource, Counted};
+use crate::calendar::Interval;
+use crate::failure::Failure;
+
+/// Reasons for which no report of an unmodified sender is rejected. A late one is, so it does not count here: whether one
+/// installation was late is nobody's business.
+const REJECTED: [&str; 2] = ["counts.unapproved", "counts.wrong_start"];
+
+/// A store, opened to read. The server may use it.
+#[derive(Debug)]
+pub struct StoreSource {
+    store: SqliteStore,
+}
+
+impl StoreSource {
+    /// Opens the store in a directory.
+    ///
+    /// # Errors
+    /// If there is none, or if it cannot be read.
+    pub fn open(directory: &Path) -> Result<Self, Failure> {
+        Ok(Self { store: SqliteStore::open_to_read(directory)? })
+    }
+
+    /// Each telemetry.toml that the store was used with, the newest of a tool behind its others.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn definitions(&self) -> Result<Vec<StoredDefinition>, Failure> {
+        Ok(self.store.definitions()?)
+    }
+
+    /// The store itself, for reports on runs.
+    pub fn store(&self) -> &SqliteStore {
+        &self.store
+    }
+}
+
+impl CountSource for StoreSource {
+    fn counts(&mut self, tool: &str, interval: Interval) -> Result<Vec<Counted>, Failure> {
+        let closed = self.store.closed_through()?;
+        let cells = self.store.count_cells()?.into_iter().filter(|(cell, _)| {
+            cell.tool == tool && cell.period == interval.period() && cell.first_week() == week(interval)
+        });
+        let last = Week(week(interval).0 + interval.days() / 7 - 1);
+        if closed < last {
+            return Err(Failure::failed(format!(
+                "the store still takes counts of {last}; `tool-telemetry collect` closes a week when it runs 28 days after \
+                 its end"
+            )));
+        }
+        cells
+            .map(|(cell, installations)| {
+                let damaged = |_| Failure::failed(format!("the store has a damaged count of {last}"));
+                Ok(Counted {
+                    hash: cell.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+                    keys: serde_json::from_str(&cell.keys).map_err(damaged)?,
+                    values: serde_json::from_str(&cell.values).map_err(damaged)?,
+                    installations,
+                })
+            })
+            .collect()
+    }
+
+    fn rejected(&mut self, tool: &str, interval: Interval) -> Result<u64, Failure> {
+        let first = week(interval).0;
+        let weeks = first..first + interval.days() / 7;
+        let rejections = self.store.rejections()?.into_iter();
+        let of_period = rejections.filter(|(rejection, _)| {
+            rejection.tool == tool
+                && weeks.contains(&rejection.week.0)
+                && REJECTED.contains(&rejection.reason.as_str())
+        });
+        Ok(of_period.map(|(_, number)| number.max(0).unsigned_abs()).sum())
+    }
+}
+
+fn week(interval: Interval) -> Week {
+    tool_telemetry_collect::time::Day((interval.unix_seconds() / 86_400) as u32).week()
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
