@@ -115,7 +115,9 @@ pub use consent::{Decision, Reason};
 pub use error::Error;
 pub use model::chosen_by::ChosenBy;
 #[doc(inline)]
-pub use model::data_points::{Audience, DataPoints, MAX_DATA_POINTS, MAX_SPANS, OTHER, Publisher, Version};
+pub use model::data_points::{
+    Audience, DataPoints, MAX_DATA_POINTS, MAX_SPANS, OTHER, Publisher, Times, Version,
+};
 pub use model::settings::{CiPolicy, Limits};
 pub use record::layer::TelemetryLayer;
 pub use spool::{discard::DeletedRuns, outcome::Outcome};
@@ -141,7 +143,7 @@ pub use tool_telemetry_macros::data_points;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::model::data_points::{
-        ApprovedSpan, Audience, Count, DataPoint, DataPoints, Kind, Level, Period, Publisher, Version,
+        ApprovedSpan, Audience, Count, DataPoint, DataPoints, Kind, Level, Period, Publisher, Times, Version,
         is_tool_name,
     };
     pub use core::option::Option::{None, Some};

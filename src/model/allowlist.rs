@@ -4,7 +4,7 @@
 use tracing::Metadata;
 
 use crate::model::chosen_by::ChosenBy;
-use crate::model::data_points::{Audience, DataPoints, Version, tracing_level};
+use crate::model::data_points::{Audience, DataPoints, Times, Version, tracing_level};
 
 /// The spans and data points that this run may record.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +14,8 @@ pub(crate) struct Allowlist {
     spans: u64,
     /// One bit for each data point, by position.
     values: u64,
+    /// Whether runs start on the hour.
+    pub(crate) has_coarse_times: bool,
 }
 
 /// The fields of an entry that decide whether it applies.
@@ -33,7 +35,7 @@ impl Allowlist {
         notice: Option<&Version>,
         policy_keys: Option<&[String]>,
     ) -> Self {
-        Self::filter(data_points, policy_keys, |entry| {
+        Self::filter(data_points, chosen_by, policy_keys, |entry| {
             chosen_by.receives(entry.audience)
                 && notice.is_none_or(|notice| *notice >= entry.since)
                 // A tool without a valid version cannot be before `until`.
@@ -48,11 +50,12 @@ impl Allowlist {
         chosen_by: ChosenBy,
         policy_keys: Option<&[String]>,
     ) -> Self {
-        Self::filter(data_points, policy_keys, |entry| chosen_by.receives(entry.audience))
+        Self::filter(data_points, chosen_by, policy_keys, |entry| chosen_by.receives(entry.audience))
     }
 
     fn filter(
         data_points: &'static DataPoints,
+        chosen_by: ChosenBy,
         policy_keys: Option<&[String]>,
         applies: impl Fn(EntryConditions) -> bool,
     ) -> Self {
@@ -67,7 +70,8 @@ impl Allowlist {
                     until: data_point.until,
                 })
         }));
-        Self { data_points, spans, values }
+        let has_coarse_times = chosen_by == ChosenBy::Maker && data_points.times == Times::Hour;
+        Self { data_points, spans, values, has_coarse_times }
     }
 
     /// The newest `since` among the entries that apply. A notice of this version announces them all.

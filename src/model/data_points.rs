@@ -3,7 +3,7 @@
 pub(crate) use tool_telemetry_definition::Value;
 pub use tool_telemetry_definition::{
     ApprovedSpan, Audience, Count, DataPoint, DataPoints, Kind, Level, MAX_DATA_POINTS, MAX_SPANS, OTHER,
-    Period, Publisher, Version, is_tool_name,
+    Period, Publisher, Times, Version, is_tool_name,
 };
 
 /// The level as `tracing` has it.

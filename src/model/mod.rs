@@ -7,6 +7,7 @@
 pub(crate) mod allowlist;
 pub(crate) mod chosen_by;
 pub(crate) mod clock;
+pub(crate) mod coarse;
 pub(crate) mod data_points;
 pub(crate) mod hex;
 pub(crate) mod ids;

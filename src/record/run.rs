@@ -6,6 +6,7 @@
 use std::thread::ThreadId;
 
 use super::RunId;
+use crate::model::coarse::coarse;
 use crate::model::data_points::Value;
 use crate::model::span::{self, Ending, LineWriter, Span};
 use crate::spool::directory::{RunName, SpoolDirectory};
@@ -29,6 +30,9 @@ pub(super) struct Run {
     pub(super) id: RunId,
     phase: RunPhase,
     root: Span,
+    /// The exact start, in nanoseconds since the Unix epoch. The spans have coarse times if `has_coarse_times`.
+    started: u64,
+    has_coarse_times: bool,
     lines: LineWriter,
     /// Lines that are not written yet.
     buffer: Vec<u8>,
@@ -93,11 +97,14 @@ impl SealedRun {
 }
 
 impl Run {
-    pub(super) fn new(root: Span, lines: LineWriter, is_shown: bool) -> Self {
-        Self {
+    pub(super) fn new(root: Span, lines: LineWriter, has_coarse_times: bool, is_shown: bool) -> Self {
+        let started = root.start;
+        let mut run = Self {
             id: RunId::of_root(root.span_id),
             phase: RunPhase::NotBegun,
             root,
+            started,
+            has_coarse_times,
             lines,
             buffer: Vec::with_capacity(BUFFER_SIZE),
             in_last_line: 0,
@@ -107,7 +114,9 @@ impl Run {
             thread: None,
             is_closure: false,
             abandoned: None,
-        }
+        };
+        run.set_start(started);
+        run
     }
 
     pub(super) fn root(&self) -> &Span {
@@ -123,7 +132,19 @@ impl Run {
     }
 
     pub(super) fn set_start(&mut self, now: u64) {
-        (self.root.start, self.root.end) = (now, now);
+        self.started = now;
+        let start = self.time(now);
+        (self.root.start, self.root.end) = (start, start);
+    }
+
+    #[cfg(feature = "sdk")]
+    pub(super) fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// The time as it is recorded.
+    fn time(&self, exact: u64) -> u64 {
+        if self.has_coarse_times { coarse(exact, self.started) } else { exact }
     }
 
     /// Opens the run's file. Earlier spans follow the run's own line.
@@ -144,8 +165,8 @@ impl Run {
         self.buffer.extend_from_slice(&earlier);
     }
 
-    /// Records a span that closed. Returns `false` if the run is over or full.
-    pub(super) fn record_span(&mut self, span: &Span) -> bool {
+    /// Records a span that closed, with its exact times. Returns `false` if the run is over or full.
+    pub(super) fn record_span(&mut self, span: &mut Span) -> bool {
         if self.is_over() {
             return false;
         }
@@ -154,6 +175,7 @@ impl Run {
             return false;
         }
         self.spans += 1;
+        (span.start, span.end) = (self.time(span.start), self.time(span.end));
         if let Some(shown) = &mut self.shown {
             shown.push(span.clone());
         }
@@ -180,7 +202,7 @@ impl Run {
     /// Writes the run's last line.
     pub(super) fn end(&mut self, ending: Option<Ending>, now: u64) {
         self.root.subject = span::Subject::Run(ending);
-        self.root.end = now.max(self.root.start);
+        self.root.end = self.time(now).max(self.root.start);
         self.push_root();
         self.flush();
     }

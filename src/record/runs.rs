@@ -147,7 +147,7 @@ impl Runs {
             values: Vec::new(),
         };
         let lines = LineWriter::of_trace(self.allowlist.data_points, self.tool, trace_id);
-        Run::new(root, lines, self.is_shown)
+        Run::new(root, lines, self.allowlist.has_coarse_times, self.is_shown)
     }
 
     pub(crate) fn new_span_id(&self) -> SpanId {
@@ -323,10 +323,10 @@ impl Runs {
         }
     }
 
-    /// The start of a run in nanoseconds since the Unix epoch, unless it is over.
+    /// The exact start of a run in nanoseconds since the Unix epoch, unless it is over.
     #[cfg(feature = "sdk")]
     pub(crate) fn started(&self, run: RunId) -> Option<u64> {
-        Some(self.lock()?.find(run)?.root().start)
+        Some(self.lock()?.find(run)?.started())
     }
 
     /// The trace and the parent span for a child process. The parent is the entered span if its run is open, and the current

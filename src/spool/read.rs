@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::Value as Json;
 
 use crate::model::allowlist::Allowlist;
+use crate::model::coarse::coarse;
 use crate::model::data_points::{DataPoints, Kind, Value, Version};
 use crate::model::hex;
 use crate::model::span::{self, Ending, LineWriter, Parent, Span, SpanId, Subject, Tool};
@@ -48,8 +49,10 @@ impl RecordedRun {
         }
     }
 
-    /// Removes what may no longer be sent. Children of a removed span move to its nearest remaining ancestor.
-    pub(crate) fn keep_only(&mut self, allowlist: &Allowlist) {
+    /// Removes what may no longer be sent. Children of a removed span move to its nearest remaining ancestor. Returns whether
+    /// anything has changed.
+    pub(crate) fn keep_only(&mut self, allowlist: &Allowlist) -> bool {
+        let left_out = self.left_out;
         let is_kept = |span: &Span| match span.subject {
             Subject::Run(_) => true,
             Subject::Approved(position) => allowlist.has_span(position),
@@ -80,6 +83,19 @@ impl RecordedRun {
             self.left_out += 1;
         }
         span::adopt_orphans(&mut self.spans);
+        let has_exact_times = allowlist.has_coarse_times && self.make_times_coarse();
+        self.left_out > left_out || has_exact_times
+    }
+
+    /// Returns whether any time was exact, as in a run that a version of the tool recorded that may send exact times.
+    fn make_times_coarse(&mut self) -> bool {
+        let mut has_changed = false;
+        let run_start = self.spans.first().map_or(1, |run| run.start);
+        for time in self.spans.iter_mut().flat_map(|span| [&mut span.start, &mut span.end]) {
+            let exact = std::mem::replace(time, coarse(*time, run_start));
+            has_changed |= exact != *time;
+        }
+        has_changed
     }
 
     /// Marks the run of a process that died as cut off, at the last time in it.

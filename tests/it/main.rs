@@ -53,6 +53,7 @@ mod suggested_commands; // messages suggest only commands that the tool has
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod system_calls; // fixture: traces a program's system calls, and refuses some
 mod test_user; // fixture: a user with a home directory, who runs the tests' tool
+mod times; // how exact the times are that a destination receives
 #[cfg(target_os = "linux")]
 mod unusable_home; // no home directory, or one that cannot be used
 mod uploader; // the uploader ends, works alone, stays small, and isolates a bad run

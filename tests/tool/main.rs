@@ -20,10 +20,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tool_telemetry::command::TelemetryCommand;
-use tool_telemetry::{Builder, CiPolicy, DataPoints, Limits, Telemetry};
+use tool_telemetry::{Builder, CiPolicy, DataPoints, Limits, Telemetry, Times};
 use tracing_subscriber::prelude::*;
 
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/tool/telemetry.toml");
+/// The same, with exact times for the tool's author.
+static EXACT: DataPoints = DataPoints { times: Times::Exact, ..DATA_POINTS };
 
 fn main() -> ExitCode {
     if setting(&settings(), "FROB_ASYNC").is_some() {
@@ -150,7 +152,7 @@ fn configure(settings: &str) -> Builder {
     let number = |name: &str| variable(name).map(|value| value.parse::<u64>().expect("a number"));
     let version = variable("FROB_VERSION").unwrap_or_else(|| "1.0.0".to_owned());
     let mut builder = Telemetry::builder("frob", Box::leak(version.into_boxed_str()))
-        .data_points(&DATA_POINTS)
+        .data_points(if variable("FROB_EXACT_TIMES").is_some() { &EXACT } else { &DATA_POINTS })
         .opt_out_var("FROB_TELEMETRY_OPTOUT")
         .suppress_notice_var("FROB_NOLOGO");
     let typed = typed(settings);

@@ -82,6 +82,12 @@ pub fn compare(old: &DataPoints, new: &DataPoints) -> Vec<Difference> {
     compare_publishers(old.publisher(), new.publisher(), &mut found);
     compare_names("the tool", old.tool, new.tool, &mut found);
     compare_names("the telemetry command", old.telemetry_command, new.telemetry_command, &mut found);
+    if old.times != new.times {
+        let change = if new.times > old.times { Change::Wider } else { Change::Narrower };
+        let detail = format!("{} becomes {}", old.times, new.times);
+        // Times have no `since` to raise.
+        found.push(difference(change, "the times for the tool's author".to_owned(), detail, false));
+    }
     // The state keeps this version of the notice that a user saw.
     let announced = (old.spans.iter().map(|span| span.since))
         .chain(old.data_points.iter().map(|data_point| data_point.since))

@@ -18,6 +18,8 @@ pub struct DataPoints {
     pub publisher: Option<Publisher>,
     /// The tool's own command about its telemetry, as users type it.
     pub telemetry_command: Option<&'static str>,
+    /// How exact the times are that the tool's author receives.
+    pub times: Times,
     /// The spans that may be recorded, at most [`MAX_SPANS`](crate::MAX_SPANS).
     pub spans: &'static [ApprovedSpan],
     /// The data points that may be recorded, at most [`MAX_DATA_POINTS`](crate::MAX_DATA_POINTS).
@@ -173,6 +175,27 @@ impl fmt::Display for Audience {
     }
 }
 
+/// How exact the times of a run are that goes to the tool's author. An operator always receives exact times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Times {
+    /// The run starts on the hour, in UTC, and its spans keep their distance from that start to the millisecond. The times
+    /// then do not tell which runs belong together.
+    Hour,
+    /// Nanoseconds.
+    Exact,
+}
+
+impl Times {
+    /// All members and their names in `telemetry.toml`.
+    pub const NAMED: [(Self, &'static str); 2] = [(Self::Hour, "hour"), (Self::Exact, "exact")];
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::NAMED[*self as usize].1)
+    }
+}
+
 /// How verbose a span is, as in `tracing`. A more verbose level is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -212,6 +235,7 @@ impl DataPoints {
         content_hash: "00000000000000000000000000000000",
         publisher: None,
         telemetry_command: None,
+        times: Times::Hour,
         spans: &[],
         data_points: &[],
         on_run: &[],

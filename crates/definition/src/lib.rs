@@ -26,7 +26,7 @@
 //!
 //! # The file
 //! `format = 1`; optionally `tool`, the tool's name, and `telemetry_command`, the tool's own command about its telemetry
-//! as users type it, such as `"frob telemetry"`; and these tables:
+//! as users type it, such as `"frob telemetry"`, and `times`, `"hour"` (the default) or `"exact"`; and these tables:
 //!
 //! | table | keys |
 //! | --- | --- |
@@ -80,7 +80,7 @@ pub use content_hash::content_hash;
 pub use counts::{
     Count, DEFAULT_EPSILON, EPSILONS, ERROR_TYPE, ERROR_TYPES, MAX_CELLS, MAX_COUNTS, Period, SERVICE_VERSION,
 };
-pub use data_points::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Level, Publisher};
+pub use data_points::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Level, Publisher, Times};
 #[cfg(feature = "parse")]
 pub use parse::{ParseError, ParseErrors};
 pub use version::Version;

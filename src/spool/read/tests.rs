@@ -3,7 +3,7 @@ use proptest::sample::Index;
 
 use super::*;
 use crate::model::chosen_by::ChosenBy;
-use crate::model::data_points::{ApprovedSpan, Audience};
+use crate::model::data_points::{ApprovedSpan, Audience, Times};
 use crate::model::span::{LineWriter, Tool};
 use crate::testing::{DATA_POINTS, TOOL, spans};
 
@@ -200,6 +200,7 @@ fn children_of_a_removed_span_move_up() {
             approved("resolve", Audience::Maker),
             approved("fetch", Audience::Operator),
         ])),
+        times: Times::Exact,
         ..DATA_POINTS
     }));
     let span = |id: u8, parent: u8, subject, values: &[(u8, Value)]| Span {

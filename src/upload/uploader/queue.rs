@@ -76,9 +76,7 @@ impl Uploader<'_> {
                 return Ok(None);
             }
             Some(run) => {
-                let before = run.left_out;
-                run.keep_only(&self.allowlist);
-                if run.left_out > before {
+                if run.keep_only(&self.allowlist) {
                     // Deletes the withheld values from disk, so that `show` lists only sent values for a sent run.
                     let _ = self.rewrite(&path, run);
                 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use askama::Template;
 use clap::ValueEnum;
 use tool_telemetry::env::tool_variable;
-use tool_telemetry_definition::{ApprovedSpan, Audience, DataPoint, DataPoints, Publisher};
+use tool_telemetry_definition::{ApprovedSpan, Audience, DataPoint, DataPoints, Publisher, Times};
 
 use crate::definition_file::read_valid;
 use crate::error::Error;
@@ -114,6 +114,8 @@ fn url(text: &str) -> Result<&str, Error> {
 struct Table {
     groups: Vec<Group>,
     has_operator_entries: bool,
+    /// Runs for the tool's author start on the hour.
+    has_coarse_times: bool,
 }
 
 /// The run, or one kind of span.
@@ -147,7 +149,8 @@ impl Table {
         let has_operator_entries = groups
             .iter()
             .any(|group| group.span.iter().chain(&group.entries).any(|entry| entry.is_for_operators));
-        Self { groups, has_operator_entries }
+        let has_coarse_times = definition.times == Times::Hour;
+        Self { groups, has_operator_entries, has_coarse_times }
     }
 }
 

@@ -15,15 +15,15 @@ use self::references::{DataPointEntry, SpanEntry};
 use self::table::{Located, Table};
 use crate::{
     ApprovedSpan, Audience, DEFAULT_EPSILON, DataPoint, DataPoints, Kind, Level, MAX_INTEGER_VALUES,
-    MAX_MEMBERS, Publisher, RUN, Version, content_hash,
+    MAX_MEMBERS, Publisher, RUN, Times, Version, content_hash,
 };
 
 /// The keys that spans and data points have in common.
 const COMMON: [&str; 5] = ["sentence", "why", "audience", "since", "until"];
 
 /// The keys and tables of a file.
-const FILE_KEYS: [&str; 8] =
-    ["format", "tool", "telemetry_command", "publisher", "span", "data_point", "publish", "count"];
+const FILE_KEYS: [&str; 9] =
+    ["format", "tool", "telemetry_command", "times", "publisher", "span", "data_point", "publish", "count"];
 
 /// The keys of single kinds.
 const KIND_KEYS: &[(&str, &[&str])] = &[
@@ -92,6 +92,10 @@ fn file(file: &Table<'_>, report: &mut Report<'_>) -> DataPoints {
     let telemetry_command = file
         .optional("telemetry_command")
         .and_then(|_| file.checked("telemetry_command", checks::telemetry_command, report));
+    let times = file.optional("times").and_then(|_| {
+        let names = Times::NAMED.map(|(_, name)| name);
+        file.one_of("times", &names, report)
+    });
     let publisher = file.table("publisher", "`[publisher]`", report).map(|table| publisher(&table, report));
     let spans: Vec<SpanEntry> =
         file.tables("span", "`[[span]]`", report).iter().map(|table| span(table, report)).collect();
@@ -110,6 +114,7 @@ fn file(file: &Table<'_>, report: &mut Report<'_>) -> DataPoints {
         tool: tool.map(|text| leak_text(text.value)),
         publisher,
         telemetry_command: telemetry_command.map(|text| leak_text(text.value)),
+        times: times.map_or(Times::Hour, |times| Times::NAMED[times.value].0),
         on_run: positions(RUN),
         spans: leak(spans.into_iter().map(|SpanEntry { span, .. }| {
             let data_points = positions(span.name);
