@@ -48,6 +48,8 @@ pub const UPLOADER_PURPOSE: &str = "TOOL_TELEMETRY_UPLOADER_PURPOSE";
 pub const UPLOADER_AWAITED: &str = "TOOL_TELEMETRY_UPLOADER_AWAITED";
 /// Set only for the uploader: the id of the process that started it.
 pub const UPLOADER_STARTER: &str = "TOOL_TELEMETRY_UPLOADER_STARTER";
+/// Set only for the uploader: the command that started it runs in CI or in a container, so nothing is counted.
+pub const UPLOADER_UNCOUNTED: &str = "TOOL_TELEMETRY_UPLOADER_UNCOUNTED";
 /// Set by the uploader for itself if it runs from a copy of the program in memory.
 pub const UPLOADER_COPIED: &str = "TOOL_TELEMETRY_UPLOADER_COPIED";
 /// The prefix of the settings that the uploader gets for its destination. With it, no library finds `OTEL_*` variables of
@@ -86,6 +88,9 @@ pub const CI: [&str; 14] = [
     "BUILD_ID",
     "BUILD_NUMBER",
 ];
+
+/// Kubernetes sets it in each container.
+pub const KUBERNETES_SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
 
 /// A sandbox sets one of these, with a value as for [`DO_NOT_TRACK`], if it has no network. A connection would fail, and
 /// could raise an alarm. In November 2026, we found no other sandbox that sets such a variable.

@@ -11,9 +11,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
+use crate::model::cell::{Cell, CellValue, CountSpan};
 use crate::model::data_points::{ApprovedSpan, Audience, DataPoint, DataPoints, Kind, Level, Value, Version};
 use crate::model::span::{Ending, Parent, Span, Subject, Tool};
-use crate::upload::delivery::Batch;
+use crate::upload::delivery::{Batch, RunBatch};
 use crate::upload::otlp_settings::{OtlpSettings, Protocol};
 
 const fn data_point(key: &'static str, kind: Kind) -> DataPoint {
@@ -85,7 +86,18 @@ pub(crate) fn spans() -> Vec<Span> {
 }
 
 pub(crate) fn batch(spans: &[Span]) -> Batch<'_> {
-    Batch { data_points: &DATA_POINTS, tool: TOOL, spans }
+    Batch::Runs(RunBatch { data_points: &DATA_POINTS, tool: TOOL, spans })
+}
+
+/// A count with a value of each type.
+pub(crate) fn count() -> CountSpan {
+    let values = [
+        ("weave.command", CellValue::Text("build".to_owned())),
+        ("weave.verbose", CellValue::Bool(true)),
+        ("weave.packages", CellValue::Integer(-3)),
+    ];
+    let cell = Cell(values.map(|(key, value)| (key.to_owned(), value)).into());
+    CountSpan { trace_id: [0x51; 16], span_id: [0x52; 8], start: 1_795_392_000, cell }
 }
 
 /// Settings with a short timeout, so that a hanging test fails soon.

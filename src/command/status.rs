@@ -26,6 +26,7 @@ use crate::spool::outcome::Outcome;
 use crate::spool::snapshot::SpoolSnapshot;
 use crate::spool::start_history::StartHistory;
 use crate::telemetry::Telemetry;
+use crate::upload::counts::{CountFile, PeriodCounts};
 use crate::upload::{failure::FailureKind, failure_text::SettingNames};
 #[cfg(any(feature = "http", feature = "grpc"))]
 use crate::upload::{otlp_settings::OtlpSettings, tls};
@@ -87,6 +88,22 @@ pub struct DestinationStatus {
     /// When counting began again because the counters were damaged, in seconds since the Unix epoch. `counters.damaged` has
     /// their old content.
     pub counting_since: Option<u64>,
+    /// The counts of this installation. `None` if it never counted for this destination.
+    pub counts: Option<CountStatus>,
+}
+
+/// The counts of this installation for one destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CountStatus {
+    /// What was counted in the current period.
+    pub counted: u64,
+    /// Counts that are not delivered yet, of every period. They leave with later commands.
+    pub waiting: u64,
+    /// Counts that were refused, or that waited for too long.
+    pub lost: u64,
+    /// When the next period begins in which more is counted, in seconds since the Unix epoch.
+    pub next_period: u64,
 }
 
 /// A failed delivery.
@@ -252,6 +269,10 @@ impl DestinationStatus {
             unreported_starts: starts.unreported,
             start_trouble: starts.explain(),
             counting_since: counters.restarted.or(is_damaged.then(|| unix_seconds(now))),
+            counts: CountFile::read(spool)?.state.map(|state| {
+                let PeriodCounts { counted, waiting, lost, next } = state.summary(unix_seconds(now));
+                CountStatus { counted, waiting, lost, next_period: next }
+            }),
         })
     }
 

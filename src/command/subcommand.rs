@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use super::counts::WaitingCount;
 use super::flush::{FlushOutcome, FlushProgress};
 use super::show::StoredRun;
 use super::status::DestinationStatus;
@@ -94,18 +95,26 @@ impl TelemetryCommand {
                 enabled(telemetry)
             }
             Self::Off => format!("Telemetry of {name} is off. {}\n", deleted(telemetry.disable()?)),
-            Self::Show { json: true } => telemetry.runs().iter().map(StoredRun::otlp_json).collect(),
-            Self::Show { json: false } => match telemetry.runs() {
-                runs if runs.is_empty() => {
-                    "No runs are pending, and none were sent in the last 7 days.\n".to_owned()
-                }
-                runs => runs.iter().map(|run| format!("{}\n", run.tree())).collect(),
-            },
+            Self::Show { json } => show(telemetry, *json),
             Self::Purge => format!("{}\n", deleted(telemetry.purge()?)),
             Self::Flush => return Ok(flushed(telemetry, flush(telemetry)?)),
         };
         Ok((text, 0))
     }
+}
+
+/// The runs, then the counts that wait.
+fn show(telemetry: &Telemetry, is_json: bool) -> String {
+    let (runs, counts) = (telemetry.runs(), telemetry.waiting_counts());
+    if is_json {
+        let runs = runs.iter().map(StoredRun::otlp_json);
+        return runs.chain(counts.iter().map(WaitingCount::otlp_json)).collect();
+    }
+    if runs.is_empty() && counts.is_empty() {
+        return "No runs are pending, and none were sent in the last 7 days.\n".to_owned();
+    }
+    let runs = runs.iter().map(|run| format!("{}\n", run.tree()));
+    runs.chain(counts.iter().map(|count| format!("{}\n", count.text()))).collect()
 }
 
 /// The answer to `on`. A variable or the policy may still turn telemetry off, and a destination may be missing.

@@ -1,10 +1,10 @@
 //! The approved data points: static tables that `data_points!` makes from `telemetry.toml` at compile time.
 
-pub(crate) use tool_telemetry_definition::Value;
 pub use tool_telemetry_definition::{
     ApprovedSpan, Audience, Count, DataPoint, DataPoints, Kind, Level, MAX_DATA_POINTS, MAX_SPANS, OTHER,
     Period, Publisher, Times, Version, is_tool_name,
 };
+pub(crate) use tool_telemetry_definition::{ERROR_TYPE, ERROR_TYPES, SERVICE_VERSION, Value};
 
 /// The level as `tracing` has it.
 pub(crate) fn tracing_level(level: Level) -> tracing::Level {

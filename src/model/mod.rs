@@ -5,6 +5,7 @@
 //! the only form in which a span is passed on, stored, and sent.
 
 pub(crate) mod allowlist;
+pub(crate) mod cell;
 pub(crate) mod chosen_by;
 pub(crate) mod clock;
 pub(crate) mod coarse;

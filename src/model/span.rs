@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 pub(crate) use lines::LineWriter;
+pub(super) use lines::{Attributes, push_number};
 
 use crate::model::data_points::{DataPoints, Value};
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{
     FileIdentity, create_private, has_other_names, identity_at, is_own, make_private_dirs, open_own, rename,
+    sync_directory,
 };
 
 /// A random number for rare uses, such as a temporary name or jitter.
@@ -56,6 +57,30 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = std::fs::remove_file(&temporary);
     }
     written
+}
+
+/// Replaces a file as [`replace_file`] does, and returns when the new content survives a power cut. `may_replace` is asked
+/// just before the replacement.
+///
+/// # Errors
+///
+/// The system refused, or `may_replace` did, which is [`io::ErrorKind::Interrupted`].
+pub(crate) fn replace_file_durably(
+    path: &Path,
+    content: &[u8],
+    may_replace: impl FnOnce() -> bool,
+) -> io::Result<()> {
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{:016x}.tmp", random_number()));
+    let temporary = path.with_file_name(name);
+    let written = create_private(&temporary)
+        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
+        .and_then(|()| if may_replace() { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) })
+        .and_then(|()| rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.and_then(|()| sync_directory(directory_of(path)))
 }
 
 impl FileIdentity {

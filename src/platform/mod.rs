@@ -4,7 +4,9 @@
 //! The code for Linux is tested, parts of the code for Windows are tested under Wine, and the code for macOS and FreeBSD has never been
 //! run (docs/platforms.md).
 
+mod container;
 mod files;
+pub(crate) use container::{ContainerSigns, is_container};
 pub(crate) use files::*;
 
 #[cfg(unix)]

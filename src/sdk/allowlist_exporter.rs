@@ -15,7 +15,7 @@ use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::{Audience, DataPoints, Version};
 use crate::model::ids::Ids;
 use crate::model::span::{Parent, Span, Subject, Tool};
-use crate::upload::delivery::Batch;
+use crate::upload::delivery::RunBatch;
 use crate::upload::sdk_data;
 
 /// How long an approved span waits for its ancestors: as long as a span waits in the SDK's batch processor
@@ -143,7 +143,7 @@ impl<E: SpanExporter> AllowlistExporter<E> {
     }
 
     fn sdk_data(&self, spans: &[Span]) -> Vec<SpanData> {
-        sdk_data::spans(&Batch { data_points: self.data_points, tool: self.tool, spans })
+        sdk_data::spans(&RunBatch { data_points: self.data_points, tool: self.tool, spans })
     }
 
     /// Exports the waiting spans at their provisional places.

@@ -73,6 +73,11 @@ impl SpoolDirectory {
         self.root.join("backoff")
     }
 
+    /// The installation's counts of each open period.
+    pub(crate) fn counts(&self) -> PathBuf {
+        self.root.join("counts.jsonl")
+    }
+
     /// A rewritten run, before it replaces the old file.
     pub(crate) fn rewritten(&self, random: u64) -> PathBuf {
         self.root.join(format!("rewritten.{random:016x}.tmp"))

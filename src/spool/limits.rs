@@ -110,7 +110,7 @@ fn sweep(spool: &SpoolDirectory, now: SystemTime) {
     };
     for entry in entries.flatten() {
         let is_temporary = entry.file_name().to_str().is_some_and(|name| {
-            let ours = ["counters.", "backoff.", "rewritten.", "uploader."];
+            let ours = ["counters.", "counts.", "backoff.", "rewritten.", "uploader."];
             name.ends_with(".tmp") && ours.iter().any(|beginning| name.starts_with(beginning))
         });
         // A temporary file is renamed within a moment, so nothing uses it after a minute.

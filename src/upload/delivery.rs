@@ -4,22 +4,42 @@ use std::time::Duration;
 #[cfg(any(feature = "http", feature = "grpc"))]
 use std::time::SystemTime;
 
+use crate::model::cell::CountSpan;
 use crate::model::data_points::DataPoints;
 use crate::model::span::{Span, Tool};
 pub(crate) use crate::upload::failure::FailureKind;
 
-/// The spans of one request: those of some runs with the same resource.
+/// The content of one request.
 #[derive(Debug, Clone)]
-pub(crate) struct Batch<'a> {
+pub(crate) enum Batch<'a> {
+    Runs(RunBatch<'a>),
+    /// One count. It never shares a request with a run, or with another count.
+    Count(CountBatch<'a>),
+}
+
+/// The spans of some runs with the same resource.
+#[derive(Debug, Clone)]
+pub(crate) struct RunBatch<'a> {
     pub(crate) data_points: &'static DataPoints,
     pub(crate) tool: Tool<'a>,
     pub(crate) spans: &'a [Span],
+}
+
+/// A count, and whose it is.
+#[derive(Debug, Clone)]
+pub(crate) struct CountBatch<'a> {
+    pub(crate) data_points: &'static DataPoints,
+    pub(crate) tool: &'a str,
+    pub(crate) count: &'a CountSpan,
 }
 
 /// Sends batches to one destination.
 pub(crate) trait Transport {
     /// Returns within a bounded time.
     fn deliver(&mut self, batch: &Batch<'_>) -> DeliveryOutcome;
+
+    /// Makes the next request use a connection of its own.
+    fn disconnect(&mut self) {}
 }
 
 /// The outcome of one request, as far as the spool needs it.

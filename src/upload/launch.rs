@@ -141,6 +141,11 @@ fn uploader_environment(
     if mode.is_awaited() {
         set(env::UPLOADER_AWAITED.as_ref(), "3".as_ref())?;
     }
+    // The uploader's own environment shows neither.
+    if operator.is_none() && (environment.is_ci() || environment.raw(env::KUBERNETES_SERVICE_HOST).is_some())
+    {
+        set(env::UPLOADER_UNCOUNTED.as_ref(), "1".as_ref())?;
+    }
     let paths = [
         env::HOME,
         env::XDG_STATE_HOME,

@@ -7,11 +7,13 @@
 //! 2. `process` is the uploader's process, from its start to its exit code.
 //! 3. `uploader` takes the spool's lock and repeats until no run is pending. It seals the runs of dead processes, reads
 //!    runs into batches, sends them, halves a refused batch, and records each run's outcome.
-//! 4. `transport` picks the protocol: `http` with `proxy` and `forward_proxy`, or `grpc`; both use `tls`,
+//! 4. `counts` counts the cells of delivered runs, and sends the counts that are due, if a `[[count]]` asks for them.
+//! 5. `transport` picks the protocol: `http` with `proxy` and `forward_proxy`, or `grpc`; both use `tls`,
 //!    `otlp_settings`, and the export request of `sdk_data`.
-//! 5. `delivery` turns an HTTP or gRPC status into a `DeliveryOutcome`: delivered, retried, or refused. `failure` names
+//! 6. `delivery` turns an HTTP or gRPC status into a `DeliveryOutcome`: delivered, retried, or refused. `failure` names
 //!    what went wrong, and `failure_text` explains it to the user. `spool::backoff` decides when the next try is due.
 
+pub(crate) mod counts;
 // Without OTLP, no answer is parsed.
 #[cfg_attr(not(any(feature = "http", feature = "grpc")), allow(dead_code))]
 pub(crate) mod delivery;

@@ -80,7 +80,10 @@ fn upload(
     mode: UploadMode,
 ) -> i32 {
     use crate::consent::preflight::Preflight;
+    use std::time::SystemTime;
+
     use crate::model::allowlist::Allowlist;
+    use crate::upload::counts::Counting;
     use crate::upload::uploader::{Uploader, UploaderExit};
 
     let preflight = Preflight::run(settings, environment);
@@ -107,6 +110,8 @@ fn upload(
             && now.destination == preflight.destination
             && now.policy.narrowed_to() == preflight.policy.narrowed_to()
     };
+    let counting = Counting::new(&spool, data_points, SystemTime::now)
+        .filter(|_| destination.chosen_by == ChosenBy::Maker && !is_uncounted(environment));
     let uploader = Uploader {
         spool: &spool,
         allowlist: Allowlist::for_sending(data_points, destination.chosen_by, preflight.policy.narrowed_to()),
@@ -116,6 +121,7 @@ fn upload(
         mode,
         awaited_for: settings.ci_wait,
         starter: environment.text(crate::env::UPLOADER_STARTER).and_then(|process| process.parse().ok()),
+        counting,
         may_send: &may_send,
     };
     // The transport is opened with the first batch, when the lock is held. The user's files may be slow to read, and without
@@ -126,6 +132,13 @@ fn upload(
         UploaderExit::NothingLeft => 0,
         UploaderExit::StillPending => STILL_PENDING,
     }
+}
+
+/// Whether nothing here is counted: in CI and in containers.
+fn is_uncounted(environment: Environment<'_>) -> bool {
+    let is_in_kubernetes = environment.raw(crate::env::KUBERNETES_SERVICE_HOST).is_some();
+    environment.raw(crate::env::UPLOADER_UNCOUNTED).is_some()
+        || platform::is_container(&platform::ContainerSigns::read(is_in_kubernetes))
 }
 
 /// A transport that is opened with the first batch.
@@ -148,6 +161,10 @@ impl<F: Fn() -> Option<Box<dyn Transport>>> super::delivery::Transport for LazyT
                 super::delivery::DeliveryOutcome::retry(kind)
             }
         }
+    }
+
+    fn disconnect(&mut self) {
+        self.transport = None;
     }
 }
 

@@ -18,9 +18,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
+use crate::model::cell::{self, CellValue, CountSpan};
 use crate::model::data_points::{DataPoints, Value};
 use crate::model::span::{self, Ending, Span, Subject, Tool};
-use crate::upload::delivery::Batch;
+use crate::upload::delivery::{Batch, CountBatch, RunBatch};
 
 /// A request for any `SpanExporter`.
 #[derive(Debug)]
@@ -31,7 +32,13 @@ pub(crate) struct ExportRequest {
 
 impl ExportRequest {
     pub(crate) fn new(batch: &Batch<'_>) -> Self {
-        Self { resource: resource(batch.tool), spans: spans(batch) }
+        match batch {
+            Batch::Runs(runs) => Self { resource: resource(runs.tool), spans: spans(runs) },
+            Batch::Count(CountBatch { data_points, tool, count }) => Self {
+                resource: resource_of(cell::resource(data_points, tool)),
+                spans: vec![count_data(count)],
+            },
+        }
     }
 
     /// The message of OTLP's trace service.
@@ -46,18 +53,21 @@ impl ExportRequest {
 
 /// The resource of every span of this tool: [`span::resource`], and nothing from the environment.
 pub(crate) fn resource(tool: Tool<'_>) -> Resource {
-    Resource::builder_empty()
-        .with_attributes(span::resource(tool).map(|(key, value)| KeyValue::new(key, value.to_owned())))
-        .build()
+    resource_of(span::resource(tool))
+}
+
+fn resource_of<'a>(attributes: impl IntoIterator<Item = (&'static str, &'a str)>) -> Resource {
+    let attributes = attributes.into_iter().map(|(key, value)| KeyValue::new(key, value.to_owned()));
+    Resource::builder_empty().with_attributes(attributes).build()
 }
 
 /// The spans of a batch, in its order.
-pub(crate) fn spans(batch: &Batch<'_>) -> Vec<SpanData> {
+pub(crate) fn spans(batch: &RunBatch<'_>) -> Vec<SpanData> {
     let scope = InstrumentationScope::builder(span::SCOPE_NAME).with_version(span::SCOPE_VERSION).build();
     batch.spans.iter().map(|span| span_data(span, batch, &scope)).collect()
 }
 
-fn span_data(span: &Span, batch: &Batch<'_>, scope: &InstrumentationScope) -> SpanData {
+fn span_data(span: &Span, batch: &RunBatch<'_>, scope: &InstrumentationScope) -> SpanData {
     let mut name = String::new();
     let _ = span.write_name(batch.tool.name, batch.data_points, &mut name);
     let status = match span.subject {
@@ -84,6 +94,32 @@ fn span_data(span: &Span, batch: &Batch<'_>, scope: &InstrumentationScope) -> Sp
         links: SpanLinks::default(),
         status,
         instrumentation_scope: scope.clone(),
+    }
+}
+
+/// A count as a span. Its scope has no version, which would divide the installations into classes.
+fn count_data(count: &CountSpan) -> SpanData {
+    let ids = (TraceId::from_bytes(count.trace_id), SpanId::from_bytes(count.span_id));
+    let attribute = |(key, value): (&String, &CellValue)| match value {
+        CellValue::Bool(flag) => KeyValue::new(key.clone(), *flag),
+        CellValue::Integer(number) => KeyValue::new(key.clone(), *number),
+        CellValue::Text(text) => KeyValue::new(key.clone(), text.clone()),
+    };
+    let start = time(count.start_nanoseconds());
+    SpanData {
+        span_context: SpanContext::new(ids.0, ids.1, TraceFlags::SAMPLED, false, TraceState::NONE),
+        parent_span_id: SpanId::INVALID,
+        parent_span_is_remote: false,
+        span_kind: SpanKind::Internal,
+        name: Cow::Borrowed(cell::COUNT),
+        start_time: start,
+        end_time: start,
+        attributes: count.cell.0.iter().map(attribute).collect(),
+        dropped_attributes_count: 0,
+        events: SpanEvents::default(),
+        links: SpanLinks::default(),
+        status: Status::Unset,
+        instrumentation_scope: InstrumentationScope::builder(span::SCOPE_NAME).build(),
     }
 }
 
@@ -150,6 +186,16 @@ mod tests {
             let exported = TracesData { resource_spans: exported.resource_spans };
             assert_eq!(sorted(exported), sorted(recorded), "{line}");
         }
+    }
+
+    #[test]
+    fn the_request_of_a_count_equals_its_line() {
+        let count = testing::count();
+        let recorded: TracesData =
+            serde_json::from_str(&count.line(&testing::DATA_POINTS, "weave")).expect("a line of OTLP/JSON");
+        let batch = CountBatch { data_points: &testing::DATA_POINTS, tool: "weave", count: &count };
+        let exported = ExportRequest::new(&Batch::Count(batch)).into_message();
+        assert_eq!(sorted(TracesData { resource_spans: exported.resource_spans }), sorted(recorded));
     }
 
     #[test]

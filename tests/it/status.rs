@@ -52,7 +52,7 @@ fn json_always_has_every_key() {
                 "next_try_in": null,
                 "unreported_starts": 0,
                 "start_trouble": null,
-                "counting_since": null,
+                "counting_since": null, "counts": null,
             }],
         })
     );

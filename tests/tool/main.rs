@@ -27,6 +27,10 @@ static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/tool/teleme
 /// The same, with exact times for the tool's author.
 static EXACT: DataPoints = DataPoints { times: Times::Exact, ..DATA_POINTS };
 
+/// The same with `[[count]]` tables, and those of a later release.
+static COUNTS: DataPoints = tool_telemetry::data_points!("tests/tool/counts.toml");
+static COUNTS_2: DataPoints = tool_telemetry::data_points!("tests/tool/counts-2.toml");
+
 fn main() -> ExitCode {
     if setting(&settings(), "FROB_ASYNC").is_some() {
         // The expansion of `#[tokio::main]`.
@@ -151,8 +155,14 @@ fn configure(settings: &str) -> Builder {
     let variable = |name: &str| setting(settings, name);
     let number = |name: &str| variable(name).map(|value| value.parse::<u64>().expect("a number"));
     let version = variable("FROB_VERSION").unwrap_or_else(|| "1.0.0".to_owned());
+    let data_points = match variable("FROB_COUNTS").as_deref() {
+        None if variable("FROB_EXACT_TIMES").is_some() => &EXACT,
+        None => &DATA_POINTS,
+        Some("2") => &COUNTS_2,
+        Some(_) => &COUNTS,
+    };
     let mut builder = Telemetry::builder("frob", Box::leak(version.into_boxed_str()))
-        .data_points(if variable("FROB_EXACT_TIMES").is_some() { &EXACT } else { &DATA_POINTS })
+        .data_points(data_points)
         .opt_out_var("FROB_TELEMETRY_OPTOUT")
         .suppress_notice_var("FROB_NOLOGO");
     let typed = typed(settings);

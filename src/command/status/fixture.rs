@@ -31,6 +31,7 @@ pub(super) fn status() -> Status {
             last_failure: None,
             next_try_in: Some(7),
             counting_since: Some(8),
+            counts: None,
         }],
     }
 }

@@ -40,6 +40,7 @@ impl Status {
     /// | `unreported_starts` | uploaders that never reported their end, since the last one that did |
     /// | `start_trouble` | why uploaders fail to run, as a text, or null |
     /// | `counting_since` | when counting began again after damage, or null |
+    /// | `counts` | null, or `counted`, `waiting`, `lost`, and `next_period` as in [`CountStatus`](super::CountStatus) |
     pub fn to_json(&self) -> String {
         let destinations: Vec<Value> = self
             .destinations
@@ -70,6 +71,12 @@ impl Status {
                     "unreported_starts": destination.unreported_starts,
                     "start_trouble": destination.start_trouble,
                     "counting_since": destination.counting_since,
+                    "counts": destination.counts.map(|counts| json!({
+                        "counted": counts.counted,
+                        "waiting": counts.waiting,
+                        "lost": counts.lost,
+                        "next_period": counts.next_period,
+                    })),
                 })
             })
             .collect();
@@ -109,7 +116,7 @@ mod tests {
         let fields = format!("{:?}", status.destinations[0]);
         let json: serde_json::Value = serde_json::from_str(&status.to_json()).unwrap();
         let keys = json["destinations"][0].as_object().unwrap();
-        assert_eq!(keys.len(), 15);
+        assert_eq!(keys.len(), 16);
         for key in keys.keys() {
             assert!(fields.contains(&format!("{key}: ")), "{key} is no field: {fields}");
         }

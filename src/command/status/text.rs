@@ -1,9 +1,9 @@
 //! The status as text.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::{DestinationStatus, Status};
+use super::{CountStatus, DestinationStatus, Status};
 use crate::consent::Reason;
 use crate::env;
 use crate::model::chosen_by::ChosenBy;
@@ -100,7 +100,12 @@ impl DestinationStatus {
         for (outcome, runs) in &self.dropped {
             writeln!(f, "  dropped    {runs} ({})", outcome.name())?;
         }
+        if let Some(CountStatus { counted, waiting, next_period, .. }) = self.counts {
+            let next = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(next_period));
+            writeln!(f, "  counts     {counted} in this period, {waiting} waiting; the next begins {next}")?;
+        }
         for (count, what) in [
+            (self.counts.map_or(0, |counts| counts.lost), "counts lost: refused, or too old"),
             (self.rejected_spans, "spans rejected by the receiver"),
             (self.dropped_spans, "spans dropped: too many, too large, or incomplete"),
             (self.left_out, "lines and values not sent: damaged, or not approved"),

@@ -86,6 +86,11 @@ pub(crate) fn identity_of_open(file: &File) -> io::Result<FileIdentity> {
 
 pub(crate) use std::fs::rename;
 
+/// Returns when the names in a directory survive a power cut.
+pub(in crate::platform) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
 /// Tries to lock a file for as long as it is open.
 pub(crate) fn try_flock(file: &File, is_shared: bool) -> Result<(), TryLockError> {
     if is_shared { file.try_lock_shared() } else { file.try_lock() }

@@ -46,6 +46,11 @@ fn locked_byte() -> OVERLAPPED {
     position
 }
 
+/// Does nothing: a directory cannot be opened to be synced, and NTFS writes its names to its journal in order.
+pub(in crate::platform) fn sync_directory(_directory: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Tries to lock a file for as long as it is open.
 pub(crate) fn try_flock(file: &File, is_shared: bool) -> Result<(), TryLockError> {
     let kind = if is_shared { 0 } else { LOCKFILE_EXCLUSIVE_LOCK };

@@ -376,9 +376,9 @@ fn requests_share_a_connection_until_the_server_closes_it() {
     let spans = testing::spans();
     let mut answers = Vec::new();
     for version in ["1.0.0", "1.0.0", "1.0.0", "2.0.0"] {
-        let mut batch = testing::batch(&spans);
-        batch.tool.version = version;
-        answers.push(transport.send(&batch, SystemTime::UNIX_EPOCH));
+        let tool = span::Tool { version, ..testing::TOOL };
+        let batch = delivery::RunBatch { data_points: &testing::DATA_POINTS, tool, spans: &spans };
+        answers.push(transport.send(&Batch::Runs(batch), SystemTime::UNIX_EPOCH));
     }
     assert_eq!(
         answers,

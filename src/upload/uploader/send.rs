@@ -9,7 +9,7 @@ use crate::spool::backoff::Backoff;
 use crate::spool::counters::{Counters, note_delivery, note_failure};
 use crate::spool::directory::RunName;
 use crate::spool::outcome::Outcome;
-use crate::upload::delivery::{Batch, DeliveryOutcome, Transport};
+use crate::upload::delivery::{Batch, DeliveryOutcome, RunBatch, Transport};
 use crate::upload::failure::FailureKind;
 use crate::upload::launch::UploadMode;
 
@@ -45,7 +45,8 @@ impl Uploader<'_> {
         }
         let spans: Vec<Span> = batch.iter().flat_map(|loaded| loaded.run.spans.iter().cloned()).collect();
         let tool = first.run.tool(self.tool);
-        let request = Batch { data_points: self.allowlist.data_points, tool, spans: &spans };
+        let data_points = self.allowlist.data_points;
+        let request = Batch::Runs(RunBatch { data_points, tool, spans: &spans });
         let outcome = transport.deliver(&request);
         let now = SystemTime::now();
         match outcome {
@@ -55,6 +56,10 @@ impl Uploader<'_> {
                 self.end_backoff(before, history, spans.len());
                 let left_out =
                     batch.iter().fold(0_u64, |sum, loaded| sum.saturating_add(loaded.run.left_out));
+                // Before the runs leave the spool: if this process is killed, the next one counts them.
+                if let Some(counting) = &self.counting {
+                    counting.count(batch.iter().map(|loaded| &loaded.run), self.may_send);
+                }
                 self.settle(batch, Outcome::Delivered, rejected)?;
                 let _ = Counters::fold(self.spool, note_delivery(now, left_out));
                 Ok(0)

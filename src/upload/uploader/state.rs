@@ -10,6 +10,7 @@ use crate::spool::directory::SpoolDirectory;
 use crate::spool::listing::SpooledRun;
 use crate::spool::read::RecordedRun;
 use crate::spool::run_file::MAX_RUN_BYTES;
+use crate::upload::counts::Counting;
 use crate::upload::launch::UploadMode;
 
 /// A larger file is not a run file of ours.
@@ -31,6 +32,8 @@ pub(crate) struct Uploader<'a> {
     pub(crate) awaited_for: Duration,
     /// The process that started it.
     pub(crate) starter: Option<u32>,
+    /// `None` if this uploader counts nothing.
+    pub(crate) counting: Option<Counting<'a>>,
     /// Checks consent. Called before each request.
     pub(crate) may_send: &'a dyn Fn() -> bool,
 }

@@ -69,6 +69,9 @@ impl Uploader<'_> {
             {
                 self.hold(backoff, life.saturating_sub(started.elapsed()));
             }
+            if stopped.is_ok() {
+                self.send_counts(transport, &lock);
+            }
             lock.record_end();
             IS_AT_WORK.store(false, Ordering::Relaxed);
             drop(lock);
@@ -86,6 +89,14 @@ impl Uploader<'_> {
             if !more {
                 return UploaderExit::NothingLeft;
             }
+        }
+    }
+
+    /// Sends the counts that are due, after all runs, and not while a command waits briefly.
+    fn send_counts(&self, transport: &mut dyn Transport, lock: &UploaderLock) {
+        if let Some(counting) = self.counting.as_ref().filter(|_| self.mode != UploadMode::Awaited) {
+            let may_send = || lock.is_at(&self.spool.lock()) && (self.may_send)();
+            counting.send(transport, self.tool, &self.allowlist, &may_send);
         }
     }
 

@@ -1,0 +1,208 @@
+//! Counts of installations: what is counted, when, and how a count travels.
+
+use tool_telemetry_receiver::{Receiver, Value};
+
+use crate::counting_user::{CountingUser, DAY, HOUR, MONDAY, WEEK, cells, counts};
+use crate::test_user::TestUser;
+
+fn receiver() -> (Receiver, String) {
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = receiver.http_endpoint();
+    (receiver, endpoint)
+}
+
+/// The cells of one table in a week.
+fn of_table(receiver: &Receiver, week: u64, table: &[&str]) -> Vec<String> {
+    let has_keys = |cell: &str| {
+        let keys: Vec<&str> = cell.split(' ').filter_map(|part| part.split('=').next()).collect();
+        keys == table
+    };
+    cells(receiver)
+        .into_keys()
+        .filter(|(of, cell)| *of == week && has_keys(cell))
+        .map(|(_, cell)| cell)
+        .collect()
+}
+
+#[test]
+fn a_new_installation_counts_each_cell_once_a_week_from_the_next_week_on() {
+    let (receiver, endpoint) = receiver();
+    let user = CountingUser::new(&endpoint);
+    // The state is created.
+    user.run_at(MONDAY + 2 * DAY, &["build"]);
+    user.run_at(MONDAY + 6 * DAY, &["build"]);
+    assert_eq!(cells(&receiver), [].into());
+    for day in 0..6 {
+        user.run_at(MONDAY + WEEK + day * DAY, &["build"]);
+        user.run_at(MONDAY + WEEK + day * DAY + HOUR, &["build", "--end", "return=3"]);
+    }
+    let expected = [
+        "error.type=_OTHER frob.command=build",
+        "frob.command=build",
+        "process.exit.code=\"0\"",
+        "process.exit.code=\"3\"",
+        "service.version=1.0.0",
+    ];
+    let expected = expected.map(|cell| ((1, cell.to_owned()), 1)).into();
+    assert_eq!(cells(&receiver), expected);
+    user.run_at(MONDAY + 2 * WEEK, &["build"]);
+    user.run_at(MONDAY + 2 * WEEK + 3 * DAY, &["build"]);
+    assert_eq!(of_table(&receiver, 2, &["frob.command"]), ["frob.command=build"]);
+}
+
+#[test]
+fn a_count_has_only_its_cell_and_a_request_and_a_connection_of_its_own() {
+    let (receiver, endpoint) = receiver();
+    let user = CountingUser::new(&endpoint);
+    user.run_at(MONDAY, &["build"]);
+    user.run_at(MONDAY + WEEK, &["build"]);
+    assert!(counts(&receiver).is_empty(), "none leaves in the pass of its run");
+    user.run_at(MONDAY + WEEK + 4 * DAY, &["build"]);
+    let counts = counts(&receiver);
+    assert_eq!(counts.len(), 3);
+    for count in &counts {
+        let monday = (MONDAY + WEEK) * 1_000_000_000;
+        assert_eq!((count.start_unix_nano(), count.end_unix_nano()), (monday, monday));
+        assert_eq!((count.parent_span_id(), count.flags()), (None, 0x101));
+        let resource: Vec<_> = count.resource_attributes().iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(sorted(resource), ["service.name", "tool_telemetry.data_points"]);
+        assert_eq!(count.resource_attribute("service.name"), Some(&Value::from("frob")));
+        assert_eq!((count.scope_name(), count.scope_version()), ("tool-telemetry", ""));
+    }
+    let spans = receiver.spans();
+    let has_trace = |id: &str| spans.iter().filter(|span| span.trace_id() == id).count();
+    assert!(counts.iter().all(|count| has_trace(count.trace_id()) == 1));
+    for request in receiver.requests() {
+        let of_counts = request.spans().iter().filter(|span| span.name() == "count").count();
+        assert!(of_counts == 0 || request.spans().len() == 1, "{:?}", request.spans());
+    }
+    // Three passes with runs, and three counts.
+    assert_eq!(receiver.connections(), 6);
+    assert_eq!((receiver.violations(), receiver.outside_contract()), (vec![], vec![]));
+}
+
+fn sorted(mut texts: Vec<&str>) -> Vec<&str> {
+    texts.sort_unstable();
+    texts
+}
+
+#[test]
+fn a_table_counts_at_most_what_it_says_and_an_update_does_not_begin_again() {
+    let (receiver, endpoint) = receiver();
+    let user = CountingUser::new(&endpoint);
+    user.run_at(MONDAY, &["build"]);
+    let tuesday = MONDAY + WEEK + DAY;
+    for command in ["build", "test", "run", "clean"] {
+        user.run_at(tuesday, &[command]);
+    }
+    // The next release counts one command more, and three cells less together than were counted already.
+    let user = user.with_tool_setting("FROB_COUNTS", "2");
+    for command in ["build", "test", "run", "clean"] {
+        user.run_at(tuesday + DAY, &[command]);
+    }
+    user.run_at(tuesday + 4 * DAY, &["build"]);
+    assert_eq!(of_table(&receiver, 1, &["frob.command"]), ["frob.command=build", "frob.command=test"]);
+    assert_eq!(of_table(&receiver, 1, &["frob.color"]), [""; 0]);
+    let next = MONDAY + 2 * WEEK;
+    for command in ["build", "test", "run", "clean"] {
+        user.run_at(next, &[command]);
+    }
+    user.run_at(next + 4 * DAY, &["build"]);
+    assert_eq!(of_table(&receiver, 2, &["frob.command"]).len(), 3);
+    assert_eq!(of_table(&receiver, 2, &["frob.color"]), ["frob.color=auto"]);
+}
+
+#[test]
+fn a_crossing_has_the_runs_attributes_and_those_of_one_span() {
+    let (receiver, endpoint) = receiver();
+    let user = CountingUser::new(&endpoint);
+    user.run_at(MONDAY, &["build"]);
+    user.set_clock(MONDAY + WEEK);
+    let run = user.user.frob_command(["build"]).env("FROB_CACHED", "1").status();
+    assert!(run.expect("it runs").success() && user.user.flush());
+    user.run_at(MONDAY + WEEK + 3 * DAY, &["test"]);
+    let crossed = of_table(&receiver, 1, &["frob.cached", "frob.command"]);
+    assert_eq!(crossed, ["frob.cached=true frob.command=build"]);
+}
+
+#[test]
+fn nothing_is_counted_in_ci_in_a_container_for_an_operator_or_without_a_table() {
+    let (receiver, endpoint) = receiver();
+    let weeks = |user: &CountingUser| {
+        for week in 0..3 {
+            user.run_at(MONDAY + week * WEEK, &["build"]);
+        }
+        assert!(!user.state().exists());
+    };
+    weeks(&CountingUser::new(&endpoint).with("CI", "1").with_tool_setting("FROB_CI_INCLUDES_MAKER", "1"));
+    weeks(&CountingUser::new(&endpoint).with("KUBERNETES_SERVICE_HOST", "10.0.0.1"));
+    let container = CountingUser::new(&endpoint);
+    std::fs::write(container.user.home().join(".container"), "").expect("a file");
+    weeks(&container);
+    weeks(&CountingUser::of_tool(&endpoint, "FROB_OTHER", "1"));
+    assert_eq!(receiver.traces().len(), 12, "the runs arrive");
+    assert!(counts(&receiver).is_empty());
+    let operator = TestUser::sending_to(&endpoint).with_tool_setting("FROB_COUNTS", "1");
+    assert!(operator.run_frob(["build"]).status.success() && operator.flush());
+    assert!(!operator.files().iter().any(|path| path.ends_with("counts.jsonl")));
+}
+
+#[test]
+fn off_and_purge_delete_the_state_and_what_waits() {
+    for word in ["off", "purge"] {
+        let (receiver, endpoint) = receiver();
+        let user = CountingUser::new(&endpoint);
+        user.run_at(MONDAY, &["build"]);
+        user.run_at(MONDAY + WEEK, &["build"]);
+        assert!(std::fs::read_to_string(user.state()).expect("a file").contains("\"trace\""));
+        user.user.run_frob(["telemetry", word]);
+        assert!(!user.state().exists(), "{word}");
+        user.user.run_frob(["telemetry", "on"]);
+        // It begins again, with the next week.
+        user.run_at(MONDAY + WEEK + 3 * DAY, &["test"]);
+        user.run_at(MONDAY + WEEK + 6 * DAY, &["test"]);
+        assert!(counts(&receiver).is_empty(), "{word}");
+        user.run_at(MONDAY + 2 * WEEK, &["test"]);
+        user.run_at(MONDAY + 2 * WEEK + 3 * DAY, &["test"]);
+        assert_eq!(of_table(&receiver, 2, &["frob.command"]), ["frob.command=test"], "{word}");
+    }
+}
+
+#[test]
+fn waiting_counts_are_shown_as_they_are_sent() {
+    let (receiver, endpoint) = receiver();
+    let user = CountingUser::new(&endpoint);
+    let telemetry = |arguments: &[&str]| {
+        let output = user.user.run_frob(["telemetry"].iter().chain(arguments));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    user.run_at(MONDAY, &["build"]);
+    let status = telemetry(&["status"]);
+    let line = "  counts     0 in this period, 0 waiting; the next begins Mon, 14 Dec 2026 00:00:00 GMT\n";
+    assert!(status.contains(line), "{status}");
+    user.run_at(MONDAY + WEEK, &["build"]);
+    let status = telemetry(&["status"]);
+    let line = "  counts     3 in this period, 3 waiting; the next begins Mon, 21 Dec 2026 00:00:00 GMT\n";
+    assert!(status.contains(line), "{status}");
+    let json: serde_json::Value = serde_json::from_str(&telemetry(&["status", "--json"])).expect("JSON");
+    let counts = &json["destinations"][0]["counts"];
+    let next_week = MONDAY + 2 * WEEK;
+    assert_eq!(
+        *counts,
+        serde_json::json!({ "counted": 3, "waiting": 3, "lost": 0, "next_period": next_week })
+    );
+    let shown = telemetry(&["show"]);
+    assert!(shown.contains("count  frob.command = build\n"), "{shown}");
+    let lines = telemetry(&["show", "--json"]);
+    user.run_at(MONDAY + WEEK + 4 * DAY, &["build"]);
+    let sent = counts_of(&receiver);
+    assert_eq!(sent.len(), 3);
+    for (trace, span) in sent {
+        assert!(lines.contains(&format!("\"traceId\":\"{trace}\",\"spanId\":\"{span}\"")), "{lines}");
+    }
+    assert!(!telemetry(&["show"]).contains("count of this installation"));
+}
+
+fn counts_of(receiver: &Receiver) -> Vec<(String, String)> {
+    counts(receiver).iter().map(|count| (count.trace_id().to_owned(), count.span_id().to_owned())).collect()
+}
