@@ -41,6 +41,8 @@ pub struct Status {
     pub decision: Decision,
     /// The origin of the destination of this process's runs, and who chose it.
     pub destination: Option<(String, ChosenBy)>,
+    /// The site with what the tool's author publishes, if there is one.
+    pub published_at: Option<String>,
     /// Settings that are ignored, and other problems.
     pub warnings: Vec<String>,
     /// The path of the machine's policy file, which may not exist.
@@ -171,6 +173,10 @@ impl Telemetry {
             tool: tool.to_owned(),
             decision: preflight.recording_decision(settings, environment),
             destination: destination.map(|found| (found.origin(), found.chosen_by)),
+            published_at: settings
+                .data_points
+                .and_then(|data_points| data_points.publisher()?.published_at)
+                .map(str::to_owned),
             warnings,
             policy_file,
             choice_file: paths.map(|paths| paths.choice_file),

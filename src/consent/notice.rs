@@ -156,6 +156,10 @@ fn preview(settings: &Settings) -> String {
     format!("{}=log", crate::env::tool_variable(settings.name))
 }
 
+/// Characters of the address of the published results. A longer one, which would take the room of what is sent, is only in
+/// `status` and in the documents.
+const MAX_RESULTS: usize = 64;
+
 /// The version of a notice without data points.
 fn no_data_points() -> Option<Version> {
     Version::parse("0")
@@ -223,6 +227,10 @@ fn closing(settings: &Settings, publisher: Option<&Publisher>, destination: &Des
         Some(show) => format!("To see what is sent: `{show}`."),
         None => format!("To see what a command would send, without sending it: set {}.", preview(settings)),
     };
+    let results = publisher
+        .and_then(|publisher| publisher.published_at)
+        .filter(|url| url.len() <= MAX_RESULTS)
+        .map_or_else(String::new, |url| format!(" Results: {url}"));
     // Last, so that a long address stays whole and can be copied.
     let more = publisher.map_or_else(String::new, |publisher| format!(" More: {}", publisher.privacy));
     [
@@ -234,7 +242,7 @@ fn closing(settings: &Settings, publisher: Option<&Publisher>, destination: &Des
             Some(off) => format!("To turn it off: `{off}`, or set {}.", opt_out(settings)),
             None => format!("To turn it off: set {}.", opt_out(settings)),
         },
-        format!("{see}{more}"),
+        format!("{see}{results}{more}"),
     ]
 }
 
@@ -296,6 +304,8 @@ mod tests {
     const PRIVACY: &str = "https://www.example.com/legal/privacy/en/products/command-line-tools/frobnication/\
                            what-is-collected-and-why-and-for-how-long/version-2/index.html?section=telemetry";
 
+    const RESULTS: &str = "https://results.frobnication.example.org/tools/frob/weeks/";
+
     fn with_command() -> Settings {
         Settings { own_command: Some(OwnCommand("frob telemetry")), ..Settings::new("frob", "1.0.0") }
     }
@@ -329,7 +339,7 @@ mod tests {
                 PRIVACY,
                 30,
                 "CC0-1.0",
-                None,
+                Some(RESULTS),
             )),
             data_points: Box::leak(data_points.into_boxed_slice()),
             ..DataPoints::EMPTY
@@ -363,7 +373,7 @@ mod tests {
     fn assert_short_and_whole(text: &str, data_points: usize, columns: usize, commands: &[&str]) {
         let most = if columns >= 80 { 12 } else { 12 * 80 / columns };
         assert!(lines(text, columns) <= most, "{columns} columns:\n{text}");
-        for whole in commands.iter().chain(&[PRIVACY, "FROB_TELEMETRY=off"]) {
+        for whole in commands.iter().chain(&[PRIVACY, RESULTS, "FROB_TELEMETRY=off"]) {
             assert!(text.contains(whole), "{whole} at {columns} columns:\n{text}");
         }
         assert_eq!(text.matches('`').count(), commands.iter().filter(|it| it.starts_with('`')).count() * 2);

@@ -12,6 +12,7 @@ pub(super) fn status() -> Status {
         decision: Decision { is_on: true, reason: Reason::Default },
         destination: None,
         is_companion: false,
+        published_at: None,
         warnings: Vec::new(),
         policy_file: PathBuf::new(),
         choice_file: None,

@@ -13,6 +13,9 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_decision(f)?;
         self.write_destination(f)?;
+        if let Some(url) = &self.published_at {
+            writeln!(f, "what is published: {url}")?;
+        }
         let now = unix_seconds(SystemTime::now());
         for destination in &self.destinations {
             writeln!(f, "{}:", destination.name)?;
@@ -141,6 +144,14 @@ mod tests {
         assert_eq!(lines(&status), "  next try in 7 s");
         status.destinations[0].next_try_in = Some(0);
         assert_eq!(lines(&status), "  next try in less than a second");
+    }
+
+    #[test]
+    fn what_is_published_is_linked_if_there_is_a_site() {
+        let mut status = fixture::status();
+        assert!(!status.to_string().contains("published"), "{status}");
+        status.published_at = Some("https://example.com/usage".to_owned());
+        assert!(status.to_string().contains("\nwhat is published: https://example.com/usage\n"), "{status}");
     }
 
     #[test]

@@ -204,6 +204,7 @@ struct EscapedPublisher {
     privacy: String,
     retention_days: u32,
     licence: String,
+    published_at: Option<&'static str>,
 }
 
 impl EscapedPublisher {
@@ -211,10 +212,11 @@ impl EscapedPublisher {
         Self {
             name: cell(publisher.name),
             contact: cell(publisher.contact),
-            // `DataPoints::parse` admits only a plain https URL here, and only an identifier below.
+            // `DataPoints::parse` admits only plain https URLs, and only an identifier as the licence.
             privacy: publisher.privacy.to_string(),
             retention_days: publisher.retention_days,
             licence: publisher.licence.to_string(),
+            published_at: publisher.published_at,
         }
     }
 }

@@ -59,6 +59,18 @@ fn the_footnote_needs_an_entry_for_operators() {
 }
 
 #[test]
+fn the_documents_link_what_is_published() {
+    let published = GOOD.replace("licence =", "published_at = \"https://example.com/usage\"\nlicence =");
+    for arguments in [
+        &["privacy", "--tool", "frob"][..],
+        &["licence", "--tool", "frob", "--endpoint", "https://a.example"],
+    ] {
+        assert!(document(&published, arguments).contains("<https://example.com/usage>"), "{arguments:?}");
+        assert!(!document(GOOD, arguments).contains("/usage"));
+    }
+}
+
+#[test]
 fn markup_in_the_file_is_escaped() {
     let hostile = GOOD
         .replace("Whether output is coloured", "a | b <img src=x> [c](d) *e* &amp;")

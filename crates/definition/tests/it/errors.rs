@@ -20,6 +20,7 @@ const CASES: &[Case] = &[
     ("[publisher]", "[[publisher]] # here", "`publisher` is an array; it must be a table: write `[publisher]`"),
     ("name = \"target\"\n", "name = \"target\"\nlevels = 1 # here\n", "`[[span]]` has an unknown key `levels`"),
     ("key = \"dotnet.runtimes\"", "key = \"dotnet.runtimes\"\nregex = \".*\" # here", "`[[data_point]]` has an unknown key `regex`"),
+    ("licence = \"CC-BY-4.0\"", "licence = \"CC-BY-4.0\"\npublished_at = \"http://example.com\" # here", "`published_at` is \"http://example.com\", which is not an https address"),
     ("licence = \"CC-BY-4.0\"", "licence = \"CC-BY-4.0\"\nemail = 1 # here", "`[publisher]` has an unknown key `email`"),
     ("on = [\"target\"]\nsentence = \"Whether", "on = \"target\" # here\nsentence = \"Whether", "`on` is a string; it must be an array of strings"),
     ("[\"xunit\", \"mstest\"]", "[\"xunit\", 1] # here", "an item of `values` is an integer; it must be a string"),

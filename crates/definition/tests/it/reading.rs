@@ -18,6 +18,11 @@ fn the_publisher_is_read() {
     assert_eq!(publisher.privacy, "https://example.com/privacy");
     assert_eq!(publisher.retention_days, 365);
     assert_eq!(publisher.licence, "CC-BY-4.0");
+    assert_eq!(publisher.published_at, None);
+    let published =
+        GOOD.replace("licence =", "published_at = \"https://example.com/usage/?tool=frob\"\nlicence =");
+    let publisher = DataPoints::parse(&published).unwrap().publisher.unwrap();
+    assert_eq!(publisher.published_at, Some("https://example.com/usage/?tool=frob"));
 }
 
 #[test]

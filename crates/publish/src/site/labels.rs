@@ -24,9 +24,9 @@ pub(super) fn percent(percent: f64) -> String {
     if percent < 9.95 { format!("{percent:.1}%") } else { format!("{percent:.0}%") }
 }
 
-/// A day: `16 Nov 2026`.
+/// A day: `16 Nov 2026`, with blanks at which no line breaks.
 pub(super) fn day(date: Date) -> String {
-    date.strftime("%-d %b %Y").to_string()
+    date.strftime("%-d\u{a0}%b\u{a0}%Y").to_string()
 }
 
 /// The days of a period, with what it has in common once: `16–22 Nov 2026`.
@@ -35,7 +35,7 @@ pub(super) fn days(period: &Period<'_>) -> String {
     let first = if start.year() != end.year() {
         day(start)
     } else if start.month() != end.month() {
-        start.strftime("%-d %b").to_string()
+        start.strftime("%-d\u{a0}%b").to_string()
     } else {
         start.day().to_string()
     };
