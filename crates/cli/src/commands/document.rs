@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use askama::Template;
 use clap::ValueEnum;
 use tool_telemetry::env::tool_variable;
-use tool_telemetry_definition::{ApprovedSpan, Audience, DataPoint, DataPoints, Publisher, Times};
+use tool_telemetry_definition::{ApprovedSpan, Audience, DataPoint, DataPoints, Period, Publisher, Times};
 
 use crate::definition_file::read_valid;
 use crate::error::Error;
@@ -116,6 +116,10 @@ struct Table {
     has_operator_entries: bool,
     /// Runs for the tool's author start on the hour.
     has_coarse_times: bool,
+    /// The length of a period, if installations are counted.
+    count_period: Option<&'static str>,
+    /// The most counts of one installation in a period.
+    most_counts: u32,
 }
 
 /// The run, or one kind of span.
@@ -150,7 +154,13 @@ impl Table {
             .iter()
             .any(|group| group.span.iter().chain(&group.entries).any(|entry| entry.is_for_operators));
         let has_coarse_times = definition.times == Times::Hour;
-        Self { groups, has_operator_entries, has_coarse_times }
+        let count_period =
+            definition.period.filter(|_| !definition.counts.is_empty()).map(|period| match period {
+                Period::Week => "week",
+                Period::FourWeeks => "period of four weeks",
+            });
+        let most_counts = definition.counts.iter().map(|table| u32::from(table.at_most)).sum();
+        Self { groups, has_operator_entries, has_coarse_times, count_period, most_counts }
     }
 }
 
