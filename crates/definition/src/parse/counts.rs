@@ -9,6 +9,9 @@ use crate::{
     MAX_COUNTS, MAX_MEMBERS, OTHER, Period, SERVICE_VERSION, Value, Version,
 };
 
+/// The name of the spans that are counts.
+const COUNT: &str = "count";
+
 /// The period with its ε, and the tables that are counted in it.
 pub(super) fn read(
     file: &Table<'_>,
@@ -30,6 +33,13 @@ pub(super) fn read(
             report.error(count.at, "`[[count]]` needs a period; add `[publish]` with `period = \"week\"`");
         }
         _ => {}
+    }
+    // A receiver tells a count from a step by its name.
+    if let Some(span) = spans.iter().find(|span| span.span.name == COUNT).filter(|_| !tables.is_empty()) {
+        report.error(
+            span.at,
+            "a span is named `count`, as the counts of `[[count]]` are; give it another name",
+        );
     }
     let mut counts: Vec<Count> = Vec::new();
     let mut sum = 0_u32;

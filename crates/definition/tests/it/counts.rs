@@ -70,6 +70,15 @@ const CASES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
+fn a_span_named_count_needs_another_name_where_installations_are_counted() {
+    let good = GOOD.replace("\"phase\"", "\"count\"");
+    assert_ne!(good, GOOD);
+    DataPoints::parse(&good).unwrap();
+    let errors = DataPoints::parse(&format!("{good}{COUNTS}")).unwrap_err().to_string();
+    assert!(errors.contains("a span is named `count`"), "{errors}");
+}
+
+#[test]
 fn each_error_names_the_line_and_the_remedy() {
     let mut wrong = Vec::new();
     for (from, to, words) in CASES {
