@@ -18,8 +18,14 @@ use super::Request;
 /// use std::time::Duration;
 /// use tool_telemetry_receiver::{Answer, Receiver};
 ///
-/// // Busy twice, then slow, then as usual. let receiver = Receiver::builder() .answers([ Answer::status(503),
-/// Answer::status(429).with_retry_after("2"), Answer::Delay(Duration::from_millis(50)), ]) .start()?;
+/// // Busy twice, then slow, then as usual.
+/// let receiver = Receiver::builder()
+///     .answers([
+///         Answer::status(503),
+///         Answer::status(429).with_retry_after("2"),
+///         Answer::Delay(Duration::from_millis(50)),
+///     ])
+///     .start()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
