@@ -6,7 +6,7 @@ pub(crate) const SUCCESS: u8 = 0;
 pub(crate) const FAILURE: u8 = 1;
 /// The arguments are wrong, or a file cannot be read or written.
 pub(crate) const USAGE: u8 = 2;
-/// `check --against`: more is collected than before, and users are notified first.
+/// `check --against`: more is collected than before, and users are notified of new spans and data points first.
 pub(crate) const COLLECTS_MORE: u8 = 3;
 /// `flush`: runs are still pending.
 pub(crate) const STILL_PENDING: u8 = 3;
@@ -19,7 +19,10 @@ pub(crate) const MEANINGS: [(u8, &str); 7] = [
     (FAILURE, "The command failed, or the checked file has errors."),
     (FAILURE, "`check --against`: more is collected, and users are not notified."),
     (USAGE, "The arguments are wrong, or a file cannot be read or written."),
-    (COLLECTS_MORE, "`check --against`: more is collected, and users are notified first."),
+    (
+        COLLECTS_MORE,
+        "`check --against`: more is collected, and users are notified of new spans and data points first.",
+    ),
     (STILL_PENDING, "`flush`: runs are still pending."),
     (UNKNOWN_TOOL, "No tool of that name has left any files on this machine."),
 ];

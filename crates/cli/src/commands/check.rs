@@ -22,7 +22,8 @@ use crate::wording::count;
     0  The file is valid, and nothing more is collected than before.\n  \
     1  The file has errors, or more is collected without notifying users: raise `since`.\n  \
     2  The arguments are wrong, or a file cannot be read.\n  \
-    3  More is collected than before, and users are notified first: a reviewer should approve it.")]
+    3  More is collected than before, and users are notified of new spans and data points first:\n     \
+    a reviewer should approve it.")]
 pub(crate) struct Arguments {
     /// The file to check
     file: PathBuf,
@@ -69,7 +70,7 @@ fn definition(file: &Path, against: Option<&Path>) -> Result<(String, u8), Error
     let code = exit_code(&differences);
     text.push_str(match code {
         FAILURE => "More is collected than before, and users are not notified of some of it. Raise `since` of each such entry.\n",
-        COLLECTS_MORE => "More is collected than before. Users are notified before it is recorded.\n",
+        COLLECTS_MORE => "More is collected than before. Users are notified of new spans and data points before they are recorded.\n",
         _ if differences.is_empty() => "Nothing changed.\n",
         _ => "Nothing more is collected than before.\n",
     });
