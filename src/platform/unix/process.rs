@@ -1,6 +1,6 @@
 //! This process and others: their rights, ids, and ends.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{c_int, c_void};
 
 /// Whether a program learns its exit code while it exits.
 pub(crate) const HAS_EXIT_HOOK: bool = cfg!(all(target_os = "linux", target_env = "gnu"));
@@ -79,7 +79,7 @@ pub(crate) fn is_running_with(process: i32, argument: &str) -> bool {
 /// Sets the name that `ps` shows. A program that was started by `/proc/self/exe` would be called `exe`.
 pub(crate) fn name_process(name: &str) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Ok(name) = CString::new(name) {
+    if let Ok(name) = std::ffi::CString::new(name) {
         // SAFETY: the kernel reads the text up to its null, and keeps 15 bytes of it.
         unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
     }
