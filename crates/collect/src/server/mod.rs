@@ -210,14 +210,19 @@ async fn serve(
     for tool in shared.catalog().short_retention() {
         warn!(tool, "`retention_days` is below 35; counts go before they can be published");
     }
-    info!(addresses = ?reachable.addresses, metrics = ?reachable.metrics, tools = ?shared.catalog().tools(), "ready");
+    info!(
+        addresses = listed(&reachable.addresses),
+        metrics = listed(reachable.metrics.as_slice()),
+        tools = listed(&shared.catalog().tools()),
+        "ready"
+    );
     at_start(&reachable);
     while let Signal::Reload = signals.next().await {
         match config.load() {
             Ok(loaded) => {
                 shared.replace(loaded);
                 shared.metrics.reloads.fetch_add(1, Ordering::Relaxed);
-                info!(tools = ?shared.catalog().tools(), "the configuration is read again");
+                info!(tools = listed(&shared.catalog().tools()), "the configuration is read again");
             }
             Err(error) => error!(%error, "the configuration cannot be read again; the old one stays"),
         }
@@ -231,6 +236,11 @@ async fn serve(
         warn!("some requests did not end in time; their senders come again");
     }
     Ok(())
+}
+
+/// The items for a log line.
+fn listed<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn app(shared: &Arc<Shared>) -> Router {
