@@ -5,7 +5,9 @@ mod bad_disk; // a disk that is full, read-only, or corrupted
 mod ci; // CI jobs and containers
 mod clock; // a clock that jumps
 mod contract; // the wire contract of `proto/`
+#[cfg(target_os = "linux")]
 mod counting_user; // fixture: a tool that counts installations, and a clock
+#[cfg(target_os = "linux")]
 mod counts; // counts of installations
 mod deletion; // `off` and `purge`
 mod delivery; // from a command to its own destination, over every protocol
