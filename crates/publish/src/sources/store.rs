@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use tool_telemetry_collect::marks::MarkState;
 use tool_telemetry_collect::store::{SqliteStore, Store as _, StoreError, StoredDefinition};
-use tool_telemetry_collect::time::Week;
+use tool_telemetry_collect::time::{Hour, Week};
 
 use super::{CountSource, Counted};
 use crate::calendar::Interval;
@@ -36,6 +37,31 @@ impl StoreSource {
         Ok(self.store.definitions()?)
     }
 
+    /// Refuses a period with a cell that jumped, until a person has looked at it.
+    fn refuse_held(&self, tool: &str, interval: Interval) -> Result<(), Failure> {
+        let first = Hour((interval.unix_seconds() / 3_600) as u32);
+        let end = Hour(first.0 + interval.days() * 24);
+        let marks = self.store.marks()?;
+        // The tables of installations are named by their keys, as JSON arrays.
+        let held = marks.iter().find(|mark| {
+            mark.state == MarkState::Held
+                && mark.tool == tool
+                && mark.table.starts_with('[')
+                && mark.first < end
+                && mark.end > first
+        });
+        match held {
+            None => Ok(()),
+            Some(mark) => Err(Failure::failed(format!(
+                "the cell {} {} of the period that begins on {} has jumped and is held; decide with `tool-telemetry hold` \
+                 whether it counts",
+                mark.table,
+                mark.values,
+                interval.start()
+            ))),
+        }
+    }
+
     /// The store itself, for reports on runs.
     pub fn store(&self) -> &SqliteStore {
         &self.store
@@ -55,6 +81,7 @@ impl CountSource for StoreSource {
                  its end"
             )));
         }
+        self.refuse_held(tool, interval)?;
         cells
             .map(|(cell, installations)| {
                 let damaged = |_| Failure::failed(format!("the store has a damaged count of {last}"));

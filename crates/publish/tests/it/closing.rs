@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Stdio;
 
+use tool_telemetry_collect::marks::MarkState;
 use tool_telemetry_publish::release::Entry;
 
 use crate::fixture::*;
@@ -187,4 +188,18 @@ fn a_week_that_the_store_still_takes_is_not_closed() {
     let open = refused(&publisher.publish("ledger", "2026-11-16", &["--first", "2026-10-05"]));
     assert!(open.contains("the store still takes counts of 2026-W41"), "{open}");
     assert_eq!(entries(&publisher.path("ledger")).len(), 0);
+}
+
+#[test]
+fn a_held_cell_keeps_its_period_from_being_published_until_a_person_decides() {
+    let publisher = Publisher::with_weeks(&WEEKS);
+    publisher.mark(WEEKS[1], MarkState::Held);
+    publisher.begin("ledger", "2026-08-03", FIRST);
+    let before = files(&publisher.path("ledger"));
+    let told = refused(&publisher.publish("ledger", "2026-08-10", &[]));
+    assert!(told.contains(r#"["frob.command"] ["build"] of the period that begins on 2026-07-06"#), "{told}");
+    assert_eq!(files(&publisher.path("ledger")), before);
+    publisher.mark(WEEKS[1], MarkState::Released);
+    succeeded(&publisher.publish("ledger", "2026-08-10", &[]));
+    assert_eq!(releases(&publisher.path("ledger")).len(), 2);
 }

@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tool_telemetry_collect::counts::CountCell;
-use tool_telemetry_collect::store::{CLOSED, Change, SqliteStore, Store as _, StoredDefinition};
-use tool_telemetry_collect::time::Week;
+use tool_telemetry_collect::marks::{Mark, MarkState};
+use tool_telemetry_collect::store::{CLOSED, Change, ErrorKind, SqliteStore, Store as _, StoredDefinition};
+use tool_telemetry_collect::time::{Hour, Week};
 use tool_telemetry_definition::{Period, content_hash};
 use tool_telemetry_publish::release::{Entry, Release};
 
@@ -46,7 +48,6 @@ impl Publisher {
     pub(crate) fn new(definition: &str) -> Self {
         let publisher = Self { directory: tempfile::tempdir().unwrap(), definition: definition.to_owned() };
         let hash = publisher.hash();
-        let mut store = SqliteStore::create_or_open(&publisher.path("store")).unwrap();
         let closed = Week::parse("2026-W40").unwrap().0.to_string();
         let change = Change {
             settings: vec![(CLOSED.to_owned(), closed)],
@@ -57,7 +58,7 @@ impl Publisher {
             }],
             ..Change::default()
         };
-        store.apply(&change).unwrap();
+        publisher.apply(&change);
         publisher
     }
 
@@ -80,7 +81,39 @@ impl Publisher {
             (cell, *number)
         };
         let change = Change { count_cells: cells.iter().map(cell).collect(), ..Change::default() };
-        SqliteStore::create_or_open(&self.path("store")).unwrap().apply(&change).unwrap();
+        self.apply(&change);
+    }
+
+    /// A process that another test is starting may hold the store's lock, which it inherits, until it is another program.
+    fn apply(&self, change: &Change) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut store = loop {
+            match SqliteStore::create_or_open(&self.path("store")) {
+                Err(error) if error.kind() == ErrorKind::InUse && Instant::now() < deadline => {
+                    std::thread::yield_now();
+                }
+                opened => break opened.unwrap(),
+            }
+        };
+        store.apply(change).unwrap();
+    }
+
+    /// Marks the build command of a week.
+    pub(crate) fn mark(&self, week: &str, state: MarkState) {
+        let first = Week::parse(week).unwrap().monday().0 * 24;
+        let mark = Mark {
+            id: "0badf00d".to_owned(),
+            tool: "frob".to_owned(),
+            table: r#"["frob.command"]"#.to_owned(),
+            values: r#"["build"]"#.to_owned(),
+            first: Hour(first),
+            end: Hour(first + 7 * 24),
+            state,
+            number: 1_000,
+            before: 20,
+        };
+        let change = Change { marks: vec![mark], ..Change::default() };
+        self.apply(&change);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
