@@ -61,11 +61,11 @@ fn a_hidden_number_is_said_and_not_zero() {
         cell.installations = (cell.values[0] == "build").then_some(1_000);
     }
     let (directory, page) = written(&ledger, definition(EXAMPLE));
-    assert!(page.contains("<bdi>test</bdi><td class=\"n hid\">fewer than 56<td"), "{page}");
+    assert!(page.contains("<bdi>test</bdi><td class=\"n hid\">fewer than 60<td"), "{page}");
     assert!(!page.contains("<td class=\"n\">0<"));
     let csv = fs::read_to_string(directory.path().join("data/dotnet.command.csv")).expect("a file");
     assert!(
-        csv.contains("2026-10-19,7,1,build,1000,56\n") && csv.contains("2026-10-19,7,1,test,,56\n"),
+        csv.contains("2026-10-19,7,1,build,1000,60\n") && csv.contains("2026-10-19,7,1,test,,60\n"),
         "{csv}"
     );
     let json = fs::read(directory.path().join("data/dotnet.command.json")).expect("a file");
@@ -87,9 +87,9 @@ fn a_share_is_of_the_installations_that_used_the_command() {
     set(0, &["pack"], None);
     let (_directory, page) = written(&ledger, definition(EXAMPLE));
     assert!(page.contains("<bdi>build</bdi><td class=\"n\">25%<td"), "{page}");
-    assert!(page.contains("500 of 2,000") && page.contains("fewer than 56 of 2,000"));
-    // 56 of 2,000.
-    assert!(page.contains("<bdi>build</bdi><td class=\"n hid\">less than 2.8%<td"));
+    assert!(page.contains("500 of 2,000") && page.contains("fewer than 60 of 2,000"));
+    // 60 of 2,000.
+    assert!(page.contains("<bdi>build</bdi><td class=\"n hid\">less than 3.0%<td"));
     // A share of a number that is not shown would tell it.
     assert!(page.contains("<bdi>pack</bdi><td class=\"n hid\">not counted<td"));
 }

@@ -5,13 +5,14 @@ use std::f64::consts::PI;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::Value;
-use tool_telemetry_definition::{Count, DataPoints, ERROR_TYPE, ERROR_TYPES, Kind, SERVICE_VERSION};
+use tool_telemetry_definition::{Count, DataPoints, ERROR_TYPE, ERROR_TYPES, Kind, Period, SERVICE_VERSION};
+use tool_telemetry_publish::privacy::budget::{DELTA, Promise, Variance, rho};
 use tool_telemetry_publish::release::{Cell, Privacy, Release, Table, Withdrawal};
 use tool_telemetry_publish::site::Site;
 
-/// The standard deviation and the threshold of 25 counts at ε = 2.
-const SIGMA: f64 = 11.2;
-const THRESHOLD: u64 = 56;
+/// ε of a period, and the most counts of one installation.
+const EPSILON: f64 = 2.0;
+const COUNTS: u32 = 25;
 /// The newest week.
 const LAST: Date = Date::constant(2026, 10, 19);
 
@@ -20,10 +21,6 @@ pub(crate) const WEEKS: usize = 64;
 /// What the example tool's site says above everything else.
 pub(crate) const WARNING: &str =
     "These numbers are synthetic. They show what such a page looks like, and come from no installation.";
-/// The sentence for the parameters of these releases.
-const PROMISE: &str = "For one user account on one machine that keeps its state and runs our unmodified sender, each \
-                       period is (2.0, 10⁻⁶)-differentially private; over a year 19.9.";
-
 /// What a site is made of.
 pub(crate) struct Ledger {
     pub(crate) releases: Vec<Release>,
@@ -62,21 +59,33 @@ impl Ledger {
     pub(crate) fn site<T>(&self, definition: &DataPoints, write: impl FnOnce(&Site<'_>) -> T) -> T {
         let releases: Vec<&Release> = self.releases.iter().collect();
         let withdrawals: Vec<&Withdrawal> = self.withdrawals.iter().collect();
+        let promise = Promise {
+            epsilon: EPSILON,
+            rho: variance().rho(COUNTS),
+            period: Period::Week,
+            retention_days: definition.publisher.map(|publisher| publisher.retention_days),
+        };
+        let promise = promise.to_string();
         write(&Site {
             tool: definition.tool.unwrap_or("frob"),
             definition,
             opt_out_vars: &[],
             releases: &releases,
             withdrawals: &withdrawals,
-            promise: PROMISE,
+            promise: &promise,
             warning: Some(WARNING),
             ledger: &[],
         })
     }
 }
 
+fn variance() -> Variance {
+    Variance::at_rho(COUNTS, rho(EPSILON))
+}
+
 fn release(definition: &DataPoints, weeks_ago: usize) -> Release {
     let start = LAST.saturating_sub((weeks_ago as i64).weeks());
+    let variance = variance();
     let tables =
         definition.counts.iter().map(|count| table(definition, count, weeks_ago as f64 / 52.0, start));
     Release {
@@ -90,12 +99,12 @@ fn release(definition: &DataPoints, weeks_ago: usize) -> Release {
         previous: None,
         data_points: vec![definition.content_hash.to_owned()],
         privacy: Privacy {
-            epsilon: 2.0,
-            delta: 1e-6,
-            rho: 0.0996,
-            counts_per_installation: 25,
-            sigma: SIGMA,
-            variance: 125.44,
+            epsilon: EPSILON,
+            delta: DELTA,
+            rho: variance.rho(COUNTS),
+            counts_per_installation: COUNTS,
+            sigma: variance.sigma(),
+            variance: variance.number(),
         },
         rejected: [100, 10, 0, 1][weeks_ago % 4],
         noise_is_known: true,
@@ -112,16 +121,18 @@ fn table(definition: &DataPoints, count: &Count, years: f64, start: Date) -> Tab
             .flat_map(|cell| list.iter().map(move |value| cell.iter().chain([value]).cloned().collect()))
             .collect();
     }
+    let is_open = !count.releases.is_empty() || !count.values.is_empty();
+    let threshold = variance().threshold(is_open);
     let cell = |values: Vec<Value>| {
         let number = installations(definition, count, &values, years, start);
-        let noise = normal(&format!("{start}{:?}{values:?}", count.of)) * SIGMA;
+        let noise = normal(&format!("{start}{:?}{values:?}", count.of)) * variance().sigma();
         let number = (number + noise).max(0.0) as u64;
-        Cell { values, installations: (number >= THRESHOLD).then_some((number + 2) / 5 * 5) }
+        Cell { values, installations: (number >= threshold).then_some((number + 2) / 5 * 5) }
     };
     Table {
         of: count.of.iter().map(|key| (*key).to_owned()).collect(),
         at_most: count.at_most.into(),
-        threshold: THRESHOLD,
+        threshold,
         cells: cells.into_iter().map(cell).collect(),
     }
 }
