@@ -13,11 +13,12 @@
 //! - The cells are a function of the traces that are kept.
 //! - A change is durable before anyone is told of it.
 //!
-//! Imports go up this list and never down: `time`, `varint` < `shape` < `trace` < `row`, `counts` < `marks`, `cells` < `index` < `store` <
-//! `approvals` < `judge` < `keeper`, `reading` < `metrics`, `writer` < `server` < `commands`.
+//! Imports go up this list and never down: `time`, `varint` < `shape` < `trace` < `row`, `cell`, `counts` < `marks` < `cells` < `index` < `store` <
+//! `approvals` < `judge` < `keeper`, `store_reader` < `metrics`, `writer` < `server` < `commands`.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod approvals;
+pub mod cell;
 pub mod cells;
 pub mod commands;
 pub mod counts;
@@ -26,11 +27,11 @@ pub mod judge;
 pub mod keeper;
 pub mod marks;
 pub mod metrics;
-pub mod reading;
 pub mod row;
 pub mod server;
 pub mod shape;
 pub mod store;
+pub mod store_reader;
 pub mod time;
 pub mod trace;
 mod varint;

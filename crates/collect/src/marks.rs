@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::cells::Cell;
+use crate::cell::Cell;
 use crate::counts::CountCell;
 use crate::time::{Hour, Week};
 use crate::trace::Trace;
@@ -90,7 +90,7 @@ impl Mark {
 
 /// One cell of installations in one period, whichever version of the telemetry.toml asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Place<'a> {
+struct InstallationCell<'a> {
     tool: &'a str,
     weeks: u32,
     keys: &'a str,
@@ -102,16 +102,16 @@ struct Place<'a> {
 ///
 /// A tool's first period says nothing of what is usual.
 pub fn jumps(cells: &[(CountCell, i64)], closed: Week) -> Vec<Mark> {
-    let mut numbers: HashMap<(Place<'_>, Week), i64> = HashMap::new();
+    let mut numbers: HashMap<(InstallationCell<'_>, Week), i64> = HashMap::new();
     let mut first_periods: HashMap<(&str, &str), Week> = HashMap::new();
     for (cell, number) in cells {
         let weeks = crate::trace::weeks(cell.period);
-        let place = Place { tool: &cell.tool, weeks, keys: &cell.keys, values: &cell.values };
+        let place = InstallationCell { tool: &cell.tool, weeks, keys: &cell.keys, values: &cell.values };
         *numbers.entry((place, cell.last_week)).or_default() += number;
         let first = first_periods.entry((&cell.tool, &cell.keys)).or_insert(cell.last_week);
         *first = (*first).min(cell.last_week);
     }
-    let before = |place: Place<'_>, week: Week| {
+    let before = |place: InstallationCell<'_>, week: Week| {
         let earlier = (1..=PERIODS_BEFORE).filter_map(|period| week.0.checked_sub(period * place.weeks));
         earlier.filter_map(|week| numbers.get(&(place, Week(week)))).copied().max().unwrap_or(0)
     };

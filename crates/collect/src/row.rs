@@ -29,7 +29,7 @@ const MAX_BYTES: usize = 256 << 20;
 
 /// The two blobs of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packed {
+pub struct PackedRow {
     /// Trace ids.
     pub ids: Vec<u8>,
     /// The rest.
@@ -38,15 +38,15 @@ pub struct Packed {
 
 /// A row does not hold what was written to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Damaged;
+pub struct DamagedRow;
 
-impl fmt::Display for Damaged {
+impl fmt::Display for DamagedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a row does not hold what was written to it")
     }
 }
 
-impl std::error::Error for Damaged {}
+impl std::error::Error for DamagedRow {}
 
 /// Splits sorted traces into rows.
 pub(crate) fn split(traces: &[Trace]) -> impl Iterator<Item = &[Trace]> {
@@ -66,7 +66,7 @@ pub(crate) fn split(traces: &[Trace]) -> impl Iterator<Item = &[Trace]> {
 }
 
 /// Packs traces that are sorted by their ids.
-pub fn pack(traces: &[Trace]) -> Packed {
+pub fn pack(traces: &[Trace]) -> PackedRow {
     debug_assert!(traces.is_sorted_by(|one, other| one.id < other.id));
     let mut ids = Vec::with_capacity(16 * traces.len() + 4);
     for trace in traces {
@@ -95,24 +95,24 @@ pub fn pack(traces: &[Trace]) -> Packed {
     varint::put_bytes(&mut data, &packed);
     data.extend_from_slice(&columns.ids);
     seal(&mut data);
-    Packed { ids, data }
+    PackedRow { ids, data }
 }
 
 /// Reads the trace ids of a row.
 ///
 /// # Errors
 /// If the ids are not those that were written.
-pub fn trace_ids(ids: &[u8]) -> Result<&[TraceId], Damaged> {
+pub fn trace_ids(ids: &[u8]) -> Result<&[TraceId], DamagedRow> {
     let (ids, rest) = unseal(ids)?.as_chunks::<16>();
-    if rest.is_empty() { Ok(ids) } else { Err(Damaged) }
+    if rest.is_empty() { Ok(ids) } else { Err(DamagedRow) }
 }
 
 /// Reads a row.
 ///
 /// # Errors
 /// If the row is not the one that was written.
-pub fn unpack(ids: &[u8], data: &[u8]) -> Result<Vec<Trace>, Damaged> {
-    read(trace_ids(ids)?, unseal(data)?).ok_or(Damaged)
+pub fn unpack(ids: &[u8], data: &[u8]) -> Result<Vec<Trace>, DamagedRow> {
+    read(trace_ids(ids)?, unseal(data)?).ok_or(DamagedRow)
 }
 
 fn read(ids: &[TraceId], mut data: &[u8]) -> Option<Vec<Trace>> {
@@ -159,9 +159,9 @@ fn seal(bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&checksum.to_le_bytes());
 }
 
-fn unseal(bytes: &[u8]) -> Result<&[u8], Damaged> {
-    let (content, checksum) = bytes.split_last_chunk::<4>().ok_or(Damaged)?;
-    if crc32fast::hash(content).to_le_bytes() == *checksum { Ok(content) } else { Err(Damaged) }
+fn unseal(bytes: &[u8]) -> Result<&[u8], DamagedRow> {
+    let (content, checksum) = bytes.split_last_chunk::<4>().ok_or(DamagedRow)?;
+    if crc32fast::hash(content).to_le_bytes() == *checksum { Ok(content) } else { Err(DamagedRow) }
 }
 
 /// Each shape of a row once.
@@ -251,13 +251,13 @@ mod tests {
         for place in 0..packed.ids.len() {
             let mut ids = packed.ids.clone();
             ids[place] ^= 0x40;
-            assert_eq!(unpack(&ids, &packed.data), Err(Damaged));
+            assert_eq!(unpack(&ids, &packed.data), Err(DamagedRow));
         }
         for place in 0..packed.data.len() {
             let mut data = packed.data.clone();
             data[place] ^= 0x40;
-            assert_eq!(unpack(&packed.ids, &data), Err(Damaged));
-            assert_eq!(unpack(&packed.ids, &packed.data[..place]), Err(Damaged));
+            assert_eq!(unpack(&packed.ids, &data), Err(DamagedRow));
+            assert_eq!(unpack(&packed.ids, &packed.data[..place]), Err(DamagedRow));
         }
     }
 

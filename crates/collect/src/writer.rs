@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::cells::Tables;
-use crate::judge::Judged;
+use crate::judge::JudgedRequest;
 use crate::keeper::{Keeper, Outcome};
 use crate::metrics::Metrics;
 use crate::store::{ErrorKind, Store, StoreError, StoredDefinition};
@@ -35,8 +35,8 @@ const JUMP: Duration = Duration::from_secs(600);
 /// One request's traces and counters.
 #[derive(Debug)]
 struct Job {
-    judged: Judged,
-    reply: oneshot::Sender<Result<Outcome, Unavailable>>,
+    judged: JudgedRequest,
+    reply: oneshot::Sender<Result<Outcome, StoreUnavailable>>,
 }
 
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub struct Configuration {
 
 /// The traces were not kept and may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unavailable;
+pub struct StoreUnavailable;
 
 /// The running writer.
 #[derive(Debug)]
@@ -85,11 +85,11 @@ impl Writer {
     ///
     /// # Errors
     /// If they could not be kept.
-    pub async fn keep(&self, judged: Judged) -> Result<Outcome, Unavailable> {
+    pub async fn keep(&self, judged: JudgedRequest) -> Result<Outcome, StoreUnavailable> {
         let (reply, answer) = oneshot::channel();
         match self.sender.try_send(Message::Job(Job { judged, reply })) {
-            Ok(()) => answer.await.unwrap_or(Err(Unavailable)),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Unavailable),
+            Ok(()) => answer.await.unwrap_or(Err(StoreUnavailable)),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(StoreUnavailable),
         }
     }
 
@@ -192,7 +192,7 @@ impl<S: Store> State<S> {
                 self.metrics.failed_commits.fetch_add(1, Relaxed);
                 self.complain(&error);
                 for reply in replies {
-                    let _ = reply.send(Err(Unavailable));
+                    let _ = reply.send(Err(StoreUnavailable));
                 }
             }
         }

@@ -5,11 +5,11 @@
 //!
 //! # The way of a count
 //! A [source](sources) has exact counts. A [`plan`] says which cells are published and how much noise they need, from
-//! [ε](privacy::budget) and nothing else. [`publishing`] adds [noise](privacy::noise) to each cell, and the [`ledger`] makes
+//! [ε](privacy::budget) and nothing else. [`publication`] adds [noise](privacy::noise) to each cell, and the [`ledger`] makes
 //! that durable before anyone can see it.
 //!
 //! Imports go up this list and never down: `failure`, `release`, `licence` < `calendar`, `privacy` < `sources`, `ledger`,
-//! `site` < `plan` < `publishing` < `output`, `verify` < `commands`.
+//! `site` < `plan` < `publication` < `output`, `verify` < `commands`.
 
 pub mod calendar;
 pub mod commands;
@@ -19,7 +19,7 @@ pub mod licence;
 pub mod output;
 pub mod plan;
 pub mod privacy;
-pub mod publishing;
+pub mod publication;
 pub mod release;
 pub mod site;
 pub mod sources;

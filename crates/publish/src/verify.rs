@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::ledger::published::{INDEX, Index};
 use crate::ledger::{self, LedgerFile};
 use crate::privacy::budget::{self, Variance};
-use crate::publishing::ROUNDING;
+use crate::publication::ROUNDING;
 use crate::release::{Release, Withdrawal};
 
 /// What nobody can check from outside.

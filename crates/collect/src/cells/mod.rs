@@ -21,7 +21,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use serde_json::{Value as Json, json};
+use tool_telemetry_definition::ERROR_TYPE;
 
+use crate::cell::Cell;
 use crate::counts::{CountCell, to_json};
 use crate::shape::{Role, Shape, ShapeContent};
 use crate::time::Week;
@@ -32,20 +34,6 @@ use tables::crossed;
 
 /// Attributes that say the same of every run of a tool.
 const CONSTANT: &str = "process.executable.name";
-const ERROR_TYPE: &str = "error.type";
-
-/// A cell of one table of one tool in one week.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Cell {
-    /// `service.name`.
-    pub tool: String,
-    /// The week.
-    pub week: Week,
-    /// The table.
-    pub table: String,
-    /// The values, as a JSON array.
-    pub values: String,
-}
 
 /// Cells whose number changes, and by how much.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -65,7 +53,7 @@ pub struct Tally<'a> {
     by_cell: HashMap<Cell, usize>,
     /// By the shape of a count, and the first week of its period.
     counted: HashMap<(Arc<Shape>, Week), i64>,
-    known: Vec<Known>,
+    known: Vec<KnownShape>,
     /// By the address of a shape, which `known` keeps alive.
     by_shape: HashMap<(*const Shape, Week), usize, RandomState>,
     durations: Vec<Vec<usize>>,
@@ -76,7 +64,7 @@ pub struct Tally<'a> {
 
 /// The cells of a shape, without those of its duration.
 #[derive(Debug)]
-struct Known {
+struct KnownShape {
     shape: Arc<Shape>,
     role: Role,
     cells: Vec<usize>,
@@ -101,7 +89,7 @@ impl<'a> Tally<'a> {
 
     /// Adds the cells of a trace `sign` times.
     pub fn add(&mut self, trace: &Trace, sign: i64) {
-        if self.tables.leaves_out(trace) {
+        if self.is_left_out(trace) {
             return;
         }
         if trace.is_count() {
@@ -140,6 +128,22 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// Whether a person took this trace out of the cells.
+    fn is_left_out(&self, trace: &Trace) -> bool {
+        let mut marks = self.tables.left_out.iter().filter(|mark| mark.covers(trace)).peekable();
+        if marks.peek().is_none() {
+            return false;
+        }
+        let all = Tables { left_out: Vec::new(), ..self.tables.clone() };
+        let mut tally = Tally::new(&all);
+        tally.add(trace, 1);
+        let changes = tally.changes();
+        marks.any(|mark| {
+            changes.cells.iter().any(|(cell, _)| mark.is_of_cell(cell))
+                || changes.counts.iter().any(|(cell, _)| mark.is_of_count(cell))
+        })
+    }
+
     /// The cells whose number changes.
     pub fn changes(self) -> Changes {
         let cells = self.cells.into_iter().zip(self.counts).filter(|(_, count)| *count != 0).collect();
@@ -159,7 +163,7 @@ impl<'a> Tally<'a> {
         }
         let content = span.shape.content();
         let cells = self.cells_of(&content, week);
-        self.known.push(Known { shape: Arc::clone(&span.shape), role: content.role, cells });
+        self.known.push(KnownShape { shape: Arc::clone(&span.shape), role: content.role, cells });
         self.by_shape.insert(key, self.known.len() - 1);
         self.known.len() - 1
     }

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 
 use serde_json::{Value as Json, json};
-use tool_telemetry_definition::SERVICE_VERSION;
+use tool_telemetry_definition::{ERROR_TYPE, SERVICE_VERSION};
 
-use super::Tally;
 use crate::counts::to_json;
 use crate::marks::{Mark, MarkState};
 use crate::shape::ShapeContent;
-use crate::trace::Trace;
 
 /// What cells depend on besides the traces.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -38,26 +36,11 @@ impl Tables {
         self
     }
 
-    /// Whether a person took this trace out of the cells.
-    pub(super) fn leaves_out(&self, trace: &Trace) -> bool {
-        let mut marks = self.left_out.iter().filter(|mark| mark.covers(trace)).peekable();
-        if marks.peek().is_none() {
-            return false;
-        }
-        let all = Self { left_out: Vec::new(), ..self.clone() };
-        let mut tally = Tally::new(&all);
-        tally.add(trace, 1);
-        let changes = tally.changes();
-        marks.any(|mark| {
-            changes.cells.iter().any(|(cell, _)| mark.is_of_cell(cell))
-                || changes.counts.iter().any(|(cell, _)| mark.is_of_count(cell))
-        })
-    }
-
     /// The crossings of a run, without those that are a table anyway.
     pub(super) fn crossings_of(&self, run: &ShapeContent<'_>) -> impl Iterator<Item = &Vec<String>> {
         let command = self.commands.get(run.tool());
-        let is_there = move |of: &[String]| matches!(of, [key, other] if Some(key) == command && other == super::ERROR_TYPE);
+        let is_there =
+            move |of: &[String]| matches!(of, [key, other] if Some(key) == command && other == ERROR_TYPE);
         let asked_for = run.data_points().and_then(|hash| self.crossings.get(&hash));
         asked_for.into_iter().flatten().filter(move |of| !is_there(of))
     }

@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::metrics::Metrics;
-use crate::server::{Config, DataPointsFile, Limits, Reachable, run as serve};
+use crate::server::{Config, DataPointsFile, Limits, RunningServer, run as serve};
 
 /// How often the progress line is written.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -104,7 +104,7 @@ pub(super) fn run(arguments: &CollectArguments) -> Result<ExitCode, Failure> {
 }
 
 /// A line for programs that start the server on port 0.
-fn told(reachable: &Reachable) {
+fn told(reachable: &RunningServer) {
     let addresses: Vec<String> = reachable.addresses.iter().map(ToString::to_string).collect();
     let metrics = reachable.metrics.map_or_else(String::new, |address| address.to_string());
     let _ = writeln!(stdout(), "ready {} {metrics}", addresses.join(" "));

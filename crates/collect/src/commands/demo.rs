@@ -11,8 +11,8 @@ use serde_json::{Value as Json, json};
 
 use super::Failure;
 use super::failure::FAILED;
-use crate::reading::{each_trace, hex};
 use crate::store::{SqliteStore, Store as _};
+use crate::store_reader::{each_trace, hex};
 
 const RUNS: u32 = 1_000;
 const RUNS_AT_ONCE: u32 = 20;
@@ -136,7 +136,7 @@ fn report(directory: &Path, out: &mut impl std::io::Write) -> Result<ExitCode, F
     let mut has_secret = false;
     each_trace(&store, |_, trace| {
         runs += 1;
-        has_secret |= crate::reading::traces_data(&trace).to_string().contains(SECRET);
+        has_secret |= crate::store_reader::traces_data(&trace).to_string().contains(SECRET);
         Ok::<(), Failure>(())
     })?;
     for file in std::fs::read_dir(directory.join("store"))?.filter_map(Result::ok) {

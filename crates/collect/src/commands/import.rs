@@ -147,7 +147,7 @@ fn import(
     keep(keeper, batches, summary)
 }
 
-fn judge(line: &[u8], catalog: &Catalog, now: Hour) -> Option<crate::judge::Judged> {
+fn judge(line: &[u8], catalog: &Catalog, now: Hour) -> Option<crate::judge::JudgedRequest> {
     let json: serde_json::Value = serde_json::from_slice(line).ok()?;
     let request = read_json(&json, &Limits::NONE).ok()?;
     match catalog.judge(&request, now) {

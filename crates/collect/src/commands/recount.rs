@@ -10,12 +10,13 @@ use clap::Args;
 use super::Failure;
 use super::failure::FAILED;
 use super::hold::find;
-use crate::cells::{Cell, Changes};
+use crate::cell::Cell;
+use crate::cells::Changes;
 use crate::counts::CountCell;
 use crate::judge::Catalog;
 use crate::marks::MarkState;
-use crate::reading::count;
 use crate::store::{Change, SqliteStore, Store as _};
+use crate::store_reader::count;
 
 /// Differences that are printed.
 const SHOWN: usize = 20;

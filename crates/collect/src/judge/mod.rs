@@ -3,7 +3,7 @@
 //! An unapproved attribute is removed and counted. A span that can be neither a run, nor an approved step, nor a count is
 //! rejected. Neither is repeated in an answer, in a counter, or in the log.
 
-mod judging;
+mod request;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tool_telemetry_definition::Version;
 use tool_telemetry_receiver::wire::{self, Request};
 
-use judging::{Context, Judging};
+use request::{Context, RequestJudge};
 
 use crate::approvals::{Approvals, ContentHash};
 use crate::cells::Tables;
@@ -129,7 +129,7 @@ impl Catalog {
     pub fn judge(&self, request: &Request<'_>, now: Hour) -> Verdict {
         let resources: Vec<Origin<'_>> =
             (0..request.resources()).map(|position| self.origin(request.resource(position))).collect();
-        let mut judging = Judging::default();
+        let mut judging = RequestJudge::default();
         judging.count("outside_contract", request.outside.count());
         for violation in &request.violations {
             judging.reject("", ("spans.broken_rule", violation.rule.label()));
@@ -185,7 +185,7 @@ impl Catalog {
 #[derive(Debug)]
 pub enum Verdict {
     /// What may be kept.
-    Judged(Judged),
+    Judged(JudgedRequest),
     /// A run was recorded under a telemetry.toml that is not loaded. Nothing of the request may be kept, and it may come
     /// again. There is no hash if the sender's is not one.
     Unknown(Option<ContentHash>),
@@ -193,7 +193,7 @@ pub enum Verdict {
 
 /// What may be kept of a request.
 #[derive(Debug, Default)]
-pub struct Judged {
+pub struct JudgedRequest {
     /// Traces, each id once.
     pub traces: Vec<Trace>,
     /// Spans that were rejected.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::Keeper;
-use super::maintain::Task;
-use crate::cells::{Cell, Changes, Tally};
+use crate::cell::Cell;
+use crate::cells::{Changes, Tally};
 use crate::counts::CountCell;
 use crate::store::{Change, GroupEntry, GroupState, Store, StoreError};
 use crate::time::{Day, Hour, Week};
@@ -22,16 +22,13 @@ pub(super) struct Expiry {
     counts: Vec<(CountCell, i64)>,
 }
 
-impl<S: Store> Keeper<S> {
-    /// Begins to delete the runs and cells that are older than their tool keeps them. [`Keeper::work`] does it.
-    ///
-    /// They are counted again before. If cells differ, the counter `cells.wrong_at_expiry` says how many; they go all the
-    /// same, because they are to be kept for no longer.
-    pub fn expire(&mut self, now: Hour) {
-        let expiry = Expiry { now, groups: None, counted: 0, cells: HashMap::new(), counts: Vec::new() };
-        self.tasks.splice(0..0, [Task::Tidy, Task::Sweep, Task::Expire(Box::new(expiry))]);
+impl Expiry {
+    pub(super) fn at(now: Hour) -> Self {
+        Self { now, groups: None, counted: 0, cells: HashMap::new(), counts: Vec::new() }
     }
+}
 
+impl<S: Store> Keeper<S> {
     /// Does a small part of an expiry, and returns whether there is more to do.
     pub(super) fn expiry_step(&mut self, expiry: &mut Expiry) -> Result<bool, StoreError> {
         let first_kept: HashMap<String, Week> = self

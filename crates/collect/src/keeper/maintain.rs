@@ -57,6 +57,14 @@ impl<S: Store> Keeper<S> {
         Task::Merge(Box::new(Merge::of(day, sources, traces)))
     }
 
+    /// Begins to delete the runs and cells that are older than their tool keeps them. [`Keeper::work`] does it.
+    ///
+    /// They are counted again before. If cells differ, the counter `cells.wrong_at_expiry` says how many; they go all the
+    /// same, because they are to be kept for no longer.
+    pub fn expire(&mut self, now: Hour) {
+        self.tasks.splice(0..0, [Task::Tidy, Task::Sweep, Task::Expire(Box::new(Expiry::at(now)))]);
+    }
+
     /// Does a small part of the work, and returns whether there is more to do.
     ///
     /// # Errors

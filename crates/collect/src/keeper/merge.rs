@@ -34,12 +34,12 @@ pub(super) struct Merge {
     next_source: usize,
     /// The traces of the part, with the group that each is in now.
     read: Vec<(Trace, Group)>,
-    ready: Vec<Ready>,
+    ready: Vec<PendingRow>,
 }
 
 /// A row to write.
 #[derive(Debug)]
-struct Ready {
+struct PendingRow {
     tool: String,
     week: Week,
     traces: Vec<(Trace, Group)>,
@@ -96,7 +96,12 @@ impl<S: Store> Keeper<S> {
     }
 
     /// Writes a staged row, and leads the index to it.
-    fn stage(&mut self, ready: &Ready, staged: &mut Vec<GroupEntry>, day: Day) -> Result<(), StoreError> {
+    fn stage(
+        &mut self,
+        ready: &PendingRow,
+        staged: &mut Vec<GroupEntry>,
+        day: Day,
+    ) -> Result<(), StoreError> {
         let id = self.free_group();
         let part = Some((ready.tool.clone(), ready.week));
         let entry = GroupEntry { id, state: GroupState::Staged, day: Some(day), part };
@@ -165,7 +170,7 @@ fn arrange(merge: &mut Merge) {
             let (row, others) = rest.split_at_mut(end);
             let mut traces = row.to_vec();
             traces.sort_unstable_by_key(|(trace, _)| trace.id);
-            merge.ready.push(Ready { tool: tool.clone(), week, traces });
+            merge.ready.push(PendingRow { tool: tool.clone(), week, traces });
             rest = others;
         }
     }

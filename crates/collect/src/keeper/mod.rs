@@ -20,7 +20,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::cells::Tables;
 use crate::index::{GROUPS, Group, TraceIndex};
-use crate::judge::{Catalog, Judged};
+use crate::judge::{Catalog, JudgedRequest};
 use crate::row::trace_ids;
 use crate::store::{Change, GroupEntry, GroupState, Rejection, RowId, Store, StoreError, StoredDefinition};
 use crate::time::{Day, Hour, Week};
@@ -215,7 +215,7 @@ impl<S: Store> Keeper<S> {
     }
 
     /// Counts what was removed from a request, and what was rejected of it, in the week of its arrival.
-    pub fn count_removed(&mut self, judged: &Judged, week: Week) {
+    pub fn count_removed(&mut self, judged: &JudgedRequest, week: Week) {
         for (name, number) in &judged.counts {
             self.count(name, *number);
         }

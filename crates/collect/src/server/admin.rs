@@ -11,12 +11,16 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::Shared;
+use super::ServerState;
 
 /// Connections at once. A scraper has one.
 const CONNECTIONS: usize = 16;
 
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut ending: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    shared: Arc<ServerState>,
+    mut ending: watch::Receiver<bool>,
+) {
     let idle_time = shared.limits.idle_time;
     let app = Router::new()
         .route("/metrics", get(metrics))

@@ -25,13 +25,13 @@ pub(super) struct Budget {
 
 /// A body that takes from the budget until it is dropped, and is then overwritten with zeros.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct BodyBuffer {
     bytes: Vec<u8>,
     start: usize,
     _permits: Vec<OwnedSemaphorePermit>,
 }
 
-impl Held {
+impl BodyBuffer {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
@@ -43,7 +43,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for BodyBuffer {
     fn drop(&mut self) {
         self.bytes.zeroize();
     }
@@ -66,13 +66,13 @@ impl Budget {
     }
 
     /// Reads a body.
-    pub(super) async fn read(&self, mut body: Body) -> Result<Held, Refusal> {
+    pub(super) async fn read(&self, mut body: Body) -> Result<BodyBuffer, Refusal> {
         let announced = hyper::body::Body::size_hint(&body).lower();
         if announced > self.largest as u64 {
             return Err(Refusal::too_large(self.largest));
         }
         // Only what has come takes room: a length that is announced costs the sender nothing.
-        let mut held = Held { bytes: Vec::new(), start: 0, _permits: Vec::new() };
+        let mut held = BodyBuffer { bytes: Vec::new(), start: 0, _permits: Vec::new() };
         let mut room = 0;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Refusal::GONE)?;
@@ -97,7 +97,7 @@ impl Budget {
     }
 
     /// Unpacks gzip, up to the limit, whatever the compressed bytes promise.
-    pub(super) async fn unpack(&self, packed: Held) -> Result<Held, Refusal> {
+    pub(super) async fn unpack(&self, packed: BodyBuffer) -> Result<BodyBuffer, Refusal> {
         // The unpacked size is not known before, and the vector grows by doubling.
         let permit = self.take((2 * self.largest).min(1_032 * packed.bytes.len() + UNIT))?;
         let largest = self.largest;
@@ -105,7 +105,7 @@ impl Budget {
         let unpack = move || {
             let mut bytes = Vec::new();
             let read = MultiGzDecoder::new(packed.bytes()).take(largest as u64 + 1).read_to_end(&mut bytes);
-            let held = Held { bytes, start: 0, _permits: vec![permit] };
+            let held = BodyBuffer { bytes, start: 0, _permits: vec![permit] };
             match read {
                 Err(_) => Err(Refusal::bad("the body is not gzip")),
                 Ok(length) if length > largest => Err(Refusal::too_large(largest)),

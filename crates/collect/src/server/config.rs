@@ -120,7 +120,7 @@ impl std::error::Error for StartError {}
 
 /// What is read from files, and again at a SIGHUP.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedFiles {
     /// The definitions.
     pub catalog: Catalog,
     /// TLS, unless it is off.
@@ -134,8 +134,8 @@ impl Config {
     ///
     /// # Errors
     /// If one cannot be read or used.
-    pub fn load(&self) -> Result<Loaded, StartError> {
-        Ok(Loaded {
+    pub fn load(&self) -> Result<LoadedFiles, StartError> {
+        Ok(LoadedFiles {
             catalog: self.catalog()?,
             tls: self.tls.as_ref().map(|(certificate, key)| tls(certificate, key)).transpose()?,
             tokens: self.tokens.as_deref().map(tokens).transpose()?,

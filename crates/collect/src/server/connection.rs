@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use super::Shared;
+use super::ServerState;
 use super::networks::Network;
 
 /// Between two attempts to accept a connection while there are no descriptors left.
@@ -37,7 +37,7 @@ const WINDOW: u32 = 1 << 16;
 pub(super) async fn accept(
     listener: TcpListener,
     app: Router,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     graceful: Arc<GracefulShutdown>,
     mut ending: watch::Receiver<bool>,
 ) {
@@ -73,7 +73,13 @@ pub(super) async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, network: Network, app: Router, shared: Arc<Shared>, watcher: Watcher) {
+async fn connection(
+    stream: TcpStream,
+    network: Network,
+    app: Router,
+    shared: Arc<ServerState>,
+    watcher: Watcher,
+) {
     let _ = stream.set_nodelay(true);
     let limits = shared.limits;
     let tls = shared.loaded().tls.clone();
@@ -111,16 +117,16 @@ impl Activity {
 }
 
 /// Counts a request of a connection, also one that is dropped.
-struct UnderWay(Arc<Activity>);
+struct RequestGuard(Arc<Activity>);
 
-impl UnderWay {
+impl RequestGuard {
     fn new(activity: &Arc<Activity>) -> Self {
         activity.under_way.fetch_add(1, Relaxed);
         Self(Arc::clone(activity))
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Relaxed);
         self.0.touch();
@@ -136,7 +142,7 @@ where
     let counted = Arc::clone(&activity);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(network);
-        let under_way = UnderWay::new(&counted);
+        let under_way = RequestGuard::new(&counted);
         let app = app.clone();
         async move {
             let response: Result<Response<Body>, _> = app.oneshot(request.map(Body::new)).await;

@@ -36,7 +36,7 @@ use crate::store::SqliteStore;
 use crate::time::Hour;
 use crate::writer::{Configuration, Writer};
 
-pub use config::{Config, DataPointsFile, Limits, Loaded, StartError};
+pub use config::{Config, DataPointsFile, Limits, LoadedFiles, StartError};
 
 use body::Budget;
 use networks::Networks;
@@ -48,26 +48,26 @@ const DRAIN: Duration = Duration::from_secs(10);
 const MAX_HASHES: usize = 100;
 
 /// What all connections share.
-pub(super) struct Shared {
+pub(super) struct ServerState {
     // Dependencies.
     writer: Writer,
     metrics: Arc<Metrics>,
     // Configuration.
     limits: Limits,
-    loaded: RwLock<Arc<Loaded>>,
+    loaded: RwLock<Arc<LoadedFiles>>,
     // State.
     budget: Budget,
     networks: Networks,
     unknown_hashes: Mutex<HashSet<ContentHash>>,
 }
 
-impl Shared {
-    fn loaded(&self) -> Arc<Loaded> {
+impl ServerState {
+    fn loaded(&self) -> Arc<LoadedFiles> {
         Arc::clone(&self.loaded.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn catalog(&self) -> impl std::ops::Deref<Target = Catalog> {
-        struct Current(Arc<Loaded>);
+        struct Current(Arc<LoadedFiles>);
         impl std::ops::Deref for Current {
             type Target = Catalog;
             fn deref(&self) -> &Catalog {
@@ -86,7 +86,7 @@ impl Shared {
         hashes.len() < MAX_HASHES && hashes.insert(hash)
     }
 
-    fn replace(&self, loaded: Loaded) {
+    fn replace(&self, loaded: LoadedFiles) {
         self.writer.configure(configuration(&loaded.catalog));
         self.unknown_hashes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
@@ -103,7 +103,7 @@ fn configuration(catalog: &Catalog) -> Configuration {
 
 /// Where a server can be reached.
 #[derive(Debug, Clone)]
-pub struct Reachable {
+pub struct RunningServer {
     /// OTLP.
     pub addresses: Vec<SocketAddr>,
     /// Metrics.
@@ -116,7 +116,7 @@ pub struct Reachable {
 ///
 /// # Errors
 /// If it cannot start.
-pub fn run(config: &Config, at_start: impl FnOnce(&Reachable)) -> Result<(), StartError> {
+pub fn run(config: &Config, at_start: impl FnOnce(&RunningServer)) -> Result<(), StartError> {
     no_core_dumps();
     raise_descriptor_limit();
     let loaded = config.load()?;
@@ -141,7 +141,7 @@ pub fn run(config: &Config, at_start: impl FnOnce(&Reachable)) -> Result<(), Sta
 }
 
 /// Opens the store, and starts its writer.
-fn open(config: &Config, loaded: Loaded) -> Result<Shared, StartError> {
+fn open(config: &Config, loaded: LoadedFiles) -> Result<ServerState, StartError> {
     let unusable = |error: crate::store::StoreError| StartError::new(error.to_string());
     let store = SqliteStore::create_or_open(&config.store).map_err(unusable)?;
     let keeper = Keeper::open(store, Hour::now()).map_err(unusable)?;
@@ -154,7 +154,7 @@ fn open(config: &Config, loaded: Loaded) -> Result<Shared, StartError> {
     let writer = Writer::start(keeper, Arc::clone(&metrics))
         .map_err(|error| StartError::new(format!("the server cannot start a thread: {error}")))?;
     writer.configure(configuration(&loaded.catalog));
-    Ok(Shared {
+    Ok(ServerState {
         writer,
         metrics,
         limits: config.limits,
@@ -171,10 +171,10 @@ fn open(config: &Config, loaded: Loaded) -> Result<Shared, StartError> {
 
 async fn serve(
     config: &Config,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     listeners: Vec<std::net::TcpListener>,
     metrics_listener: Option<std::net::TcpListener>,
-    at_start: impl FnOnce(&Reachable),
+    at_start: impl FnOnce(&RunningServer),
 ) -> Result<(), StartError> {
     let listen = |listener: std::net::TcpListener| {
         let listener = tokio::net::TcpListener::from_std(listener);
@@ -185,7 +185,7 @@ async fn serve(
     let local = |listener: &tokio::net::TcpListener| {
         listener.local_addr().map_err(|error| StartError::new(format!("the server has no address: {error}")))
     };
-    let reachable = Reachable {
+    let reachable = RunningServer {
         addresses: listeners.iter().map(local).collect::<Result<_, _>>()?,
         metrics: metrics_listener.as_ref().map(local).transpose()?,
         numbers: Arc::clone(&shared.metrics),
@@ -243,7 +243,7 @@ fn listed<T: ToString>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn app(shared: &Arc<Shared>) -> Router {
+fn app(shared: &Arc<ServerState>) -> Router {
     let for_errors = Arc::clone(&shared.metrics);
     let limits = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(move |uri, error| overloaded(Arc::clone(&for_errors), uri, error)))

@@ -42,7 +42,7 @@ struct Requests {
 
 /// A connection that counts for its network until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     network: Network,
     open: Arc<Mutex<HashMap<u64, usize>>>,
 }
@@ -63,7 +63,7 @@ impl Networks {
     }
 
     /// A place for one more connection, or nothing if its network has too many.
-    pub(super) fn enter(&self, network: Network) -> Option<Place> {
+    pub(super) fn enter(&self, network: Network) -> Option<ConnectionPermit> {
         if let Some(hash) = network.0 {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             let count = open.entry(hash).or_default();
@@ -72,7 +72,7 @@ impl Networks {
             }
             *count += 1;
         }
-        Some(Place { network, open: Arc::clone(&self.open) })
+        Some(ConnectionPermit { network, open: Arc::clone(&self.open) })
     }
 
     /// Counts a request, and returns whether its network may have it in this minute.
@@ -90,7 +90,7 @@ impl Networks {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let Some(hash) = self.network.0 else { return };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +111,7 @@ mod tests {
         networks.of(SocketAddr::new(ip.parse().unwrap(), 9))
     }
 
-    fn enter(networks: &Networks, ip: &str) -> Option<Place> {
+    fn enter(networks: &Networks, ip: &str) -> Option<ConnectionPermit> {
         networks.enter(network(networks, ip))
     }
 

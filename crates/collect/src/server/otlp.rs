@@ -15,8 +15,8 @@ use tool_telemetry_receiver::wire::{self, read_json, read_protobuf};
 use tool_telemetry_receiver::{Encoding, answer};
 use tracing::warn;
 
-use super::Shared;
-use super::body::Held;
+use super::ServerState;
+use super::body::BodyBuffer;
 use super::networks::Network;
 use super::refusal::Refusal;
 use crate::judge::Verdict;
@@ -39,7 +39,7 @@ const FRAME_HEAD: usize = 5;
 type Rejected = Option<(u64, &'static str)>;
 
 /// Answers `POST /v1/traces`.
-pub(super) async fn http(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
+pub(super) async fn http(State(shared): State<Arc<ServerState>>, request: Request<Body>) -> Response {
     let encoding = encoding(request.headers());
     let result = async {
         if request.method() != Method::POST {
@@ -91,7 +91,7 @@ pub(super) async fn http(State(shared): State<Arc<Shared>>, request: Request<Bod
 }
 
 /// Answers `TraceService/Export`.
-pub(super) async fn grpc(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
+pub(super) async fn grpc(State(shared): State<Arc<ServerState>>, request: Request<Body>) -> Response {
     let result = async {
         let (parts, body) = request.into_parts();
         if !text(&parts.headers, CONTENT_TYPE).starts_with(GRPC) {
@@ -154,7 +154,7 @@ pub(super) async fn elsewhere() -> Response {
 }
 
 /// Takes the one message of a request out of its frame.
-fn unframe(body: Held) -> Result<(Held, bool), Refusal> {
+fn unframe(body: BodyBuffer) -> Result<(BodyBuffer, bool), Refusal> {
     let (head, message) =
         body.bytes().split_first_chunk::<FRAME_HEAD>().ok_or(Refusal::bad("not a gRPC message"))?;
     let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
@@ -180,9 +180,9 @@ fn text(headers: &HeaderMap, name: HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
 }
 
-impl Shared {
+impl ServerState {
     /// Reads, judges, and keeps a request.
-    async fn receive(&self, encoding: Encoding, body: &Held) -> Result<Rejected, Refusal> {
+    async fn receive(&self, encoding: Encoding, body: &BodyBuffer) -> Result<Rejected, Refusal> {
         self.metrics.body_bytes.fetch_add(body.bytes().len() as u64, Relaxed);
         let now = Hour::now();
         let verdict = match encoding {

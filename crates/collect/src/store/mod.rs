@@ -5,11 +5,11 @@
 mod error;
 mod sqlite;
 
-use crate::cells::Cell;
+use crate::cell::Cell;
 use crate::counts::CountCell;
 use crate::index::Group;
 use crate::marks::Mark;
-use crate::row::Packed;
+use crate::row::PackedRow;
 use crate::time::{Day, Week};
 use crate::trace::TraceId;
 
@@ -172,7 +172,7 @@ pub struct StoredRow {
     /// Its id.
     pub id: RowId,
     /// Its blobs.
-    pub packed: Packed,
+    pub packed: PackedRow,
 }
 
 /// A row to store.
@@ -185,7 +185,7 @@ pub struct NewRow {
     /// How many spans it has.
     pub spans: usize,
     /// Its blobs.
-    pub packed: Packed,
+    pub packed: PackedRow,
 }
 
 /// A telemetry.toml that judges runs.

@@ -15,11 +15,11 @@ use super::{
     Change, GroupEntry, GroupState, Rejection, RowId, Store, StoreError, StoreSize, StoredDefinition,
     StoredRow,
 };
-use crate::cells::Cell;
+use crate::cell::Cell;
 use crate::counts::CountCell;
 use crate::index::Group;
 use crate::marks::{Mark, MarkState};
-use crate::row::Packed;
+use crate::row::PackedRow;
 use crate::shape::Period;
 use crate::time::{Day, Hour, Week};
 use crate::trace::TraceId;
@@ -67,7 +67,7 @@ impl Store for SqliteStore {
         let mut statement =
             self.connection.prepare_cached("SELECT id, ids, data FROM run_row WHERE id BETWEEN ?1 AND ?2")?;
         let rows = statement.query_map([first, first | ((1 << SALT_BITS) - 1)], |row| {
-            let packed = Packed { ids: row.get(1)?, data: row.get(2)? };
+            let packed = PackedRow { ids: row.get(1)?, data: row.get(2)? };
             Ok(StoredRow { id: RowId(row.get(0)?), packed })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -17,7 +17,7 @@ use crate::licence;
 use crate::output;
 use crate::plan::Plan;
 use crate::privacy::randomness::Randomness;
-use crate::publishing::Publishing;
+use crate::publication::Publication;
 use crate::sources::StoreSource;
 
 /// Installations a week below which a period of four weeks shows more.
@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &PublishArguments) -> Result<ExitCode, Failure> {
         Some(seed) => Randomness::known(seed),
         None => Randomness::system(),
     };
-    let mut publishing = Publishing {
+    let mut publication = Publication {
         tool: &versions.tool,
         today,
         plan: &plan,
@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &PublishArguments) -> Result<ExitCode, Failure> {
         source: &mut source,
         randomness: &mut randomness,
     };
-    let said = act(&mut publishing, arguments, first)?;
+    let said = act(&mut publication, arguments, first)?;
     output::write(&ledger, &versions.tool, versions.newest(), &plan, &arguments.out)?;
     let mut out = stdout().lock();
     let written = said.iter().chain(hint(&ledger, &plan).iter()).try_for_each(|line| writeln!(out, "{line}"));
@@ -112,28 +112,28 @@ pub(super) fn run(arguments: &PublishArguments) -> Result<ExitCode, Failure> {
 
 /// Adds to the ledger, and says what was added.
 fn act(
-    publishing: &mut Publishing<'_>,
+    publication: &mut Publication<'_>,
     arguments: &PublishArguments,
     first: Option<Date>,
 ) -> Result<Vec<String>, Failure> {
     let reason = arguments.reason.as_deref().unwrap_or_default();
-    let period = publishing.plan.period;
+    let period = publication.plan.period;
     let interval = |start: Date| {
         Interval::new(start, period)
             .ok_or_else(|| Failure::usage(format!("no period of one {period} begins on {start}")))
     };
     if let Some(start) = arguments.correct {
-        let privacy = publishing.correct(interval(start)?, reason)?;
+        let privacy = publication.correct(interval(start)?, reason)?;
         let epsilon = privacy.epsilon;
         return Ok(vec![format!(
             "{start}: corrected; ε of this period is now {epsilon}, both releases together"
         )]);
     }
     if let Some(start) = arguments.withdraw {
-        let number = publishing.withdraw(interval(start)?, reason)?;
+        let number = publication.withdraw(interval(start)?, reason)?;
         return Ok(vec![format!("{start}: {number} releases withdrawn")]);
     }
-    let closed = publishing.close_due(first)?;
+    let closed = publication.close_due(first)?;
     for (interval, _) in closed.iter().filter(|(_, is_counted)| !is_counted) {
         let _ = writeln!(
             stderr(),

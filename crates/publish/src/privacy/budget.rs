@@ -26,19 +26,19 @@ pub struct Variance(u64);
 
 impl Variance {
     /// The largest variance, which `epsilon = 0.1` does not reach.
-    const MOST: u64 = 1_000_000_000;
+    const MAX: u64 = 1_000_000_000;
 
     /// The smallest variance at which installations that change `counts` cells have at most this ρ.
     pub fn at_rho(counts: u32, rho: f64) -> Self {
         // Rounding up more than makes up for the errors of floating point, which are below 1e-12.
         let thousandths = (STEPS * f64::from(counts) / (2.0 * rho)).ceil() + 1.0;
-        Self((thousandths as u64).min(Self::MOST))
+        Self((thousandths as u64).min(Self::MAX))
     }
 
     /// Reads a number with at most three decimal places.
     pub fn of(number: f64) -> Option<Self> {
         let thousandths = (number * STEPS).round();
-        let is_variance = (1.0..=Self::MOST as f64).contains(&thousandths);
+        let is_variance = (1.0..=Self::MAX as f64).contains(&thousandths);
         (is_variance && (thousandths / STEPS - number).abs() < 1e-9).then_some(Self(thousandths as u64))
     }
 
@@ -189,7 +189,7 @@ mod tests {
                 assert_eq!(Variance::of(variance.number()), Some(variance));
             }
         }
-        assert!(Variance::at_rho(25, rho(0.1)).0 < Variance::MOST);
+        assert!(Variance::at_rho(25, rho(0.1)).0 < Variance::MAX);
         assert_eq!([0.0, -1.0, 1.0005, f64::NAN].map(Variance::of), [None; 4]);
     }
 

@@ -11,12 +11,12 @@ const BUFFER: usize = 4_096;
 #[derive(Debug)]
 pub struct Randomness {
     buffer: Vec<u8>,
-    known: Option<Known>,
+    known: Option<SeededBytes>,
 }
 
 /// Bytes that anyone can compute again. What is drawn from them must not be published.
 #[derive(Debug)]
-struct Known {
+struct SeededBytes {
     seed: String,
     blocks: u64,
 }
@@ -29,7 +29,7 @@ impl Randomness {
 
     /// The same bytes for the same seed. For tests: a release that is made with them says so.
     pub fn known(seed: &str) -> Self {
-        Self { buffer: Vec::new(), known: Some(Known { seed: seed.to_owned(), blocks: 0 }) }
+        Self { buffer: Vec::new(), known: Some(SeededBytes { seed: seed.to_owned(), blocks: 0 }) }
     }
 
     /// Whether anyone can compute the bytes again.

@@ -4,60 +4,14 @@ use std::io;
 
 use serde_json::Value;
 
-use super::files::File;
+use super::data_table::{Column, ColumnKind, DataTable};
+use super::file::File;
 use super::series::{Number, SeriesTable};
 use super::timeline::Timeline;
 use super::{invalid, parquet};
 
 /// Columns of ours that stand beside those of the keys.
 const OWN_COLUMNS: [&str; 5] = ["period_start", "period_days", "release", "installations", "threshold"];
-
-/// A table of the data: columns of equal length.
-#[derive(Debug)]
-pub(super) struct DataTable {
-    /// The name of its files, without directory and ending.
-    pub(super) name: String,
-    pub(super) title: String,
-    pub(super) columns: Vec<Column>,
-}
-
-/// A column.
-#[derive(Debug)]
-pub(super) struct Column {
-    pub(super) name: String,
-    pub(super) description: String,
-    pub(super) kind: ColumnKind,
-    /// `Null` where there is no value. Days are texts such as `2026-11-23`.
-    pub(super) values: Vec<Value>,
-    /// Whether a value may be missing.
-    pub(super) is_optional: bool,
-}
-
-/// What the values of a column are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ColumnKind {
-    Day,
-    Text,
-    Bool,
-    Integer,
-    Number,
-}
-
-impl Column {
-    fn new(name: &str, kind: ColumnKind, description: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            description: description.to_owned(),
-            kind,
-            values: Vec::new(),
-            is_optional: false,
-        }
-    }
-
-    fn optional(name: &str, kind: ColumnKind, description: &str) -> Self {
-        Self { is_optional: true, ..Self::new(name, kind, description) }
-    }
-}
 
 /// The tables of the data: one for the periods, and one for each table that was counted.
 pub(super) fn tables(timeline: &Timeline<'_>, tables: &[SeriesTable]) -> Vec<DataTable> {
@@ -232,10 +186,4 @@ fn json(table: &DataTable) -> String {
     }
     text.push_str("\n]\n");
     text
-}
-
-impl DataTable {
-    pub(super) fn rows(&self) -> usize {
-        self.columns.first().map_or(0, |column| column.values.len())
-    }
 }

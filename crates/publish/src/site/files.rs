@@ -4,30 +4,18 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::file::File;
 use super::invalid;
-
-/// A file of the site.
-#[derive(Debug)]
-pub(super) struct File {
-    /// Relative to the site, with `/`.
-    pub(super) path: String,
-    pub(super) content: Vec<u8>,
-}
-
-impl File {
-    pub(super) fn new(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
-        Self { path: path.into(), content: content.into() }
-    }
-}
 
 /// The directories that belong to the site as a whole, so that files that it no longer has are deleted there.
 const OWN_DIRECTORIES: [&str; 2] = ["data", "ledger"];
 
-pub(super) fn put(tool: &str, files: &[File], out: &Path) -> io::Result<()> {
+/// `package` is the name of the data package of the site of `tool`.
+pub(super) fn put(tool: &str, package: &str, files: &[File], out: &Path) -> io::Result<()> {
     match fs::read_dir(out) {
         Ok(mut entries) => {
             if entries.next().is_some() {
-                check_is_site(tool, out)?;
+                check_is_site(tool, package, out)?;
             }
             replace(files, out)
         }
@@ -37,10 +25,10 @@ pub(super) fn put(tool: &str, files: &[File], out: &Path) -> io::Result<()> {
 }
 
 /// A directory with anything else in it is not ours to write to.
-fn check_is_site(tool: &str, out: &Path) -> io::Result<()> {
+fn check_is_site(tool: &str, package: &str, out: &Path) -> io::Result<()> {
     let text = fs::read_to_string(out.join("datapackage.json")).unwrap_or_default();
-    let package: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    if package["name"] == super::metadata::package_name(tool) {
+    let found: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    if found["name"] == package {
         return Ok(());
     }
     Err(invalid(format!(

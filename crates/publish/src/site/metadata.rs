@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use tool_telemetry_definition::Publisher;
 
 use super::Site;
-use super::data::{ColumnKind, DataTable};
-use super::files::File;
+use super::data_table::{ColumnKind, DataTable};
+use super::file::File;
 use super::timeline::Timeline;
 
-/// What is described.
+/// What the metadata files describe.
 #[derive(Debug)]
-pub(super) struct Described<'a> {
+pub(super) struct Description<'a> {
     pub(super) site: &'a Site<'a>,
     pub(super) publisher: &'a Publisher,
     pub(super) timeline: &'a Timeline<'a>,
@@ -36,7 +36,7 @@ pub(super) fn package_name(tool: &str) -> String {
     format!("{tool}-usage")
 }
 
-impl Described<'_> {
+impl Description<'_> {
     fn title(&self) -> String {
         format!("How {} is used", self.site.tool)
     }
@@ -80,12 +80,12 @@ impl Described<'_> {
 }
 
 /// `datapackage.json`.
-pub(super) fn data_package(described: &Described<'_>) -> String {
-    let resources: Vec<Value> = described
+pub(super) fn data_package(description: &Description<'_>) -> String {
+    let resources: Vec<Value> = description
         .tables
         .iter()
         .filter_map(|table| {
-            let file = described.data_file(table, "csv")?;
+            let file = description.data_file(table, "csv")?;
             let fields: Vec<Value> = table
                 .columns
                 .iter()
@@ -114,27 +114,27 @@ pub(super) fn data_package(described: &Described<'_>) -> String {
         .collect();
     let package = json!({
         "profile": "tabular-data-package",
-        "name": package_name(described.site.tool),
-        "title": described.title(),
-        "description": described.description(),
-        "homepage": described.publisher.published_at,
-        "created": described.published().map(|day| format!("{day}T00:00:00Z")),
-        "licenses": [{ "name": described.publisher.licence, "path": licence_url(described.publisher.licence) }],
-        "contributors": [{ "title": described.publisher.name, "role": "publisher" }],
+        "name": package_name(description.site.tool),
+        "title": description.title(),
+        "description": description.description(),
+        "homepage": description.publisher.published_at,
+        "created": description.published().map(|day| format!("{day}T00:00:00Z")),
+        "licenses": [{ "name": description.publisher.licence, "path": licence_url(description.publisher.licence) }],
+        "contributors": [{ "title": description.publisher.name, "role": "publisher" }],
         "resources": resources,
     });
     pretty(&without_null(package))
 }
 
 /// `croissant.json`.
-pub(super) fn croissant(described: &Described<'_>) -> String {
+pub(super) fn croissant(description: &Description<'_>) -> String {
     let mut distribution = Vec::new();
     let mut record_sets = Vec::new();
-    for table in described.tables {
+    for table in description.tables {
         for (ending, kind) in
             [("csv", "text/csv"), ("parquet", "application/x-parquet"), ("json", "application/json")]
         {
-            let Some(file) = described.data_file(table, ending) else { continue };
+            let Some(file) = description.data_file(table, ending) else { continue };
             distribution.push(json!({
                 "@type": "cr:FileObject", "@id": file.path, "name": file.path, "contentUrl": file.path,
                 "encodingFormat": kind, "sha256": sha256(&file.content),
@@ -163,31 +163,31 @@ pub(super) fn croissant(described: &Described<'_>) -> String {
             "@type": "cr:RecordSet", "@id": table.name, "name": table.name, "description": table.title, "field": fields,
         }));
     }
-    let mut dataset = dataset(described);
+    let mut dataset = dataset(description);
     dataset["@context"] = croissant_context();
     dataset["@type"] = "sc:Dataset".into();
     dataset["conformsTo"] = "http://mlcommons.org/croissant/1.0".into();
-    dataset["citeAs"] = described.credit().into();
+    dataset["citeAs"] = description.credit().into();
     dataset["distribution"] = distribution.into();
     dataset["recordSet"] = record_sets.into();
     pretty(&without_null(dataset))
 }
 
 /// A `Dataset` of schema.org for the page, without a character that could end its `script` element.
-pub(super) fn json_ld(described: &Described<'_>) -> String {
+pub(super) fn json_ld(description: &Description<'_>) -> String {
     let mut distribution = Vec::new();
-    for table in described.tables {
+    for table in description.tables {
         for (ending, kind) in
             [("csv", "text/csv"), ("json", "application/json"), ("parquet", "application/vnd.apache.parquet")]
         {
-            let Some(file) = described.data_file(table, ending) else { continue };
+            let Some(file) = description.data_file(table, ending) else { continue };
             distribution.push(json!({
                 "@type": "DataDownload", "name": table.title, "encodingFormat": kind,
-                "contentUrl": described.address(&file.path),
+                "contentUrl": description.address(&file.path),
             }));
         }
     }
-    let mut dataset = dataset(described);
+    let mut dataset = dataset(description);
     dataset["@context"] = "https://schema.org/".into();
     dataset["@type"] = "Dataset".into();
     dataset["distribution"] = distribution.into();
@@ -196,22 +196,22 @@ pub(super) fn json_ld(described: &Described<'_>) -> String {
 }
 
 /// What Croissant and schema.org have in common.
-fn dataset(described: &Described<'_>) -> Value {
-    let measured: Vec<&str> = described.tables.iter().map(|table| table.title.as_str()).collect();
+fn dataset(description: &Description<'_>) -> Value {
+    let measured: Vec<&str> = description.tables.iter().map(|table| table.title.as_str()).collect();
     json!({
-        "name": package_name(described.site.tool),
-        "alternateName": described.title(),
-        "description": described.description(),
-        "url": described.publisher.published_at.unwrap_or("index.html"),
-        "license": licence_url(described.publisher.licence),
-        "creator": { "@type": "Organization", "name": described.publisher.name },
-        "publisher": { "@type": "Organization", "name": described.publisher.name },
-        "creditText": described.credit(),
-        "datePublished": described.published(),
-        "version": format!("{}.0.0", described.timeline.releases().count()),
-        "temporalCoverage": described.covered().map(|(first, last)| format!("{first}/{last}")),
+        "name": package_name(description.site.tool),
+        "alternateName": description.title(),
+        "description": description.description(),
+        "url": description.publisher.published_at.unwrap_or("index.html"),
+        "license": licence_url(description.publisher.licence),
+        "creator": { "@type": "Organization", "name": description.publisher.name },
+        "publisher": { "@type": "Organization", "name": description.publisher.name },
+        "creditText": description.credit(),
+        "datePublished": description.published(),
+        "version": format!("{}.0.0", description.timeline.releases().count()),
+        "temporalCoverage": description.covered().map(|(first, last)| format!("{first}/{last}")),
         "isAccessibleForFree": true,
-        "keywords": ["telemetry", "command-line tools", "differential privacy", described.site.tool],
+        "keywords": ["telemetry", "command-line tools", "differential privacy", description.site.tool],
         "variableMeasured": measured,
         "measurementTechnique":
             "Counts of installations that report by themselves, with discrete Gaussian noise (differential privacy)",
@@ -219,15 +219,15 @@ fn dataset(described: &Described<'_>) -> Value {
 }
 
 /// `LICENSE`.
-pub(super) fn licence(described: &Described<'_>) -> String {
-    let identifier = described.publisher.licence;
+pub(super) fn licence(description: &Description<'_>) -> String {
+    let identifier = description.publisher.licence;
     format!(
         "The data and the pages in this directory are licensed under {identifier}:\n{}\n\n\
          To give credit, write:\n\n    {}{}\n    Licence: {identifier}. Numbers contain random noise.\n\n\
          If you changed the numbers, say so.\n",
         licence_url(identifier),
-        described.credit(),
-        described.publisher.published_at.map(|url| format!(", {url}")).unwrap_or_default(),
+        description.credit(),
+        description.publisher.published_at.map(|url| format!(", {url}")).unwrap_or_default(),
     )
 }
 

@@ -10,6 +10,8 @@
 
 mod chart;
 mod data;
+mod data_table;
+mod file;
 mod files;
 mod labels;
 mod metadata;
@@ -24,6 +26,7 @@ use std::path::Path;
 
 use tool_telemetry_definition::{DataPoints, Publisher};
 
+use self::file::File;
 use self::timeline::Timeline;
 use crate::release::{Release, Withdrawal};
 
@@ -59,26 +62,26 @@ pub struct Site<'a> {
 pub fn write(site: &Site<'_>, out: &Path) -> io::Result<()> {
     let publisher =
         site.definition.publisher().ok_or_else(|| invalid("telemetry.toml names no publisher"))?;
-    files::put(site.tool, &content(site, publisher)?, out)
+    files::put(site.tool, &metadata::package_name(site.tool), &content(site, publisher)?, out)
 }
 
 /// All files of the site with their paths, the page last.
-fn content(site: &Site<'_>, publisher: &Publisher) -> io::Result<Vec<files::File>> {
+fn content(site: &Site<'_>, publisher: &Publisher) -> io::Result<Vec<File>> {
     let timeline = Timeline::new(site)?;
     let series = series::tables(&timeline);
     let tables = data::tables(&timeline, &series);
     let data = data::files(&tables)?;
-    let described =
-        metadata::Described { site, publisher, timeline: &timeline, tables: &tables, files: &data };
-    let json_ld = metadata::json_ld(&described);
+    let description =
+        metadata::Description { site, publisher, timeline: &timeline, tables: &tables, files: &data };
+    let json_ld = metadata::json_ld(&description);
     let after = [
-        files::File::new("datapackage.json", metadata::data_package(&described)),
-        files::File::new("croissant.json", metadata::croissant(&described)),
-        files::File::new("LICENSE", metadata::licence(&described)),
-        files::File::new("style.css", include_str!("../../templates/site/style.css")),
-        files::File::new("index.html", page::render(site, &described, &series, &json_ld)?),
+        File::new("datapackage.json", metadata::data_package(&description)),
+        File::new("croissant.json", metadata::croissant(&description)),
+        File::new("LICENSE", metadata::licence(&description)),
+        File::new("style.css", include_str!("../../templates/site/style.css")),
+        File::new("index.html", page::render(site, &description, &series, &json_ld)?),
     ];
-    let ledger = site.ledger.iter().map(|(name, bytes)| files::File::new(format!("ledger/{name}"), *bytes));
+    let ledger = site.ledger.iter().map(|(name, bytes)| File::new(format!("ledger/{name}"), *bytes));
     Ok(ledger.chain(data).chain(after).collect())
 }
 

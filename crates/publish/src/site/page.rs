@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use tool_telemetry_definition::{Audience, DataPoint, DataPoints, Kind, Publisher, tool_variable};
 
 use super::chart::Unit;
-use super::data::DataTable;
+use super::data_table::DataTable;
 use super::section::{Section, sections};
 use super::series::SeriesTable;
 use super::timeline::Timeline;
@@ -89,21 +89,21 @@ struct Entry {
 
 pub(super) fn render(
     site: &Site<'_>,
-    described: &metadata::Described<'_>,
+    description: &metadata::Description<'_>,
     tables: &[SeriesTable],
     json_ld: &str,
 ) -> io::Result<String> {
-    let timeline = described.timeline;
+    let timeline = description.timeline;
     let is_known = timeline.releases().any(|(_, release)| release.noise_is_known);
     let page = Page {
         tool: site.tool,
-        publisher: described.publisher,
+        publisher: description.publisher,
         warning: site.warning.or(is_known
             .then_some("The noise of these numbers is known. They are a test, and must not be published.")),
         promise: site.promise,
         json_ld,
-        licence_url: metadata::licence_url(described.publisher.licence),
-        credit: described.credit(),
+        licence_url: metadata::licence_url(description.publisher.licence),
+        credit: description.credit(),
         newest: newest(timeline),
         period_noun: timeline.periods.last().map_or("period", |period| labels::period_noun(period.days)),
         subjects: subjects(tables),
@@ -112,7 +112,7 @@ pub(super) fn render(
         opt_outs: opt_outs(site),
         telemetry_command: site.definition.telemetry_command(),
         events: events(timeline),
-        files: described.tables.iter().map(data_files).collect(),
+        files: description.tables.iter().map(data_files).collect(),
         has_ledger: !site.ledger.is_empty(),
     };
     let text = page.render().map_err(|error| invalid(format!("the page: {error}")))?;

@@ -13,7 +13,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 use serde_json::Value;
 
-use super::data::{Column, ColumnKind, DataTable};
+use super::data_table::{Column, ColumnKind, DataTable};
 use super::invalid;
 
 /// Day 0 of Parquet's dates.

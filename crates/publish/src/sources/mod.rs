@@ -11,7 +11,7 @@ pub use store::StoreSource;
 
 /// How many installations of one version reported a cell in one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Counted {
+pub struct InstallationCount {
     /// The content hash of the telemetry.toml that asked for it.
     pub hash: String,
     /// The keys of the table, in any order.
@@ -28,7 +28,7 @@ pub trait CountSource {
     ///
     /// # Errors
     /// If they cannot be read, or if the source still takes counts of the period.
-    fn counts(&mut self, tool: &str, interval: Interval) -> Result<Vec<Counted>, Failure>;
+    fn counts(&mut self, tool: &str, interval: Interval) -> Result<Vec<InstallationCount>, Failure>;
 
     /// How many counts that arrived in the period were rejected because nothing unmodified sends them.
     ///

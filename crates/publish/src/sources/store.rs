@@ -6,7 +6,7 @@ use tool_telemetry_collect::marks::MarkState;
 use tool_telemetry_collect::store::{SqliteStore, Store as _, StoreError, StoredDefinition};
 use tool_telemetry_collect::time::{Hour, Week};
 
-use super::{CountSource, Counted};
+use super::{CountSource, InstallationCount};
 use crate::calendar::Interval;
 use crate::failure::Failure;
 
@@ -69,7 +69,7 @@ impl StoreSource {
 }
 
 impl CountSource for StoreSource {
-    fn counts(&mut self, tool: &str, interval: Interval) -> Result<Vec<Counted>, Failure> {
+    fn counts(&mut self, tool: &str, interval: Interval) -> Result<Vec<InstallationCount>, Failure> {
         let closed = self.store.closed_through()?;
         let cells = self.store.count_cells()?.into_iter().filter(|(cell, _)| {
             cell.tool == tool && cell.period == interval.period() && cell.first_week() == week(interval)
@@ -85,7 +85,7 @@ impl CountSource for StoreSource {
         cells
             .map(|(cell, installations)| {
                 let damaged = |_| Failure::failed(format!("the store has a damaged count of {last}"));
-                Ok(Counted {
+                Ok(InstallationCount {
                     hash: cell.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
                     keys: serde_json::from_str(&cell.keys).map_err(damaged)?,
                     values: serde_json::from_str(&cell.values).map_err(damaged)?,

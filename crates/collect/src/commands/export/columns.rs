@@ -10,8 +10,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
-use crate::reading::hex;
 use crate::shape::{Attributes, Status};
+use crate::store_reader::hex;
 use crate::trace::Trace;
 
 /// Spans in a row group: some 20 MB while they are collected.
@@ -97,13 +97,13 @@ fn write<T: DataType, W: Write + Send>(
 struct Columns {
     trace_id: Vec<ByteArray>,
     span_id: Vec<ByteArray>,
-    parent: Optional,
+    parent: OptionalColumn,
     name: Vec<ByteArray>,
     start: Vec<i64>,
     duration: Vec<i64>,
-    status: Optional,
-    resource: Map,
-    attributes: Map,
+    status: OptionalColumn,
+    resource: MapColumn,
+    attributes: MapColumn,
 }
 
 impl Columns {
@@ -130,12 +130,12 @@ impl Columns {
 
 /// A column in which values may be missing.
 #[derive(Default)]
-struct Optional {
+struct OptionalColumn {
     values: Vec<ByteArray>,
     definition: Vec<i16>,
 }
 
-impl Optional {
+impl OptionalColumn {
     fn add(&mut self, value: Option<&str>) {
         self.definition.push(i16::from(value.is_some()));
         self.values.extend(value.map(ByteArray::from));
@@ -148,7 +148,7 @@ impl Optional {
 
 /// The columns of a map: its keys and its values.
 #[derive(Default)]
-struct Map {
+struct MapColumn {
     keys: Vec<ByteArray>,
     values: Vec<ByteArray>,
     /// 1 for an entry, 0 for a map without any.
@@ -157,7 +157,7 @@ struct Map {
     repetition: Vec<i16>,
 }
 
-impl Map {
+impl MapColumn {
     fn add(&mut self, attributes: &Attributes<'_>) {
         if attributes.is_empty() {
             self.definition.push(0);

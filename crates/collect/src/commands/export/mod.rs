@@ -11,8 +11,8 @@ use columns::SpanFile;
 
 use super::Failure;
 use super::failure::FAILED;
-use crate::reading::{Unread, each_trace, traces_data};
 use crate::store::SqliteStore;
+use crate::store_reader::{UnreadRows, each_trace, traces_data};
 use crate::trace::Trace;
 
 /// Print the runs of a store
@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(FAILED))
 }
 
-fn jsonl(arguments: &ExportArguments, store: &SqliteStore) -> Result<Unread, Failure> {
+fn jsonl(arguments: &ExportArguments, store: &SqliteStore) -> Result<UnreadRows, Failure> {
     let mut out = BufWriter::new(stdout().lock());
     let unread = each_trace(store, |_, trace| {
         if arguments.wants(&trace) {
@@ -77,7 +77,7 @@ fn jsonl(arguments: &ExportArguments, store: &SqliteStore) -> Result<Unread, Fai
     Ok(unread)
 }
 
-fn parquet(arguments: &ExportArguments, store: &SqliteStore) -> Result<Unread, Failure> {
+fn parquet(arguments: &ExportArguments, store: &SqliteStore) -> Result<UnreadRows, Failure> {
     let failed = |error: parquet::errors::ParquetError| {
         Failure::usage(format!("the output cannot be written: {error}"))
     };

@@ -12,13 +12,13 @@ use crate::privacy::budget;
 use crate::privacy::noise;
 use crate::privacy::randomness::Randomness;
 use crate::release::{Cell, Entry, Privacy, Release, Table, Withdrawal};
-use crate::sources::{CountSource, Counted, text};
+use crate::sources::{CountSource, InstallationCount, text};
 
 /// Numbers are published as multiples of this.
 pub const ROUNDING: i64 = 5;
 
 /// Publishes one tool.
-pub struct Publishing<'a> {
+pub struct Publication<'a> {
     /// The tool.
     pub tool: &'a str,
     /// The day, in UTC.
@@ -33,7 +33,7 @@ pub struct Publishing<'a> {
     pub randomness: &'a mut Randomness,
 }
 
-impl Publishing<'_> {
+impl Publication<'_> {
     /// Closes each period that is due, and returns them with whether anything was counted in them. `first` is the day from
     /// which an empty ledger begins.
     ///
@@ -130,7 +130,7 @@ impl Publishing<'_> {
     fn release(
         &mut self,
         interval: Interval,
-        counted: &[Counted],
+        counted: &[InstallationCount],
         correction: Option<&str>,
     ) -> Result<Release, Failure> {
         let plan = self.plan;
@@ -162,7 +162,7 @@ impl Publishing<'_> {
     }
 
     /// The tables, with noise in each cell.
-    fn draw(&mut self, counted: &[Counted]) -> Result<Vec<Table>, Failure> {
+    fn draw(&mut self, counted: &[InstallationCount]) -> Result<Vec<Table>, Failure> {
         let exact = exact(self.plan, counted);
         let mut draw = |table: &PlannedTable| {
             let threshold = table.threshold(self.plan.variance);
@@ -187,7 +187,7 @@ impl Publishing<'_> {
 type CellKey = (String, String);
 
 /// The exact counts of the versions that the plan knows.
-pub fn exact(plan: &Plan, counted: &[Counted]) -> HashMap<CellKey, i64> {
+pub fn exact(plan: &Plan, counted: &[InstallationCount]) -> HashMap<CellKey, i64> {
     let mut exact: HashMap<CellKey, i64> = HashMap::new();
     for cell in counted.iter().filter(|cell| plan.hashes.contains(&cell.hash)) {
         let keys: Vec<&str> = cell.keys.iter().map(String::as_str).collect();

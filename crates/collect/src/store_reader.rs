@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value as Json, json};
 
-use crate::cells::{Cell, Changes, Tables, Tally};
+use crate::cell::Cell;
+use crate::cells::{Changes, Tables, Tally};
 use crate::counts::CountCell;
 use crate::index::Group;
 use crate::row;
@@ -14,7 +15,7 @@ use crate::trace::{Span, Trace, TraceId};
 
 /// What could not be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Unread {
+pub struct UnreadRows {
     /// Rows that do not hold what was written to them.
     pub damaged_rows: u64,
 }
@@ -26,8 +27,8 @@ pub struct Unread {
 pub fn each_trace<S: Store, E: From<StoreError>>(
     store: &S,
     mut each: impl FnMut(Group, Trace) -> Result<(), E>,
-) -> Result<Unread, E> {
-    let mut unread = Unread::default();
+) -> Result<UnreadRows, E> {
+    let mut unread = UnreadRows::default();
     for group in store.groups()?.iter().filter(|group| group.state == GroupState::Live) {
         let stale: HashSet<TraceId> = store.stale(group.id)?.into_iter().collect();
         let mut traces = Vec::new();
@@ -47,7 +48,7 @@ pub fn each_trace<S: Store, E: From<StoreError>>(
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn count<S: Store>(store: &S, tables: &Tables) -> Result<(Changes, Unread), StoreError> {
+pub fn count<S: Store>(store: &S, tables: &Tables) -> Result<(Changes, UnreadRows), StoreError> {
     let mut tally = Tally::new(tables);
     let mut total = Total::default();
     let mut last = None;

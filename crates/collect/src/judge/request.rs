@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tool_telemetry_definition::{Count, ERROR_TYPE, ERROR_TYPES, RUN};
 use tool_telemetry_receiver::wire::{self, Kind, Request};
 
-use super::{COUNT, Judged};
+use super::{COUNT, JudgedRequest};
 use crate::approvals::{Admission, Approvals};
 use crate::shape::{Attributes, HASH_KEY, Role, Shape, ShapeContent, Status, Value};
 use crate::time::Hour;
@@ -31,7 +31,7 @@ pub(super) struct Context<'a> {
 type Reason = (&'static str, &'static str);
 
 #[derive(Default)]
-pub(super) struct Judging {
+pub(super) struct RequestJudge {
     spans: Vec<(TraceId, Span)>,
     shapes: HashSet<Arc<Shape>, foldhash::quality::RandomState>,
     rejected: u64,
@@ -40,7 +40,7 @@ pub(super) struct Judging {
     rejections: BTreeMap<(String, &'static str), u64>,
 }
 
-impl Judging {
+impl RequestJudge {
     pub(super) fn count(&mut self, name: &'static str, number: u64) {
         if number > 0 {
             *self.counts.entry(name).or_default() += number;
@@ -133,7 +133,7 @@ impl Judging {
         shape
     }
 
-    pub(super) fn finish(mut self) -> Judged {
+    pub(super) fn finish(mut self) -> JudgedRequest {
         self.spans.sort_by_key(|(trace, _)| *trace);
         let mut traces: Vec<Trace> = Vec::new();
         let mut spans = std::mem::take(&mut self.spans).into_iter().peekable();
@@ -147,7 +147,7 @@ impl Judging {
                 traces.push(Trace::new(id, own));
             }
         }
-        Judged {
+        JudgedRequest {
             traces,
             rejected: self.rejected,
             reason: self.reason,
