@@ -55,7 +55,8 @@
 //! for SHA-256. Without it, the crate has no dependencies: a tool contains only the types and the admission of values.
 //!
 //! # Code map
-//! `data_points` and `counts` hold the types, and `version` the versions in them. `admission` turns a field's value
+//! `data_points` and `counts` hold the types, and `version` the versions in them. `counted_value` says which values a
+//! table of installations counts by name. `admission` turns a field's value
 //! into a [`Value`]. `parse` reads a file, and `compare` tells a reviewer whether a changed file collects more or less.
 
 // The documentation links to items of the feature.
@@ -66,6 +67,7 @@ mod admission;
 mod compare;
 #[cfg(feature = "parse")]
 mod content_hash;
+mod counted_value;
 mod counts;
 mod data_points;
 #[cfg(feature = "parse")]
