@@ -198,11 +198,15 @@ fn opt_outs(site: &Site<'_>) -> Vec<String> {
     own.chain([format!("{}=off", tool_variable(site.tool)), "DO_NOT_TRACK=1".to_owned()]).collect()
 }
 
+/// What the publisher may receive. What only an operator gets is none of the public's business.
 fn groups(definition: &DataPoints) -> Vec<Group> {
-    let entries =
-        |positions| definition.at(positions).map(|data_point| entry(definition, data_point)).collect();
+    let entries = |positions| {
+        let for_maker = definition.at(positions).filter(|data_point| data_point.audience == Audience::Maker);
+        for_maker.map(|data_point| entry(definition, data_point)).collect()
+    };
     let run = Group { title: "Of each run".to_owned(), why: None, data_points: entries(definition.on_run) };
-    let spans = definition.spans.iter().map(|span| Group {
+    let for_maker = definition.spans.iter().filter(|span| span.audience == Audience::Maker);
+    let spans = for_maker.map(|span| Group {
         title: span.sentence.to_owned(),
         why: Some(span.why),
         data_points: entries(span.data_points),
@@ -220,11 +224,7 @@ fn entry(definition: &DataPoints, data_point: &'static DataPoint) -> Entry {
         sentence: data_point.sentence,
         why: data_point.why,
         values: values(&data_point.kind),
-        use_of_it: match (data_point.audience, is_counted) {
-            (Audience::Operator, _) => "only for a destination that you or your administrator chose",
-            (Audience::Maker, true) => "published here",
-            (Audience::Maker, false) => "for the publisher only, not published",
-        },
+        use_of_it: if is_counted { "published here" } else { "for the publisher only, not published" },
     }
 }
 

@@ -55,6 +55,21 @@ fn the_published_example_is_what_the_command_writes() {
 }
 
 #[test]
+fn what_only_operators_receive_is_not_listed() {
+    let (_directory, page) = written(&Ledger::new(definition(EXAMPLE), 1), definition(EXAMPLE));
+    for span in definition(EXAMPLE).spans {
+        let is_for_operators = span.audience == tool_telemetry_definition::Audience::Operator;
+        assert_eq!(page.contains(span.sentence), !is_for_operators, "{}", span.name);
+    }
+    let (_directory, page) = written(&Ledger::new(definition(MANY), 1), definition(MANY));
+    let for_operators = |point: &&tool_telemetry_definition::DataPoint| {
+        point.audience == tool_telemetry_definition::Audience::Operator
+    };
+    let hidden = definition(MANY).data_points.iter().find(for_operators).expect("one for operators");
+    assert!(!page.contains(&format!("<code>{}</code>", hidden.key)), "{}", hidden.key);
+}
+
+#[test]
 fn a_hidden_number_is_said_and_not_zero() {
     let mut ledger = Ledger::new(definition(EXAMPLE), 1);
     for cell in &mut ledger.releases[0].tables[0].cells {
