@@ -34,6 +34,7 @@ fn json_always_has_every_key() {
             "reason_text": "your choice",
             "variable": null,
             "policy_file": "/etc/tool-telemetry/policy.toml",
+            "published_at": null,
             "choice_file": choice_file.to_str(),
             "destination": { "origin": DEAD_ENDPOINT, "chosen_by": "operator" },
             "warnings": [],

@@ -19,6 +19,7 @@ impl Status {
     /// | `reason_text` | the reason as a text |
     /// | `variable` | the variable that decides, or null |
     /// | `policy_file`, `choice_file` | paths that may not exist; `choice_file` is null without a home directory |
+    /// | `published_at` | the address of the published aggregates, or null |
     /// | `destination` | null, or `origin` and `chosen_by` (`maker` or `operator`) |
     /// | `warnings` | texts |
     /// | `destinations` | one object for each destination that ever had a run |
@@ -98,6 +99,7 @@ impl Status {
             "variable": variable,
             "policy_file": self.policy_file.to_string_lossy(),
             "choice_file": self.choice_file.as_ref().map(|file| file.to_string_lossy()),
+            "published_at": self.published_at,
             "destination": destination,
             "warnings": self.warnings,
             "destinations": destinations,
@@ -120,5 +122,13 @@ mod tests {
         for key in keys.keys() {
             assert!(fields.contains(&format!("{key}: ")), "{key} is no field: {fields}");
         }
+    }
+
+    #[test]
+    fn the_published_aggregates_are_linked_or_null() {
+        let mut status = fixture::status();
+        assert!(status.to_json().contains("\"published_at\":null"));
+        status.published_at = Some("https://example.com/usage".to_owned());
+        assert!(status.to_json().contains("\"published_at\":\"https://example.com/usage\""));
     }
 }
