@@ -9,7 +9,7 @@
 //! that durable before anyone can see it.
 //!
 //! Imports go up this list and never down: `failure`, `release`, `licence` < `calendar`, `privacy` < `sources`, `ledger`,
-//! `site` < `plan` < `publication` < `output`, `verify` < `commands`.
+//! `site` < `plan` < `publication`, [`report`] < `output`, `verify` < `commands`.
 
 pub mod calendar;
 pub mod commands;
@@ -21,6 +21,7 @@ pub mod plan;
 pub mod privacy;
 pub mod publication;
 pub mod release;
+pub mod report;
 pub mod site;
 pub mod sources;
 pub mod verify;

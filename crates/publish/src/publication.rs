@@ -17,6 +17,15 @@ use crate::sources::{CountSource, InstallationCount, text};
 /// Numbers are published as multiples of this.
 pub const ROUNDING: i64 = 5;
 
+/// What became of the periods that were due.
+#[derive(Debug, Default)]
+pub struct Closing {
+    /// The periods that are closed now, each with whether anything was counted in it.
+    pub released: Vec<(Interval, bool)>,
+    /// The first period that cannot be closed yet, and why.
+    pub waiting: Option<(Interval, String)>,
+}
+
 /// Publishes one tool.
 pub struct Publication<'a> {
     /// The tool.
@@ -34,21 +43,24 @@ pub struct Publication<'a> {
 }
 
 impl Publication<'_> {
-    /// Closes each period that is due, and returns them with whether anything was counted in them. `first` is the day from
-    /// which an empty ledger begins.
+    /// Closes each period that is due, up to the first that cannot be closed yet. `first` is the day from which an empty
+    /// ledger begins.
     ///
     /// # Errors
     /// If a count cannot be read or a file cannot be written. Periods that were closed before stay closed.
-    pub fn close_due(&mut self, first: Option<Date>) -> Result<Vec<(Interval, bool)>, Failure> {
-        let mut done = Vec::new();
+    pub fn close_due(&mut self, first: Option<Date>) -> Result<Closing, Failure> {
+        let mut closing = Closing::default();
         while let Some(interval) = self.next_due(first) {
+            if let Some(why) = self.source.waiting(self.tool, interval)? {
+                closing.waiting = Some((interval, why));
+                break;
+            }
             let counted = self.source.counts(self.tool, interval)?;
-            let is_counted = !counted.is_empty();
             let release = self.release(interval, &counted, None)?;
             self.ledger.add(Entry::Release(release))?;
-            done.push((interval, is_counted));
+            closing.released.push((interval, !counted.is_empty()));
         }
-        Ok(done)
+        Ok(closing)
     }
 
     /// The next period to close, if it is due.
@@ -69,6 +81,9 @@ impl Publication<'_> {
                 "the period of {} was corrected once already; another correction would spend more of its ε",
                 interval.start()
             )));
+        }
+        if let Some(why) = self.source.waiting(self.tool, interval)? {
+            return Err(Failure::failed(format!("{}: {why}", interval.start())));
         }
         let counted = self.source.counts(self.tool, interval)?;
         let release = self.release(interval, &counted, Some(reason))?;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
+use super::day::today;
+use super::source::SourceArguments;
 use super::versions::Versions;
 use crate::calendar::Interval;
 use crate::failure::Failure;
@@ -18,38 +18,31 @@ use crate::output;
 use crate::plan::Plan;
 use crate::privacy::randomness::Randomness;
 use crate::publication::Publication;
-use crate::sources::StoreSource;
 
+/// The exit code if a period is due and cannot be published yet.
+const WAITING: u8 = 1;
 /// Installations a week below which a period of four weeks shows more.
 const FEW: u64 = 2_000;
 
 /// Publish the counts of installations: close the periods that are due, and write the ledger and the site
 ///
 /// A period closes once, 28 days after its end. Its noise is drawn then, and the ledger keeps what was published. Where
-/// nothing is due, the same files are written again. Keep the ledger as carefully as the store: without it, nothing is
-/// published.
+/// nothing is due, or what is due cannot be published yet, the site of what is published is written again. Keep the ledger
+/// as carefully as the store: without it, nothing is published.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 published, or nothing was due; 1 it refuses, and nothing was drawn; 2 the command line is \
-                  wrong, or a file cannot be used."
+    after_help = "Exit codes: 0 published, or nothing was due; 1 it refuses, or a period that is due cannot be published \
+                  yet; 2 the command line is wrong, or a file cannot be used."
 )]
 pub struct PublishArguments {
-    /// The directory of the store
-    #[arg(long, value_name = "DIRECTORY")]
-    store: PathBuf,
+    #[command(flatten)]
+    source: SourceArguments,
     /// The directory of the ledger
     #[arg(long, value_name = "DIRECTORY")]
     ledger: PathBuf,
     /// The directory of the site; made if it is not there
     #[arg(long, value_name = "DIRECTORY")]
     out: PathBuf,
-    /// The tool, if the store has several
-    #[arg(long, value_name = "NAME")]
-    tool: Option<String>,
-    /// The telemetry.toml of each version whose counts are published, the newest last [default: those that the store has
-    /// been used with]
-    #[arg(long, value_name = "FILE")]
-    data_points: Vec<PathBuf>,
     /// Begin the ledger, with the period of this Monday; only if the tool was never published before
     #[arg(long, value_name = "MONDAY")]
     first: Option<Date>,
@@ -63,7 +56,7 @@ pub struct PublishArguments {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Where the site is published: an https address, or a directory. Nothing is drawn if the ledger there is ahead of
-    /// this one [default: `published_at` of telemetry.toml]
+    /// this one, or if there is none although this one has begun [default: `published_at` of telemetry.toml]
     #[arg(long, value_name = "SITE")]
     published_at: Option<String>,
     /// The licence of telemetry.toml, said a second time because it is not open
@@ -79,12 +72,7 @@ pub struct PublishArguments {
 
 pub(super) fn run(arguments: &PublishArguments) -> Result<ExitCode, Failure> {
     let today = today(arguments.today)?;
-    let mut source = StoreSource::open(&arguments.store)?;
-    let versions = if arguments.data_points.is_empty() {
-        Versions::of_store(&source.definitions()?, arguments.tool.as_deref())?
-    } else {
-        Versions::of_files(&arguments.data_points, arguments.tool.as_deref())?
-    };
+    let (mut source, versions) = arguments.source.open()?;
     check_licence(&versions, arguments.licence.as_deref())?;
     let plan = Plan::new(&versions.all)?;
     let first = first(arguments.first, &plan, today)?;
@@ -99,15 +87,31 @@ pub(super) fn run(arguments: &PublishArguments) -> Result<ExitCode, Failure> {
         today,
         plan: &plan,
         ledger: &mut ledger,
-        source: &mut source,
+        source: source.as_mut(),
         randomness: &mut randomness,
     };
-    let said = act(&mut publication, arguments, first)?;
-    output::write(&ledger, &versions.tool, versions.newest(), &plan, &arguments.out)?;
+    let outcome = act(&mut publication, arguments, first)?;
+    if !ledger.files().is_empty() {
+        output::write(&ledger, &versions.tool, versions.newest(), &plan, &arguments.out)?;
+    }
     let mut out = stdout().lock();
-    let written = said.iter().chain(hint(&ledger, &plan).iter()).try_for_each(|line| writeln!(out, "{line}"));
+    let said = outcome.said.iter().chain(&outcome.waiting);
+    let written = said.chain(hint(&ledger, &plan).iter()).try_for_each(|line| writeln!(out, "{line}"));
     written.map_err(|error| Failure::usage(format!("the output cannot be written: {error}")))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if outcome.waiting.is_some() { ExitCode::from(WAITING) } else { ExitCode::SUCCESS })
+}
+
+/// What a command did, in words for a person.
+struct Outcome {
+    said: Vec<String>,
+    /// The period that is due and not published, and why.
+    waiting: Option<String>,
+}
+
+impl Outcome {
+    fn of(line: String) -> Self {
+        Self { said: vec![line], waiting: None }
+    }
 }
 
 /// Adds to the ledger, and says what was added.
@@ -115,7 +119,7 @@ fn act(
     publication: &mut Publication<'_>,
     arguments: &PublishArguments,
     first: Option<Date>,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Outcome, Failure> {
     let reason = arguments.reason.as_deref().unwrap_or_default();
     let period = publication.plan.period;
     let interval = |start: Date| {
@@ -125,36 +129,30 @@ fn act(
     if let Some(start) = arguments.correct {
         let privacy = publication.correct(interval(start)?, reason)?;
         let epsilon = privacy.epsilon;
-        return Ok(vec![format!(
+        return Ok(Outcome::of(format!(
             "{start}: corrected; ε of this period is now {epsilon}, both releases together"
-        )]);
+        )));
     }
     if let Some(start) = arguments.withdraw {
         let number = publication.withdraw(interval(start)?, reason)?;
-        return Ok(vec![format!("{start}: {number} releases withdrawn")]);
+        return Ok(Outcome::of(format!("{start}: {number} releases withdrawn")));
     }
-    let closed = publication.close_due(first)?;
-    for (interval, _) in closed.iter().filter(|(_, is_counted)| !is_counted) {
+    let closing = publication.close_due(first)?;
+    for (interval, _) in closing.released.iter().filter(|(_, is_counted)| !is_counted) {
         let _ = writeln!(
             stderr(),
             "warning: the store has no count of {}; is it the store of this tool?",
             interval.start()
         );
     }
-    if closed.is_empty() {
-        return Ok(vec!["no period is due".to_owned()]);
+    let waiting =
+        closing.waiting.map(|(interval, why)| format!("{}: due, but not released: {why}", interval.start()));
+    let mut said: Vec<String> =
+        closing.released.iter().map(|(interval, _)| format!("{}: released", interval.start())).collect();
+    if said.is_empty() && waiting.is_none() {
+        said.push("no period is due".to_owned());
     }
-    Ok(closed.iter().map(|(interval, _)| format!("{}: released", interval.start())).collect())
-}
-
-/// The day in UTC. A later one would close periods that senders still report.
-fn today(wanted: Option<Date>) -> Result<Date, Failure> {
-    let now = Timestamp::now().to_zoned(TimeZone::UTC).date();
-    match wanted {
-        Some(day) if day > now => Err(Failure::usage(format!("{day} is not yet"))),
-        Some(day) => Ok(day),
-        None => Ok(now),
-    }
+    Ok(Outcome { said, waiting })
 }
 
 fn first(first: Option<Date>, plan: &Plan, today: Date) -> Result<Option<Date>, Failure> {
@@ -196,13 +194,19 @@ fn check_ledger(ledger: &Ledger, versions: &Versions, arguments: &PublishArgumen
         return Err(Failure::usage(format!("this is the ledger of {other}, not of {tool}")));
     }
     let out = arguments.out.display().to_string();
-    let published = arguments.published_at.as_deref().or(published_at);
-    for place in [Some(out.as_str()), published].into_iter().flatten() {
-        if let Some(index) = published::fetch(place)? {
-            index.check(ledger.files(), place)?;
-        }
+    if let Some(index) = published::fetch(&out)? {
+        index.check(ledger.files(), &out)?;
     }
-    Ok(())
+    let Some(place) = arguments.published_at.as_deref().or(published_at) else { return Ok(()) };
+    match published::fetch(place)? {
+        Some(index) => index.check(ledger.files(), place),
+        None if ledger.files().is_empty() => Ok(()),
+        // The address may be wrong, and then nothing would be compared for ever.
+        None => Err(Failure::failed(format!(
+            "nothing is published at {place}, although this ledger has begun. Nothing is drawn; put the site there, or name \
+             the place where it is with --published-at"
+        ))),
+    }
 }
 
 /// What a period of four weeks would be better for, judged by published numbers only.

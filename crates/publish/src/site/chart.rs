@@ -163,7 +163,7 @@ fn path(timeline: &Timeline<'_>, points: &[Point], top: f64, most: usize) -> Str
     let mut path = String::new();
     let mut before: Option<(i64, i64)> = None;
     for (position, point) in points.iter().enumerate() {
-        // Counted from the newest, which is always drawn.
+        // InstallationCount from the newest, which is always drawn.
         if !(points.len() - 1 - position).is_multiple_of(every) {
             if point.shown().is_none() {
                 before = None;

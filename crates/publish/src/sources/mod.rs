@@ -3,6 +3,7 @@
 mod store;
 
 use serde_json::Value as Json;
+use tool_telemetry_collect::cell::Cell;
 
 use crate::calendar::Interval;
 use crate::failure::Failure;
@@ -24,10 +25,16 @@ pub struct InstallationCount {
 
 /// What holds exact counts.
 pub trait CountSource {
-    /// The counts of a tool in one period.
+    /// Why the counts of a period cannot be published yet, in words for a person. `None` if they can.
     ///
     /// # Errors
-    /// If they cannot be read, or if the source still takes counts of the period.
+    /// If that cannot be found out.
+    fn waiting(&mut self, tool: &str, interval: Interval) -> Result<Option<String>, Failure>;
+
+    /// The counts of a tool in one period so far.
+    ///
+    /// # Errors
+    /// If they cannot be read.
     fn counts(&mut self, tool: &str, interval: Interval) -> Result<Vec<InstallationCount>, Failure>;
 
     /// How many counts that arrived in the period were rejected because nothing unmodified sends them.
@@ -36,6 +43,20 @@ pub trait CountSource {
     /// If it cannot be read.
     fn rejected(&mut self, tool: &str, interval: Interval) -> Result<u64, Failure>;
 }
+
+/// What holds exact numbers of runs.
+pub trait RunSource {
+    /// Every cell of the runs of a tool, as `tool-telemetry collect` counts them, with its number.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn run_cells(&mut self, tool: &str) -> Result<Vec<(Cell, i64)>, Failure>;
+}
+
+/// What holds exact numbers of both.
+pub trait Source: CountSource + RunSource {}
+
+impl<S: CountSource + RunSource> Source for S {}
 
 /// A value as a text, by which the values of different versions are compared: `1` and `"1"` are the same.
 pub fn text(value: &Json) -> String {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use tool_telemetry_collect::cell::Cell;
 use tool_telemetry_collect::marks::MarkState;
 use tool_telemetry_collect::store::{SqliteStore, Store as _, StoreError, StoredDefinition};
 use tool_telemetry_collect::time::{Hour, Week};
 
-use super::{CountSource, InstallationCount};
+use super::{CountSource, InstallationCount, RunSource};
 use crate::calendar::Interval;
 use crate::failure::Failure;
 
@@ -36,9 +37,26 @@ impl StoreSource {
     pub fn definitions(&self) -> Result<Vec<StoredDefinition>, Failure> {
         Ok(self.store.definitions()?)
     }
+}
 
-    /// Refuses a period with a cell that jumped, until a person has looked at it.
-    fn refuse_held(&self, tool: &str, interval: Interval) -> Result<(), Failure> {
+impl RunSource for StoreSource {
+    fn run_cells(&mut self, tool: &str) -> Result<Vec<(Cell, i64)>, Failure> {
+        let mut cells = self.store.cells()?;
+        cells.retain(|(cell, _)| cell.tool == tool);
+        Ok(cells)
+    }
+}
+
+impl CountSource for StoreSource {
+    /// The store still takes counts of the period, or a person has to look at a cell that jumped.
+    fn waiting(&mut self, tool: &str, interval: Interval) -> Result<Option<String>, Failure> {
+        let last = last_week(interval);
+        if self.store.closed_through()? < last {
+            return Ok(Some(format!(
+                "the store still takes counts of {last}; `tool-telemetry collect` closes a week when it runs 28 days after \
+                 its end"
+            )));
+        }
         let first = Hour((interval.unix_seconds() / 3_600) as u32);
         let end = Hour(first.0 + interval.days() * 24);
         let marks = self.store.marks()?;
@@ -50,41 +68,22 @@ impl StoreSource {
                 && mark.first < end
                 && mark.end > first
         });
-        match held {
-            None => Ok(()),
-            Some(mark) => Err(Failure::failed(format!(
-                "the cell {} {} of the period that begins on {} has jumped and is held; decide with `tool-telemetry hold` \
-                 whether it counts",
-                mark.table,
-                mark.values,
-                interval.start()
-            ))),
-        }
+        Ok(held.map(|mark| {
+            format!(
+                "the cell {} {} has jumped and is held; decide with `tool-telemetry hold` whether it counts",
+                mark.table, mark.values
+            )
+        }))
     }
 
-    /// The store itself, for reports on runs.
-    pub fn store(&self) -> &SqliteStore {
-        &self.store
-    }
-}
-
-impl CountSource for StoreSource {
     fn counts(&mut self, tool: &str, interval: Interval) -> Result<Vec<InstallationCount>, Failure> {
-        let closed = self.store.closed_through()?;
         let cells = self.store.count_cells()?.into_iter().filter(|(cell, _)| {
             cell.tool == tool && cell.period == interval.period() && cell.first_week() == week(interval)
         });
-        let last = Week(week(interval).0 + interval.days() / 7 - 1);
-        if closed < last {
-            return Err(Failure::failed(format!(
-                "the store still takes counts of {last}; `tool-telemetry collect` closes a week when it runs 28 days after \
-                 its end"
-            )));
-        }
-        self.refuse_held(tool, interval)?;
         cells
             .map(|(cell, installations)| {
-                let damaged = |_| Failure::failed(format!("the store has a damaged count of {last}"));
+                let damaged =
+                    |_| Failure::failed(format!("the store has a damaged count of {}", cell.last_week));
                 Ok(InstallationCount {
                     hash: cell.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
                     keys: serde_json::from_str(&cell.keys).map_err(damaged)?,
@@ -106,6 +105,10 @@ impl CountSource for StoreSource {
         });
         Ok(of_period.map(|(_, number)| number.max(0).unsigned_abs()).sum())
     }
+}
+
+fn last_week(interval: Interval) -> Week {
+    Week(week(interval).0 + interval.days() / 7 - 1)
 }
 
 fn week(interval: Interval) -> Week {

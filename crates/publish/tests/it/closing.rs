@@ -109,6 +109,24 @@ fn the_published_ledger_is_read_over_the_network_and_an_unreachable_one_stops_ev
 }
 
 #[test]
+fn a_ledger_that_has_begun_is_compared_with_a_published_one_or_draws_nothing() {
+    let publisher = Publisher::with_weeks(&WEEKS);
+    publisher.begin("ledger", "2026-08-03", FIRST);
+    let empty = tempfile::tempdir().unwrap();
+    let address = serve(empty.path().to_owned());
+    let nowhere = empty.path().join("misspelt").display().to_string();
+    for place in [&address, &nowhere] {
+        let said = refused(&publisher.publish("ledger", "2026-08-10", &["--published-at", place]));
+        assert!(said.contains(&format!("nothing is published at {place}")), "{said}");
+    }
+    assert_eq!(entries(&publisher.path("ledger")).len(), 1);
+    // Until it is uploaded, the site is where it was written.
+    let site = publisher.path("ledger-site").display().to_string();
+    succeeded(&publisher.publish("ledger", "2026-08-10", &["--published-at", &site]));
+    assert_eq!(entries(&publisher.path("ledger")).len(), 2);
+}
+
+#[test]
 fn two_jobs_at_once_draw_once() {
     let publisher = Publisher::with_weeks(&WEEKS);
     publisher.begin("ledger", "2026-08-03", FIRST);
@@ -183,11 +201,31 @@ fn a_licence_that_is_not_open_must_be_said_twice() {
 }
 
 #[test]
-fn a_week_that_the_store_still_takes_is_not_closed() {
+fn a_week_that_the_store_still_takes_waits_and_what_is_published_before_it_is_shown() {
+    // The store has closed 2026-W40.
+    let publisher = Publisher::with_weeks(&["2026-W40", "2026-W41"]);
+    publisher.begin("ledger", "2026-11-02", "2026-09-28");
+    std::fs::remove_dir_all(publisher.path("ledger-site")).unwrap();
+    let output = publisher.publish("ledger", "2026-11-16", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout);
+    let waits = "2026-10-05: due, but not released: the store still takes counts of 2026-W41";
+    assert!(said.starts_with(waits), "{said}");
+    assert_eq!(entries(&publisher.path("ledger")).len(), 1);
+    let site = publisher.path("ledger-site");
+    let periods = fs::read_to_string(site.join("data/periods.csv")).unwrap();
+    assert!(periods.contains("2026-09-28,7,1,") && !periods.contains("2026-10-05"), "{periods}");
+    succeeded(&program().arg("verify").arg(site).output().unwrap());
+}
+
+#[test]
+fn a_ledger_does_not_begin_with_a_week_that_the_store_still_takes() {
     let publisher = Publisher::with_weeks(&["2026-W41"]);
-    let open = refused(&publisher.publish("ledger", "2026-11-16", &["--first", "2026-10-05"]));
-    assert!(open.contains("the store still takes counts of 2026-W41"), "{open}");
+    let output = publisher.publish("ledger", "2026-11-16", &["--first", "2026-10-05"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("the store still takes counts of 2026-W41"));
     assert_eq!(entries(&publisher.path("ledger")).len(), 0);
+    assert!(!publisher.path("ledger-site").exists());
 }
 
 #[test]
@@ -196,8 +234,13 @@ fn a_held_cell_keeps_its_period_from_being_published_until_a_person_decides() {
     publisher.mark(WEEKS[1], MarkState::Held);
     publisher.begin("ledger", "2026-08-03", FIRST);
     let before = files(&publisher.path("ledger"));
-    let told = refused(&publisher.publish("ledger", "2026-08-10", &[]));
-    assert!(told.contains(r#"["frob.command"] ["build"] of the period that begins on 2026-07-06"#), "{told}");
+    let held = publisher.publish("ledger", "2026-08-10", &[]);
+    assert_eq!(held.status.code(), Some(1));
+    let told = text(&held.stdout);
+    assert!(
+        told.contains(r#"2026-07-06: due, but not released: the cell ["frob.command"] ["build"]"#),
+        "{told}"
+    );
     assert_eq!(files(&publisher.path("ledger")), before);
     publisher.mark(WEEKS[1], MarkState::Released);
     succeeded(&publisher.publish("ledger", "2026-08-10", &[]));

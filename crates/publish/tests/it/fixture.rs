@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tool_telemetry_collect::cell::Cell;
 use tool_telemetry_collect::counts::CountCell;
 use tool_telemetry_collect::marks::{Mark, MarkState};
 use tool_telemetry_collect::store::{CLOSED, Change, ErrorKind, SqliteStore, Store as _, StoredDefinition};
@@ -82,6 +83,16 @@ impl Publisher {
         };
         let change = Change { count_cells: cells.iter().map(cell).collect(), ..Change::default() };
         self.apply(&change);
+    }
+
+    /// Adds cells of runs of a week: a table, its values as JSON, and a number.
+    pub(crate) fn add_runs(&self, week: &str, cells: &[(&str, &str, i64)]) {
+        let cell = |(table, values, number): &(&str, &str, i64)| {
+            let week = Week::parse(week).unwrap();
+            let (table, values) = ((*table).to_owned(), (*values).to_owned());
+            (Cell { tool: "frob".to_owned(), week, table, values }, *number)
+        };
+        self.apply(&Change { cells: cells.iter().map(cell).collect(), ..Change::default() });
     }
 
     /// A process that another test is starting may hold the store's lock, which it inherits, until it is another program.

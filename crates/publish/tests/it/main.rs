@@ -5,6 +5,7 @@ mod fixture; // stores with known counts, and the program
 #[cfg(target_os = "linux")]
 mod kills; // a ledger is whole wherever the program is killed
 mod noise; // the noise that is published is the noise that ε asks for
+mod report; // exact numbers are marked, private, and never in a site
 mod site; // the page, the files beside it, and how they are put in place
 mod synthetic; // fixture: synthetic releases, which the example `published` shares
 mod verifying; // what `verify` finds
