@@ -1,5 +1,6 @@
 //! Opens the telemetry of one tool on this machine, without the tool. The library does the work.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -81,6 +82,29 @@ pub(crate) fn tool_name(name: &str) -> Result<&'static str, Error> {
         Err(Error::usage(format!(
             "{name:?} is not a tool's name. Write it as you type it: lowercase letters, digits, `-`, `_`, and `.`."
         )))
+    }
+}
+
+/// The tool that a telemetry.toml belongs to: the one that it names, or the one that the user names.
+///
+/// # Errors
+///
+/// Neither names one, they differ, or the name is not a tool's name.
+pub(crate) fn tool_of(
+    definition: &DataPoints,
+    file: &Path,
+    named: Option<&str>,
+) -> Result<&'static str, Error> {
+    let file = file.display();
+    match (definition.tool, named.map(tool_name).transpose()?) {
+        (Some(in_file), Some(named)) if in_file != named => Err(Error::usage(format!(
+            "{file} is that of the tool {in_file:?}, not of {named:?}. Leave --tool out."
+        ))),
+        (in_file, named) => in_file.or(named).ok_or_else(|| {
+            Error::usage(format!(
+                "{file} does not tell which tool it belongs to. Add `tool = \"…\"` to it, or use --tool."
+            ))
+        }),
     }
 }
 

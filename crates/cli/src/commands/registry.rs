@@ -14,7 +14,7 @@ use crate::definition_file::read_valid;
 use crate::error::Error;
 use crate::exit_code::SUCCESS;
 use crate::output;
-use crate::tool::tool_name;
+use crate::tool::tool_of;
 use crate::yaml::quoted;
 
 /// Write a semantic-convention registry for Weaver
@@ -25,9 +25,9 @@ use crate::yaml::quoted;
 pub(crate) struct Arguments {
     /// The telemetry.toml
     file: PathBuf,
-    /// The tool, as users type it
+    /// The tool, as users type it, if the file does not name it
     #[arg(long, value_name = "NAME")]
-    tool: String,
+    tool: Option<String>,
     /// The directory for `manifest.yaml` and `conventions.yaml`; created if it is missing
     #[arg(long, value_name = "DIRECTORY")]
     output: Option<PathBuf>,
@@ -81,7 +81,7 @@ struct Span {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let definition = read_valid(&arguments.file)?;
-    let tool = tool_name(&arguments.tool)?;
+    let tool = tool_of(definition, &arguments.file, arguments.tool.as_deref())?;
     if !is_schema_url(&arguments.schema_url) {
         return Err(Error::usage(format!(
             "--schema-url {:?} is not a schema URL; write it like `https://example.com/schemas/{tool}/1.0.0`, with a \
@@ -254,6 +254,7 @@ fn spans(definition: &DataPoints, tool: &str) -> Vec<Span> {
     }
     let tool_id = Ids::default().id(tool);
     let mut ids = Ids(BTreeSet::from(["run".to_owned()]));
+    let count = (!definition.counts.is_empty()).then(|| count(definition, &tool_id, &mut ids));
     let others = by_name.into_iter().map(|(name, entries)| {
         let joined = |field: fn(&ApprovedSpan) -> &str| {
             quoted(&entries.iter().map(|span| field(span).replace('\n', " ")).collect::<Vec<_>>().join(" "))
@@ -266,5 +267,21 @@ fn spans(definition: &DataPoints, tool: &str) -> Vec<Span> {
             attributes: keys(entries[0].data_points),
         }
     });
-    [run].into_iter().chain(others).collect()
+    [run].into_iter().chain(others).chain(count).collect()
+}
+
+fn count(definition: &DataPoints, tool_id: &str, ids: &mut Ids) -> Span {
+    let mut keys: Vec<&str> = definition.counts.iter().flat_map(|table| table.of).copied().collect();
+    keys.sort_unstable();
+    keys.dedup();
+    Span {
+        span_type: quoted(&format!("{tool_id}.{}", ids.id("count"))),
+        name: quoted("count"),
+        brief: quoted("That something occurred on one installation in one period"),
+        note: quoted(
+            "Its attributes are those of one table of telemetry.toml. It starts and ends at the beginning of the period, \
+             and a value that is counted against a list is a string.",
+        ),
+        attributes: keys.into_iter().map(|key| (quoted(key), "recommended")).collect(),
+    }
 }

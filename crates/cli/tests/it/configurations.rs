@@ -50,103 +50,208 @@ fn texts(list: &Yaml) -> Vec<&str> {
     list.as_vec().expect("a list").iter().map(|text| text.as_str().expect("a text")).collect()
 }
 
-fn conditions(config: &Yaml) -> Vec<&str> {
-    let groups = config["processors"]["filter"]["trace_conditions"].as_vec().expect("conditions");
-    assert_eq!(groups.len(), 1);
-    assert_eq!(groups[0]["context"].as_str(), Some("span"));
-    texts(&groups[0]["conditions"])
+/// The conditions or statements of one context of a processor.
+fn lines<'a>(config: &'a Yaml, processor: &str, list: &str, lines: &str, context: &str) -> Vec<&'a str> {
+    let groups = config["processors"][processor][list].as_vec().expect("groups");
+    let mut found = groups.iter().filter(|group| group["context"].as_str() == Some(context));
+    let group = found.next().expect("a group of this context");
+    assert!(found.next().is_none(), "one group of each context");
+    texts(&group[lines])
+}
+
+fn conditions<'a>(config: &'a Yaml, tool: &str, context: &str) -> Vec<&'a str> {
+    lines(config, &format!("filter/{tool}"), "trace_conditions", "conditions", context)
+}
+
+fn statements<'a>(config: &'a Yaml, tool: &str, context: &str) -> Vec<&'a str> {
+    lines(config, &format!("transform/{tool}"), "trace_statements", "statements", context)
+}
+
+/// The keys of the attributes that statements copy.
+fn copied<'a>(statements: &[&'a str]) -> Vec<&'a str> {
+    let key = |statement: &&'a str| statement.split(".cache[\"").nth(1)?.split('"').next();
+    statements.iter().filter_map(key).collect()
+}
+
+/// A telemetry.toml that names its tool and counts installations.
+fn counting(tool: &str) -> String {
+    let counts = r#"
+[publish]
+period = "week"
+
+[[count]]
+of = ["frob.command", "error.type"]
+at_most = 3
+
+[[count]]
+of = ["service.version"]
+releases = ["1.0.0", "1.1.0"]
+at_most = 2
+"#;
+    GOOD.replacen("format = 1", &format!("format = 1\ntool = \"{tool}\""), 1) + counts
 }
 
 #[test]
-fn a_collector_passes_exactly_the_approved_keys() {
-    let config = generate(GOOD, &["collector-config"]);
-    let redaction = &config["processors"]["redaction"];
-    let keys = texts(&redaction["allowed_keys"]);
+fn a_collector_copies_exactly_the_approved_keys() {
+    let config = generate(GOOD, &["collector-config", "--tool", "frob"]);
+    let resource = statements(&config, "frob", "resource");
+    let scope = statements(&config, "frob", "scope");
+    let span = statements(&config, "frob", "span");
+    let keys = [copied(&resource), copied(&span)].concat();
     assert_eq!(keys.iter().copied().collect::<BTreeSet<_>>(), all_keys());
     assert_eq!(keys.len(), all_keys().len());
-    assert_eq!(redaction["allow_all_keys"].as_bool(), Some(false));
-    // Other values write the names of removed keys into the spans.
-    assert_eq!(redaction["summary"].as_str(), Some("silent"));
+    for (context, statements) in [("resource", resource), ("scope", scope), ("span", span)] {
+        let replaced = format!("set({context}.attributes, {context}.cache)");
+        assert!(statements.contains(&&*replaced), "{statements:?}");
+    }
+}
+
+#[test]
+fn a_collector_passes_a_value_only_on_its_spans_and_as_its_kind_has_it() {
+    let config = generate(GOOD, &["collector-config", "--tool", "frob"]);
+    let statements = statements(&config, "frob", "span");
+    let condition = |key: &str| {
+        let begin = format!("set(span.cache[\"{key}\"], span.attributes[\"{key}\"]) where ");
+        statements.iter().find_map(|statement| statement.strip_prefix(&begin)).expect("a statement")
+    };
+    let run = "IsMatch(span.name, \"^(?:frob(?: (?:build|test|other))?)$$\")";
+    assert_eq!(
+        condition("frob.color"),
+        format!(
+            "({run} or span.name == \"build step\") and IsString(span.attributes[\"frob.color\"]) and \
+             IsMatch(span.attributes[\"frob.color\"], \"^(?:always|never|other)$$\")"
+        )
+    );
+    assert_eq!(
+        condition("frob.number"),
+        "(span.name == \"build step\" or span.name == \"phase\") and IsInt(span.attributes[\"frob.number\"]) \
+         and span.attributes[\"frob.number\"] >= -1 and span.attributes[\"frob.number\"] <= 9998"
+    );
+    assert_eq!(
+        condition("frob.cached"),
+        "span.name == \"build step\" and IsBool(span.attributes[\"frob.cached\"])"
+    );
+    assert!(
+        condition("frob.framework").contains("^(?:(?:net|netcoreapp)(?:0|[1-9][0-9]{0,4})(?:[.]"),
+        "{}",
+        condition("frob.framework")
+    );
+    assert_eq!(
+        condition("process.executable.name"),
+        format!("{run} and span.attributes[\"process.executable.name\"] == \"frob\"")
+    );
 }
 
 #[test]
 fn a_collector_drops_spans_that_the_library_cannot_have_recorded() {
     let config = generate(GOOD, &["collector-config", "--tool", "frob"]);
     assert_eq!(
-        conditions(&config),
+        conditions(&config, "frob", "resource"),
+        ["resource.attributes[\"service.name\"] != \"frob\""]
+    );
+    assert_eq!(conditions(&config, "frob", "scope"), ["scope.name != \"tool-telemetry\""]);
+    assert_eq!(
+        conditions(&config, "frob", "span"),
         [
-            "resource.attributes[\"service.name\"] != \"frob\"",
-            "span.name != \"frob\" and span.name != \"frob build\" and span.name != \"frob test\" \
-             and span.name != \"frob other\" and span.name != \"build step\" and span.name != \"phase\"",
-            "instrumentation_scope.name != \"tool-telemetry\"",
+            "not (IsMatch(span.name, \"^(?:frob(?: (?:build|test|other))?)$$\") or span.name == \"build step\" \
+             or span.name == \"phase\")",
+            "span.kind != SPAN_KIND_INTERNAL",
+            "span.flags != 257 and span.flags != 769",
+            "span.status.code != STATUS_CODE_UNSET and span.status.code != STATUS_CODE_ERROR",
             "span.status.message != \"\"",
             "span.trace_state != \"\"",
             "Len(span.events) > 0",
             "Len(span.links) > 0",
+            "span.dropped_attributes_count != 0",
+            "span.dropped_events_count != 0",
+            "span.dropped_links_count != 0",
         ]
     );
-    // A condition that fails must drop the request.
-    assert_eq!(config["processors"]["filter"]["error_mode"].as_str(), Some("propagate"));
-}
-
-#[test]
-fn without_a_tool_name_a_run_must_have_the_name_of_its_service() {
-    let config = generate(GOOD, &["collector-config"]);
-    assert!(conditions(&config).contains(
-        &"span.name != resource.attributes[\"service.name\"] \
-          and span.name != Concat([resource.attributes[\"service.name\"], \"build\"], \" \") \
-          and span.name != Concat([resource.attributes[\"service.name\"], \"test\"], \" \") \
-          and span.name != Concat([resource.attributes[\"service.name\"], \"other\"], \" \") \
-          and span.name != \"build step\" and span.name != \"phase\""
-    ));
-}
-
-#[test]
-fn a_collector_of_several_tools_needs_their_names() {
-    let named = |tool: &str| GOOD.replacen("format = 1", &format!("format = 1\ntool = \"{tool}\""), 1);
-    let user = TestUser::new();
-    user.write("frob.toml", &named("frob"));
-    user.write("weave.toml", &named("weave").replace("frob.color", "weave.color"));
-    user.write("nameless.toml", GOOD);
-    let output = user.run(["collector-config", "frob.toml", "weave.toml"]);
-    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
-    let config = parsed(&output.stdout);
-    let conditions = conditions(&config);
-    assert_eq!(
-        conditions[0],
-        "resource.attributes[\"service.name\"] != \"frob\" and resource.attributes[\"service.name\"] != \"weave\""
-    );
-    for (condition, tool) in conditions[1..3].iter().zip(["frob", "weave"]) {
-        let begins = format!(
-            "resource.attributes[\"service.name\"] == \"{tool}\" and span.name != \"{tool}\" \
-             and span.name != \"{tool} build\""
-        );
-        assert!(condition.starts_with(&begins), "{condition}");
+    // A condition or statement that fails must refuse the request.
+    for processor in ["filter/frob", "transform/frob"] {
+        assert_eq!(config["processors"][processor]["error_mode"].as_str(), Some("propagate"));
     }
-    let keys = texts(&config["processors"]["redaction"]["allowed_keys"]);
-    assert_eq!(keys.len(), all_keys().len() + 1, "{keys:?}");
-    assert!(keys.contains(&"weave.color") && keys.contains(&"frob.color"));
-
-    let output = user.run(["collector-config", "frob.toml", "nameless.toml"]);
-    assert_eq!(output.code, 2);
-    assert!(output.stderr.contains("nameless.toml does not tell which tool"), "{}", output.stderr);
-    let output = user.run(["collector-config", "frob.toml", "--tool", "weave"]);
-    assert_eq!(output.code, 2);
-    assert!(output.stderr.contains("is that of the tool \"frob\", not of \"weave\""), "{}", output.stderr);
 }
 
 #[test]
-fn a_collector_filters_before_it_batches() {
-    let config = generate(GOOD, &["collector-config"]);
-    let pipeline = &config["service"]["pipelines"]["traces"];
-    assert_eq!(texts(&pipeline["receivers"]), ["otlp"]);
-    assert_eq!(texts(&pipeline["processors"]), ["filter", "redaction", "batch"]);
-    for (section, names) in
-        [("receivers", "receivers"), ("processors", "processors"), ("exporters", "exporters")]
-    {
-        for name in texts(&pipeline[names]) {
-            assert!(!config[section][name].is_badvalue(), "{section} {name} is defined");
+fn a_collector_passes_a_count_of_a_table_and_no_other() {
+    let config = generate(&counting("frob"), &["collector-config"]);
+    let conditions = conditions(&config, "frob", "span");
+    assert!(conditions[0].ends_with(" or span.name == \"count\")"), "{}", conditions[0]);
+    let cells = "span.name == \"count\" and (not (\
+        Len(span.attributes) == 2 \
+        and IsString(span.attributes[\"frob.command\"]) \
+        and IsMatch(span.attributes[\"frob.command\"], \"^(?:build|test|other)$$\") \
+        and IsString(span.attributes[\"error.type\"]) \
+        and IsMatch(span.attributes[\"error.type\"], \"^(?:_OTHER|cut_off)$$\") \
+        or Len(span.attributes) == 1 \
+        and IsString(span.attributes[\"service.version\"]) \
+        and IsMatch(span.attributes[\"service.version\"], \"^(?:1[.]0[.]0|1[.]1[.]0|other)$$\")))";
+    assert!(conditions.contains(&cells), "{conditions:#?}");
+    let run_beside = "not (span.name == \"count\") and Len(resource.attributes) == 2";
+    assert!(conditions.contains(&run_beside), "{conditions:#?}");
+    let copied = copied(&statements(&config, "frob", "span"));
+    assert!(copied.ends_with(&["error.type", "frob.command", "service.version"]), "{copied:?}");
+    // A tool may have the name of a count.
+    let config = generate(&counting("count"), &["collector-config"]);
+    let own_run = "span.name == \"count\" and span.attributes[\"process.executable.name\"] == nil";
+    assert!(self::conditions(&config, "count", "span")[0].contains(own_run));
+}
+
+#[test]
+fn a_collector_needs_the_name_of_each_tool() {
+    let user = TestUser::new();
+    user.write("frob.toml", &counting("frob"));
+    user.write("nameless.toml", GOOD);
+    for (arguments, reason) in [
+        (&["nameless.toml"][..], "nameless.toml does not tell which tool it belongs to"),
+        (&["frob.toml", "nameless.toml"], "nameless.toml does not tell which tool"),
+        (&["frob.toml", "nameless.toml", "--tool", "frob"], "nameless.toml does not tell which tool"),
+        (&["frob.toml", "--tool", "weave"], "is that of the tool \"frob\", not of \"weave\""),
+        (&["frob.toml", "frob.toml"], "several files are those of the tool \"frob\""),
+    ] {
+        let output = user.run(["collector-config"].iter().chain(arguments));
+        assert_eq!(output.code, 2, "{arguments:?}");
+        assert!(output.stderr.contains(reason), "{arguments:?}: {}", output.stderr);
+    }
+}
+
+/// Joins maps as the Collector joins its `--config` files: a later list or text replaces an earlier one.
+fn join(one: &mut Yaml, other: &Yaml) {
+    match (one, other) {
+        (Yaml::Hash(one), Yaml::Hash(other)) => {
+            for (key, value) in other {
+                join(one.entry(key.clone()).or_insert(Yaml::Null), value);
+            }
         }
+        (one, other) => *one = other.clone(),
+    }
+}
+
+#[test]
+fn configurations_of_several_tools_can_be_combined() {
+    let user = TestUser::new();
+    user.write("frob.toml", &counting("frob"));
+    user.write("weave.toml", &counting("weave").replace("frob.color", "weave.color"));
+    let generate = |files: &[&str]| {
+        let output = user.run(["collector-config"].iter().chain(files));
+        assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+        parsed(&output.stdout)
+    };
+    let mut joined = generate(&["frob.toml"]);
+    join(&mut joined, &generate(&["weave.toml"]));
+    assert_eq!(joined, generate(&["frob.toml", "weave.toml"]));
+    for tool in ["frob", "weave"] {
+        let pipeline = &joined["service"]["pipelines"][&*format!("traces/{tool}")];
+        assert_eq!(texts(&pipeline["receivers"]), ["otlp"]);
+        assert_eq!(texts(&pipeline["processors"]), [format!("filter/{tool}"), format!("transform/{tool}")]);
+        for section in ["receivers", "processors", "exporters"] {
+            for name in texts(&pipeline[section]) {
+                assert!(!joined[section][name].is_badvalue(), "{section} {name} is defined");
+            }
+        }
+        let color = format!("{tool}.color");
+        assert!(copied(&statements(&joined, tool, "span")).contains(&&*color));
     }
 }
 
@@ -223,6 +328,24 @@ fn each_reference_in_a_registry_is_defined() {
 }
 
 #[test]
+fn a_registry_gives_each_group_a_requirement_level() {
+    let registry = generate(&counting("frob"), &["registry"]);
+    for section in ["spans", "entities"] {
+        for group in registry[section].as_vec().expect("groups") {
+            assert_eq!(group["requirement_level"].as_str(), Some("recommended"), "{group:?}");
+        }
+    }
+    let spans = registry["spans"].as_vec().expect("spans");
+    let count = spans.iter().find(|span| span["type"].as_str() == Some("frob.count")).expect("a count");
+    assert_eq!(count["name"]["note"].as_str(), Some("count"));
+    let keys: Vec<_> =
+        count["attributes"].as_vec().expect("keys").iter().map(|key| key["ref"].as_str()).collect();
+    assert_eq!(keys, [Some("error.type"), Some("frob.command"), Some("service.version")]);
+    let without = generate(GOOD, &["registry", "--tool", "frob"]);
+    assert!(!format!("{without:?}").contains("frob.count"));
+}
+
+#[test]
 fn similar_members_and_spans_get_unique_ids() {
     let alike = GOOD
         .replace("[\"always\", \"never\"]", "[\"a-b\", \"a.b\", \"1.0\", \"never\"]")
@@ -239,10 +362,9 @@ fn yaml_syntax_in_the_file_is_quoted() {
     let hostile = GOOD
         .replace("The command being used", "a: b # c 'd' - {e} \\\" \\\\ é")
         .replace("\"To choose a default.\"", "\"x\\ny: [z\"")
-        .replace("\"phase\"", "\"a: 'b' #{c}\"");
-    let config = generate(&hostile, &["collector-config"]);
-    assert_eq!(texts(&config["processors"]["redaction"]["allowed_keys"]).len(), all_keys().len());
-    assert!(conditions(&config).iter().any(|condition| condition.contains("span.name != \"a: 'b' #{c}\"")));
+        .replace("\"phase\"", "\"a: 'b' #{c} ${env:HOME}\"");
+    let config = generate(&hostile, &["collector-config", "--tool", "frob"]);
+    assert!(conditions(&config, "frob", "span")[0].contains("span.name == \"a: 'b' #{c} $${env:HOME}\""));
     let registry = generate(&hostile, &["registry", "--tool", "frob"]);
     let brief = registry["attributes"]
         .as_vec()
