@@ -86,13 +86,16 @@ fn is_approved(allowlist: &Allowlist, table: &Count, key: &str, value: &CellValu
 
 /// Whether a data point with a closed list is counted as this value.
 fn is_value_of(data_point: &DataPoint, value: &CellValue) -> bool {
-    match (value, &data_point.kind) {
-        (CellValue::Bool(_), Kind::Bool) => true,
-        (CellValue::Integer(number), Kind::Integer { min, max }) => (*min..=*max).contains(number),
-        (CellValue::Text(text), Kind::Command(members) | Kind::Set(members)) => {
-            text == OTHER || members.contains(&text.as_str())
+    match &data_point.kind {
+        Kind::Bool => matches!(value, CellValue::Bool(_)),
+        Kind::Integer { min, max } => {
+            matches!(value, CellValue::Integer(number) if (*min..=*max).contains(number))
         }
-        _ => false,
+        Kind::Command(members) | Kind::Set(members) => {
+            matches!(value, CellValue::Text(text) if text == OTHER || members.contains(&text.as_str()))
+        }
+        // They are open: a table counts them against a list of its own.
+        Kind::ExitCode | Kind::Version | Kind::Moniker { .. } => false,
     }
 }
 

@@ -299,22 +299,19 @@ impl LineReader<'_> {
     fn value(&self, allowed: &[u8], key: &str, attribute: &Json) -> Option<(u8, Value)> {
         let position = self.data_points.key_among(allowed, key)?;
         let data_point = &self.data_points.data_points[usize::from(position)];
-        let value = attribute.get("value")?.as_object().filter(|value| value.len() == 1)?;
-        let value = match (value.iter().next()?, &data_point.kind) {
-            ((kind, Json::Bool(flag)), Kind::Bool) if kind == "boolValue" => data_point.admit_bool(*flag)?,
-            ((kind, Json::String(text)), Kind::Integer { .. } | Kind::ExitCode) if kind == "intValue" => {
-                data_point.admit_integer(text.parse().ok()?)?
+        let json = attribute.get("value")?.as_object().filter(|value| value.len() == 1)?;
+        let value = match data_point.kind {
+            Kind::Bool => data_point.admit_bool(json.get("boolValue")?.as_bool()?)?,
+            Kind::Integer { .. } | Kind::ExitCode => {
+                data_point.admit_integer(json.get("intValue")?.as_str()?.parse().ok()?)?
             }
-            (
-                (kind, Json::String(text)),
-                Kind::Command(_) | Kind::Set(_) | Kind::Version | Kind::Moniker { .. },
-            ) if kind == "stringValue" => {
+            Kind::Command(_) | Kind::Set(_) | Kind::Version | Kind::Moniker { .. } => {
+                let text = json.get("stringValue")?.as_str()?;
                 // An unknown member is left out instead of becoming `other`, because another version may know it.
                 let (value, mut written) = (data_point.admit_text(text)?, String::new());
-                data_point.render(&value, &mut written).ok().filter(|()| written == *text)?;
+                data_point.render(&value, &mut written).ok().filter(|()| written == text)?;
                 value
             }
-            _ => return None,
         };
         Some((position, value))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
 use tool_telemetry_definition::{
@@ -175,21 +176,26 @@ fn admission(data_point: Option<&&'static DataPoint>, value: Value<'_>) -> Admis
 
 /// Senders write a value in one way only, so there is nothing to fold or to trim.
 fn is_admitted(data_point: &DataPoint, value: Value<'_>) -> bool {
-    match (&data_point.kind, value) {
-        (Kind::Bool, Value::Bool(_)) => true,
+    let is_integer_in = |range: RangeInclusive<i64>| match value {
+        Value::Int(number) => range.contains(&number),
+        Value::Text(_) | Value::Bool(_) => false,
+    };
+    let is_text = |is_listed: &dyn Fn(&str) -> bool| match value {
+        Value::Text(text) => text == OTHER || is_listed(text),
+        Value::Bool(_) | Value::Int(_) => false,
+    };
+    match &data_point.kind {
+        Kind::Bool => matches!(value, Value::Bool(_)),
         // Of any platform. Windows has 32 bits, read as signed or unsigned.
-        (Kind::ExitCode, Value::Int(code)) => (i64::from(i32::MIN)..=i64::from(u32::MAX)).contains(&code),
-        (Kind::Integer { min, max }, Value::Int(number)) => (*min..=*max).contains(&number),
-        (Kind::Bool | Kind::ExitCode | Kind::Integer { .. }, _) => false,
-        (_, Value::Text(OTHER)) => true,
-        (Kind::Command(members) | Kind::Set(members), Value::Text(text)) => members.contains(&text),
-        (Kind::Version, Value::Text(text)) => Version::parse(text).is_some(),
-        (Kind::Moniker { .. }, Value::Text(text)) => {
+        Kind::ExitCode => is_integer_in(i64::from(i32::MIN)..=i64::from(u32::MAX)),
+        Kind::Integer { min, max } => is_integer_in(*min..=*max),
+        Kind::Command(members) | Kind::Set(members) => is_text(&|text| members.contains(&text)),
+        Kind::Version => is_text(&|text| Version::parse(text).is_some()),
+        Kind::Moniker { .. } => is_text(&|text| {
             let mut rendered = String::new();
             let admitted = data_point.admit_text(text);
             admitted.is_some_and(|value| data_point.render(&value, &mut rendered).is_ok() && rendered == text)
-        }
-        _ => false,
+        }),
     }
 }
 

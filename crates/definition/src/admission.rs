@@ -59,7 +59,9 @@ impl DataPoint {
             // Windows has 32 bits, read as signed or unsigned. Every other platform has 8.
             Kind::ExitCode if cfg!(windows) => (i64::from(i32::MIN), i64::from(u32::MAX)),
             Kind::ExitCode => (0, 255),
-            _ => return None,
+            Kind::Bool | Kind::Command(_) | Kind::Set(_) | Kind::Version | Kind::Moniker { .. } => {
+                return None;
+            }
         };
         (min..=max).contains(&number).then_some(Value::Integer(number))
     }

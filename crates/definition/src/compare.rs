@@ -315,7 +315,16 @@ fn compare_kinds(old: &Kind, new: &Kind, details: &mut Details) {
             details.list("prefixes", old_prefixes, prefixes);
             details.list("suffixes", old_suffixes, suffixes);
         }
-        (old, new) if old.name() == new.name() => {}
-        (old, new) => details.push(Change::Wider, format!("kind {} becomes {}", old.name(), new.name())),
+        (Kind::Bool, Kind::Bool) | (Kind::ExitCode, Kind::ExitCode) | (Kind::Version, Kind::Version) => {}
+        (
+            Kind::Bool
+            | Kind::Integer { .. }
+            | Kind::ExitCode
+            | Kind::Command(_)
+            | Kind::Set(_)
+            | Kind::Version
+            | Kind::Moniker { .. },
+            _,
+        ) => details.push(Change::Wider, format!("kind {} becomes {}", old.name(), new.name())),
     }
 }

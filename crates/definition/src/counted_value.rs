@@ -24,7 +24,10 @@ impl Count {
 impl Kind {
     /// Whether there are more values than a table can count, so that it counts against a list of them.
     pub fn is_open(&self) -> bool {
-        matches!(self, Self::Version | Self::Moniker { .. } | Self::ExitCode)
+        match self {
+            Self::Version | Self::Moniker { .. } | Self::ExitCode => true,
+            Self::Bool | Self::Integer { .. } | Self::Command(_) | Self::Set(_) => false,
+        }
     }
 
     /// How many values a closed kind has, `other` included.

@@ -73,7 +73,7 @@ fn data_point(data_point: &DataPoint) -> String {
         Kind::Moniker { prefixes, suffixes } => {
             format!("Moniker {{ prefixes: &{prefixes:?}, suffixes: &{suffixes:?} }}")
         }
-        kind => format!("{kind:?}"),
+        kind @ (Kind::Bool | Kind::Integer { .. } | Kind::ExitCode | Kind::Version) => format!("{kind:?}"),
     };
     let DataPoint { key, sentence, why, audience, since, until, .. } = *data_point;
     format!(

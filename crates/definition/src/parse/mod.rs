@@ -269,6 +269,7 @@ fn kind(table: &Table<'_>, report: &mut Report<'_>) -> Option<Located<Kind>> {
         }
     }
     let value = match name {
+        "bool" => Kind::Bool,
         "integer" => integer(table, report),
         "exit_code" => Kind::ExitCode,
         "command" => Kind::Command(members(table, "values", true, checks::member, report)),
@@ -278,7 +279,7 @@ fn kind(table: &Table<'_>, report: &mut Report<'_>) -> Option<Located<Kind>> {
             prefixes: members(table, "prefixes", true, checks::prefix, report),
             suffixes: members(table, "suffixes", false, checks::suffix, report),
         },
-        _ => Kind::Bool,
+        _ => unreachable!("`{name}` is one of `Kind::NAMES`"),
     };
     Some(Located { value, at: position.at })
 }

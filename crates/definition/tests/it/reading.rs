@@ -51,6 +51,9 @@ fn each_kind_is_read() {
     assert_eq!(kind("dotnet.compiler"), Kind::Version);
     let framework = Kind::Moniker { prefixes: &["net", "netcoreapp"], suffixes: &["-windows"] };
     assert_eq!(kind("dotnet.framework"), framework);
+    for name in Kind::NAMES {
+        assert!(good().data_points.iter().any(|data_point| data_point.kind.name() == name), "{name}");
+    }
 }
 
 #[test]
