@@ -89,7 +89,14 @@ impl DataPoint {
                 write!(out, "{version}")?;
                 suffix.map_or(Ok(()), |suffix| out.write_str(listed(suffixes, suffix)))
             }
-            _ => out.write_str(OTHER),
+            (Value::Other, _)
+            // A value of another kind, which no caller has.
+            | (
+                Value::Member(_) | Value::Moniker { .. },
+                Kind::Bool | Kind::Integer { .. } | Kind::ExitCode | Kind::Version,
+            )
+            | (Value::Member(_), Kind::Moniker { .. })
+            | (Value::Moniker { .. }, Kind::Command(_) | Kind::Set(_)) => out.write_str(OTHER),
         }
     }
 }
