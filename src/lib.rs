@@ -97,6 +97,8 @@ pub mod command;
 mod consent;
 pub mod env;
 mod error;
+#[cfg(all(test, feature = "http", feature = "grpc"))]
+mod fixtures;
 #[cfg(all(fuzzing, feature = "clap"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -107,8 +109,6 @@ mod record;
 pub mod sdk;
 mod spool;
 mod telemetry;
-#[cfg(all(test, feature = "http", feature = "grpc"))]
-mod testing;
 mod upload;
 
 pub use consent::{Decision, Reason};

@@ -103,7 +103,7 @@ fn duration(span: &Span) -> String {
 #[cfg(all(test, feature = "http", feature = "grpc"))]
 mod tests {
     use super::*;
-    use crate::testing::{DATA_POINTS, spans};
+    use crate::fixtures::{DATA_POINTS, spans};
 
     #[test]
     fn a_run_that_ended_without_an_exit_code_is_not_running() {

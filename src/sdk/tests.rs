@@ -16,6 +16,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData, SpanExpor
 use tempfile::TempDir;
 
 use super::{AllowlistExporter, ExporterTransport, SpoolExporter};
+use crate::fixtures::{self, DATA_POINTS, TOOL};
 use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::{Audience, Value};
@@ -24,7 +25,6 @@ use crate::record::{EndedRun, RunId, Runs};
 use crate::spool::directory::SpoolDirectory;
 use crate::spool::read::{RecordedRun, read_run};
 use crate::telemetry::Telemetry;
-use crate::testing::{self, DATA_POINTS, TOOL};
 use crate::upload::delivery::{DeliveryOutcome, FailureKind, Transport as _};
 
 const TARGET: &str = "weave::resolve";
@@ -364,7 +364,7 @@ enum Behaviour {
 
 impl SpanExporter for ScriptedExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        assert_eq!(batch.len(), testing::spans().len());
+        assert_eq!(batch.len(), fixtures::spans().len());
         match self.0 {
             Behaviour::Ok | Behaviour::FlushErr => Ok(()),
             Behaviour::Err => Err(OTelSdkError::AlreadyShutdown),
@@ -386,8 +386,8 @@ fn outcomes(
     let builder = Telemetry::builder("weave", "1.4.0").deliver_to(make);
     let mut transport = ExporterTransport::open(builder.exporter.as_ref().expect("an exporter"));
     transport.timeout = timeout;
-    let spans = testing::spans();
-    std::array::from_fn(|_| transport.deliver(&testing::batch(&spans)))
+    let spans = fixtures::spans();
+    std::array::from_fn(|_| transport.deliver(&fixtures::batch(&spans)))
 }
 
 #[test]

@@ -163,8 +163,8 @@ mod tests {
     use opentelemetry_proto::tonic::trace::v1::TracesData;
 
     use super::*;
+    use crate::fixtures;
     use crate::model::span::LineWriter;
-    use crate::testing;
 
     /// Sorts the resource's attributes, which the SDK keeps in a hash map.
     fn sorted(mut data: TracesData) -> TracesData {
@@ -177,11 +177,11 @@ mod tests {
 
     #[test]
     fn a_request_equals_the_lines_on_disk() {
-        let writer = LineWriter::new(&testing::DATA_POINTS, testing::TOOL);
-        for span in testing::spans() {
+        let writer = LineWriter::new(&fixtures::DATA_POINTS, fixtures::TOOL);
+        for span in fixtures::spans() {
             let line = writer.text([&span]);
             let recorded: TracesData = serde_json::from_str(&line).expect("a line of OTLP/JSON");
-            let batch = testing::batch(std::slice::from_ref(&span));
+            let batch = fixtures::batch(std::slice::from_ref(&span));
             let exported = ExportRequest::new(&batch).into_message();
             let exported = TracesData { resource_spans: exported.resource_spans };
             assert_eq!(sorted(exported), sorted(recorded), "{line}");
@@ -190,18 +190,18 @@ mod tests {
 
     #[test]
     fn the_request_of_a_count_equals_its_line() {
-        let count = testing::count();
+        let count = fixtures::count();
         let recorded: TracesData =
-            serde_json::from_str(&count.line(&testing::DATA_POINTS, "weave")).expect("a line of OTLP/JSON");
-        let batch = CountBatch { data_points: &testing::DATA_POINTS, tool: "weave", count: &count };
+            serde_json::from_str(&count.line(&fixtures::DATA_POINTS, "weave")).expect("a line of OTLP/JSON");
+        let batch = CountBatch { data_points: &fixtures::DATA_POINTS, tool: "weave", count: &count };
         let exported = ExportRequest::new(&Batch::Count(batch)).into_message();
         assert_eq!(sorted(TracesData { resource_spans: exported.resource_spans }), sorted(recorded));
     }
 
     #[test]
     fn the_resource_has_no_other_attribute() {
-        let resource = resource(testing::TOOL);
-        assert_eq!(resource.len(), span::resource(testing::TOOL).count());
+        let resource = resource(fixtures::TOOL);
+        assert_eq!(resource.len(), span::resource(fixtures::TOOL).count());
         assert!(resource.schema_url().is_none());
     }
 }

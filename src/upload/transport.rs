@@ -121,14 +121,14 @@ impl Transport for OtlpTransport {
 #[cfg(all(test, feature = "http", feature = "grpc"))]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::fixtures;
 
     #[test]
     fn unusable_settings_lose_no_run() {
-        let spans = testing::spans();
+        let spans = fixtures::spans();
         for protocol in [Protocol::HttpProtobuf, Protocol::HttpJson, Protocol::Grpc] {
-            let mut transport = OtlpTransport::open(&testing::settings("not an address", protocol));
-            let outcome = transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
+            let mut transport = OtlpTransport::open(&fixtures::settings("not an address", protocol));
+            let outcome = transport.send(&fixtures::batch(&spans), SystemTime::UNIX_EPOCH);
             let kind = FailureKind::Settings(Setting::Endpoint, SettingError::NotAnAddress);
             assert_eq!(outcome, DeliveryOutcome::retry(kind));
         }

@@ -2,10 +2,10 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::fixtures::{DATA_POINTS, TOOL, spans};
 use crate::model::chosen_by::ChosenBy;
 use crate::model::data_points::{ApprovedSpan, Audience, Times};
 use crate::model::span::{LineWriter, Tool};
-use crate::testing::{DATA_POINTS, TOOL, spans};
 
 /// The content hash of a `telemetry.toml` that this build does not know.
 const OTHER_HASH: &str = "0123456789abcdef0123456789abcdef";

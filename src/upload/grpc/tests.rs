@@ -19,7 +19,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 
 use super::*;
-use crate::testing::{self, Authority};
+use crate::fixtures::{self, Authority};
 use crate::upload::failure::TlsFailure;
 use crate::upload::otlp_settings::IdentityFiles;
 use crate::upload::transport::OtlpTransport;
@@ -108,7 +108,7 @@ fn on_this_thread<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn settings(address: SocketAddr) -> OtlpSettings {
-    testing::settings(format!("http://{address}"), Protocol::Grpc)
+    fixtures::settings(format!("http://{address}"), Protocol::Grpc)
 }
 
 fn open(settings: &OtlpSettings) -> GrpcTransport {
@@ -116,7 +116,7 @@ fn open(settings: &OtlpSettings) -> GrpcTransport {
 }
 
 fn send(settings: &OtlpSettings) -> DeliveryOutcome {
-    open(settings).send(&testing::batch(&testing::spans()))
+    open(settings).send(&fixtures::batch(&fixtures::spans()))
 }
 
 fn ok() -> Reply {
@@ -153,8 +153,8 @@ fn the_request_has_the_settings_and_the_spans() {
             text("user-agent")
                 .is_some_and(|value| value.starts_with(&format!("{} tonic/", user_agent::own())))
         );
-        let batch_spans = testing::spans();
-        let batch = testing::batch(&batch_spans);
+        let batch_spans = fixtures::spans();
+        let batch = fixtures::batch(&batch_spans);
         let [resource_spans] = &message.resource_spans[..] else { panic!("one resource") };
         let expected = ExportRequest::new(&batch).into_message();
         assert_eq!(resource_spans.scope_spans, expected.resource_spans[0].scope_spans);
@@ -207,8 +207,8 @@ fn each_response_has_its_outcome() {
     let (replies, wanted): (Vec<_>, Vec<_>) = script.into_iter().unzip();
     let receiver = Receiver::start(replies, None);
     let mut transport = open(&settings(receiver.address));
-    let spans = testing::spans();
-    let answers: Vec<_> = wanted.iter().map(|_| transport.send(&testing::batch(&spans))).collect();
+    let spans = fixtures::spans();
+    let answers: Vec<_> = wanted.iter().map(|_| transport.send(&fixtures::batch(&spans))).collect();
     assert_eq!(answers, wanted);
     assert_eq!(receiver.requests().len(), wanted.len());
 }
@@ -217,7 +217,7 @@ fn each_response_has_its_outcome() {
 fn a_request_over_the_limit_is_not_sent() {
     let receiver = Receiver::start([ok()], None);
     let mut transport = GrpcTransport::open(&settings(receiver.address), 1000).expect("usable settings");
-    let answer = transport.send(&testing::batch(&testing::spans()));
+    let answer = transport.send(&fixtures::batch(&fixtures::spans()));
     assert_eq!(answer, DeliveryOutcome::Refused { kind: FailureKind::TooLarge });
     assert!(receiver.requests().is_empty());
 }
@@ -251,7 +251,7 @@ fn a_lost_connection_is_retried() {
     assert_eq!(send(&settings(address)), DeliveryOutcome::retry(FailureKind::Connection));
     // The server responds in the wrong protocol, or not at all.
     for text in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
-        let (address, server) = testing::serve_by(|mut stream| {
+        let (address, server) = fixtures::serve_by(|mut stream| {
             let _ = std::io::Write::write_all(&mut stream, text);
         });
         assert_eq!(send(&settings(address)), DeliveryOutcome::retry(FailureKind::Connection));
@@ -259,10 +259,10 @@ fn a_lost_connection_is_retried() {
     }
     let receiver = Receiver::start([ok()], None);
     let mut transport = open(&settings(receiver.address));
-    let spans = testing::spans();
-    assert_eq!(transport.send(&testing::batch(&spans)), DeliveryOutcome::DELIVERED);
+    let spans = fixtures::spans();
+    assert_eq!(transport.send(&fixtures::batch(&spans)), DeliveryOutcome::DELIVERED);
     assert_eq!(receiver.requests().len(), 1);
-    assert_eq!(transport.send(&testing::batch(&spans)), DeliveryOutcome::retry(FailureKind::Connection));
+    assert_eq!(transport.send(&fixtures::batch(&spans)), DeliveryOutcome::retry(FailureKind::Connection));
 }
 
 /// Sends the same HTTP/2 response, which is not gRPC, to every request.
@@ -331,9 +331,9 @@ fn only_the_given_root_is_trusted() {
 
     let mut anonymous = settings.clone();
     anonymous.client = None;
-    let spans = testing::spans();
+    let spans = fixtures::spans();
     let answer =
-        OtlpTransport::open(&anonymous).send(&testing::batch(&spans), std::time::SystemTime::UNIX_EPOCH);
+        OtlpTransport::open(&anonymous).send(&fixtures::batch(&spans), std::time::SystemTime::UNIX_EPOCH);
     assert_eq!(answer, DeliveryOutcome::retry(FailureKind::Tls(TlsFailure::ClientCertificate)));
 
     let mut misled = settings.clone();
@@ -345,7 +345,7 @@ fn only_the_given_root_is_trusted() {
 #[test]
 fn opening_rejects_unusable_settings() {
     let unusable = |change: &dyn Fn(&mut OtlpSettings)| {
-        let mut settings = testing::settings("https://collector.invalid", Protocol::Grpc);
+        let mut settings = fixtures::settings("https://collector.invalid", Protocol::Grpc);
         change(&mut settings);
         assert!(GrpcTransport::open(&settings, MAX_REQUEST_BYTES).is_err(), "{settings:?}");
     };

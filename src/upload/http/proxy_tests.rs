@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use super::tests::{MAX_REQUEST_BYTES, ok};
 use super::*;
-use crate::testing::{self, Authority};
+use crate::fixtures::{self, Authority};
 
 /// Sends through the proxy `scheme://u:p%2F@address` to an endpoint.
 fn through(
@@ -12,14 +12,14 @@ fn through(
     endpoint: &str,
     change: impl FnOnce(&mut OtlpSettings),
 ) -> DeliveryOutcome {
-    let mut settings = testing::settings(endpoint, Protocol::HttpProtobuf);
+    let mut settings = fixtures::settings(endpoint, Protocol::HttpProtobuf);
     settings.headers = vec![("x-key".into(), "secret".into())];
     change(&mut settings);
     let variable = |name: &str| (name == "all_proxy").then(|| format!("{scheme}://u:p%2F@{proxy}"));
     let mut transport =
         HttpTransport::open(&settings, MAX_REQUEST_BYTES, &variable).expect("usable settings");
-    let spans = testing::spans();
-    transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH)
+    let spans = fixtures::spans();
+    transport.send(&fixtures::batch(&spans), SystemTime::UNIX_EPOCH)
 }
 
 /// u:p/
@@ -28,7 +28,7 @@ const BEHIND: &str = "http://collector.invalid:4318/v1/traces?x=%2F";
 
 #[test]
 fn a_proxy_forwards_requests_for_an_http_endpoint() {
-    let (address, server) = testing::serve(vec![ok(), ok()]);
+    let (address, server) = fixtures::serve(vec![ok(), ok()]);
     for endpoint in [BEHIND, "http://collector.invalid/"] {
         assert_eq!(through("http", address, endpoint, |_| ()), DeliveryOutcome::DELIVERED);
     }
@@ -49,9 +49,9 @@ fn a_tunnel_to_an_https_endpoint_hides_the_headers() {
     let directory = tempfile::tempdir().expect("a directory");
     let root = directory.path().join("root.pem");
     std::fs::write(&root, &authority.root).expect("a file");
-    let (address, proxy) = testing::serve_by(move |stream| {
+    let (address, proxy) = fixtures::serve_by(move |stream| {
         let mut stream = BufReader::new(stream);
-        let connect = testing::read_request(&mut stream, 0).expect("a request");
+        let connect = fixtures::read_request(&mut stream, 0).expect("a request");
         // The certificate is for a loopback address, which is never reached through a proxy.
         assert_eq!(connect.head[0], "CONNECT collector.invalid:4318 HTTP/1.1");
         assert_eq!(connect.header("proxy-authorization"), Some(CREDENTIALS));
@@ -60,7 +60,7 @@ fn a_tunnel_to_an_https_endpoint_hides_the_headers() {
         let many = "X-Many: 1\r\n".repeat(100);
         write!(stream.get_mut(), "HTTP/1.1 200 OK\r\n{many}\r\n").expect("an answer");
         let collector = std::net::TcpStream::connect(collector).expect("a collector");
-        testing::relay(stream.into_inner(), collector);
+        fixtures::relay(stream.into_inner(), collector);
     });
     let answer = through("http", address, "https://collector.invalid:4318/v1/traces", |settings| {
         settings.certificate = Some(root);
@@ -73,7 +73,7 @@ fn a_tunnel_to_an_https_endpoint_hides_the_headers() {
 
 #[test]
 fn a_socks_proxy_resolves_the_name() {
-    let (address, proxy) = testing::serve_by(|mut stream| {
+    let (address, proxy) = fixtures::serve_by(|mut stream| {
         use std::io::Read as _;
 
         let mut exchange = |length: usize, answer: &[u8]| {
@@ -88,7 +88,7 @@ fn a_socks_proxy_resolves_the_name() {
         let name = exchange(5, b"")[4];
         assert_eq!(exchange(name.into(), b""), b"collector.invalid");
         exchange(2, b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00");
-        let request = testing::read_request(&mut BufReader::new(&stream), 0).expect("a request");
+        let request = fixtures::read_request(&mut BufReader::new(&stream), 0).expect("a request");
         assert_eq!(request.head[0], "POST /v1/traces?x=%2F HTTP/1.1");
         (&stream).write_all(&ok()).expect("an answer");
     });
@@ -98,7 +98,7 @@ fn a_socks_proxy_resolves_the_name() {
 
 #[test]
 fn a_refusal_by_the_proxy_is_not_the_receivers() {
-    let page = |status: &str, headers: &str| testing::answer(status, headers, b"no");
+    let page = |status: &str, headers: &str| fixtures::answer(status, headers, b"no");
     let html = "Content-Type: text/html; charset=utf-8\r\n";
     let proxys = |status| DeliveryOutcome::retry(FailureKind::Proxy(status));
     let refused = |status| DeliveryOutcome::Refused { kind: FailureKind::Http(status) };
@@ -108,12 +108,12 @@ fn a_refusal_by_the_proxy_is_not_the_receivers() {
         (false, page("403 Forbidden", "X-Squid-Error: ERR_ACCESS_DENIED 0\r\n"), proxys(Some(403))),
         (false, page("403 Forbidden", "Proxy-Status: p; error=http_request_denied\r\n"), proxys(Some(403))),
         (false, page("500 Unable to connect", html), proxys(Some(500))),
-        (false, page("403 Forbidden", testing::PROTOBUF), refused(403)),
+        (false, page("403 Forbidden", fixtures::PROTOBUF), refused(403)),
         (false, page("403 Forbidden", ""), refused(403)),
         (true, page("407 Proxy Authentication Required", html), proxys(Some(407))),
         (true, page("403 Forbidden", html), proxys(Some(403))),
     ] {
-        let (address, server) = testing::serve(vec![answered]);
+        let (address, server) = fixtures::serve(vec![answered]);
         let endpoint = if secure { BEHIND.replace("http:", "https:") } else { BEHIND.to_owned() };
         assert_eq!(through("http", address, &endpoint, |_| ()), wanted);
         server.join().expect("a proxy");

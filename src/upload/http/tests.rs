@@ -7,11 +7,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 
 use super::*;
+use crate::fixtures::{self, Request, answer};
 use crate::model::span;
-use crate::testing::{self, Request, answer};
 
 fn settings(address: SocketAddr) -> OtlpSettings {
-    testing::settings(format!("http://{address}/v1/traces"), Protocol::HttpProtobuf)
+    fixtures::settings(format!("http://{address}/v1/traces"), Protocol::HttpProtobuf)
 }
 
 fn open(settings: &OtlpSettings) -> HttpTransport {
@@ -19,12 +19,12 @@ fn open(settings: &OtlpSettings) -> HttpTransport {
 }
 
 fn send(settings: &OtlpSettings) -> DeliveryOutcome {
-    open(settings).send(&testing::batch(&testing::spans()), SystemTime::UNIX_EPOCH)
+    open(settings).send(&fixtures::batch(&fixtures::spans()), SystemTime::UNIX_EPOCH)
 }
 
 /// Sends one request to a server with this response. Returns the outcome and the request.
 fn exchange(answer: Vec<u8>, change: impl FnOnce(&mut OtlpSettings)) -> (DeliveryOutcome, Request) {
-    let (address, server) = testing::serve(vec![answer]);
+    let (address, server) = fixtures::serve(vec![answer]);
     let mut settings = settings(address);
     change(&mut settings);
     let answer = send(&settings);
@@ -36,7 +36,7 @@ fn answered(answer: Vec<u8>) -> DeliveryOutcome {
 }
 
 pub(super) fn ok() -> Vec<u8> {
-    answer("200 OK", testing::PROTOBUF, b"")
+    answer("200 OK", fixtures::PROTOBUF, b"")
 }
 
 fn decoded(body: &[u8]) -> ExportTraceServiceRequest {
@@ -94,7 +94,7 @@ fn the_body_is_compressed_if_the_settings_say_so() {
 fn json_is_posted_on_one_line() {
     for gzip in [false, true] {
         let (answer, request) =
-            exchange(answer("200 OK", testing::JSON, b"{\"partialSuccess\":{}}"), |settings| {
+            exchange(answer("200 OK", fixtures::JSON, b"{\"partialSuccess\":{}}"), |settings| {
                 settings.protocol = Protocol::HttpJson;
                 settings.gzip = gzip;
             });
@@ -123,12 +123,12 @@ fn each_response_has_its_outcome() {
         (answer("200 OK", "", b""), DeliveryOutcome::DELIVERED),
         (answer("204 No Content", "", b""), DeliveryOutcome::DELIVERED),
         (
-            answer("200 OK", testing::PROTOBUF, b"\x0a\x02\x08\x02"),
+            answer("200 OK", fixtures::PROTOBUF, b"\x0a\x02\x08\x02"),
             DeliveryOutcome::Delivered { rejected: 2, warned: false },
         ),
         (answer("200 OK", html, b"<html>Log in</html>"), DeliveryOutcome::retry(FailureKind::NotOtlp)),
         (answer("200 OK", html, b""), DeliveryOutcome::retry(FailureKind::NotOtlp)),
-        (answer("400 Bad Request", testing::PROTOBUF, b"\x12\x04test"), refused(FailureKind::Http(400))),
+        (answer("400 Bad Request", fixtures::PROTOBUF, b"\x12\x04test"), refused(FailureKind::Http(400))),
         (answer("413 Content Too Large", "", b""), refused(FailureKind::TooLarge)),
         (answer("500 Internal Server Error", html, b"oops"), refused(FailureKind::Http(500))),
         (answer("503 Service Unavailable", "", b""), DeliveryOutcome::retry(FailureKind::Http(503))),
@@ -185,18 +185,18 @@ fn every_form_of_a_success_is_accepted() {
             [b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n".to_vec(), with_length(OK, partial)].concat(),
         ),
         ("201", with_length("HTTP/1.1 201 Created\r\nContent-Type: application/x-protobuf\r\n", partial)),
-        ("JSON", answer("200 OK", testing::JSON, br#"{"partialSuccess":{"rejectedSpans":"2"}}"#)),
+        ("JSON", answer("200 OK", fixtures::JSON, br#"{"partialSuccess":{"rejectedSpans":"2"}}"#)),
     ] {
         assert_eq!(answered(reply), DeliveryOutcome::Delivered { rejected: 2, warned: false }, "{what}");
     }
     for (what, reply) in [
-        ("empty", answer("200 OK", testing::PROTOBUF, b"")),
+        ("empty", answer("200 OK", fixtures::PROTOBUF, b"")),
         ("empty without a type", answer("200 OK", "", b"")),
         ("empty until the end", raw("HTTP/1.1 200 OK\r\nConnection: close\r\n", b"")),
         ("204", raw("HTTP/1.1 204 No Content\r\n", b"")),
-        ("the Collector's", answer("200 OK", testing::PROTOBUF, b"\x0a\x00")),
-        ("rotel's", answer("200 OK", testing::JSON, br#"{"partialSuccess":null}"#)),
-        ("empty gzip", answer("200 OK", testing::JSON, &body::gzip(b"{}"))),
+        ("the Collector's", answer("200 OK", fixtures::PROTOBUF, b"\x0a\x00")),
+        ("rotel's", answer("200 OK", fixtures::JSON, br#"{"partialSuccess":null}"#)),
+        ("empty gzip", answer("200 OK", fixtures::JSON, &body::gzip(b"{}"))),
     ] {
         assert_eq!(answered(reply), DeliveryOutcome::DELIVERED, "{what}");
     }
@@ -204,9 +204,9 @@ fn every_form_of_a_success_is_accepted() {
 
 #[test]
 fn an_endless_head_is_cut_off() {
-    let (address, server) = testing::serve_by(|stream| {
+    let (address, server) = fixtures::serve_by(|stream| {
         let mut stream = BufReader::new(stream);
-        testing::read_request(&mut stream, 0);
+        fixtures::read_request(&mut stream, 0);
         let stream = stream.get_mut();
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
         while stream.write_all(b"X-Endless: 1\r\n").is_ok() {}
@@ -217,13 +217,13 @@ fn an_endless_head_is_cut_off() {
 
 #[test]
 fn a_response_before_the_end_of_the_request_counts() {
-    let (address, server) = testing::serve_by(|mut stream| {
+    let (address, server) = fixtures::serve_by(|mut stream| {
         // Leaves the rest unread, so that closing resets the connection.
         let _ = stream.read(&mut [0; 100]);
         let _ = stream.write_all(&answer("413 Content Too Large", "Connection: close\r\n", b""));
     });
-    let spans = vec![testing::spans(); 5_000].concat();
-    let answer = open(&settings(address)).send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
+    let spans = vec![fixtures::spans(); 5_000].concat();
+    let answer = open(&settings(address)).send(&fixtures::batch(&spans), SystemTime::UNIX_EPOCH);
     assert_eq!(answer, DeliveryOutcome::Refused { kind: FailureKind::TooLarge });
     server.join().expect("a server");
 }
@@ -232,12 +232,12 @@ fn a_response_before_the_end_of_the_request_counts() {
 fn bytes_after_a_response_are_no_part_of_the_next() {
     let late =
         raw("HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n", b"\x0a\x00");
-    let (address, server) = testing::serve(vec![late, ok()]);
+    let (address, server) = fixtures::serve(vec![late, ok()]);
     let mut transport = open(&settings(address));
-    let spans = testing::spans();
+    let spans = fixtures::spans();
     for _ in 0..2 {
         assert_eq!(
-            transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH),
+            transport.send(&fixtures::batch(&spans), SystemTime::UNIX_EPOCH),
             DeliveryOutcome::DELIVERED
         );
     }
@@ -287,8 +287,8 @@ fn a_request_over_the_limit_is_not_sent() {
     // The limit applies before compression.
     settings.gzip = true;
     let mut transport = HttpTransport::open(&settings, 1000, &|_| None).expect("usable settings");
-    let spans = testing::spans();
-    let answer = transport.send(&testing::batch(&spans), SystemTime::UNIX_EPOCH);
+    let spans = fixtures::spans();
+    let answer = transport.send(&fixtures::batch(&spans), SystemTime::UNIX_EPOCH);
     assert_eq!(answer, DeliveryOutcome::Refused { kind: FailureKind::TooLarge });
     listener.set_nonblocking(true).expect("a socket option");
     assert!(listener.accept().is_err(), "it was sent");
@@ -296,11 +296,11 @@ fn a_request_over_the_limit_is_not_sent() {
 
 #[test]
 fn an_endless_body_is_cut_off() {
-    let (address, server) = testing::serve_by(|stream| {
+    let (address, server) = fixtures::serve_by(|stream| {
         let mut stream = BufReader::new(stream);
-        testing::read_request(&mut stream, 0);
+        fixtures::read_request(&mut stream, 0);
         let stream = stream.get_mut();
-        let _ = write!(stream, "HTTP/1.1 200 OK\r\n{}Transfer-Encoding: chunked\r\n\r\n", testing::JSON);
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\n{}Transfer-Encoding: chunked\r\n\r\n", fixtures::JSON);
         let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
         while stream.write_all(&chunk).is_ok() {}
     });
@@ -310,9 +310,9 @@ fn an_endless_body_is_cut_off() {
 
 /// Sends one byte after the other, slowly, until the client closes the connection.
 fn drips(answer: &'static [u8]) -> (SocketAddr, std::thread::JoinHandle<()>) {
-    testing::serve_by(move |stream| {
+    fixtures::serve_by(move |stream| {
         let mut stream = BufReader::new(stream);
-        testing::read_request(&mut stream, 0);
+        fixtures::read_request(&mut stream, 0);
         for byte in answer.iter().chain(std::iter::repeat(&b' ')) {
             if stream.get_mut().write_all(&[*byte]).is_err() {
                 break;
@@ -357,9 +357,9 @@ fn a_missing_response_is_retried() {
         b"HTTP/1.1 200",
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
     ] {
-        let (address, server) = testing::serve_by(|stream| {
+        let (address, server) = fixtures::serve_by(|stream| {
             let mut stream = BufReader::new(stream);
-            testing::read_request(&mut stream, 0);
+            fixtures::read_request(&mut stream, 0);
             let _ = stream.get_mut().write_all(answer);
         });
         assert_eq!(send(&settings(address)), DeliveryOutcome::retry(FailureKind::Connection));
@@ -371,13 +371,13 @@ fn a_missing_response_is_retried() {
 fn requests_share_a_connection_until_the_server_closes_it() {
     let close = answer("200 OK", "Content-Type: application/x-protobuf\r\nConnection: close\r\n", b"");
     let failure = answer("400 Bad Request", "", b"no");
-    let (address, server) = testing::serve(vec![ok(), failure, close, ok()]);
+    let (address, server) = fixtures::serve(vec![ok(), failure, close, ok()]);
     let mut transport = open(&settings(address));
-    let spans = testing::spans();
+    let spans = fixtures::spans();
     let mut answers = Vec::new();
     for version in ["1.0.0", "1.0.0", "1.0.0", "2.0.0"] {
-        let tool = span::Tool { version, ..testing::TOOL };
-        let batch = delivery::RunBatch { data_points: &testing::DATA_POINTS, tool, spans: &spans };
+        let tool = span::Tool { version, ..fixtures::TOOL };
+        let batch = delivery::RunBatch { data_points: &fixtures::DATA_POINTS, tool, spans: &spans };
         answers.push(transport.send(&Batch::Runs(batch), SystemTime::UNIX_EPOCH));
     }
     assert_eq!(
@@ -407,7 +407,7 @@ fn ipv6_literals_are_reached() {
     let address = listener.local_addr().expect("its address");
     let server = std::thread::spawn(move || {
         let mut stream = BufReader::new(listener.accept().expect("a connection").0);
-        let request = testing::read_request(&mut stream, 0);
+        let request = fixtures::read_request(&mut stream, 0);
         stream.get_mut().write_all(&ok()).expect("an answer");
         request
     });
@@ -419,7 +419,7 @@ fn ipv6_literals_are_reached() {
 #[test]
 fn opening_rejects_unusable_settings() {
     let unusable = |change: &dyn Fn(&mut OtlpSettings)| {
-        let mut settings = testing::settings("https://collector.invalid/v1/traces", Protocol::HttpProtobuf);
+        let mut settings = fixtures::settings("https://collector.invalid/v1/traces", Protocol::HttpProtobuf);
         change(&mut settings);
         assert!(HttpTransport::open(&settings, MAX_REQUEST_BYTES, &|_| None).is_err(), "{settings:?}");
     };
@@ -432,7 +432,7 @@ fn opening_rejects_unusable_settings() {
         unusable(&|settings| settings.headers = vec![(name.into(), value.into())]);
     }
     unusable(&|settings| settings.protocol = Protocol::Grpc);
-    let settings = testing::settings("http://collector.invalid/v1/traces", Protocol::HttpProtobuf);
+    let settings = fixtures::settings("http://collector.invalid/v1/traces", Protocol::HttpProtobuf);
     let variable = |name: &str| (name == "http_proxy").then(|| "gopher://x".to_owned());
     assert!(HttpTransport::open(&settings, MAX_REQUEST_BYTES, &variable).is_err());
 }

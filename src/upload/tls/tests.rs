@@ -6,7 +6,7 @@ use rustls::ALL_VERSIONS;
 use tempfile::TempDir;
 
 use super::*;
-use crate::testing::{self, Authority};
+use crate::fixtures::{self, Authority};
 use crate::upload::delivery::DeliveryOutcome;
 use crate::upload::otlp_settings::Protocol;
 use crate::upload::transport::OtlpTransport;
@@ -27,16 +27,16 @@ impl Files {
 }
 
 fn settings(address: SocketAddr) -> OtlpSettings {
-    testing::settings(format!("https://{address}/v1/traces"), Protocol::HttpProtobuf)
+    fixtures::settings(format!("https://{address}/v1/traces"), Protocol::HttpProtobuf)
 }
 
 fn send(settings: &OtlpSettings) -> DeliveryOutcome {
-    let spans = testing::spans();
-    OtlpTransport::open(settings).send(&testing::batch(&spans), SystemTime::UNIX_EPOCH)
+    let spans = fixtures::spans();
+    OtlpTransport::open(settings).send(&fixtures::batch(&spans), SystemTime::UNIX_EPOCH)
 }
 
 fn ok() -> Vec<u8> {
-    testing::answer("200 OK", testing::PROTOBUF, b"")
+    fixtures::answer("200 OK", fixtures::PROTOBUF, b"")
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn the_ssl_cert_variables_are_read_without_blocking() {
 
 #[test]
 fn a_server_without_tls_gets_nothing() {
-    let (address, server) = testing::serve_by(|mut stream| {
+    let (address, server) = fixtures::serve_by(|mut stream| {
         use std::io::Write as _;
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
