@@ -262,13 +262,16 @@ pub(crate) enum ModeOverride {
     Log,
     /// `trace`: print the run as a tree when it ends.
     Trace,
+    /// `explain`: print what the run would record and what it leaves out, and send nothing.
+    Explain,
     /// `otlp`: use the `OTEL_*` variables even if the author set an endpoint.
     Otlp,
 }
 
 impl ModeOverride {
     /// The values of `<TOOL>_TELEMETRY`.
-    pub(crate) const WORDS: &str = "off (or 0, false, no), on (or 1, true, yes), log, trace, and otlp";
+    pub(crate) const WORDS: &str =
+        "off (or 0, false, no), on (or 1, true, yes), log, trace, explain, and otlp";
 
     pub(crate) fn read(environment: Environment<'_>, variable: &str) -> Self {
         match environment.text(variable) {
@@ -277,6 +280,7 @@ impl ModeOverride {
             Some(value) if is_no(&value) => ModeOverride::Off,
             Some(value) if value.eq_ignore_ascii_case("log") => ModeOverride::Log,
             Some(value) if value.eq_ignore_ascii_case("trace") => ModeOverride::Trace,
+            Some(value) if value.eq_ignore_ascii_case("explain") => ModeOverride::Explain,
             Some(value) if value.eq_ignore_ascii_case("otlp") => ModeOverride::Otlp,
             Some(_) => ModeOverride::Unrecognized,
         }

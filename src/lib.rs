@@ -82,6 +82,7 @@
 //! | `sdk` | exporters for the OpenTelemetry SDK |
 //! | `telemetry` | [`Telemetry`] and [`Builder`], which a tool's author uses |
 //! | [`command`] | `status`, `show`, `on`, `off`, `flush`, and `purge` |
+//! | [`testing`] | what a command records, for a tool's unit tests |
 //!
 //! `ARCHITECTURE.md` has the details.
 
@@ -109,6 +110,7 @@ mod record;
 pub mod sdk;
 mod spool;
 mod telemetry;
+pub mod testing;
 mod upload;
 
 pub use consent::{Decision, Reason};
@@ -118,10 +120,42 @@ pub use model::chosen_by::ChosenBy;
 pub use model::data_points::{
     Audience, DataPoints, MAX_DATA_POINTS, MAX_SPANS, OTHER, Publisher, Times, Version,
 };
+pub use model::field_value::FieldValue;
 pub use model::settings::{CiPolicy, Limits};
 pub use record::layer::TelemetryLayer;
 pub use spool::{discard::DeletedRuns, outcome::Outcome};
-pub use telemetry::{Builder, CommandGuard, CommandResult, FieldValue, Telemetry};
+pub use telemetry::{Builder, CommandGuard, CommandResult, Telemetry};
+/// Makes an enum a value for [`Telemetry::record`]. A variant is recorded as its name in lower case, with `-` between words,
+/// as clap names it.
+///
+/// ```
+/// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+/// use tool_telemetry::{FieldValue, testing};
+///
+/// #[derive(FieldValue)]
+/// enum Color {
+///     Auto,
+///     Always,
+///     /// What it contains is never read.
+///     #[field_value("never")]
+///     Off(String),
+/// }
+///
+/// let run = testing::record(&DATA_POINTS, |telemetry| {
+///     telemetry.command("build", || telemetry.record("frob.color", Color::Off("anna".to_owned())))
+/// });
+/// assert_eq!(run.attribute("frob.color"), Some("never"));
+/// ```
+///
+/// Anything but an enum does not compile:
+///
+/// ```compile_fail
+/// #[derive(tool_telemetry::FieldValue)]
+/// struct Color {
+///     name: String,
+/// }
+/// ```
+pub use tool_telemetry_macros::FieldValue;
 /// ```
 /// use tool_telemetry::{DataPoints, data_points};
 ///

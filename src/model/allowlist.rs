@@ -10,6 +10,8 @@ use crate::model::data_points::{Audience, DataPoints, Times, Version, tracing_le
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Allowlist {
     pub(crate) data_points: &'static DataPoints,
+    /// Whether it is for a destination that an operator chose.
+    pub(crate) is_for_operator: bool,
     /// One bit for each approved span, by position.
     spans: u64,
     /// One bit for each data point, by position.
@@ -71,7 +73,13 @@ impl Allowlist {
                 })
         }));
         let has_coarse_times = chosen_by == ChosenBy::Maker && data_points.times == Times::Hour;
-        Self { data_points, spans, values, has_coarse_times }
+        Self {
+            data_points,
+            is_for_operator: chosen_by == ChosenBy::Operator,
+            spans,
+            values,
+            has_coarse_times,
+        }
     }
 
     /// The newest `since` among the entries that apply. A notice of this version announces them all.

@@ -2,7 +2,7 @@
 //! here reads a file or the clock.
 //!
 //! `data_points` holds the content of `telemetry.toml`, and `allowlist` the part of it that applies to one run. `span` is
-//! the only form in which a span is passed on, stored, and sent.
+//! the only form in which a span is passed on, stored, and sent. `omission` says what a run did not record.
 
 pub(crate) mod allowlist;
 pub(crate) mod cell;
@@ -10,8 +10,10 @@ pub(crate) mod chosen_by;
 pub(crate) mod clock;
 pub(crate) mod coarse;
 pub(crate) mod data_points;
+pub(crate) mod field_value;
 pub(crate) mod hex;
 pub(crate) mod ids;
+pub(crate) mod omission;
 pub(crate) mod own_command;
 pub(crate) mod settings;
 pub(crate) mod span;

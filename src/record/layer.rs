@@ -36,6 +36,8 @@ pub struct TelemetryLayer<S> {
     /// Whether the subscriber supports per-layer filters, and ours is registered with it.
     is_registered: bool,
     position: LayerPosition,
+    /// Whether a subscriber in use has the layer. Only omissions need it.
+    is_in_use: AtomicBool,
 }
 
 /// The position of the layer, which it derives from the questions of `tracing-subscriber`.
@@ -85,11 +87,17 @@ impl<S> std::fmt::Debug for TelemetryLayer<S> {
 impl<S> TelemetryLayer<S> {
     pub(crate) fn new(recording: Option<&'static Runs>) -> Self {
         let filtered = Filtered::new(SpanRecorder::new(recording), ApprovedSpanFilter { recording });
-        Self { recording, filtered, is_registered: false, position: LayerPosition::default() }
+        Self {
+            recording,
+            filtered,
+            is_registered: false,
+            position: LayerPosition::default(),
+            is_in_use: AtomicBool::new(false),
+        }
     }
 
     fn approves(&self, metadata: &Metadata<'_>) -> bool {
-        self.recording.is_some_and(|runs| runs.allowlist.span(metadata).is_some())
+        self.recording.is_some_and(|runs| runs.must_see(metadata))
     }
 }
 
@@ -131,7 +139,7 @@ where
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         self.position.is_known().then(|| {
-            let level = self.recording.and_then(|runs| runs.allowlist.level());
+            let level = self.recording.and_then(Runs::level);
             level.map_or(LevelFilter::OFF, LevelFilter::from_level)
         })
     }
@@ -164,6 +172,11 @@ where
         if self.is_registered {
             self.filtered.on_register_dispatch(dispatch);
         }
+        if let Some(omissions) = self.recording.and_then(Runs::omissions)
+            && !self.is_in_use.swap(true, Ordering::Relaxed)
+        {
+            omissions.add_layer();
+        }
     }
 
     #[doc(hidden)]
@@ -184,19 +197,22 @@ where
     }
 }
 
-/// Enables approved spans and no events.
+/// Enables approved spans, or all spans if omissions are collected, and no events.
 struct ApprovedSpanFilter {
     recording: Option<&'static Runs>,
 }
 
 impl<S> Filter<S> for ApprovedSpanFilter {
     fn enabled(&self, metadata: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
-        self.recording.is_some_and(|runs| runs.allowlist.span(metadata).is_some())
+        self.recording.is_some_and(|runs| runs.must_see(metadata))
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let approved = self.recording.is_some_and(|runs| runs.allowlist.span(metadata).is_some());
-        if approved { Interest::always() } else { Interest::never() }
+        if self.recording.is_some_and(|runs| runs.must_see(metadata)) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
     }
 }
 
@@ -230,9 +246,16 @@ where
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(runs) = self.recording else { return };
-        let Some(call_site) = self.call_sites.find_or_add(&runs.allowlist, attributes.metadata()) else {
+        let metadata = attributes.metadata();
+        let Some(call_site) = self.call_sites.find_or_add(&runs.allowlist, metadata) else {
+            if let Some(omissions) = runs.omissions() {
+                omissions.add_unapproved(metadata);
+            }
             return;
         };
+        if let Some(omissions) = runs.omissions() {
+            omissions.saw(call_site.span);
+        }
         let Some(span) = context.span(id) else { return };
         let ancestor = nearest_approved(&span);
         let Some(open) = OpenSpan::new(runs, call_site, attributes, ancestor) else { return };

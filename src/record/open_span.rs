@@ -3,6 +3,7 @@
 use tracing::span::{Attributes, Record};
 
 use crate::model::data_points::Value;
+use crate::model::omission::OmissionReason;
 use crate::model::span::{Parent, Span, Subject};
 use crate::record::call_sites::CallSite;
 use crate::record::visitor::Visitor;
@@ -24,11 +25,14 @@ impl OpenSpan {
         attributes: &Attributes<'_>,
         ancestor: Option<ParentSpan>,
     ) -> Option<Self> {
-        let parent = runs.parent_for(ancestor)?;
+        let Some(parent) = runs.parent_for(ancestor) else {
+            runs.omit_span(call_site.span, OmissionReason::NoCommand);
+            return None;
+        };
         let data_points = runs.allowlist.data_points;
         let approved = &data_points.spans[usize::from(call_site.span)];
         let mut values = Vec::with_capacity(approved.data_points.len());
-        attributes.record(&mut Visitor::new(data_points, call_site, &mut values));
+        attributes.record(&mut Visitor::new(data_points, runs.omissions(), call_site, &mut values));
         let start = runs.now();
         let span = Span {
             // Its run sets the trace id when the span closes.
@@ -61,7 +65,9 @@ impl OpenSpan {
     /// Closes the span and records it in its run.
     pub(crate) fn close(mut self, runs: &Runs) {
         self.span.end = runs.now().max(self.span.start);
-        runs.record_span(self.run, &mut self.span);
+        if !runs.record_span(self.run, &mut self.span) {
+            runs.omit_span(self.call_site.span, OmissionReason::RunEnded);
+        }
     }
 }
 
@@ -80,6 +86,7 @@ pub(crate) fn entered() -> Option<ParentSpan> {
 /// The approved values of a record. The caller must hold no lock or borrow, because a field's own code may use spans.
 pub(crate) fn values(runs: &Runs, call_site: &CallSite, record: &Record<'_>) -> Vec<(u8, Value)> {
     let mut values = Vec::new();
-    record.record(&mut Visitor::new(runs.allowlist.data_points, call_site, &mut values));
+    let data_points = runs.allowlist.data_points;
+    record.record(&mut Visitor::new(data_points, runs.omissions(), call_site, &mut values));
     values
 }

@@ -8,11 +8,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tracing::{Level, Metadata};
+
 use super::run::{BegunRun, EndedRun, Run};
-use super::{ParentSpan, RunId, fork};
+use super::{Omissions, ParentSpan, RunId, fork};
 use crate::model::allowlist::Allowlist;
 use crate::model::data_points::{Kind, Value};
+use crate::model::field_value::{FieldValue, ValueType};
 use crate::model::ids::Ids;
+use crate::model::omission::OmissionReason;
 use crate::model::span::{Ending, LineWriter, Parent, Span, SpanId, Subject, Tool, TraceId};
 use crate::record::open_span;
 use crate::spool::directory::{RunName, SpoolDirectory};
@@ -34,6 +38,8 @@ pub(crate) struct Runs {
     /// `None` if the runs are only previewed and never written.
     spool: Option<SpoolDirectory>,
     is_shown: bool,
+    /// What is not recorded, if that is to be explained.
+    omissions: Option<Box<Omissions>>,
     /// The number of the open run that began last, or of the first run before it begins. 0 if there is none.
     latest: AtomicU64,
     /// Whether several runs are open.
@@ -125,6 +131,7 @@ impl Runs {
             parent,
             spool,
             is_shown,
+            omissions: None,
             latest: AtomicU64::new(0),
             has_several: AtomicBool::new(false),
             table: Mutex::new(table),
@@ -133,6 +140,39 @@ impl Runs {
         runs.latest.store(first.id.number(), Ordering::Relaxed);
         runs.table.get_mut().unwrap_or_else(PoisonError::into_inner).next = Some(first);
         runs
+    }
+
+    /// Collects what is not recorded.
+    pub(crate) fn with_omissions(mut self) -> Self {
+        self.omissions = Some(Box::new(Omissions::new(self.allowlist, self.tool)));
+        self
+    }
+
+    /// What is not recorded, if it is collected.
+    #[inline]
+    pub(crate) fn omissions(&self) -> Option<&Omissions> {
+        self.omissions.as_deref()
+    }
+
+    pub(crate) fn omit_span(&self, span: u8, reason: OmissionReason) {
+        if let Some(omissions) = self.omissions() {
+            omissions.add_span(span, reason);
+        }
+    }
+
+    /// Whether the layer must see this span: an approved one, or any if omissions are collected.
+    pub(super) fn must_see(&self, metadata: &Metadata<'_>) -> bool {
+        self.allowlist.span(metadata).is_some() || self.omissions.is_some() && metadata.is_span()
+    }
+
+    /// The most verbose level of the spans that the layer must see.
+    pub(super) fn level(&self) -> Option<Level> {
+        if self.omissions.is_some() { Some(Level::TRACE) } else { self.allowlist.level() }
+    }
+
+    /// Whether a command has begun in this process. `None` if another thread has the lock.
+    pub(crate) fn has_begun(&self) -> Option<bool> {
+        self.table.try_lock().ok().map(|table| table.has_begun)
     }
 
     fn new_run(&self, start: u64) -> Run {
@@ -261,7 +301,11 @@ impl Runs {
             .command()
             .filter(|position| self.allowlist.has_data_point(*position))?;
         let data_point = &self.allowlist.data_points.data_points[usize::from(position)];
-        Some((position, data_point.admit_text(name)?))
+        let value = data_point.admit_text(name)?;
+        if value == Value::Other {
+            self.omit_value(data_point.key, ValueType::Text, Some(value));
+        }
+        Some((position, value))
     }
 
     /// Opens the run's file, unless too many are open. Each takes one of the tool's descriptors.
@@ -282,26 +326,36 @@ impl Runs {
     }
 
     /// Records a data point of the current run, or of the next one if no command is open.
-    pub(crate) fn record(
-        &self,
-        key: &str,
-        admit: impl FnOnce(&crate::model::data_points::DataPoint) -> Option<Value>,
-    ) {
-        let data_points = self.allowlist.data_points;
-        let Some(position) = data_points.key_among(data_points.on_run, key) else {
-            return;
+    pub(crate) fn record(&self, key: &str, value: &FieldValue<'_>) {
+        let Some(offered) = value.value_type() else { return };
+        let Some((position, admitted)) = self.admit(key, value) else {
+            return self.omit_value(key, offered, None);
         };
+        if admitted == Value::Other {
+            self.omit_value(key, offered, Some(admitted));
+        }
+        let entered = self.entered_among_several();
+        let Some(mut table) = self.lock() else { return };
+        match table.current(entered) {
+            Some(run) => run.set(position, admitted),
+            None => table.next.get_or_insert_with(|| self.new_run(self.now())).set(position, admitted),
+        }
+    }
+
+    /// The data point of a run with this key, and the value that it admits.
+    fn admit(&self, key: &str, value: &FieldValue<'_>) -> Option<(u8, Value)> {
+        let data_points = self.allowlist.data_points;
+        let position = data_points.key_among(data_points.on_run, key)?;
         let data_point = &data_points.data_points[usize::from(position)];
         if !self.allowlist.has_data_point(position) || matches!(data_point.kind, Kind::ExitCode) {
-            return;
+            return None;
         }
-        if let Some(value) = admit(data_point) {
-            let entered = self.entered_among_several();
-            let Some(mut table) = self.lock() else { return };
-            match table.current(entered) {
-                Some(run) => run.set(position, value),
-                None => table.next.get_or_insert_with(|| self.new_run(self.now())).set(position, value),
-            }
+        Some((position, value.admit(data_point)?))
+    }
+
+    fn omit_value(&self, key: &str, offered: ValueType, admitted: Option<Value>) {
+        if let Some(omissions) = self.omissions() {
+            omissions.add_value(None, key, offered, admitted);
         }
     }
 

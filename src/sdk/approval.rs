@@ -6,7 +6,9 @@ use opentelemetry::Value as SdkValue;
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::model::allowlist::Allowlist;
-use crate::model::data_points::{DataPoint, Value};
+use crate::model::data_points::{DataPoint, Level, Value};
+use crate::model::field_value::ValueType;
+use crate::record::Omissions;
 
 /// The attributes that name a span's target, most reliable first: that of tracing-opentelemetry, then the current and
 /// the former one of the semantic conventions.
@@ -49,6 +51,40 @@ pub(super) fn values(allowlist: &Allowlist, subject: u8, data: &SpanData) -> Vec
         }
     }
     values
+}
+
+/// What the SDK and `tracing-opentelemetry` add to every span.
+const ADDED: [&str; 5] = ["code.", "thread.", "target", "busy_ns", "idle_ns"];
+
+/// Notes what of a span is not approved or not admitted.
+pub(super) fn leave_out(omissions: &Omissions, allowlist: &Allowlist, subject: Option<u8>, data: &SpanData) {
+    let Some(subject) = subject else {
+        return omissions.add_unapproved_span(&data.name, target(data), Level::Info);
+    };
+    let data_points = allowlist.data_points;
+    let allowed = data_points.spans[usize::from(subject)].data_points;
+    for attribute in &data.attributes {
+        let key = attribute.key.as_str();
+        let position = data_points.key_among(allowed, key);
+        if position.is_none() && ADDED.iter().any(|added| key.starts_with(added)) {
+            continue;
+        }
+        let position = position.filter(|position| allowlist.has_data_point(*position));
+        let data_point = position.map(|position| &data_points.data_points[usize::from(position)]);
+        let admitted = data_point.and_then(|data_point| admit(data_point, &attribute.value));
+        if admitted.is_none_or(|value| value == Value::Other) {
+            omissions.add_value(Some(subject), key, value_type(&attribute.value), admitted);
+        }
+    }
+}
+
+fn value_type(value: &SdkValue) -> ValueType {
+    match value {
+        SdkValue::Bool(_) => ValueType::Bool,
+        SdkValue::I64(_) => ValueType::Integer,
+        SdkValue::F64(_) => ValueType::Fraction,
+        _ => ValueType::Text,
+    }
 }
 
 fn admit(data_point: &DataPoint, value: &SdkValue) -> Option<Value> {

@@ -34,6 +34,9 @@ pub struct SpoolExporter {
 
 impl SpoolExporter {
     pub(crate) fn new(runs: Option<&'static Runs>) -> Self {
+        if let Some(omissions) = runs.and_then(Runs::omissions) {
+            omissions.set_has_exporter();
+        }
         Self { runs, ancestries: Mutex::default() }
     }
 }
@@ -65,6 +68,9 @@ fn record(runs: &Runs, run: RunId, ancestry: &mut Ancestry, data: &SpanData) {
     let key = (data.span_context.trace_id().to_bytes(), data.span_context.span_id().to_bytes());
     let parent = SpanParent::of(data);
     let subject = approval::subject(&runs.allowlist, data);
+    if let Some(omissions) = runs.omissions() {
+        approval::leave_out(omissions, &runs.allowlist, subject, data);
+    }
     if let Some(subject) = subject {
         let place = ancestry.place(parent);
         let parent = match place {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::handle::Telemetry;
-use super::start;
+use super::{explanation, preview, start};
 use crate::consent::Reason;
 use crate::model::data_points::DataPoints;
 use crate::model::own_command::OwnCommand;
@@ -182,6 +182,9 @@ impl Builder {
     /// a process has an effect.
     pub fn start(self) -> Telemetry {
         if let Err(what) = self.check() {
+            if let Some(text) = explanation::of_invalid_setup(self.settings.name, &what) {
+                preview::print(&text);
+            }
             return Telemetry::off(self.settings, Reason::InvalidSetup(what));
         }
         #[cfg(feature = "sdk")]

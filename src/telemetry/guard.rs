@@ -13,7 +13,7 @@ use crate::record::RunId;
 /// exits, with the exit code if the platform reports one. If the process continues with another command, or other
 /// commands are open, the run ends at the drop: with exit code 101 after a panic, and otherwise as cut off.
 #[derive(Debug)]
-#[must_use = "report how the command ended with `.end(result)`"]
+#[must_use = "report how the command ended with `.end(result)` or `.end_with(result)`"]
 pub struct CommandGuard {
     recording: Option<&'static Recording>,
     run: Option<RunId>,
@@ -25,10 +25,26 @@ impl CommandGuard {
     }
 
     /// Records the exit code, seals the run, and returns the exit code for `main`.
-    pub fn end<R: CommandResult>(mut self, result: R) -> ExitCode {
-        let code = result.exit_code();
-        self.finish(code);
-        ExitCode::from(code)
+    pub fn end<R: CommandResult>(self, result: R) -> ExitCode {
+        result.print_error();
+        ExitCode::from(self.end_with(result).exit_code())
+    }
+
+    /// Records the exit code that the result has if `main` returns it, seals the run, and returns the result. It prints
+    /// nothing.
+    ///
+    /// ```no_run
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// # async fn build() -> Result<(), std::io::Error> { Ok(()) }
+    /// # async fn example() -> Result<(), std::io::Error> {
+    /// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+    /// let command = telemetry.begin("build");
+    /// command.end_with(build().await)
+    /// # }
+    /// ```
+    pub fn end_with<R: CommandResult>(mut self, result: R) -> R {
+        self.finish(result.exit_code());
+        result
     }
 
     fn finish(&mut self, code: u8) {

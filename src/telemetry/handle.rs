@@ -5,10 +5,15 @@ use std::sync::Once;
 
 use super::command_result::CommandResult;
 use super::guard::CommandGuard;
+use super::preview::PreviewedRun;
 use super::recording::Recording;
 
 use crate::consent::notice::PendingNotice;
 use crate::consent::{Decision, Reason};
+use crate::model::allowlist::Allowlist;
+use crate::model::chosen_by::ChosenBy;
+use crate::model::data_points::DataPoints;
+use crate::model::field_value::FieldValue;
 use crate::model::settings::Settings;
 use crate::record::layer::TelemetryLayer;
 use crate::spool::outcome::Outcome;
@@ -48,6 +53,25 @@ impl Telemetry {
         Self { settings, decision, recording: None, notice: None, notice_shown: Once::new() }
     }
 
+    /// Telemetry that keeps runs for a test. It lives as long as the process, because layers refer to it.
+    pub(crate) fn for_test(data_points: &'static DataPoints) -> Self {
+        let newest = Allowlist::for_sending(data_points, ChosenBy::Operator, None).newest();
+        let version = newest.map_or_else(|| "1.0.0".to_owned(), |version| version.to_string());
+        let mut settings =
+            Settings::new(data_points.tool.unwrap_or("tool"), Box::leak(version.into_boxed_str()));
+        settings.data_points = Some(data_points);
+        let recording: &'static Recording = Box::leak(Box::new(Recording::for_test(&settings, data_points)));
+        let mut telemetry = Self::off(settings, Reason::Default);
+        telemetry.decision.is_on = true;
+        telemetry.recording = Some(recording);
+        telemetry
+    }
+
+    /// Takes the runs of a test.
+    pub(crate) fn take_captured(&self) -> Vec<PreviewedRun> {
+        self.recording.map(Recording::take_captured).unwrap_or_default()
+    }
+
     /// The layer that records approved spans from `tracing`.
     ///
     /// It can be placed anywhere among other layers, which see the same spans at the same cost. A *global* filter (an
@@ -66,7 +90,8 @@ impl Telemetry {
     }
 
     /// Runs one of the tool's commands and records it: its name (a data point of the kind `command`), its duration, and
-    /// its exit code. Returns the exit code that the result has if `main` returns it; see [`CommandResult`].
+    /// its exit code. Returns the exit code that the result has if `main` returns it; see [`CommandResult`]. If `main` returns
+    /// a `Result`, use [`observe`](Self::observe).
     ///
     /// Each command is its own run with its own trace, and the run can be sent as soon as the command ends. A shell or a
     /// watcher therefore reports each of its commands. Up to 64 open commands are recorded at once, and more are counted.
@@ -88,6 +113,32 @@ impl Telemetry {
     /// `telemetry status` reports their number.
     pub fn command<R: CommandResult>(&self, name: &str, run: impl FnOnce() -> R) -> ExitCode {
         self.begin_command(name, true).end(run())
+    }
+
+    /// The same, but returns what the closure returns, for a `main` that returns a `Result`. It prints nothing, because
+    /// `main` prints the error.
+    ///
+    /// ```no_run
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// # fn build() -> Result<(), std::io::Error> { Ok(()) }
+    /// fn main() -> Result<(), std::io::Error> {
+    ///     let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+    ///     telemetry.observe("build", || build())
+    /// }
+    /// ```
+    ///
+    /// [`command`](Self::command) there is a type error, because it returns an exit code:
+    ///
+    /// ```compile_fail,E0308
+    /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+    /// # fn build() -> Result<(), std::io::Error> { Ok(()) }
+    /// fn main() -> Result<(), std::io::Error> {
+    ///     let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+    ///     telemetry.command("build", || build())
+    /// }
+    /// ```
+    pub fn observe<R: CommandResult>(&self, name: &str, run: impl FnOnce() -> R) -> R {
+        self.begin_command(name, true).end_with(run())
     }
 
     /// Begins a command that is not one closure, for example an asynchronous one.
@@ -168,21 +219,17 @@ impl Telemetry {
     }
 
     /// Records a data point on the current run, if the key is approved and the value is allowed. If no command is open, it
-    /// goes to the next command's run.
+    /// goes to the next command's run. [`FieldValue`] lists the types.
     ///
     /// ```no_run
     /// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
     /// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
     /// telemetry.record("frob.color", "auto");
+    /// telemetry.record("frob.verbose", std::env::args().any(|argument| argument == "--verbose"));
     /// ```
-    pub fn record(&self, key: &str, value: impl Into<FieldValue>) {
+    pub fn record<'a>(&self, key: &str, value: impl Into<FieldValue<'a>>) {
         if let Some(recording) = self.recording {
-            let value = value.into();
-            recording.runs.record(key, |data_point| match &value.0 {
-                Field::Bool(flag) => data_point.admit_bool(*flag),
-                Field::Integer(number) => data_point.admit_integer(*number),
-                Field::Text(text) => data_point.admit_text(text),
-            });
+            recording.runs.record(key, &value.into());
         }
     }
 
@@ -250,34 +297,5 @@ impl Telemetry {
     /// Discards the runs that this process is writing. Returns the bytes of each.
     pub(crate) fn discard_all(&self, outcome: Outcome) -> Vec<u64> {
         self.recording.map(|recording| recording.discard_all(outcome)).unwrap_or_default()
-    }
-}
-
-/// A value for [`Telemetry::record`]: a flag, an integer, or a text. The allowlist applies to all of them.
-#[derive(Debug)]
-pub struct FieldValue(Field);
-
-#[derive(Debug)]
-enum Field {
-    Bool(bool),
-    Integer(i64),
-    Text(String),
-}
-
-impl From<bool> for FieldValue {
-    fn from(flag: bool) -> Self {
-        Self(Field::Bool(flag))
-    }
-}
-
-impl From<i64> for FieldValue {
-    fn from(number: i64) -> Self {
-        Self(Field::Integer(number))
-    }
-}
-
-impl From<&str> for FieldValue {
-    fn from(text: &str) -> Self {
-        Self(Field::Text(text.to_owned()))
     }
 }

@@ -1,10 +1,11 @@
 //! The types that a tool's author uses.
 //!
-//! Files import only files that stand further left: `command_result`, `preview` < `recording` < `guard` < `handle` <
-//! `start` < `builder`.
+//! Files import only files that stand further left: `command_result`, `explanation` < `preview` < `recording` < `guard` <
+//! `handle` < `start` < `builder`.
 
 mod builder;
 mod command_result;
+mod explanation;
 mod guard;
 mod handle;
 mod preview;
@@ -14,4 +15,5 @@ mod start;
 pub use builder::Builder;
 pub use command_result::CommandResult;
 pub use guard::CommandGuard;
-pub use handle::{FieldValue, Telemetry};
+pub use handle::Telemetry;
+pub(crate) use preview::PreviewedRun;

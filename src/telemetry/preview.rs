@@ -1,12 +1,14 @@
-//! Prints a run: `<TOOL>_TELEMETRY=log` and `<TOOL>_TELEMETRY=trace`.
+//! Prints a run: `<TOOL>_TELEMETRY=log`, `=trace`, and `=explain`.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use super::explanation;
 use crate::consent::Decision;
 use crate::consent::destination::Destination;
 use crate::env::ModeOverride;
 use crate::model::hex;
+use crate::model::omission::Omission;
 use crate::model::settings::Settings;
 use crate::model::span::{LineWriter, Span, Tool};
 use crate::model::tree;
@@ -18,6 +20,20 @@ pub(crate) enum Preview {
     Otlp,
     /// `trace`: a tree.
     Tree,
+    /// `explain`: a tree, and what was left out.
+    Explanation,
+    /// Nothing is printed, and a test gets the run.
+    Capture,
+}
+
+/// A run that ended, as it is previewed.
+#[derive(Debug)]
+pub(crate) struct PreviewedRun {
+    /// The run's own span comes first. Empty if the run was discarded.
+    pub(crate) spans: Vec<Span>,
+    pub(crate) omissions: Vec<Omission>,
+    /// Whether it is also stored.
+    pub(crate) is_stored: bool,
 }
 
 impl Preview {
@@ -25,20 +41,21 @@ impl Preview {
         match mode_override {
             ModeOverride::Log => Some(Preview::Otlp),
             ModeOverride::Trace => Some(Preview::Tree),
+            ModeOverride::Explain => Some(Preview::Explanation),
             ModeOverride::None | ModeOverride::Off | ModeOverride::Unrecognized | ModeOverride::Otlp => None,
         }
     }
 
     /// Prints the run to stderr in one write, possibly while the process exits. The trace id is printed only if the run
-    /// `is_stored`, because otherwise it never arrives.
+    /// is stored, because otherwise it never arrives.
     pub(crate) fn show(
         self,
         settings: &Settings,
         decision: &Decision,
         destination: Option<&Destination>,
-        spans: &[Span],
-        is_stored: bool,
+        run: &PreviewedRun,
     ) {
+        let PreviewedRun { spans, omissions, is_stored } = run;
         let Some(data_points) = settings.data_points else {
             return;
         };
@@ -57,13 +74,23 @@ impl Preview {
             }
             Preview::Tree => {
                 text.push_str(&tree::render(spans, data_points, name, false));
-                if let (true, Some(destination), Some(run)) = (is_stored, destination, spans.first()) {
+                if let (true, Some(destination), Some(run)) = (*is_stored, destination, spans.first()) {
                     let id = hex::text(&run.trace_id);
                     let _ = writeln!(text, "trace {id} goes to {}", destination.origin());
                 }
             }
+            Preview::Explanation => {
+                text = explanation::of_run(settings, data_points, spans, omissions);
+                explanation::push_destination(decision, destination, &mut text);
+            }
+            Preview::Capture => return,
         }
-        // A closed stderr is the user's choice.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        print(&text);
     }
+}
+
+/// Prints to stderr in one write.
+pub(super) fn print(text: &str) {
+    // A closed stderr is the user's choice.
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -2,26 +2,27 @@
 
 use std::ffi::{c_int, c_void};
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 
-use super::preview::Preview;
-use crate::consent::Decision;
+use super::explanation;
+use super::preview::{self, Preview, PreviewedRun};
 use crate::consent::choice::{Choice, ChoiceFile};
 use crate::consent::destination::Destination;
 use crate::consent::notice::PendingNotice;
 use crate::consent::preflight::Preflight;
+use crate::consent::{Decision, Reason};
 use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
 use crate::model::chosen_by::ChosenBy;
-use crate::model::data_points::Version;
+use crate::model::data_points::{DataPoints, Version};
 use crate::model::settings::Settings;
 use crate::model::span::{Ending, Tool};
 use crate::platform;
-use crate::record::{EndedRun, RunId, Runs, SealedRun, open_span, trace_context};
+use crate::record::{EndedRun, Omissions, RunId, Runs, SealedRun, open_span, trace_context};
 
 use crate::spool::directory::SpoolDirectory;
 use crate::spool::outcome::Outcome;
@@ -40,6 +41,8 @@ pub(crate) struct Recording {
     storage: Option<RunStorage>,
     destination: Option<Destination>,
     preview: Option<Preview>,
+    /// The runs of a test.
+    captured: Mutex<Vec<PreviewedRun>>,
     /// Whether a command waits for its uploader. It does so in CI and as process 1 of a container, where detached
     /// processes may be killed when this process ends.
     must_wait: bool,
@@ -68,6 +71,7 @@ extern "C" fn end_at_exit(status: c_int, _argument: *mut c_void) {
         let may_record = || recording.has_announced();
         let ended =
             recording.runs.end_at_exit(i64::from(status & 0xff), may_record, || recording.may_store());
+        recording.explain_missing_command(&ended);
         ended.into_iter().for_each(|ended| recording.deliver_or_show(ended));
     }
 }
@@ -115,7 +119,7 @@ impl Recording {
         let is_stored = decision.is_on
             && match preview {
                 None => true,
-                Some(Preview::Otlp) => false,
+                Some(Preview::Otlp | Preview::Explanation | Preview::Capture) => false,
                 Some(Preview::Tree) => {
                     destination.as_ref().is_some_and(|found| found.chosen_by == ChosenBy::Operator)
                 }
@@ -141,19 +145,48 @@ impl Recording {
         let tool = Tool { name: settings.name, version: settings.version, content_hash };
         let parent = destination.as_ref().and_then(|found| trace_context::parent(environment, found));
         let spool = storage.as_ref().map(|storage| storage.spool.clone());
+        let runs = Runs::new(allowlist, tool, spool, parent, preview.is_some());
+        let is_explained = preview == Some(Preview::Explanation);
         Some(Self {
-            runs: Runs::new(allowlist, tool, spool, parent, preview.is_some()),
+            runs: if is_explained { runs.with_omissions() } else { runs },
             settings: settings.clone(),
             decision: decision.clone(),
             storage,
             destination,
             preview,
+            captured: Mutex::default(),
             must_wait,
             announcement,
             is_announced: OnceLock::new(),
             checked: Instant::now(),
             is_outdated: AtomicBool::new(false),
         })
+    }
+
+    /// A recording for a test. Everything that the data points approve is recorded, and nothing is stored.
+    pub(super) fn for_test(settings: &Settings, data_points: &'static DataPoints) -> Self {
+        let allowlist = Allowlist::for_sending(data_points, ChosenBy::Operator, None);
+        let content_hash = Some(data_points.content_hash);
+        let tool = Tool { name: settings.name, version: settings.version, content_hash };
+        Self {
+            runs: Runs::new(allowlist, tool, None, None, true).with_omissions(),
+            settings: settings.clone(),
+            decision: Decision { is_on: true, reason: Reason::Default },
+            storage: None,
+            destination: None,
+            preview: Some(Preview::Capture),
+            captured: Mutex::default(),
+            must_wait: false,
+            announcement: None,
+            is_announced: OnceLock::new(),
+            checked: Instant::now(),
+            is_outdated: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the runs of a test.
+    pub(crate) fn take_captured(&self) -> Vec<PreviewedRun> {
+        std::mem::take(&mut self.captured.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The variables that put a child process into the run's trace. A run that is only shown has none.
@@ -173,6 +206,9 @@ impl Recording {
         platform::reap_children(Duration::ZERO);
         let may_record = self.may_record();
         let begun = self.runs.begin(command, is_closure, may_record, || self.may_store())?;
+        if let Some(omissions) = self.runs.omissions() {
+            omissions.ask_subscriber();
+        }
         if let Some(abandoned) = begun.abandoned {
             self.deliver_or_show(abandoned);
         }
@@ -221,6 +257,9 @@ impl Recording {
 
     /// Seals and delivers the run of a command that ended.
     pub(crate) fn end(&self, run: RunId, exit_code: i64) {
+        if let Some(omissions) = self.runs.omissions() {
+            omissions.ask_subscriber();
+        }
         self.deliver_or_show(self.runs.end(run, exit_code, || self.may_store()));
     }
 
@@ -256,8 +295,28 @@ impl Recording {
         if let Some(sealed) = ended.sealed {
             self.deliver(sealed, self.must_wait.then_some(self.settings.ci_wait));
         }
-        if let (Some(preview), Some(spans)) = (self.preview, ended.shown) {
-            preview.show(&self.settings, &self.decision, self.destination.as_ref(), &spans, is_stored);
+        let Some(preview) = self.preview else { return };
+        // A discarded run is explained, but not shown.
+        let spans = match (preview, ended.shown) {
+            (_, Some(spans)) => spans,
+            (Preview::Explanation, None) => Vec::new(),
+            (Preview::Otlp | Preview::Tree | Preview::Capture, None) => return,
+        };
+        let omissions = self.runs.omissions().map(Omissions::take).unwrap_or_default();
+        let run = PreviewedRun { spans, omissions, is_stored };
+        if preview == Preview::Capture {
+            self.captured.lock().unwrap_or_else(PoisonError::into_inner).push(run);
+        } else {
+            preview.show(&self.settings, &self.decision, self.destination.as_ref(), &run);
+        }
+    }
+
+    /// A tool that never begins a command records nothing, which its author may not know.
+    fn explain_missing_command(&self, ended: &[EndedRun]) {
+        let is_missing = ended.is_empty() && self.runs.has_begun() == Some(false);
+        if is_missing && self.preview == Some(Preview::Explanation) {
+            let omissions = self.runs.omissions().map(Omissions::take).unwrap_or_default();
+            preview::print(&explanation::without_command(&self.settings, &omissions));
         }
     }
 

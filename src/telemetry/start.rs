@@ -1,7 +1,7 @@
 //! Starts telemetry, or becomes the uploader.
 
 use super::handle::Telemetry;
-use super::preview::Preview;
+use super::preview::{self, Preview};
 use super::recording::Recording;
 use crate::consent::notice::PendingNotice;
 use crate::consent::preflight::Preflight;
@@ -42,6 +42,9 @@ pub(super) fn start(settings: Settings, open_exporter: OpenExporter<'_>) -> Tele
         Some(recording) => telemetry.recording = Some(recording),
         None => {
             let reason = Reason::InvalidSetup("telemetry was started twice in this process".to_owned());
+            if preview == Some(Preview::Explanation) {
+                preview::print(&format!("{} telemetry: {reason}\n", settings.name));
+            }
             telemetry.decision = Decision { is_on: false, reason };
         }
     }

@@ -108,6 +108,60 @@ fn calls_tools() {
     assert_eq!(only_tree(&receiver), format!("{relay}  greeting greet.people=1\n    {RUN}  {RUN}"));
 }
 
+/// Runs an example that fails. Returns its exit code, what it printed to stderr, and the tree that the receiver got.
+fn failure_of(name: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let receiver = Receiver::start().expect("a receiver");
+    let user = user(&receiver);
+    let output = user.command(example(name)).args(arguments).output().expect("it starts");
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    (output.status.code(), stderr, only_tree(&receiver))
+}
+
+/// The run of a command that ended with this exit code.
+fn failed_run(exit_code: &str) -> String {
+    let ending = format!("process.exit.code={exit_code} error.type=_OTHER");
+    RUN.replace("process.executable", "[error] process.executable").replace("process.exit.code=0", &ending)
+}
+
+#[test]
+fn a_main_that_returns_a_result_ends_as_without_telemetry() {
+    for name in ["main_with_anyhow", "main_with_eyre"] {
+        assert_eq!(tree_of(name, &["Anna"]), RUN);
+        let (code, stderr, tree) = failure_of(name, &[]);
+        assert_eq!((code, tree), (Some(1), failed_run("1")), "{name}");
+        assert_eq!(stderr.matches("Error: nobody to greet").count(), 1, "{name}: {stderr}");
+    }
+    let (code, stderr, tree) = failure_of("main_with_eyre", &["Anna", "Bert"]);
+    assert_eq!((code, &*stderr, tree), (Some(3), "", failed_run("3")));
+}
+
+#[test]
+fn own_result() {
+    assert_eq!(tree_of("own_result", &["Anna"]), RUN);
+    let (code, _, tree) = failure_of("own_result", &[]);
+    assert_eq!((code, tree), (Some(4), failed_run("4")));
+}
+
+#[test]
+fn library_run() {
+    assert_eq!(tree_of("library_run", &["Anna"]), RUN);
+    let (code, _, tree) = failure_of("library_run", &[]);
+    assert_eq!((code, tree), (Some(2), failed_run("2")));
+}
+
+#[test]
+fn exits_early() {
+    assert_eq!(tree_of("exits_early", &["Anna"]), format!("{RUN}  greeting greet.people=1\n"));
+    let (code, _, tree) = failure_of("exits_early", &[]);
+    let run = if cfg!(all(target_os = "linux", target_env = "gnu")) {
+        failed_run("5")
+    } else {
+        RUN.replace("process.executable", "[error] process.executable")
+            .replace("process.exit.code=0", "error.type=cut_off")
+    };
+    assert_eq!((code, tree), (Some(5), format!("{run}  greeting greet.people=0\n")));
+}
+
 #[test]
 fn every_example_is_short() {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");

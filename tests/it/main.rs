@@ -20,6 +20,7 @@ mod dotnet; // the example tool `dotnet`
 #[cfg(target_os = "linux")]
 mod effects; // what each setting leaves: files, processes, sockets, and system calls
 mod examples; // the other examples
+mod explain; // `<TOOL>_TELEMETRY=explain`
 mod grpc_responses; // unusual responses over gRPC
 mod killed_uploader; // an uploader that is killed
 mod limits; // the limits on a run and on the spool
@@ -57,6 +58,7 @@ mod suggested_commands; // messages suggest only commands that the tool has
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod system_calls; // fixture: traces a program's system calls, and refuses some
 mod test_user; // fixture: a user with a home directory, who runs the tests' tool
+mod testing; // `tool_telemetry::testing`
 mod times; // how exact the times are that a destination receives
 #[cfg(target_os = "linux")]
 mod unusable_home; // no home directory, or one that cannot be used

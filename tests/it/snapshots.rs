@@ -192,3 +192,10 @@ fn help() {
         assert_snapshot(&format!("help-{word}"), &user, &help(&["telemetry", word, "--help"]));
     }
 }
+
+#[test]
+fn an_explanation() {
+    let user = TestUser::sending_to(DEAD_ENDPOINT).with("FROB_TELEMETRY", "explain");
+    let output = user.run_frob(["buidl", "--spans", "1", "--mistakes"]);
+    assert_snapshot("explain", &user, &String::from_utf8(output.stderr).expect("text"));
+}

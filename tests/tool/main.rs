@@ -12,6 +12,7 @@ mod command_sequences;
 mod console;
 #[cfg(unix)]
 mod descriptors;
+mod mistakes;
 mod stacks;
 mod unusual_spans;
 
@@ -76,6 +77,10 @@ fn run() -> ExitCode {
     if command == "fork-first" {
         return descriptors::fork_first(&telemetry);
     }
+    if command == "start-twice" {
+        let second = configure(&settings).start();
+        return second.command("build", || ());
+    }
     if command == "stack" {
         let name = arguments.get(1).expect("a name");
         let ours = (option("--telemetry").as_deref() != Some("none")).then_some(&telemetry);
@@ -96,6 +101,9 @@ fn run() -> ExitCode {
         work(spans);
         if command == "unusual-spans" {
             unusual_spans::work();
+        }
+        if arguments.iter().any(|argument| argument == "--mistakes") {
+            mistakes::make(&telemetry);
         }
         #[cfg(unix)]
         let code = descriptors::end(&end).unwrap_or_else(|| finish(&end));

@@ -130,6 +130,9 @@ fn install_with(stack: &str, ours: &Telemetry) {
             registry().with(layer).with(LoggingLayer).init();
         }
         "and-then" => registry().with(ours.layer().and_then(LoggingLayer)).init(),
+        "twice" => registry().with(ours.layer()).with(ours.layer()).init(),
+        "none" => registry().with(LoggingLayer).init(),
+        "not-in-use" => drop(registry().with(ours.layer())),
         other => panic!("no such stack: {other}"),
     }
 }

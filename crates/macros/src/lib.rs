@@ -1,12 +1,16 @@
-//! The `data_points!` macro of [tool-telemetry](https://docs.rs/tool-telemetry), which exports it.
+//! The macros of [tool-telemetry](https://docs.rs/tool-telemetry), which exports them: `data_points!` and the derive
+//! `FieldValue`.
 
 mod argument;
+mod field_value;
 mod tables;
 
 use std::path::Path;
 
-use proc_macro::TokenStream;
+use proc_macro::{Delimiter, TokenStream, TokenTree};
 use tool_telemetry_definition::DataPoints;
+
+use field_value::Token;
 
 /// Makes the approved data points of a tool, a [`DataPoints`], from its `telemetry.toml` at compile time.
 ///
@@ -30,6 +34,40 @@ pub fn data_points(input: TokenStream) -> TokenStream {
         })
         .unwrap_or_else(|message| format!("::core::compile_error!({message:?})"));
     source.parse().unwrap_or_else(|_| TokenStream::new())
+}
+
+/// Makes an enum a value for `Telemetry::record`. A variant is recorded as its name in lower case, with `-` between words,
+/// as clap names it: `DryRun` as `dry-run`. `#[field_value("…")]` on a variant sets another text. What a variant contains is
+/// never read.
+///
+/// The texts must be in `values` of the data point; any other becomes `other`.
+///
+/// # Errors
+/// Anything but an enum without generic parameters does not compile.
+#[proc_macro_derive(FieldValue, attributes(field_value))]
+pub fn field_value(input: TokenStream) -> TokenStream {
+    let source = field_value::expand(&tokens(input))
+        .unwrap_or_else(|message| format!("::core::compile_error!({message:?});"));
+    source.parse().unwrap_or_else(|_| TokenStream::new())
+}
+
+/// The compiler's tokens, which do not exist outside of it, as our own.
+fn tokens(input: TokenStream) -> Vec<Token> {
+    let token = |tree| match tree {
+        TokenTree::Ident(word) => Token::Word(word.to_string()),
+        TokenTree::Punct(sign) => Token::Sign(sign.as_char()),
+        TokenTree::Literal(literal) => Token::Literal(literal.to_string()),
+        TokenTree::Group(group) => {
+            let bracket = match group.delimiter() {
+                Delimiter::Brace => '{',
+                Delimiter::Bracket => '[',
+                Delimiter::Parenthesis => '(',
+                Delimiter::None => ' ',
+            };
+            Token::Group(bracket, tokens(group.stream()))
+        }
+    };
+    input.into_iter().map(token).collect()
 }
 
 /// The source of the expression, or an error for the author.

@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::field_value::{self, Token};
 use super::{argument, expand};
 
 /// A new directory.
@@ -70,4 +71,48 @@ fn the_argument_is_one_path_in_quotes() {
         let message = path(tokens).unwrap_err();
         assert!(message.ends_with("write data_points!(\"telemetry.toml\")"), "{tokens:?}: {message}");
     }
+}
+
+fn word(text: &str) -> Token {
+    Token::Word(text.to_owned())
+}
+
+/// The source for an enum with this body.
+fn enum_of(body: Vec<Token>) -> Result<String, String> {
+    field_value::expand(&[word("pub"), word("enum"), word("E"), Token::Group('{', body)])
+}
+
+#[test]
+fn a_variant_is_recorded_as_clap_names_it() {
+    let comma = || Token::Sign(',');
+    let content = Token::Group('(', vec![word("String"), comma(), word("u8")]);
+    let source =
+        enum_of(vec![word("DryRun"), comma(), word("Net8"), content, comma(), word("JSON"), comma()]);
+    let source = source.expect("an enum");
+    for arm in ["E::DryRun { .. } => \"dry-run\"", "E::Net8 { .. } => \"net8\"", "E::JSON { .. } => \"json\""]
+    {
+        assert!(source.contains(arm), "{source}");
+    }
+}
+
+#[test]
+fn an_attribute_sets_the_text_of_a_variant() {
+    let attribute = |content| [Token::Sign('#'), Token::Group('[', content)];
+    let named = |text: &str| {
+        let argument = Token::Group('(', vec![Token::Literal(text.to_owned())]);
+        attribute(vec![word("field_value"), argument]).to_vec()
+    };
+    let documented = attribute(vec![word("doc"), Token::Sign('='), Token::Literal("\"x\"".to_owned())]);
+    let body = [documented.to_vec(), named("\"net8.0\""), vec![word("Net8")]].concat();
+    assert!(enum_of(body).expect("an enum").contains("E::Net8 { .. } => \"net8.0\""));
+    assert!(enum_of([named("8"), vec![word("Net8")]].concat()).is_err());
+}
+
+#[test]
+fn only_an_enum_without_parameters_can_be_derived() {
+    let body = Token::Group('{', vec![word("a")]);
+    assert!(field_value::expand(&[word("struct"), word("S"), body.clone()]).is_err());
+    let generic = [word("enum"), word("E"), Token::Sign('<'), word("T"), Token::Sign('>'), body];
+    assert!(field_value::expand(&generic).is_err());
+    assert!(enum_of(Vec::new()).is_err());
 }
