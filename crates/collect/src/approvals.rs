@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
 use tool_telemetry_definition::{
     Count, DataPoint, DataPoints, ERROR_TYPE, ERROR_TYPES, Kind, OTHER, ParseErrors, Period, RUN, Version,
     content_hash,
@@ -49,6 +50,9 @@ impl fmt::Debug for ContentHash {
     }
 }
 
+/// Data points by their keys. Senders choose only what is looked up.
+type ByKey = HashMap<&'static str, &'static DataPoint, RandomState>;
+
 /// What one telemetry.toml approves for its tool.
 #[derive(Debug)]
 pub struct Approvals {
@@ -58,9 +62,9 @@ pub struct Approvals {
     pub hash: ContentHash,
     data_points: &'static DataPoints,
     /// By the span's name; the run itself is [`RUN`].
-    spans: HashMap<&'static str, HashMap<&'static str, &'static DataPoint>>,
-    /// By key, for counts.
-    keys: HashMap<&'static str, &'static DataPoint>,
+    spans: HashMap<&'static str, ByKey, RandomState>,
+    /// For counts.
+    keys: ByKey,
 }
 
 impl Approvals {

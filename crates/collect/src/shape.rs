@@ -66,7 +66,11 @@ impl std::fmt::Display for Value<'_> {
 
 /// A shape in its canonical bytes: equal shapes are equal bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Shape(Box<[u8]>);
+pub struct Shape {
+    bytes: Box<[u8]>,
+    /// The number of the role, which is also in the bytes, behind the resource.
+    role: u8,
+}
 
 /// Keys and values, in the order received.
 pub type Attributes<'a> = Vec<(&'a str, Value<'a>)>;
@@ -97,53 +101,48 @@ impl Shape {
         varint::put(&mut bytes, u64::from(content.flags));
         varint::put_bytes(&mut bytes, content.name.as_bytes());
         put_attributes(&mut bytes, &content.attributes);
-        Self(bytes.into())
+        Self { bytes: bytes.into(), role: content.role.number() }
     }
 
     /// The shape in bytes that [`Shape::as_bytes`] gave, or nothing if they are damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let shape = Self(bytes.into());
-        shape.try_content()?;
-        Some(shape)
+        let role = try_content(bytes)?.role.number();
+        Some(Self { bytes: bytes.into(), role })
     }
 
     /// The canonical bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// What it holds.
     pub fn content(&self) -> ShapeContent<'_> {
-        self.try_content().expect("the bytes were packed or checked by this module")
+        try_content(&self.bytes).expect("the bytes were packed or checked by this module")
     }
 
-    /// What the span is to its tool, without unpacking what follows.
+    /// What the span is to its tool.
     pub fn role(&self) -> Role {
-        let mut bytes = &self.0[..];
-        let head = skip_attributes(&mut bytes).and_then(|()| bytes.first());
-        head.and_then(|head| Role::of_number(head & 0x0f))
-            .expect("the bytes were packed or checked by this module")
+        Role::of_number(self.role).expect("the number is that of a role")
     }
+}
 
-    fn try_content(&self) -> Option<ShapeContent<'_>> {
-        let mut bytes = &self.0[..];
-        let resource = take_attributes(&mut bytes)?;
-        let head = *bytes.split_off_first()?;
-        let content = ShapeContent {
-            resource,
-            role: Role::of_number(head & 0x0f)?,
-            status: match head >> 4 {
-                0 => Status::Unset,
-                1 => Status::Ok,
-                2 => Status::Error,
-                _ => return None,
-            },
-            flags: u32::try_from(varint::take(&mut bytes)?).ok()?,
-            name: varint::take_text(&mut bytes)?,
-            attributes: take_attributes(&mut bytes)?,
-        };
-        bytes.is_empty().then_some(content)
-    }
+fn try_content(mut bytes: &[u8]) -> Option<ShapeContent<'_>> {
+    let resource = take_attributes(&mut bytes)?;
+    let head = *bytes.split_off_first()?;
+    let content = ShapeContent {
+        resource,
+        role: Role::of_number(head & 0x0f)?,
+        status: match head >> 4 {
+            0 => Status::Unset,
+            1 => Status::Ok,
+            2 => Status::Error,
+            _ => return None,
+        },
+        flags: u32::try_from(varint::take(&mut bytes)?).ok()?,
+        name: varint::take_text(&mut bytes)?,
+        attributes: take_attributes(&mut bytes)?,
+    };
+    bytes.is_empty().then_some(content)
 }
 
 impl ShapeContent<'_> {
@@ -205,18 +204,6 @@ fn take_attributes<'a>(bytes: &mut &'a [u8]) -> Option<Attributes<'a>> {
         attributes.push((key, value));
     }
     Some(attributes)
-}
-
-fn skip_attributes(bytes: &mut &[u8]) -> Option<()> {
-    for _ in 0..varint::take(bytes)? {
-        varint::take_bytes(bytes)?;
-        match bytes.split_off_first()? {
-            0 => drop(varint::take_bytes(bytes)?),
-            3 => drop(varint::take_signed(bytes)?),
-            _ => {}
-        }
-    }
-    Some(())
 }
 
 #[cfg(test)]

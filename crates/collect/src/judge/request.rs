@@ -1,8 +1,9 @@
 //! One request: which of its spans are kept, and with which attributes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use tool_telemetry_definition::{Count, ERROR_TYPE, ERROR_TYPES, RUN};
 use tool_telemetry_receiver::wire::{self, Kind, Request};
 
@@ -30,17 +31,38 @@ pub(super) struct Context<'a> {
 /// A reason to reject a span: its name in counters, and words for the sender.
 type Reason = (&'static str, &'static str);
 
+/// All of a span that decides what becomes of it within its request: its ids and times do not.
+#[derive(PartialEq, Eq, Hash)]
+struct Likeness<'a> {
+    resource: u32,
+    flags: u32,
+    kind: Kind,
+    status: Status,
+    name: &'a str,
+    attributes: &'a [wire::Attribute<'a>],
+}
+
+/// What becomes of all spans that are alike.
+#[derive(Clone)]
+struct Judgement {
+    shape: Arc<Shape>,
+    unapproved_keys: u64,
+    unapproved_values: u64,
+}
+
 #[derive(Default)]
-pub(super) struct RequestJudge {
+pub(super) struct RequestJudge<'a> {
     spans: Vec<(TraceId, Span)>,
-    shapes: HashSet<Arc<Shape>, foldhash::quality::RandomState>,
+    shapes: HashSet<Arc<Shape>, RandomState>,
+    /// Most spans of a request are like one that was judged before.
+    judgements: HashMap<Likeness<'a>, Result<Judgement, Reason>, RandomState>,
     rejected: u64,
     reason: Option<&'static str>,
     counts: BTreeMap<&'static str, u64>,
     rejections: BTreeMap<(String, &'static str), u64>,
 }
 
-impl RequestJudge {
+impl<'a> RequestJudge<'a> {
     pub(super) fn count(&mut self, name: &'static str, number: u64) {
         if number > 0 {
             *self.counts.entry(name).or_default() += number;
@@ -54,7 +76,7 @@ impl RequestJudge {
         self.reason.get_or_insert(words);
     }
 
-    pub(super) fn span(&mut self, request: &Request<'_>, span: &wire::Span<'_>, context: &Context<'_>) {
+    pub(super) fn span(&mut self, request: &'a Request<'a>, span: &'a wire::Span<'a>, context: &Context<'_>) {
         if let Err(reason) = self.try_span(request, span, context) {
             self.reject(&context.approvals.tool, reason);
         }
@@ -62,66 +84,82 @@ impl RequestJudge {
 
     fn try_span(
         &mut self,
-        request: &Request<'_>,
-        span: &wire::Span<'_>,
+        request: &'a Request<'a>,
+        span: &'a wire::Span<'a>,
         context: &Context<'_>,
     ) -> Result<(), Reason> {
-        let approvals = context.approvals;
         let attributes = request.attributes(span);
         let is_count = is_count(span, attributes);
-        let role = match span.name {
-            _ if is_count => None,
-            name if approvals.is_run(name) => Some(Role::Run),
-            name if approvals.has_step(name) => Some(Role::Step),
-            _ => return Err(("spans.unapproved", "neither a run nor an approved span")),
+        let (duration, parent, shape) = if is_count {
+            check_kind(span)?;
+            (0, None, self.shape(&count_shape(span, attributes, context)?))
+        } else {
+            let Judgement { shape, unapproved_keys, unapproved_values } =
+                self.judgement(span, attributes, context)?;
+            self.count("attributes.unapproved_key", unapproved_keys);
+            self.count("attributes.unapproved_value", unapproved_values);
+            (span.end - span.start, span.parent, shape)
         };
-        if span.kind != Kind::Internal {
-            return Err(("spans.wrong_kind", "the span of a tool is of the kind INTERNAL"));
-        }
         let hour = Hour::of_unix_nano(span.start);
-        let (duration, shape) = match role {
-            None => (0, self.shape(&count_shape(span, attributes, context)?)),
-            Some(role) => {
-                let content = ShapeContent {
-                    resource: context.resource.clone(),
-                    role,
-                    status: span.status,
-                    flags: span.flags & FLAGS,
-                    name: span.name,
-                    attributes: self.attributes(attributes, span.name, role, approvals),
-                };
-                (span.end - span.start, self.shape(&content))
-            }
-        };
-        let parent = if is_count { None } else { span.parent };
         self.spans.push((span.trace_id, Span { id: span.span_id, parent, hour, duration, shape }));
         Ok(())
     }
 
-    /// The attributes that are approved. The others are counted.
-    fn attributes<'a>(
+    /// What becomes of a span that is no count.
+    fn judgement(
         &mut self,
-        attributes: &[wire::Attribute<'a>],
-        name: &str,
-        role: Role,
-        approvals: &Approvals,
-    ) -> Attributes<'a> {
+        span: &'a wire::Span<'a>,
+        attributes: &'a [wire::Attribute<'a>],
+        context: &Context<'_>,
+    ) -> Result<Judgement, Reason> {
+        let wire::Span { resource, flags, kind, status, name, .. } = *span;
+        let likeness = Likeness { resource, flags, kind, status, name, attributes };
+        if let Some(known) = self.judgements.get(&likeness) {
+            return known.clone();
+        }
+        let judgement = self.judge(span, attributes, context);
+        self.judgements.insert(likeness, judgement.clone());
+        judgement
+    }
+
+    fn judge(
+        &mut self,
+        span: &wire::Span<'_>,
+        attributes: &[wire::Attribute<'_>],
+        context: &Context<'_>,
+    ) -> Result<Judgement, Reason> {
+        let approvals = context.approvals;
+        let role = match span.name {
+            name if approvals.is_run(name) => Role::Run,
+            name if approvals.has_step(name) => Role::Step,
+            _ => return Err(("spans.unapproved", "neither a run nor an approved span")),
+        };
+        check_kind(span)?;
         let mut admitted = Vec::with_capacity(attributes.len());
+        let (mut unapproved_keys, mut unapproved_values) = (0, 0);
         for (key, value) in attributes {
             let value = value_of(value);
             let admission = match (role, *key) {
                 (Role::Run, EXECUTABLE) => fixed(value, &[&approvals.tool]),
                 (Role::Run, ERROR_TYPE) => fixed(value, &ERROR_TYPES),
                 (Role::Run, _) => approvals.admits(RUN, key, value),
-                _ => approvals.admits(name, key, value),
+                _ => approvals.admits(span.name, key, value),
             };
             match admission {
                 Admission::Admitted => admitted.push((*key, value)),
-                Admission::UnknownKey => self.count("attributes.unapproved_key", 1),
-                Admission::UnknownValue => self.count("attributes.unapproved_value", 1),
+                Admission::UnknownKey => unapproved_keys += 1,
+                Admission::UnknownValue => unapproved_values += 1,
             }
         }
-        admitted
+        let shape = self.shape(&ShapeContent {
+            resource: context.resource.clone(),
+            role,
+            status: span.status,
+            flags: span.flags & FLAGS,
+            name: span.name,
+            attributes: admitted,
+        });
+        Ok(Judgement { shape, unapproved_keys, unapproved_values })
     }
 
     fn shape(&mut self, content: &ShapeContent<'_>) -> Arc<Shape> {
@@ -171,6 +209,13 @@ impl RequestJudge {
             !content.role.is_count()
         });
     }
+}
+
+fn check_kind(span: &wire::Span<'_>) -> Result<(), Reason> {
+    if span.kind == Kind::Internal {
+        return Ok(());
+    }
+    Err(("spans.wrong_kind", "the span of a tool is of the kind INTERNAL"))
 }
 
 /// Whether a span is a count. A tool, or one of its steps, may have the same name.

@@ -32,7 +32,7 @@ pub use protobuf::read_protobuf;
 pub use rules::{Rule, Violation};
 
 /// The value of an attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Value<'a> {
     /// A string.
     String(&'a str),
@@ -46,7 +46,7 @@ pub enum Value<'a> {
 pub type Attribute<'a> = (&'a str, Value<'a>);
 
 /// The kind of a span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Within the program.
     Internal = 1,
@@ -61,7 +61,7 @@ pub enum Kind {
 }
 
 /// How a span ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Nothing is reported.
     Unset = 0,

@@ -261,6 +261,7 @@ impl<'a> Message<'a> {
         Ok(Some((number, wire)))
     }
 
+    #[inline]
     fn is_inside(&mut self, field: &Field, wire: &Wire<'_>, outside: &mut OutsideFields) -> bool {
         use contract::Kind;
         let bit = 1 << field.number;
@@ -300,11 +301,13 @@ impl<'a> Message<'a> {
     }
 }
 
+#[inline]
 fn tag(bytes: &mut &[u8]) -> Option<(u32, u32)> {
     let tag = u32::try_from(varint(bytes)?).ok()?;
     (tag >> 3 != 0).then_some((tag >> 3, tag & 7))
 }
 
+#[inline]
 fn wire_value<'a>(bytes: &mut &'a [u8], number: u32, wire_type: u32, depth: u32) -> Option<Wire<'a>> {
     match wire_type {
         0 => varint(bytes).map(Wire::Varint),
@@ -313,19 +316,36 @@ fn wire_value<'a>(bytes: &mut &'a [u8], number: u32, wire_type: u32, depth: u32)
             let length = usize::try_from(varint(bytes)?).ok()?;
             bytes.split_off(..length).map(Wire::Bytes)
         }
-        3 if depth < MAX_GROUPS => loop {
-            let (inner, wire_type) = tag(bytes)?;
-            if wire_type == 4 {
-                return (inner == number).then_some(Wire::Group);
-            }
-            wire_value(bytes, inner, wire_type, depth + 1)?;
-        },
+        3 if depth < MAX_GROUPS => skip_group(bytes, number, depth),
         5 => bytes.split_off(..4)?.first_chunk().map(|fixed| Wire::Fixed32(u32::from_le_bytes(*fixed))),
         _ => None,
     }
 }
 
+#[cold]
+fn skip_group<'a>(bytes: &mut &'a [u8], number: u32, depth: u32) -> Option<Wire<'a>> {
+    loop {
+        let (inner, wire_type) = tag(bytes)?;
+        if wire_type == 4 {
+            return (inner == number).then_some(Wire::Group);
+        }
+        wire_value(bytes, inner, wire_type, depth + 1)?;
+    }
+}
+
+#[inline]
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    match bytes.first() {
+        // Nearly all tags and lengths.
+        Some(&byte) if byte < 0x80 => {
+            *bytes = &bytes[1..];
+            Some(u64::from(byte))
+        }
+        _ => long_varint(bytes),
+    }
+}
+
+fn long_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..70).step_by(7) {
         let byte = *bytes.split_off_first()?;
