@@ -19,6 +19,8 @@ const GROUP_BITS: u32 = 24;
 const BUCKETS: usize = 1 << 16;
 /// A bucket grows by an eighth: that is all the memory that it wastes.
 const GROWTH: usize = 8;
+/// A bucket with few ids grows by this many: asking for memory takes longer than adding an id.
+const LEAST_GROWTH: usize = 16;
 
 /// The index.
 #[derive(Debug)]
@@ -127,7 +129,7 @@ impl TraceIndex {
 
 fn reserve(bucket: &mut Vec<u64>) {
     if bucket.len() == bucket.capacity() {
-        bucket.reserve_exact((bucket.len() / GROWTH).max(4));
+        bucket.reserve_exact((bucket.len() / GROWTH).max(LEAST_GROWTH));
     }
 }
 

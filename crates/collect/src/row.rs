@@ -9,6 +9,7 @@
 //!       | span ids and the parents that are not in the trace, 8 bytes each | CRC-32
 //! ```
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -90,12 +91,24 @@ pub fn pack(traces: &[Trace]) -> PackedRow {
     for column in [&columns.counts, &columns.shapes, &columns.hours, &columns.durations, &columns.parents] {
         varint::put_bytes(&mut plain, column);
     }
-    let packed = zstd::bulk::compress(&plain, LEVEL).expect("compressing memory into memory");
+    let packed = compress(&plain);
     let mut data = Vec::with_capacity(packed.len() + columns.ids.len() + 12);
     varint::put_bytes(&mut data, &packed);
     data.extend_from_slice(&columns.ids);
     seal(&mut data);
     PackedRow { ids, data }
+}
+
+fn compress(plain: &[u8]) -> Vec<u8> {
+    thread_local! {
+        /// One for all rows of a thread: making one takes longer than compressing a small row.
+        static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    COMPRESSOR.with_borrow_mut(|compressor| {
+        let compressor = compressor
+            .get_or_insert_with(|| zstd::bulk::Compressor::new(LEVEL).expect("memory for a compressor"));
+        compressor.compress(plain).expect("compressing memory into memory")
+    })
 }
 
 /// Reads the trace ids of a row.

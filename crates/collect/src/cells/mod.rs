@@ -54,8 +54,11 @@ pub struct Tally<'a> {
     /// By the shape of a count, and the first week of its period.
     counted: HashMap<(Arc<Shape>, Week), i64>,
     known: Vec<KnownShape>,
-    /// By the address of a shape, which `known` keeps alive.
-    by_shape: HashMap<(*const Shape, Week), usize, RandomState>,
+    by_shape: HashMap<(Arc<Shape>, Week), usize, foldhash::quality::RandomState>,
+    /// By the address of a shape: the spans of a request share theirs.
+    by_address: HashMap<(*const Shape, Week), usize, RandomState>,
+    /// What keeps the addresses from being used again.
+    shapes: Vec<Arc<Shape>>,
     durations: Vec<Vec<usize>>,
     by_duration: HashMap<(usize, u16), usize, RandomState>,
     /// The crossings of a run with a step of it.
@@ -81,6 +84,8 @@ impl<'a> Tally<'a> {
             counted: HashMap::new(),
             known: Vec::new(),
             by_shape: HashMap::default(),
+            by_address: HashMap::default(),
+            shapes: Vec::new(),
             durations: Vec::new(),
             by_duration: HashMap::default(),
             by_pair: HashMap::default(),
@@ -157,15 +162,24 @@ impl<'a> Tally<'a> {
     }
 
     fn known(&mut self, span: &Span, week: Week) -> usize {
-        let key = (Arc::as_ptr(&span.shape), week);
-        if let Some(known) = self.by_shape.get(&key) {
+        let address = (Arc::as_ptr(&span.shape), week);
+        if let Some(known) = self.by_address.get(&address) {
             return *known;
         }
-        let content = span.shape.content();
-        let cells = self.cells_of(&content, week);
-        self.known.push(KnownShape { shape: Arc::clone(&span.shape), role: content.role, cells });
-        self.by_shape.insert(key, self.known.len() - 1);
-        self.known.len() - 1
+        let shape = (Arc::clone(&span.shape), week);
+        let known = match self.by_shape.get(&shape) {
+            Some(known) => *known,
+            None => {
+                let content = span.shape.content();
+                let cells = self.cells_of(&content, week);
+                self.known.push(KnownShape { shape: Arc::clone(&span.shape), role: content.role, cells });
+                self.by_shape.insert(shape, self.known.len() - 1);
+                self.known.len() - 1
+            }
+        };
+        self.shapes.push(Arc::clone(&span.shape));
+        self.by_address.insert(address, known);
+        known
     }
 
     fn duration(&mut self, known: usize, week: Week, bucket: u16) -> usize {

@@ -27,13 +27,25 @@ pub struct Outcome {
     pub late_spans: u64,
 }
 
+/// What becomes of a trace that arrived.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It is new.
+    New,
+    /// It says more than the copy in this group.
+    Again(Group),
+    /// It says nothing new.
+    Repeated,
+}
+
+/// Traces to write, sorted, each with the group of its old copy.
+type ToWrite = (Vec<Trace>, Vec<Option<Group>>);
+
 /// What a commit changes in memory once the store has it.
 #[derive(Default)]
 struct Consequences {
-    /// New traces.
-    inserted: Vec<(TraceId, Group)>,
-    /// Traces that were written again.
-    relocated: Vec<(TraceId, Group, Group)>,
+    /// Each trace that was written, the group of its old copy, and its own.
+    written: Vec<(TraceId, Option<Group>, Group)>,
     groups: Vec<GroupEntry>,
     open: Option<OpenGroup>,
 }
@@ -54,16 +66,16 @@ impl<S: Store> Keeper<S> {
         let mut consequences = Consequences { open: self.open, ..Consequences::default() };
         let tables = std::mem::take(&mut self.tables);
         let mut tally = Tally::new(&tables);
-        let compared = self.compare(traces, &mut change, &mut consequences, &mut tally);
+        let compared = self.compare(traces, &mut change, &mut tally);
         let changes = tally.changes();
         (change.cells, change.count_cells) = (changes.cells, changes.counts);
         self.tables = tables;
-        let traces = compared?;
+        let (traces, old) = compared?;
         if traces.is_empty() {
             // All of it is in the store already. The counters can wait.
             return Ok(outcomes);
         }
-        self.add_rows(&traces, now.day(), &mut change, &mut consequences)?;
+        self.add_rows(&traces, old, now.day(), &mut change, &mut consequences)?;
         self.take_pending(&mut change);
         if let Err(error) = self.store.apply(&change) {
             self.put_back(change);
@@ -100,53 +112,61 @@ impl<S: Store> Keeper<S> {
         outcome
     }
 
-    /// Finds out what is there already. Returns the traces to write, sorted.
+    /// Finds out what is there already.
     fn compare(
         &mut self,
         mut traces: Vec<Trace>,
         change: &mut Change,
-        consequences: &mut Consequences,
         tally: &mut Tally<'_>,
-    ) -> Result<Vec<Trace>, StoreError> {
+    ) -> Result<ToWrite, StoreError> {
         let mut hits: HashMap<Group, Vec<usize>> = HashMap::new();
         for (place, trace) in traces.iter().enumerate() {
             for group in self.index.find(&trace.id) {
                 hits.entry(group).or_default().push(place);
             }
         }
-        let mut is_known = vec![false; traces.len()];
-        let mut is_unchanged = vec![false; traces.len()];
+        let mut fates = vec![Fate::New; traces.len()];
         let mut beyond = 0;
         for (group, places) in hits {
             for before in self.read_group(group)? {
-                let found = places.iter().find(|place| traces[**place].id == before.id);
-                let Some(&place) = found else { continue };
-                is_known[place] = true;
+                let found = places.binary_search_by(|place| traces[*place].id.cmp(&before.id));
+                let Ok(found) = found else { continue };
+                let place = places[found];
                 let arrived = std::mem::take(&mut traces[place].spans);
                 let mut after = before.clone();
                 let is_full = before.spans.len() + arrived.len() > MAX_SPANS;
                 beyond += if is_full { arrived.len() as u64 } else { 0 };
-                if !is_full && after.absorb(arrived) {
+                fates[place] = if !is_full && after.absorb(arrived) {
                     tally.add(&before, -1);
                     tally.add(&after, 1);
                     change.stale.push((group, before.id));
-                    consequences.relocated.push((before.id, group, 0));
+                    Fate::Again(group)
                 } else {
-                    is_unchanged[place] = true;
-                }
+                    Fate::Repeated
+                };
                 traces[place] = after;
             }
         }
-        for (trace, _) in traces.iter().zip(&is_known).filter(|(_, is_known)| !**is_known) {
-            tally.add(trace, 1);
-            consequences.inserted.push((trace.id, 0));
-        }
-        let doubles = is_unchanged.iter().filter(|is_unchanged| **is_unchanged).count();
-        self.count("traces.repeated", doubles as u64);
+        let mut old = Vec::with_capacity(traces.len());
+        let mut repeated = 0;
+        let mut fates = fates.into_iter();
+        traces.retain(|trace| {
+            match fates.next() {
+                Some(Fate::New) => {
+                    tally.add(trace, 1);
+                    old.push(None);
+                }
+                Some(Fate::Again(group)) => old.push(Some(group)),
+                Some(Fate::Repeated) | None => {
+                    repeated += 1;
+                    return false;
+                }
+            }
+            true
+        });
+        self.count("traces.repeated", repeated);
         self.count("spans.beyond_trace", beyond);
-        let mut is_unchanged = is_unchanged.into_iter();
-        traces.retain(|_| !is_unchanged.next().unwrap_or_default());
-        Ok(traces)
+        Ok((traces, old))
     }
 
     /// The traces of a group that are not stale, sorted. A row that cannot be read is put aside.
@@ -174,6 +194,7 @@ impl<S: Store> Keeper<S> {
     fn add_rows(
         &mut self,
         traces: &[Trace],
+        old: Vec<Option<Group>>,
         today: Day,
         change: &mut Change,
         consequences: &mut Consequences,
@@ -187,18 +208,12 @@ impl<S: Store> Keeper<S> {
                 consequences.open = None;
             }
         }
-        let mut places: HashMap<TraceId, Group> = HashMap::with_capacity(traces.len());
+        let mut old = old.into_iter();
         for row in row::split(traces) {
             let spans = row.iter().map(|trace| trace.spans.len()).sum();
             let group = self.group_for(spans, today, change, consequences);
-            places.extend(row.iter().map(|trace| (trace.id, group)));
+            consequences.written.extend(row.iter().zip(&mut old).map(|(trace, old)| (trace.id, old, group)));
             change.rows.push(NewRow { group, traces: row.len(), spans, packed: row::pack(row) });
-        }
-        for (id, group) in &mut consequences.inserted {
-            *group = places[id];
-        }
-        for (id, _, group) in &mut consequences.relocated {
-            *group = places[id];
         }
         Ok(())
     }
@@ -253,11 +268,11 @@ impl<S: Store> Keeper<S> {
     }
 
     fn follow(&mut self, consequences: Consequences) {
-        for (id, group) in consequences.inserted {
-            self.index.insert(&id, group);
-        }
-        for (id, from, to) in consequences.relocated {
-            self.index.relocate(&id, from, to);
+        for (id, old, group) in consequences.written {
+            match old {
+                None => self.index.insert(&id, group),
+                Some(old) => drop(self.index.relocate(&id, old, group)),
+            }
         }
         for group in consequences.groups {
             self.groups.insert(group.id, group);
@@ -268,7 +283,8 @@ impl<S: Store> Keeper<S> {
 
 /// Sorts traces by their ids, and makes one of those that several requests brought.
 fn unite(mut traces: Vec<Trace>) -> Vec<Trace> {
-    traces.sort_unstable_by_key(|trace| trace.id);
+    // Those of each request are sorted already, which the stable sort makes use of.
+    traces.sort_by_key(|trace| u128::from_be_bytes(trace.id));
     traces.dedup_by(|later, kept| {
         let is_same = later.id == kept.id;
         if is_same {
