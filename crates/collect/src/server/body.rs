@@ -7,7 +7,6 @@ use axum::body::Body;
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use zeroize::Zeroize as _;
 
 use super::refusal::Refusal;
 
@@ -15,6 +14,8 @@ use super::refusal::Refusal;
 const UNIT: usize = 1 << 10;
 /// Compressed bodies above this are unpacked on a thread of their own, so that short requests do not wait.
 const SHORT: usize = 64 << 10;
+/// Bytes that are unpacked at once.
+const CHUNK: usize = 8 << 10;
 
 /// Memory for the bodies of all requests.
 #[derive(Debug, Clone)]
@@ -28,7 +29,7 @@ pub(super) struct Budget {
 pub(super) struct BodyBuffer {
     bytes: Vec<u8>,
     start: usize,
-    _permits: Vec<OwnedSemaphorePermit>,
+    permits: Vec<OwnedSemaphorePermit>,
 }
 
 impl BodyBuffer {
@@ -43,10 +44,34 @@ impl BodyBuffer {
     }
 }
 
+impl BodyBuffer {
+    fn new(permits: Vec<OwnedSemaphorePermit>) -> Self {
+        Self { bytes: Vec::new(), start: 0, permits }
+    }
+
+    /// Appends bytes. A vector that grows by itself would leave its old bytes behind.
+    fn extend(&mut self, data: &[u8]) {
+        let length = self.bytes.len() + data.len();
+        if length > self.bytes.capacity() {
+            let mut larger = Vec::with_capacity(length.max(2 * self.bytes.capacity()));
+            larger.extend_from_slice(&self.bytes);
+            overwrite(&mut self.bytes);
+            self.bytes = larger;
+        }
+        self.bytes.extend_from_slice(data);
+    }
+}
+
 impl Drop for BodyBuffer {
     fn drop(&mut self) {
-        self.bytes.zeroize();
+        overwrite(&mut self.bytes);
     }
+}
+
+/// Overwrites with zeros, also where the compiler sees that nobody reads them.
+fn overwrite(bytes: &mut [u8]) {
+    bytes.fill(0);
+    std::hint::black_box(bytes);
 }
 
 impl Budget {
@@ -72,7 +97,7 @@ impl Budget {
             return Err(Refusal::too_large(self.largest));
         }
         // Only what has come takes room: a length that is announced costs the sender nothing.
-        let mut held = BodyBuffer { bytes: Vec::new(), start: 0, _permits: Vec::new() };
+        let mut held = BodyBuffer::new(Vec::new());
         let mut room = 0;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Refusal::GONE)?;
@@ -84,14 +109,10 @@ impl Budget {
             if length > room {
                 // By doubling, as the vector grows.
                 let more = (length - room).max(room);
-                held._permits.push(self.take(more)?);
+                held.permits.push(self.take(more)?);
                 room += more;
-                let mut larger = Vec::with_capacity(room);
-                larger.extend_from_slice(&held.bytes);
-                held.bytes.zeroize();
-                held.bytes = larger;
             }
-            held.bytes.extend_from_slice(data);
+            held.extend(data);
         }
         Ok(held)
     }
@@ -103,14 +124,21 @@ impl Budget {
         let largest = self.largest;
         let is_short = packed.bytes.len() <= SHORT;
         let unpack = move || {
-            let mut bytes = Vec::new();
-            let read = MultiGzDecoder::new(packed.bytes()).take(largest as u64 + 1).read_to_end(&mut bytes);
-            let held = BodyBuffer { bytes, start: 0, _permits: vec![permit] };
-            match read {
-                Err(_) => Err(Refusal::bad("the body is not gzip")),
-                Ok(length) if length > largest => Err(Refusal::too_large(largest)),
-                Ok(_) => Ok(held),
-            }
+            let mut held = BodyBuffer::new(vec![permit]);
+            let mut decoder = MultiGzDecoder::new(packed.bytes());
+            let mut chunk = [0; CHUNK];
+            let result = loop {
+                match decoder.read(&mut chunk) {
+                    Ok(0) => break Ok(held),
+                    Ok(length) if held.bytes.len() + length > largest => {
+                        break Err(Refusal::too_large(largest));
+                    }
+                    Ok(length) => held.extend(&chunk[..length]),
+                    Err(_) => break Err(Refusal::bad("the body is not gzip")),
+                }
+            };
+            overwrite(&mut chunk);
+            result
         };
         if is_short {
             return unpack();
