@@ -81,6 +81,9 @@ pub struct Limits {
     pub request_time: Duration,
     /// For a handshake, for the head of a request, and between two requests.
     pub idle_time: Duration,
+    /// After this time a connection ends behind the request that is under way. Otherwise one that only answers pings
+    /// would stay for ever, and a load balancer could not move a sender that never pauses.
+    pub connection_age: Duration,
 }
 
 impl Default for Limits {
@@ -96,6 +99,7 @@ impl Default for Limits {
             requests_of_network: 6_000,
             request_time: Duration::from_secs(30),
             idle_time: Duration::from_secs(15),
+            connection_age: Duration::from_secs(600),
         }
     }
 }

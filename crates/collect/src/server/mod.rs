@@ -22,7 +22,6 @@ use axum::error_handling::HandleErrorLayer;
 use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::{any, get};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::watch;
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -192,17 +191,10 @@ async fn serve(
     };
     let mut signals = Signals::new()?;
     let (end, ending) = watch::channel(false);
-    let graceful = Arc::new(GracefulShutdown::new());
     let app = app(&shared);
     let mut acceptors = tokio::task::JoinSet::new();
     for listener in listeners {
-        acceptors.spawn(connection::accept(
-            listener,
-            app.clone(),
-            Arc::clone(&shared),
-            Arc::clone(&graceful),
-            ending.clone(),
-        ));
+        acceptors.spawn(connection::accept(listener, app.clone(), Arc::clone(&shared), ending.clone()));
     }
     if let Some(listener) = metrics_listener {
         acceptors.spawn(admin::serve(listener, Arc::clone(&shared), ending.clone()));
@@ -229,10 +221,8 @@ async fn serve(
     }
     info!("ending; requests that are under way are answered");
     let _ = end.send(true);
-    while acceptors.join_next().await.is_some() {}
-    if let Some(graceful) = Arc::into_inner(graceful)
-        && tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err()
-    {
+    let ended = async { while acceptors.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, ended).await.is_err() {
         warn!("some requests did not end in time; their senders come again");
     }
     Ok(())

@@ -21,6 +21,14 @@ const OTHERS: u64 = 0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Network(Option<u64>);
 
+#[cfg(test)]
+impl Network {
+    /// That of loopback.
+    pub(super) fn of_tests() -> Self {
+        Self(None)
+    }
+}
+
 /// Connections and requests by network.
 #[derive(Debug)]
 pub(super) struct Networks {
