@@ -95,15 +95,15 @@ impl Refusal {
         Self { message, ..refusal(StatusCode::BAD_REQUEST, Code::InvalidArgument, "unreadable", "") }
     }
 
-    /// It is larger than is taken.
+    /// It is larger than is taken. Without a `RetryInfo`, a sender does not repeat it.
     pub(super) fn too_large(limit: usize) -> Self {
         let message = format!("the request has more than {limit} bytes").into();
-        Self { message, ..refusal(StatusCode::PAYLOAD_TOO_LARGE, Code::OutOfRange, "too_large", "") }
+        Self { message, ..refusal(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, "too_large", "") }
     }
 
     /// It holds more than is taken.
     pub(super) fn too_many(message: String) -> Self {
         let message = message.into();
-        Self { message, ..refusal(StatusCode::PAYLOAD_TOO_LARGE, Code::OutOfRange, "too_large", "") }
+        Self { message, ..refusal(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, "too_large", "") }
     }
 }

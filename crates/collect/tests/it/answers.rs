@@ -76,7 +76,27 @@ fn every_encoding_and_transport_is_kept() {
     assert_eq!(grpc(&server, request(&[6]), Some(CompressionEncoding::Gzip), None).unwrap(), 0);
     // Each address takes both.
     assert_eq!(post(server.grpc, &[("content-type", PROTOBUF)], &body(7)).unwrap().status, 200);
-    assert_eq!(exported(directory.path()), ids(1..=7));
+    // The old name of gzip, and a file of several members.
+    let headers = [("content-type", PROTOBUF), ("content-encoding", "x-gzip")];
+    assert_eq!(post(server.http, &headers, &gzip(&body(8))).unwrap().status, 200);
+    let members: Vec<u8> = body(9).chunks(50).flat_map(gzip).collect();
+    assert_eq!(post(server.http, &headers, &members).unwrap().status, 200);
+    assert_eq!(exported(directory.path()), ids(1..=9));
+}
+
+#[test]
+fn a_sender_over_grpc_does_not_repeat_a_request_that_is_too_large() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    // Zeros, which are 8 KiB in gzip.
+    let mut large = request(&[1]);
+    large.resource_spans[0].scope_spans[0].spans[0].name = "\0".repeat(9 << 20);
+    for compression in [None, Some(CompressionEncoding::Gzip)] {
+        let status = grpc(&server, large.clone(), compression, None).unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        // OTLP, "Failures": with a RetryInfo the sender would repeat it.
+        assert!(!text(status.details()).contains("RetryInfo"));
+    }
 }
 
 #[test]
