@@ -3,6 +3,7 @@
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -11,15 +12,21 @@ use super::failure::FAILED;
 use crate::cells::Tally;
 use crate::judge::Catalog;
 use crate::row;
-use crate::store::{Change, GroupState, NewRow, SqliteStore, Store};
+use crate::store::{Change, GroupState, NewRow, SqliteStore, Store, TidyProgress};
 use crate::trace::TraceId;
+
+/// A reader of the log may take this long.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Delete one run of a store
 ///
 /// The run goes from the rows, also from those that only wait to be overwritten, and from the cells. What was published
 /// stays. The store must not be in use.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 it is deleted; 1 there is no such run; 2 the store cannot be used.")]
+#[command(
+    after_help = "Exit codes: 0 it is deleted; 1 there is no such run, or another process still reads the log that holds it; 2 the store cannot be used."
+)]
 pub struct ForgetArguments {
     /// The directory of the store
     #[arg(long, value_name = "DIRECTORY")]
@@ -38,11 +45,21 @@ pub(super) fn run(arguments: &ForgetArguments) -> Result<ExitCode, Failure> {
     let mut store = SqliteStore::open(&arguments.store)?;
     let spans = forget(&mut store, &arguments.trace_id)?;
     let mut out = stdout().lock();
-    match spans {
-        0 => writeln!(out, "no run has this trace id")?,
-        spans => writeln!(out, "the run is deleted, {spans} spans")?,
+    if spans == 0 {
+        writeln!(out, "no run has this trace id")?;
     }
-    Ok(ExitCode::from(if spans == 0 { FAILED } else { 0 }))
+    // Also what an earlier attempt left.
+    let is_overwritten = overwrite(&mut store)?;
+    if spans > 0 {
+        writeln!(out, "the run is deleted, {spans} spans")?;
+    }
+    if !is_overwritten {
+        writeln!(
+            out,
+            "another process reads the store, so deleted runs are still in its log; repeat this when it has ended"
+        )?;
+    }
+    Ok(ExitCode::from(if spans == 0 || !is_overwritten { FAILED } else { 0 }))
 }
 
 /// Deletes every copy of a trace, and returns how many spans the current one had.
@@ -73,7 +90,19 @@ fn forget(store: &mut SqliteStore, id: &TraceId) -> Result<usize, Failure> {
     (change.cells, change.count_cells) = (changes.cells, changes.counts);
     if !change.is_empty() {
         store.apply(&change)?;
-        store.tidy()?;
     }
     Ok(spans)
+}
+
+/// Overwrites what was deleted, and returns whether all of it is.
+fn overwrite(store: &mut SqliteStore) -> Result<bool, Failure> {
+    let start = Instant::now();
+    loop {
+        match store.tidy()? {
+            TidyProgress::More => {}
+            TidyProgress::Done => return Ok(true),
+            TidyProgress::LogInUse if start.elapsed() >= PATIENCE => return Ok(false),
+            TidyProgress::LogInUse => std::thread::sleep(PAUSE),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::merge::Merge;
 use super::{Keeper, OPEN_WEEKS};
 use crate::index::{Group, TraceIndex};
 use crate::marks::jumps;
-use crate::store::{CLOSED, Change, GroupState, Store, StoreError};
+use crate::store::{CLOSED, Change, GroupState, Store, StoreError, TidyProgress};
 use crate::time::{Day, Hour, Week};
 
 /// Rows that are deleted at once.
@@ -47,6 +47,9 @@ impl<S: Store> Keeper<S> {
             self.tasks.extend(merges);
             self.tasks.extend([Task::Sweep, Task::Tidy]);
         }
+        if self.is_untidy && self.tasks.is_empty() {
+            self.tasks.push(Task::Tidy);
+        }
         // The last is the next.
         self.tasks.reverse();
     }
@@ -84,7 +87,10 @@ impl<S: Store> Keeper<S> {
             Task::Merge(merge) => self.merge_step(merge),
             Task::DropIds(bucket) => Ok(self.drop_ids(bucket)),
             Task::Expire(expiry) => self.expiry_step(expiry),
-            Task::Tidy => self.store.tidy().map(|()| false),
+            Task::Tidy => self.store.tidy().map(|progress| {
+                self.is_untidy = progress == TidyProgress::LogInUse;
+                progress == TidyProgress::More
+            }),
         };
         match more {
             Ok(false) => {}

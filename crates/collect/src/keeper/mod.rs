@@ -55,6 +55,8 @@ pub struct Keeper<S> {
     pending: HashMap<String, i64>,
     pending_rejections: HashMap<Rejection, i64>,
     tasks: Vec<Task>,
+    /// Whether the log may still hold deleted rows, because another process reads it.
+    is_untidy: bool,
     /// Rows that were put aside.
     damaged: usize,
 }
@@ -92,6 +94,7 @@ impl<S: Store> Keeper<S> {
             pending: HashMap::new(),
             pending_rejections: HashMap::new(),
             tasks: Vec::new(),
+            is_untidy: false,
             damaged: 0,
         };
         keeper.load_index()?;

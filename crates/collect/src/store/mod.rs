@@ -117,11 +117,23 @@ pub trait Store: Send {
     /// If they cannot be read.
     fn size(&self) -> Result<StoreSize, StoreError>;
 
-    /// Gives the space of deleted rows back and overwrites what the log still holds of them.
+    /// Gives back a part of the space of deleted rows. When all of it is given back, overwrites what the log still holds
+    /// of them.
     ///
     /// # Errors
     /// If that fails; nothing is lost then.
-    fn tidy(&mut self) -> Result<(), StoreError>;
+    fn tidy(&mut self) -> Result<TidyProgress, StoreError>;
+}
+
+/// How far [`Store::tidy`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TidyProgress {
+    /// There is more to give back.
+    More,
+    /// All is given back and overwritten.
+    Done,
+    /// All is given back, but another process reads the log, such as `export`. Nothing waits for it.
+    LogInUse,
 }
 
 /// The setting behind [`Store::closed_through`].

@@ -8,12 +8,13 @@ mod open;
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
     Change, GroupEntry, GroupState, Rejection, RowId, Store, StoreError, StoreSize, StoredDefinition,
-    StoredRow,
+    StoredRow, TidyProgress,
 };
 use crate::cell::Cell;
 use crate::counts::CountCell;
@@ -26,6 +27,8 @@ use crate::trace::TraceId;
 
 /// Bits of a row's id below its group.
 const SALT_BITS: u32 = 38;
+/// Pages that are given back at once, half a megabyte: requests wait for them.
+const PAGES_AT_ONCE: u32 = 128;
 
 /// A store in a directory.
 #[derive(Debug)]
@@ -200,11 +203,20 @@ impl Store for SqliteStore {
         Ok(size)
     }
 
-    fn tidy(&mut self) -> Result<(), StoreError> {
-        self.connection.execute_batch("PRAGMA incremental_vacuum")?;
-        // Pages of the log that a checkpoint has copied stay readable in the file until it is truncated.
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
+    fn tidy(&mut self) -> Result<TidyProgress, StoreError> {
+        let free = self.free_pages()?;
+        if free > 0 {
+            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))?;
+            if self.free_pages()? < free {
+                return Ok(TidyProgress::More);
+            }
+        }
+        // Pages of the log that a checkpoint has copied stay readable in the file until it is truncated. SQLite would
+        // wait for readers, and the requests with it.
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let is_busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        self.connection.busy_timeout(open::BUSY)?;
+        Ok(if is_busy? { TidyProgress::LogInUse } else { TidyProgress::Done })
     }
 }
 
@@ -216,6 +228,10 @@ impl SqliteStore {
             return Err(open::replaced(&self.directory));
         }
         Ok(())
+    }
+
+    fn free_pages(&self) -> Result<i64, StoreError> {
+        Ok(self.connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?)
     }
 
     fn list<T>(

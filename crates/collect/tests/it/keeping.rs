@@ -126,6 +126,27 @@ fn a_merge_that_is_interrupted_at_any_step_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn a_reader_holds_up_no_work_and_deleted_rows_leave_the_log_behind_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keeper = open(directory.path(), NOW);
+    for number in 0..300 {
+        keeper.commit(vec![runs(10 * number..10 * number + 10)], NOW).unwrap();
+    }
+    let log = || fs::metadata(directory.path().join("runs.sqlite-wal")).unwrap().len();
+    let reader = SqliteStore::open_to_read(directory.path()).unwrap();
+    let start = std::time::Instant::now();
+    finish_work(&mut keeper, TOMORROW);
+    // SQLite would wait five seconds for the reader, twice.
+    assert!(start.elapsed() < std::time::Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(log() > 0);
+    assert_eq!(contents(&reader), expected(runs(0..3_000)));
+    drop(reader);
+    finish_work(&mut keeper, TOMORROW);
+    assert_eq!(log(), 0);
+    assert_eq!(contents(keeper.store()), expected(runs(0..3_000)));
+}
+
+#[test]
 fn a_closed_week_takes_no_more_runs_and_never_opens_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut keeper = open(directory.path(), NOW);

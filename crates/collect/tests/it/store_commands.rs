@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use tool_telemetry_collect::store::SqliteStore;
+
 use crate::program::*;
 
 /// A store with runs 1 to 20.
@@ -123,7 +125,13 @@ fn a_run_that_is_forgotten_is_gone_from_the_rows_and_the_cells() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(directory.path());
     let id = &ids([7])[0];
-    assert_eq!(text(&run(&["forget", "--store", &store, id]).stdout), "the run is deleted, 1 spans\n");
+    let reader = SqliteStore::open_to_read(Path::new(&store)).unwrap();
+    let deleted = run(&["forget", "--store", &store, id]);
+    assert!(
+        text(&deleted.stdout).starts_with("the run is deleted, 1 spans\nanother process reads the store")
+    );
+    assert_eq!(deleted.status.code(), Some(1));
+    drop(reader);
     assert_eq!(exported(directory.path()), ids((1..=20).filter(|number| *number != 7)));
     let again = run(&["forget", "--store", &store, id]);
     assert_eq!((again.status.code(), text(&again.stdout).as_str()), (Some(1), "no run has this trace id\n"));

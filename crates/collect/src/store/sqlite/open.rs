@@ -21,7 +21,7 @@ const MARKER_TEXT: &str =
 /// "tcol".
 const APPLICATION_ID: i32 = 0x7463_6f6c;
 /// A reader waits this long for a writer's short transaction, and the other way round.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// By date, each applied once.
 const MIGRATIONS: [(&str, &str); 3] = [
