@@ -24,6 +24,8 @@ pub struct Metrics {
     /// Changes of the store.
     pub commits: AtomicU64,
     commit_micros: AtomicU64,
+    longest_commit_micros: AtomicU64,
+    longest_step_micros: AtomicU64,
     /// Changes that failed.
     pub failed_commits: AtomicU64,
     /// How often the configuration was read again.
@@ -34,6 +36,10 @@ pub struct Metrics {
     pub index_bytes: AtomicU64,
     /// Requests by their outcome, spans and attributes by what was wrong with them.
     labelled: Mutex<Vec<(&'static str, &'static str, u64)>>,
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Metrics {
@@ -50,7 +56,13 @@ impl Metrics {
     /// Counts a commit and how long it took.
     pub fn commit(&self, time: Duration) {
         self.commits.fetch_add(1, Relaxed);
-        self.commit_micros.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        self.commit_micros.fetch_add(micros(time), Relaxed);
+        self.longest_commit_micros.fetch_max(micros(time), Relaxed);
+    }
+
+    /// Records how long a step of maintenance took, for which requests had to wait.
+    pub fn step(&self, time: Duration) {
+        self.longest_step_micros.fetch_max(micros(time), Relaxed);
     }
 
     fn add(&self, name: &'static str, label: &'static str, number: u64) {
@@ -81,8 +93,17 @@ impl Metrics {
         put("spans_total", "counter", "Spans kept or known.", number(&self.spans));
         put("traces_total", "counter", "Traces kept or known.", number(&self.traces));
         put("commits_total", "counter", "Changes of the store.", number(&self.commits));
-        let seconds = self.commit_micros.load(Relaxed) as f64 / 1e6;
-        put("commit_seconds_total", "counter", "Time spent on them.", seconds.to_string());
+        let seconds = |micros: &AtomicU64| (micros.load(Relaxed) as f64 / 1e6).to_string();
+        put("commit_seconds_total", "counter", "Time spent on them.", seconds(&self.commit_micros));
+        let longest = seconds(&self.longest_commit_micros);
+        put("commit_seconds_longest", "gauge", "The longest of them.", longest);
+        let longest = seconds(&self.longest_step_micros);
+        put(
+            "maintenance_seconds_longest",
+            "gauge",
+            "The longest that maintenance held up requests.",
+            longest,
+        );
         put("commits_failed_total", "counter", "Changes that failed.", number(&self.failed_commits));
         put("reloads_total", "counter", "Times the configuration was read again.", number(&self.reloads));
         put("index_traces", "gauge", "Traces of open weeks.", number(&self.index_traces));

@@ -133,8 +133,10 @@ impl<S: Store> State<S> {
                 is_running = self.take(first);
             }
             if (is_idle || last_work.elapsed() >= WORK_EVERY) && self.may_work() {
+                let start = Instant::now();
                 has_work = self.work();
                 last_work = Instant::now();
+                self.metrics.step(last_work - start);
             }
         }
         if let Err(error) = self.keeper.flush() {
