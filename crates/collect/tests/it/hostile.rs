@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -264,38 +265,107 @@ fn a_sender_that_closes_its_half_early_gets_its_answer_and_one_that_says_nothing
     assert_eq!(exported(directory.path()), ids([1, 2, 3, 50]));
 }
 
-/// An address of this machine that is not loopback. No packet is sent to find it.
-fn own_address() -> Option<std::net::IpAddr> {
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("198.51.100.1:9").ok()?;
-    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback())
+/// Names the tests that run in a network namespace of their own, where other addresses than loopback lead to this machine.
+#[cfg(target_os = "linux")]
+const NAMESPACE: &str = "COLLECT_NAMESPACE";
+
+/// Runs a test again in a network namespace with 203.0.113.1 to .3, 198.51.0.1 to 198.51.29.1, and loopback. Returns
+/// whether this is that run.
+#[cfg(target_os = "linux")]
+fn is_in_namespace(test: &str) -> bool {
+    if std::env::var_os(NAMESPACE).is_some() {
+        return true;
+    }
+    let script = r#"
+        ip link set lo up
+        for last in 1 2 3; do ip address add 203.0.113.$last/32 dev lo; done
+        for third in $(seq 0 29); do ip address add 198.51.$third.1/32 dev lo; done
+        exec "$@" "#;
+    let ways: [&[&str]; 2] =
+        [&["unshare", "--map-root-user", "--net"], &["sudo", "-n", "-E", "unshare", "--net"]];
+    let works = |way: &&&[&str]| {
+        let tried = std::process::Command::new(way[0]).args(&way[1..]).arg("true").output();
+        tried.is_ok_and(|output| output.status.success())
+    };
+    let way = ways.iter().find(works).expect("this test needs network namespaces");
+    let mut command = std::process::Command::new(way[0]);
+    command.args(&way[1..]).args(["sh", "-ec", script, "sh"]).arg(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", test, "--nocapture"]).env(NAMESPACE, "1").output().unwrap();
+    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    false
 }
 
+/// A server that takes 50 requests a minute of a network, at all addresses of the namespace.
+#[cfg(target_os = "linux")]
+fn with_quota(store: &std::path::Path) -> Server {
+    let mut command = program(&["collect", "--http", "0.0.0.0:0", "--grpc", "0.0.0.0:0"]);
+    command.args(["--requests-of-network", "50", "--metrics", "127.0.0.1:0", "--store"]).arg(store);
+    Server::spawn(command.arg("--data-points").arg(definition()))
+}
+
+/// Sends a run to an address of this machine, which is then the sender's own, too.
+#[cfg(target_os = "linux")]
+fn send_from(server: &Server, ip: &str, run: u32) -> Answer {
+    let address = std::net::SocketAddr::new(ip.parse().unwrap(), server.http.port());
+    post(address, &[("content-type", PROTOBUF)], &request(&[run]).encode_to_vec()).unwrap()
+}
+
+#[cfg(target_os = "linux")]
 #[test]
 fn a_flood_of_fake_runs_from_one_network_takes_its_quota_and_others_are_served() {
-    // Loopback is not limited, so there is nothing to see on a machine that has no other address.
-    let Some(own) = own_address() else { return };
+    if !is_in_namespace(
+        "hostile::a_flood_of_fake_runs_from_one_network_takes_its_quota_and_others_are_served",
+    ) {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
-    let mut command = program(&["collect", "--http", &format!("{own}:0"), "--requests-of-network", "50"]);
-    command.args(["--grpc", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--store"]).arg(directory.path());
-    command.arg("--data-points").arg(definition());
-    let server = Server::spawn(&mut command);
-    assert!(!server.http.ip().is_loopback() && server.grpc.ip().is_loopback());
-    let statuses: Vec<(u16, bool)> = (0..200)
-        .map(|number| {
-            let answer = server.post(PROTOBUF, &request(&[number]).encode_to_vec()).unwrap();
-            (answer.status, answer.head.contains("retry-after: 60"))
-        })
+    let server = with_quota(directory.path());
+    // Three addresses of one network.
+    let answers: Vec<Answer> = (0..200)
+        .map(|run| send_from(&server, ["203.0.113.1", "203.0.113.2", "203.0.113.3"][run as usize % 3], run))
         .collect();
-    let (admitted, refused): (Vec<_>, Vec<_>) =
-        statuses.iter().copied().partition(|(status, _)| *status == 200);
+    let admitted = answers.iter().filter(|answer| answer.status == 200).count();
     // A minute may end in between.
-    assert!((50..=100).contains(&admitted.len()), "{}", admitted.len());
-    assert!(refused.iter().all(|answer| *answer == (429, true)), "{refused:?}");
+    assert!((50..=100).contains(&admitted), "{admitted}");
+    for refused in answers.iter().filter(|answer| answer.status != 200) {
+        assert!(refused.status == 429 && refused.head.contains("retry-after: 60"), "{}", refused.head);
+    }
     assert!(server.metrics().contains("requests_total{kind=\"over_quota\"}"));
-    // Loopback is another network, and has no quota.
-    let others = post(server.grpc, &[("content-type", PROTOBUF)], &request(&[900]).encode_to_vec());
-    assert_eq!(others.unwrap().status, 200);
+    // Another network, and a proxy on this machine, which has no quota.
+    assert_eq!(send_from(&server, "198.51.0.1", 900).status, 200);
+    assert!((1_000..1_100).all(|run| send_from(&server, "127.0.0.1", run).status == 200));
+    assert!(peak_memory(&server) < MAX_MEMORY);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_flood_from_many_networks_takes_the_quota_of_each_and_others_are_served() {
+    if !is_in_namespace("hostile::a_flood_from_many_networks_takes_the_quota_of_each_and_others_are_served") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let server = with_quota(directory.path());
+    let admitted = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for third in 0..30 {
+            let (server, admitted) = (&server, &admitted);
+            scope.spawn(move || {
+                let ip = format!("198.51.{third}.1");
+                for run in 0..100 {
+                    let answer = send_from(server, &ip, 1_000 * (third + 1) + run);
+                    admitted.fetch_add(usize::from(answer.status == 200), Relaxed);
+                }
+            });
+        }
+        // Within its own quota, whatever the others do.
+        for run in 0..50 {
+            assert_eq!(send_from(&server, "203.0.113.1", run).status, 200);
+        }
+    });
+    let admitted = admitted.into_inner();
+    assert!((30 * 50..=30 * 100).contains(&admitted), "{admitted}");
+    assert!(server.metrics().contains("requests_total{kind=\"over_quota\"}"));
     assert!(peak_memory(&server) < MAX_MEMORY);
 }
 
