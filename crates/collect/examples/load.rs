@@ -104,6 +104,8 @@ async fn sender(
     stream.set_nodelay(true).unwrap();
     let mut result = Measured::default();
     let mut answer = vec![0; 4_096];
+    // Answers of success are alike in all but their date, so that only the first is parsed.
+    let mut length_of_success = 0;
     let mut due =
         Instant::now() + pause.unwrap_or_default().mul_f64((random.next() % 1_000) as f64 / 1_000.0);
     while Instant::now() < end {
@@ -111,11 +113,13 @@ async fn sender(
             // A trace id, or a span id: the eight bytes behind a trace id's first eight stay as they are.
             request[*place..place + 8].copy_from_slice(&random.next().to_le_bytes());
         }
+        let mut start = Instant::now();
         if let Some(pause) = pause {
             tokio::time::sleep_until(due.into()).await;
+            // Not from now: a request that had to wait for the answer to the last one is late.
+            start = due;
             due += pause;
         }
-        let start = Instant::now();
         if stream.write_all(&request).await.is_err() {
             // A receiver that was killed ends the load.
             let Ok(again) = TcpStream::connect(address).await else { break };
@@ -128,6 +132,9 @@ async fn sender(
                 Ok(0) | Err(_) => break,
                 Ok(length) => got += length,
             }
+            if got == length_of_success && is_success(&answer) {
+                break;
+            }
             if let Some(end) = answer[..got].windows(4).position(|four| four == b"\r\n\r\n") {
                 let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
                 let length =
@@ -137,7 +144,8 @@ async fn sender(
                 }
             }
         }
-        if answer[..got].starts_with(b"HTTP/1.1 200") {
+        if is_success(&answer[..got]) {
+            length_of_success = got;
             result.latencies.push(start.elapsed().as_micros() as u32);
         } else {
             result.refused += 1;
@@ -148,6 +156,10 @@ async fn sender(
         }
     }
     result
+}
+
+fn is_success(answer: &[u8]) -> bool {
+    answer.starts_with(b"HTTP/1.1 200")
 }
 
 /// CPU seconds of a process, and its peak of memory in megabytes.
