@@ -133,6 +133,13 @@ impl Span {
         &self.record.name
     }
 
+    /// Whether it is a count of an installation: a root named `count` that is no run. A run has the attribute
+    /// `process.executable.name`, because a tool may also be called `count`.
+    pub fn is_count(&self) -> bool {
+        let is_run = self.record.attributes.iter().any(|(key, _)| key == "process.executable.name");
+        self.record.name == "count" && self.record.parent_span_id.is_none() && !is_run
+    }
+
     /// 32 hexadecimal digits in lower case, not all zero.
     pub fn trace_id(&self) -> &str {
         &self.record.trace_id
