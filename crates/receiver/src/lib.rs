@@ -71,14 +71,14 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use script::Answer;
 pub use spans::{Span, SpanKind, Status, Trace, Value};
 
 use script::{LaterAnswers, Script};
 use server::Server;
-use store::Shared;
+use store::{DateHeader, Shared};
 
 /// The most bytes that a request may have, after decompression too: 64 MiB, the limit that OTLP recommends.
 pub const MAX_BODY: usize = 64 << 20;
@@ -151,6 +151,12 @@ impl Receiver {
     /// ```
     pub fn answer_next(&self, answers: impl IntoIterator<Item = Answer>) {
         self.shared.script().queue.extend(answers);
+    }
+
+    /// Sets the time that further answers tell in their `Date` header; `None` for answers without one. Until the first call it
+    /// is this machine's time.
+    pub fn set_date(&self, date: Option<SystemTime>) {
+        self.shared.set_date(date.map_or(DateHeader::Missing, DateHeader::Fixed));
     }
 
     /// The spans received so far as trees, in the order of their first start.

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use hyper::Response;
+use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::oneshot;
 
-use super::connection::Connection;
+use super::connection::{AnswerBody, Connection, DisconnectError};
 use super::store::Shared;
 use super::{Transport, grpc, http};
 
@@ -96,14 +98,43 @@ async fn serve(stream: tokio::net::TcpStream, transport: Transport, connection: 
     let io = TokioIo::new(stream);
     match transport {
         Transport::Http => {
-            let service = service_fn(move |request| http::answer(request, Arc::clone(&connection)));
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+            let service = service_fn(move |request| {
+                let connection = Arc::clone(&connection);
+                async move {
+                    Ok::<_, DisconnectError>(dated(
+                        http::answer(request, connection.clone()).await?,
+                        &connection,
+                    ))
+                }
+            });
+            let _ = hyper::server::conn::http1::Builder::new()
+                .auto_date_header(false)
+                .serve_connection(io, service)
+                .await;
         }
         Transport::Grpc => {
-            let service = service_fn(move |request| grpc::answer(request, Arc::clone(&connection)));
+            let service = service_fn(move |request| {
+                let connection = Arc::clone(&connection);
+                async move {
+                    Ok::<_, DisconnectError>(dated(
+                        grpc::answer(request, connection.clone()).await?,
+                        &connection,
+                    ))
+                }
+            });
             let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .auto_date_header(false)
                 .serve_connection(io, service)
                 .await;
         }
     }
+}
+
+/// The answer with its `Date`, if it has one.
+fn dated(mut response: Response<AnswerBody>, connection: &Connection) -> Response<AnswerBody> {
+    let date = connection.shared.date().map(httpdate::fmt_http_date);
+    if let Some(Ok(date)) = date.map(HeaderValue::try_from) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Request;
 use super::check::Content;
@@ -48,17 +48,41 @@ pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     script: Mutex<Script>,
+    date: Mutex<DateHeader>,
+}
+
+/// The `Date` that answers have.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) enum DateHeader {
+    /// This machine's clock.
+    #[default]
+    System,
+    Fixed(SystemTime),
+    Missing,
 }
 
 impl Shared {
     pub(super) fn new(script: Script, file: Option<File>) -> Self {
         let state = State { file, ..State::default() };
-        Self { state: Mutex::new(state), changed: Condvar::new(), script: Mutex::new(script) }
+        Self { state: Mutex::new(state), script: Mutex::new(script), ..Self::default() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // Only a lack of memory causes a panic while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_date(&self, date: DateHeader) {
+        *self.date.lock().unwrap_or_else(PoisonError::into_inner) = date;
+    }
+
+    /// The time that an answer tells.
+    pub(super) fn date(&self) -> Option<SystemTime> {
+        match *self.date.lock().unwrap_or_else(PoisonError::into_inner) {
+            DateHeader::System => Some(SystemTime::now()),
+            DateHeader::Fixed(time) => Some(time),
+            DateHeader::Missing => None,
+        }
     }
 
     pub(super) fn script(&self) -> MutexGuard<'_, Script> {
