@@ -38,7 +38,7 @@ const DECISIONS: [Row; 6] = [
 ];
 
 #[rustfmt::skip]
-const FAILURES: [Row; 48] = [
+const FAILURES: [Row; 49] = [
     ("The endpoint is down, refuses connections, or never answers", "The command costs the same. The run stays pending and arrives later.",
         &["delivery::pending_runs_arrive_when_the_endpoint_comes_up"]),
     ("No endpoint is set", "Nothing is recorded. `localhost:4318` is never assumed.",
@@ -87,6 +87,9 @@ const FAILURES: [Row; 48] = [
           "bad_disk::an_uploader_with_a_deleted_lock_leaves_the_new_spool_alone"]),
     ("The counters file is damaged", "The file is set aside, counting starts again, and `status` warns.",
         &["accounting::damaged_counters_are_reported_and_kept"]),
+    ("The state of the counts of an installation is deleted or damaged, the clock jumps, the tool is updated, or the uploader is killed at any moment", "Nothing is counted twice, and no table counts more than `at_most`. After a loss counting begins again with the next period.",
+        &["year_of_counts::a_year_of_installations_counts_never_too_much_and_loses_only_with_a_reason",
+          "soak crash-points-of-the-counting-uploader"]),
     ("Nothing can be sent for a long time", "When a limit on size, number, or age is reached, the oldest runs are dropped first, and each drop is counted.",
         &["soak limits",
           "limits::the_authors_limits_apply"]),

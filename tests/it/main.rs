@@ -68,3 +68,5 @@ mod uploader_start; // where an uploader is hard to start
 mod versions; // several versions of a tool, and a tool that is replaced
 #[cfg(windows)]
 mod windows; // what only Windows has: jobs, consoles, handles, reserved names, and long paths
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod year_of_counts; // a year of installations, with everything that goes wrong

@@ -26,14 +26,14 @@ const HANGS: Duration = Duration::from_secs(30);
 
 /// A call, and what happens to it.
 #[derive(Debug, Clone)]
-struct Point {
+pub(crate) struct Point {
     /// From the trace of an undisturbed process.
     call: Call,
     action: Action,
 }
 
 impl Point {
-    fn is_kill(&self) -> bool {
+    pub(crate) fn is_kill(&self) -> bool {
         self.action == Action::Kill
     }
 
@@ -60,7 +60,7 @@ fn recorded_a_run(traced: &TracedProgram) -> bool {
 
 /// The process is killed at every call. Calls about our files and about starting a process also fail with each
 /// error; calls of the program's start and about memory do not.
-fn points(calls: &[Call], home: &Path) -> Vec<Point> {
+pub(crate) fn points(calls: &[Call], home: &Path) -> Vec<Point> {
     let home = home.to_str().expect("text");
     let names = |call: &Call, text: &str| call.paths.iter().any(|path| path.contains(text));
     let first = calls.iter().position(|call| names(call, "/etc/tool-telemetry")).unwrap_or(0);
@@ -77,19 +77,19 @@ fn points(calls: &[Call], home: &Path) -> Vec<Point> {
 }
 
 /// The sums over all points of a program.
-struct Tally {
+pub(crate) struct Tally {
     tried: AtomicU64,
-    not_reached: AtomicU64,
+    pub(crate) not_reached: AtomicU64,
     started: AtomicU64,
-    recorded: AtomicU64,
-    delivered: AtomicU64,
-    dropped: AtomicU64,
-    doubles: AtomicU64,
+    pub(crate) recorded: AtomicU64,
+    pub(crate) delivered: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) doubles: AtomicU64,
     violated: Mutex<Option<String>>,
 }
 
 impl Tally {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let zero = || AtomicU64::new(0);
         Self {
             tried: zero(),
@@ -104,7 +104,7 @@ impl Tally {
     }
 
     /// Tries all points, several at once, until one violates a rule.
-    fn try_all(&self, points: &[Point], attempt: impl Fn(&Point) -> Result<(), String> + Sync) {
+    pub(crate) fn try_all(&self, points: &[Point], attempt: impl Fn(&Point) -> Result<(), String> + Sync) {
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..AT_ONCE {
@@ -127,7 +127,7 @@ impl Tally {
         });
     }
 
-    fn report(self, calls: usize, points: &[Point]) -> Report {
+    pub(crate) fn report(self, what: &str, calls: usize, points: &[Point]) -> Report {
         if let Some(violated) = self.violated.into_inner().expect("whole") {
             return Err(violated);
         }
@@ -155,15 +155,15 @@ impl Tally {
         }
         Ok(format!(
             "{calls} calls in the undisturbed trace; {tried} points tried ({killed} of death, {} of errors), {not_reached} \
-             not reached in their run; {started} runs started, {recorded} recorded, {delivered} delivered, {dropped} \
-             dropped and counted, {doubles} spans sent twice",
+             not reached in their run; {started} runs started, {recorded} {what} recorded, {delivered} delivered, {dropped} \
+             dropped, {doubles} spans sent twice",
             tried as usize - killed
         ))
     }
 }
 
 /// Runs a program to its end. Returns whether it reached the point. A program that hangs violates a rule.
-fn run(command: Command, point: Option<&Point>) -> Result<(TracedProgram, bool), String> {
+pub(crate) fn run(command: Command, point: Option<&Point>) -> Result<(TracedProgram, bool), String> {
     let started = Instant::now();
     let mut is_reached = false;
     let traced = Tracer::of(command)
@@ -186,7 +186,7 @@ pub(crate) fn of_the_tool() -> Report {
     let (calls, points) = tool_points()?;
     let tally = Tally::new();
     tally.try_all(&points, |point| disturb_tool(point, &tally));
-    tally.report(calls, &points)
+    tally.report("runs", calls, &points)
 }
 
 fn new_user() -> Result<(Receiver, TestUser), String> {
@@ -319,7 +319,7 @@ pub(crate) fn of_the_uploader() -> Report {
     let (calls, points) = uploader_points(&template)?;
     let tally = Tally::new();
     tally.try_all(&points, |point| disturb_uploader(point, &template, &tally));
-    tally.report(calls, &points)
+    tally.report("runs", calls, &points)
 }
 
 /// Copies the scene for a receiver of its own.
@@ -386,7 +386,7 @@ fn disturb_uploader(point: &Point, template: &TestUser, tally: &Tally) -> Result
 }
 
 /// Makes the tool's directories private, as the tool itself would.
-fn make_private(user: &TestUser) -> Result<(), String> {
+pub(crate) fn make_private(user: &TestUser) -> Result<(), String> {
     for directory in [".local/state/frob", ".local/state/frob/telemetry"] {
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(user.home().join(directory), private).map_err(|error| error.to_string())?;
@@ -416,7 +416,7 @@ fn scene() -> Result<TestUser, String> {
     Ok(user)
 }
 
-fn copy(from: &Path, to: &PathBuf) -> Result<(), String> {
+pub(crate) fn copy(from: &Path, to: &PathBuf) -> Result<(), String> {
     let describe = |error: std::io::Error| format!("{}: {error}", from.display());
     std::fs::create_dir_all(to).map_err(describe)?;
     for entry in std::fs::read_dir(from).map_err(describe)?.flatten() {

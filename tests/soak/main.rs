@@ -8,6 +8,12 @@
 mod answers; // every response that OTLP allows, and every failure
 mod concurrency; // a hundred processes, ten racing uploaders, and a server that fails at random
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod count_crash_points; // the same for the uploader that counts installations
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../it/counting_user.rs"]
+#[allow(dead_code, reason = "a fixture of the tests, which this uses in part")]
+mod counting_user; // fixture: a tool that counts installations, and a clock
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod crash_points; // killed or failed at each system call
 mod ledger; // recorded = delivered + pending + dropped
 mod limits; // five thousand runs while nothing can be sent
@@ -36,6 +42,8 @@ fn main() -> ExitCode {
         ("crash-points-of-the-tool", crash_points::of_the_tool),
         #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
         ("crash-points-of-the-uploader", crash_points::of_the_uploader),
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        ("crash-points-of-the-counting-uploader", count_crash_points::of_the_uploader),
         ("limits", limits::while_backing_off),
         ("answers", answers::in_every_way),
         ("concurrency", concurrency::with_a_server_that_is_well),
