@@ -91,6 +91,8 @@ pub const CI: [&str; 14] = [
 
 /// Kubernetes sets it in each container.
 pub const KUBERNETES_SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
+/// Podman, LXC, and systemd-nspawn name themselves in it, in each of their containers (systemd, "Container Interface").
+pub const CONTAINER: &str = "container";
 
 /// A sandbox sets one of these, with a value as for [`DO_NOT_TRACK`], if it has no network. A connection would fail, and
 /// could raise an alarm. In November 2026, we found no other sandbox that sets such a variable.
@@ -208,6 +210,11 @@ impl<'a> Environment<'a> {
     /// Whether this process runs in CI.
     pub(crate) fn is_ci(self) -> bool {
         CI.iter().any(|name| self.is_truthy(name))
+    }
+
+    /// Whether a variable shows that this process runs in a container. Docker sets none.
+    pub(crate) fn is_in_container(self) -> bool {
+        [KUBERNETES_SERVICE_HOST, CONTAINER].into_iter().any(|name| self.raw(name).is_some())
     }
 
     /// The variable with which a sandbox reports that it has no network.

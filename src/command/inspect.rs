@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::counts::{self, WaitingCount};
 use super::show::{RunReader, RunStatus, for_each_file, read_file};
 use super::status::DestinationStatus;
 use crate::consent::Decision;
@@ -132,6 +133,14 @@ impl SpoolInspector {
             });
         }
         runs
+    }
+
+    /// The counts that wait. Without data points they are those on disk, which the tool checks again before it sends them.
+    pub fn waiting_counts(&self) -> Vec<WaitingCount> {
+        match self.data_points {
+            Some(_) => self.telemetry.waiting_counts(),
+            None => self.paths().map_or_else(Vec::new, |paths| counts::read(&paths, self.tool)),
+        }
     }
 
     fn run(&self, destination: &str, state: RunStatus, path: &Path) -> Option<InspectedRun> {

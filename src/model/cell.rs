@@ -16,6 +16,9 @@ use crate::model::span::{
 /// The name of a count's span.
 pub(crate) const COUNT: &str = "count";
 
+/// Keys and values of telemetry.toml have at most this many bytes (docs/telemetry-toml.md). A moniker is longer.
+const MAX_WORD_BYTES: usize = 256;
+
 /// The value of one key in a cell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CellValue {
@@ -54,18 +57,38 @@ impl Cell {
         Json::Object(self.0.iter().map(member).collect())
     }
 
+    /// The cell as text, with the name of its span.
+    pub(crate) fn text(&self) -> String {
+        let mut text = COUNT.to_owned();
+        for (key, value) in &self.0 {
+            text.push_str(&match value {
+                CellValue::Bool(flag) => format!("  {key} = {flag}"),
+                CellValue::Integer(number) => format!("  {key} = {number}"),
+                CellValue::Text(value) => format!("  {key} = {value}"),
+            });
+        }
+        text
+    }
+
+    /// Reads a cell that a table could ask for. Its keys and values need no escaping anywhere.
     pub(crate) fn from_json(json: &Map<String, Json>) -> Option<Self> {
         let member = |(key, value): (&String, &Json)| {
             let value = match value {
                 Json::Bool(flag) => CellValue::Bool(*flag),
                 Json::Number(number) => CellValue::Integer(number.as_i64()?),
-                Json::String(text) => CellValue::Text(text.clone()),
+                Json::String(text) if is_word(text) => CellValue::Text(text.clone()),
                 _ => return None,
             };
-            Some((key.clone(), value))
+            is_word(key).then(|| (key.clone(), value))
         };
         json.iter().map(member).collect::<Option<_>>().map(Self)
     }
+}
+
+/// Whether a text has the characters and the length of a key or a listed value.
+fn is_word(text: &str) -> bool {
+    (1..=MAX_WORD_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+/-".contains(&byte))
 }
 
 fn is_approved(allowlist: &Allowlist, table: &Count, key: &str, value: &CellValue) -> bool {
@@ -127,12 +150,12 @@ impl CountSpan {
 
     /// The count as a line of OTLP/JSON, with its newline, in the format of a run's lines
     /// ([`LineWriter`](crate::model::span::LineWriter)).
-    pub(crate) fn line(&self, data_points: &DataPoints, tool: &str) -> String {
+    pub(crate) fn line(&self, tool: &str, content_hash: Option<&str>) -> String {
         let mut out = Vec::with_capacity(512);
         let push = |out: &mut Vec<u8>, text: &str| out.extend_from_slice(text.as_bytes());
         push(&mut out, "{\"resourceSpans\":[{\"resource\":{\"attributes\":[");
         let mut attributes = Attributes { out: &mut out, first: true };
-        for (key, value) in resource(data_points, tool) {
+        for (key, value) in resource(tool, content_hash) {
             attributes.text(key, |out| push(out, value));
         }
         push(&mut out, "]},\"scopeSpans\":[{\"scope\":{\"name\":\"");
@@ -164,7 +187,10 @@ impl CountSpan {
 }
 
 /// All resource attributes of a count: whose it is, and the telemetry.toml that asked for it. The version, the language,
-/// and the libraries would divide the installations into classes.
-pub(crate) fn resource<'a>(data_points: &DataPoints, tool: &'a str) -> [(&'static str, &'a str); 2] {
-    [("service.name", tool), (CONTENT_HASH, data_points.content_hash)]
+/// and the libraries would divide the installations into classes. The hash is missing where it is not known.
+pub(crate) fn resource<'a>(
+    tool: &'a str,
+    content_hash: Option<&'a str>,
+) -> impl Iterator<Item = (&'static str, &'a str)> {
+    [("service.name", tool)].into_iter().chain(content_hash.map(|hash| (CONTENT_HASH, hash)))
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 pub(crate) struct ContainerSigns {
     /// A file that a container's runtime creates is there.
     pub(crate) has_marker: bool,
-    /// The variable with which Kubernetes names its server is set.
-    pub(crate) is_in_kubernetes: bool,
+    /// A variable of a container is set.
+    pub(crate) has_variable: bool,
     /// The content of `/proc/self/cgroup`.
     pub(crate) control_groups: String,
 }
@@ -20,10 +20,10 @@ const RUNTIMES: [&str; 6] = ["docker", "kubepods", "lxc", "containerd", "libpod"
 
 impl ContainerSigns {
     /// The signs of this process.
-    pub(crate) fn read(is_in_kubernetes: bool) -> Self {
+    pub(crate) fn read(has_variable: bool) -> Self {
         Self {
             has_marker: MARKERS.iter().any(|marker| Path::new(marker).exists()),
-            is_in_kubernetes,
+            has_variable,
             control_groups: std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default(),
         }
     }
@@ -34,7 +34,7 @@ impl ContainerSigns {
 pub(crate) fn is_container(signs: &ContainerSigns) -> bool {
     // A line is `0::/user.slice/…` or `12:cpu,memory:/docker/…`.
     let paths = signs.control_groups.lines().filter_map(|line| line.splitn(3, ':').nth(2));
-    signs.has_marker || signs.is_in_kubernetes || paths.flat_map(|path| path.split('/')).any(is_of_runtime)
+    signs.has_marker || signs.has_variable || paths.flat_map(|path| path.split('/')).any(is_of_runtime)
 }
 
 /// `docker`, `docker-<id>.scope`, `kubepods.slice`, `lxc.payload.web`, or `cri-containerd-<id>.scope`. A longer word, as in
@@ -60,7 +60,7 @@ mod tests {
     fn each_sign_alone_shows_a_container() {
         assert!(!is_container(&ContainerSigns::default()));
         assert!(is_container(&ContainerSigns { has_marker: true, ..ContainerSigns::default() }));
-        assert!(is_container(&ContainerSigns { is_in_kubernetes: true, ..ContainerSigns::default() }));
+        assert!(is_container(&ContainerSigns { has_variable: true, ..ContainerSigns::default() }));
         for path in [
             "/docker/3f2a",
             "/system.slice/docker-3f2a.scope",

@@ -40,6 +40,8 @@ pub(crate) struct Runs {
     is_shown: bool,
     /// What is not recorded, if that is to be explained.
     omissions: Option<Box<Omissions>>,
+    /// Whether installations may be counted by these runs.
+    pub(crate) are_countable: bool,
     /// The number of the open run that began last, or of the first run before it begins. 0 if there is none.
     latest: AtomicU64,
     /// Whether several runs are open.
@@ -132,6 +134,7 @@ impl Runs {
             spool,
             is_shown,
             omissions: None,
+            are_countable: false,
             latest: AtomicU64::new(0),
             has_several: AtomicBool::new(false),
             table: Mutex::new(table),
@@ -140,6 +143,11 @@ impl Runs {
         runs.latest.store(first.id.number(), Ordering::Relaxed);
         runs.table.get_mut().unwrap_or_else(PoisonError::into_inner).next = Some(first);
         runs
+    }
+
+    /// Sets whether installations may be counted by these runs. By default they may not.
+    pub(crate) fn with_countable(self, are_countable: bool) -> Self {
+        Self { are_countable, ..self }
     }
 
     /// Collects what is not recorded.
@@ -310,7 +318,7 @@ impl Runs {
 
     /// Opens the run's file, unless too many are open. Each takes one of the tool's descriptors.
     fn open(&self, run: &mut Run, others: usize) {
-        let name = RunName::new(self.ids.file_name());
+        let name = RunName { is_countable: self.are_countable, ..RunName::new(self.ids.file_name()) };
         if others < MAX_OPEN_RUNS {
             run.open(self.spool.as_ref(), name);
         } else {

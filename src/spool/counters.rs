@@ -31,6 +31,9 @@ pub(crate) struct Counters {
     pub(crate) left_out: u64,
     /// Seconds since the Unix epoch.
     pub(crate) last_delivery: Option<u64>,
+    /// The latest time at which installations were counted, in seconds since the Unix epoch. The clock may have been set
+    /// back since, and the state of the counts may be lost.
+    pub(crate) counted_until: Option<u64>,
     /// The kind of the last failure and its time. A delivery clears it.
     pub(crate) last_failure: Option<(String, u64)>,
     /// When counting began again because the file was damaged. The damaged file is kept beside it.
@@ -98,6 +101,7 @@ impl Counters {
                 "dropped_spans" => counters.dropped_spans = value.parse().ok()?,
                 "left_out" => counters.left_out = value.parse().ok()?,
                 "last_delivery" => counters.last_delivery = Some(value.parse().ok()?),
+                "counted_until" => counters.counted_until = Some(value.parse().ok()?),
                 "last_failure" => {
                     let (kind, time) = value.rsplit_once(' ')?;
                     counters.last_failure =
@@ -127,6 +131,9 @@ impl Counters {
         let _ = writeln!(text, "left_out {}", self.left_out);
         if let Some(time) = self.last_delivery {
             let _ = writeln!(text, "last_delivery {time}");
+        }
+        if let Some(time) = self.counted_until {
+            let _ = writeln!(text, "counted_until {time}");
         }
         if let Some((kind, time)) = &self.last_failure {
             let _ = writeln!(text, "last_failure {kind} {time}");
@@ -253,6 +260,11 @@ fn archive(spool: &SpoolDirectory, files: Vec<OutcomeFile>) -> io::Result<()> {
     result
 }
 
+/// Notes in [`Counters::fold`] that installations are counted at this time, in seconds since the Unix epoch.
+pub(crate) fn note_counted(time: u64) -> impl FnOnce(&mut Counters) {
+    move |counters| counters.counted_until = counters.counted_until.max(Some(time))
+}
+
 /// Notes a delivery in [`Counters::fold`].
 pub(crate) fn note_delivery(now: SystemTime, left_out: u64) -> impl FnOnce(&mut Counters) {
     move |counters| {
@@ -342,7 +354,7 @@ mod tests {
         fn counters_are_read_as_they_were_written(
             runs: [u64; Outcome::ALL.len()],
             spans: [u64; 3],
-            times: [Option<u64>; 2],
+            times: [Option<u64>; 3],
             kind: Option<String>,
             folded: std::collections::BTreeSet<u128>,
         ) {
@@ -353,6 +365,7 @@ mod tests {
                 left_out: spans[2],
                 last_delivery: times[0],
                 restarted: times[1],
+                counted_until: times[2],
                 folded: folded.into_iter().map(|run| Outcome::Refused.file_name(RunName::new(run))).collect(),
                 ..Counters::default()
             };
@@ -387,6 +400,16 @@ mod tests {
         Counters::fold(&spool, |_| {}).unwrap();
         let written = std::fs::read_to_string(spool.counters()).unwrap();
         assert!(written.contains("delivered 5\n") && written.contains("lost_to_the_sea 2\n"), "{written}");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_change_until_when_installations_were_counted() {
+        let mut counters = Counters::default();
+        let until = [3, 9, 2, 10, 4].map(|time| {
+            note_counted(time)(&mut counters);
+            counters.counted_until
+        });
+        assert_eq!(until, [3, 9, 9, 10, 10].map(Some));
     }
 
     #[test]

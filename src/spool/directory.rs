@@ -134,6 +134,9 @@ impl SpoolDirectory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RunName {
     pub(crate) random: u128,
+    /// Whether installations may be counted by this run, because it was recorded outside of CI and containers. It is part
+    /// of the name, so that it is neither sent nor in what `show` prints as the run.
+    pub(crate) is_countable: bool,
     /// Spans of the run that were dropped because it had too many.
     pub(crate) dropped_spans: u32,
     /// Spans that the receiver rejected in the request whose first run this was.
@@ -149,10 +152,12 @@ pub(crate) enum RunState {
 
 /// The format of run files that this version writes and reads.
 const FORMAT: &str = "run1-";
+/// The part of a name that says that installations may be counted by the run.
+const COUNTABLE: &str = "c";
 
 impl RunName {
     pub(crate) fn new(random: u128) -> Self {
-        Self { random, dropped_spans: 0, rejected_spans: 0 }
+        Self { random, is_countable: false, dropped_spans: 0, rejected_spans: 0 }
     }
 
     pub(crate) fn open(self) -> String {
@@ -183,6 +188,10 @@ impl RunName {
         })?;
         let mut name = Self::new(u128::from_str_radix(random, 16).ok()?);
         for part in parts {
+            if part == COUNTABLE && !name.is_countable {
+                name.is_countable = true;
+                continue;
+            }
             let (marker, number) = part.split_at_checked(1)?;
             let number = number.parse().ok().filter(|number| *number > 0)?;
             match marker {
@@ -206,6 +215,9 @@ impl RunName {
 impl fmt::Display for RunName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{FORMAT}{:032x}", self.random)?;
+        if self.is_countable {
+            write!(f, "-{COUNTABLE}")?;
+        }
         if self.dropped_spans > 0 {
             write!(f, "-d{}", self.dropped_spans)?;
         }
@@ -226,15 +238,15 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn names_round_trip(random: u128, dropped_spans: u32, rejected_spans: u32) {
-            let name = RunName { random, dropped_spans, rejected_spans };
+        fn names_round_trip(random: u128, is_countable: bool, dropped_spans: u32, rejected_spans: u32) {
+            let name = RunName { random, is_countable, dropped_spans, rejected_spans };
             prop_assert_eq!(RunName::parse_run(&name.open()), Some((name, RunState::Open)));
             prop_assert_eq!(RunName::parse_run(&name.sealed()), Some((name, RunState::Sealed)));
         }
 
         #[test]
         fn only_canonical_names_are_parsed(
-            name in "run1-0{31}[0-9a-fA-F](-[drx][+-]?[0-9]{0,11}){0,3}\\.(open|jsonl|tmp)"
+            name in "run1-0{31}[0-9a-fA-F](-c){0,2}(-[drx][+-]?[0-9]{0,11}){0,3}(-c)?\\.(open|jsonl|tmp)"
         ) {
             if let Some((read, state)) = RunName::parse_run(&name) {
                 let written = if state == RunState::Open { read.open() } else { read.sealed() };
@@ -254,6 +266,8 @@ mod tests {
             "run1-00000000000000000000000000000001-d+5.jsonl",
             "run1-00000000000000000000000000000001-d05.jsonl",
             "run1-00000000000000000000000000000001-r3-d5.jsonl",
+            "run1-00000000000000000000000000000001-d3-c.jsonl",
+            "run1-00000000000000000000000000000001-c1.jsonl",
             "run2-00000000000000000000000000000001.jsonl",
             "notes.jsonl",
         ] {

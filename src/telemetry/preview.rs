@@ -7,11 +7,13 @@ use super::explanation;
 use crate::consent::Decision;
 use crate::consent::destination::Destination;
 use crate::env::ModeOverride;
+use crate::model::data_points::DataPoints;
 use crate::model::hex;
 use crate::model::omission::Omission;
 use crate::model::settings::Settings;
 use crate::model::span::{LineWriter, Span, Tool};
 use crate::model::tree;
+use crate::upload::counts::cells;
 
 /// How the user wants to see the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(crate) struct PreviewedRun {
     pub(crate) omissions: Vec<Omission>,
     /// Whether it is also stored.
     pub(crate) is_stored: bool,
+    /// Whether installations may be counted by it.
+    pub(crate) is_countable: bool,
 }
 
 impl Preview {
@@ -55,7 +59,7 @@ impl Preview {
         destination: Option<&Destination>,
         run: &PreviewedRun,
     ) {
-        let PreviewedRun { spans, omissions, is_stored } = run;
+        let PreviewedRun { spans, omissions, is_stored, is_countable } = run;
         let Some(data_points) = settings.data_points else {
             return;
         };
@@ -68,6 +72,7 @@ impl Preview {
                 let content_hash = Some(data_points.content_hash);
                 let tool = Tool { name, version: settings.version, content_hash };
                 text.push_str(&LineWriter::new(data_points, tool).text(spans));
+                text.push_str(&Self::counts(settings, data_points, spans, *is_countable));
             }
             Preview::Otlp => {
                 let _ = writeln!(text, "{name} telemetry: nothing would be sent: {}", decision.reason);
@@ -86,6 +91,21 @@ impl Preview {
             Preview::Capture => return,
         }
         print(&text);
+    }
+
+    /// The counts of installations that the run could cause. The uploader decides which of them are new.
+    fn counts(settings: &Settings, data_points: &DataPoints, spans: &[Span], is_countable: bool) -> String {
+        let cells =
+            if is_countable { cells::of_run(settings.version, spans, data_points) } else { Vec::new() };
+        let Some(period) = data_points.period.filter(|_| !cells.is_empty()) else { return String::new() };
+        let mut text = format!(
+            "{} telemetry: each of these is also counted, at most once per period ({period}), in a span of its own:\n",
+            settings.name,
+        );
+        for cell in cells {
+            let _ = writeln!(text, "{}", cell.text());
+        }
+        text
     }
 }
 

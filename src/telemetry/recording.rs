@@ -107,7 +107,8 @@ impl Recording {
         announcement: Option<PendingNotice>,
         environment: Environment<'_>,
     ) -> Option<Self> {
-        let must_wait = preflight.is_ci || std::process::id() == 1;
+        let is_ci = preflight.is_ci;
+        let must_wait = is_ci || std::process::id() == 1;
         let narrowed_to = preflight.policy.narrowed_to().map(<[String]>::to_vec);
         let destination = preflight.destination.ok().flatten();
         // A user who prints a run as a tree is its operator.
@@ -145,7 +146,12 @@ impl Recording {
         let tool = Tool { name: settings.name, version: settings.version, content_hash };
         let parent = destination.as_ref().and_then(|found| trace_context::parent(environment, found));
         let spool = storage.as_ref().map(|storage| storage.spool.clone());
-        let runs = Runs::new(allowlist, tool, spool, parent, preview.is_some());
+        // Variables alone decide, because the command makes no system call for it.
+        let are_countable = chosen_by == ChosenBy::Maker
+            && !allowlist.data_points.counts.is_empty()
+            && !is_ci
+            && !environment.is_in_container();
+        let runs = Runs::new(allowlist, tool, spool, parent, preview.is_some()).with_countable(are_countable);
         let is_explained = preview == Some(Preview::Explanation);
         Some(Self {
             runs: if is_explained { runs.with_omissions() } else { runs },
@@ -303,7 +309,8 @@ impl Recording {
             (Preview::Otlp | Preview::Tree | Preview::Capture, None) => return,
         };
         let omissions = self.runs.omissions().map(Omissions::take).unwrap_or_default();
-        let run = PreviewedRun { spans, omissions, is_stored };
+        let is_countable = self.runs.are_countable;
+        let run = PreviewedRun { spans, omissions, is_stored, is_countable };
         if preview == Preview::Capture {
             self.captured.lock().unwrap_or_else(PoisonError::into_inner).push(run);
         } else {

@@ -1,8 +1,6 @@
 //! A request, its outcome, and the trait between the uploader and a transport. Nothing here performs I/O.
 
-use std::time::Duration;
-#[cfg(any(feature = "http", feature = "grpc"))]
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::model::cell::CountSpan;
 use crate::model::data_points::DataPoints;
@@ -40,6 +38,11 @@ pub(crate) trait Transport {
 
     /// Makes the next request use a connection of its own.
     fn disconnect(&mut self) {}
+
+    /// The receiver's clock at its last answer, if the answer told it (RFC 9110, "Date").
+    fn receiver_time(&self) -> Option<SystemTime> {
+        None
+    }
 }
 
 /// The outcome of one request, as far as the spool needs it.
@@ -120,8 +123,14 @@ pub(crate) fn parse_retry_after(value: &str, date: Option<&str>, now: SystemTime
         return Some(Duration::from_secs(seconds.into()));
     }
     let until = httpdate::parse_http_date(value).ok()?;
-    let now = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok()).unwrap_or(now);
+    let now = date.and_then(parse_date).unwrap_or(now);
     Some(until.duration_since(now).unwrap_or_default())
+}
+
+/// Parses a `Date` header.
+#[cfg(any(feature = "http", feature = "grpc"))]
+pub(crate) fn parse_date(date: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(date.trim()).ok()
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub(crate) struct GrpcTransport {
     metadata: MetadataMap,
     timeout: Duration,
     max_request_bytes: usize,
+    /// The receiver's clock at its last answer.
+    receiver_time: Option<SystemTime>,
 }
 
 impl GrpcTransport {
@@ -77,7 +79,13 @@ impl GrpcTransport {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
         let timeout = settings.timeout;
-        Ok(Self { runtime: Some(runtime), client, head, metadata, timeout, max_request_bytes })
+        let runtime = Some(runtime);
+        Ok(Self { runtime, client, head, metadata, timeout, max_request_bytes, receiver_time: None })
+    }
+
+    /// The receiver's clock at its last answer. Servers in Go tell none.
+    pub(crate) fn receiver_time(&self) -> Option<SystemTime> {
+        self.receiver_time
     }
 
     pub(crate) fn send(&mut self, batch: &Batch<'_>) -> DeliveryOutcome {
@@ -96,6 +104,8 @@ impl GrpcTransport {
             tokio::time::timeout(self.timeout, self.client.export(request)).await
         });
         let head = lock(&self.head).take();
+        let date = head.as_ref().and_then(|head| head.date.as_deref());
+        self.receiver_time = date.and_then(delivery::parse_date);
         match exported {
             Ok(Ok(response)) => of_response(&response),
             Ok(Err(status)) => of_failure(&status, head.as_ref()),

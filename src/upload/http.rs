@@ -76,10 +76,15 @@ impl HttpTransport {
         self.client.proxy_kind == ProxyKind::None
     }
 
+    /// The receiver's clock at its last answer.
+    pub(crate) fn receiver_time(&self) -> Option<SystemTime> {
+        self.client.exchange(|exchange| exchange.receiver_time)
+    }
+
     pub(crate) fn send(&mut self, batch: &Batch<'_>, now: SystemTime) -> DeliveryOutcome {
         let request = ExportRequest::new(batch);
         self.exporter.set_resource(&request.resource);
-        self.client.exchange(|exchange| *exchange = Exchange { now, outcome: None });
+        self.client.exchange(|exchange| *exchange = Exchange { now, outcome: None, receiver_time: None });
         // The future is ready at once, because the client blocks.
         let _ = futures_executor::block_on(self.exporter.export(request.spans));
         // The exporter calls the client unless the request is too large.
@@ -89,11 +94,12 @@ impl HttpTransport {
     }
 }
 
-/// The time of a request, and its outcome.
+/// The time of a request, and what its response said.
 #[derive(Debug)]
 struct Exchange {
     now: SystemTime,
     outcome: Option<DeliveryOutcome>,
+    receiver_time: Option<SystemTime>,
 }
 
 #[derive(Debug)]
@@ -160,7 +166,11 @@ impl Client {
             headers,
             protocol: settings.protocol,
             gzip: settings.gzip,
-            exchange: Mutex::new(Exchange { now: SystemTime::UNIX_EPOCH, outcome: None }),
+            exchange: Mutex::new(Exchange {
+                now: SystemTime::UNIX_EPOCH,
+                outcome: None,
+                receiver_time: None,
+            }),
         })
     }
 
@@ -200,6 +210,8 @@ impl Client {
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let now = self.exchange(|exchange| exchange.now);
         let date = text(header::DATE);
+        let receiver_time = date.as_deref().and_then(delivery::parse_date);
+        self.exchange(|exchange| exchange.receiver_time = receiver_time);
         let after = text(header::RETRY_AFTER)
             .and_then(|value| delivery::parse_retry_after(&value, date.as_deref(), now));
         let content_type = text(header::CONTENT_TYPE);

@@ -142,8 +142,7 @@ fn uploader_environment(
         set(env::UPLOADER_AWAITED.as_ref(), "3".as_ref())?;
     }
     // The uploader's own environment shows neither.
-    if operator.is_none() && (environment.is_ci() || environment.raw(env::KUBERNETES_SERVICE_HOST).is_some())
-    {
+    if operator.is_none() && (environment.is_ci() || environment.is_in_container()) {
         set(env::UPLOADER_UNCOUNTED.as_ref(), "1".as_ref())?;
     }
     let paths = [

@@ -84,7 +84,7 @@ fn upload(
 
     use crate::model::allowlist::Allowlist;
     use crate::upload::counts::Counting;
-    use crate::upload::uploader::{Uploader, UploaderExit};
+    use crate::upload::uploader::{CountingRole, Uploader, UploaderExit};
 
     let preflight = Preflight::run(settings, environment);
     let (Some(destination), Some(paths), Some(data_points)) =
@@ -111,7 +111,15 @@ fn upload(
             && now.policy.narrowed_to() == preflight.policy.narrowed_to()
     };
     let counting = Counting::new(&spool, data_points, SystemTime::now)
-        .filter(|_| destination.chosen_by == ChosenBy::Maker && !is_uncounted(environment));
+        .filter(|_| destination.chosen_by == ChosenBy::Maker);
+    let is_in_container =
+        || platform::is_container(&platform::ContainerSigns::read(environment.is_in_container()));
+    let counting = match counting {
+        None => CountingRole::None,
+        Some(_) if is_in_container() => CountingRole::Withdraw,
+        Some(_) if environment.raw(crate::env::UPLOADER_UNCOUNTED).is_some() => CountingRole::None,
+        Some(counting) => CountingRole::Count(counting),
+    };
     let uploader = Uploader {
         spool: &spool,
         allowlist: Allowlist::for_sending(data_points, destination.chosen_by, preflight.policy.narrowed_to()),
@@ -132,13 +140,6 @@ fn upload(
         UploaderExit::NothingLeft => 0,
         UploaderExit::StillPending => STILL_PENDING,
     }
-}
-
-/// Whether nothing here is counted: in CI and in containers.
-fn is_uncounted(environment: Environment<'_>) -> bool {
-    let is_in_kubernetes = environment.raw(crate::env::KUBERNETES_SERVICE_HOST).is_some();
-    environment.raw(crate::env::UPLOADER_UNCOUNTED).is_some()
-        || platform::is_container(&platform::ContainerSigns::read(is_in_kubernetes))
 }
 
 /// A transport that is opened with the first batch.
@@ -165,6 +166,10 @@ impl<F: Fn() -> Option<Box<dyn Transport>>> super::delivery::Transport for LazyT
 
     fn disconnect(&mut self) {
         self.transport = None;
+    }
+
+    fn receiver_time(&self) -> Option<std::time::SystemTime> {
+        self.transport.as_ref()?.receiver_time()
     }
 }
 

@@ -35,7 +35,7 @@ impl ExportRequest {
         match batch {
             Batch::Runs(runs) => Self { resource: resource(runs.tool), spans: spans(runs) },
             Batch::Count(CountBatch { data_points, tool, count }) => Self {
-                resource: resource_of(cell::resource(data_points, tool)),
+                resource: resource_of(cell::resource(tool, Some(data_points.content_hash))),
                 spans: vec![count_data(count)],
             },
         }
@@ -192,7 +192,8 @@ mod tests {
     fn the_request_of_a_count_equals_its_line() {
         let count = fixtures::count();
         let recorded: TracesData =
-            serde_json::from_str(&count.line(&fixtures::DATA_POINTS, "weave")).expect("a line of OTLP/JSON");
+            serde_json::from_str(&count.line("weave", Some(fixtures::DATA_POINTS.content_hash)))
+                .expect("a line of OTLP/JSON");
         let batch = CountBatch { data_points: &fixtures::DATA_POINTS, tool: "weave", count: &count };
         let exported = ExportRequest::new(&Batch::Count(batch)).into_message();
         assert_eq!(sorted(TracesData { resource_spans: exported.resource_spans }), sorted(recorded));

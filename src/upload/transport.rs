@@ -49,6 +49,16 @@ impl ProtocolTransport {
         }
     }
 
+    fn receiver_time(&self) -> Option<SystemTime> {
+        match self {
+            #[cfg(feature = "http")]
+            Self::Http(transport) => transport.receiver_time(),
+            #[cfg(feature = "grpc")]
+            Self::Grpc(transport) => transport.receiver_time(),
+            Self::Unusable(_) => None,
+        }
+    }
+
     /// Whether requests go through no proxy.
     fn is_direct(&self) -> bool {
         match self {
@@ -115,6 +125,10 @@ impl OtlpTransport {
 impl Transport for OtlpTransport {
     fn deliver(&mut self, batch: &Batch<'_>) -> DeliveryOutcome {
         self.send(batch, SystemTime::now())
+    }
+
+    fn receiver_time(&self) -> Option<SystemTime> {
+        self.transport.receiver_time()
     }
 }
 

@@ -1,12 +1,16 @@
 //! Counts of installations: what is counted, when, and how a count travels.
 
-use tool_telemetry_receiver::{Receiver, Value};
+use std::time::{Duration, SystemTime};
+
+use tool_telemetry_receiver::{Answer, Receiver, Value};
 
 use crate::counting_user::{CountingUser, DAY, HOUR, MONDAY, WEEK, cells, counts};
 use crate::test_user::TestUser;
 
+/// A receiver that tells no time, because the clock of these tests is not its own.
 fn receiver() -> (Receiver, String) {
     let receiver = Receiver::start().expect("a receiver");
+    receiver.set_date(None);
     let endpoint = receiver.http_endpoint();
     (receiver, endpoint)
 }
@@ -73,7 +77,7 @@ fn a_count_has_only_its_cell_and_a_request_and_a_connection_of_its_own() {
     let has_trace = |id: &str| spans.iter().filter(|span| span.trace_id() == id).count();
     assert!(counts.iter().all(|count| has_trace(count.trace_id()) == 1));
     for request in receiver.requests() {
-        let of_counts = request.spans().iter().filter(|span| span.name() == "count").count();
+        let of_counts = request.spans().iter().filter(|span| span.is_count()).count();
         assert!(of_counts == 0 || request.spans().len() == 1, "{:?}", request.spans());
     }
     // Three passes with runs, and three counts.
@@ -145,6 +149,117 @@ fn nothing_is_counted_in_ci_in_a_container_for_an_operator_or_without_a_table() 
     let operator = TestUser::sending_to(&endpoint).with_tool_setting("FROB_COUNTS", "1");
     assert!(operator.run_frob(["build"]).status.success() && operator.flush());
     assert!(!operator.files().iter().any(|path| path.ends_with("counts.jsonl")));
+}
+
+/// Runs a command at this time that leaves its run pending.
+fn leave_run(user: &CountingUser, time: u64, variables: &[(&str, &str)]) {
+    user.set_clock(time);
+    user.back_off(time);
+    let mut command = user.user.frob_command(["test"]);
+    command.envs(variables.iter().copied());
+    assert!(command.output().expect("it runs").status.success());
+    assert_eq!(user.user.pending_runs().len(), 1);
+}
+
+#[test]
+fn a_run_of_a_ci_job_or_a_container_is_not_counted_by_a_later_uploader_elsewhere() {
+    let no_variables: &[(&str, &str)] = &[];
+    for (variables, has_marker, is_counted) in [
+        (no_variables, false, true),
+        (&[("CI", "true")], false, false),
+        (&[("GITHUB_ACTIONS", "true")], false, false),
+        (&[("KUBERNETES_SERVICE_HOST", "10.0.0.1")], false, false),
+        (&[("container", "podman")], false, false),
+        (no_variables, true, false),
+    ] {
+        let (receiver, endpoint) = receiver();
+        let user = CountingUser::new(&endpoint).with_tool_setting("FROB_CI_INCLUDES_MAKER", "1");
+        user.run_at(MONDAY, &["build"]);
+        let marker = user.user.home().join(".container");
+        if has_marker {
+            std::fs::write(&marker, "").expect("a file");
+        }
+        leave_run(&user, MONDAY + WEEK, variables);
+        if has_marker {
+            // An uploader in the container finds the run, but the receiver is busy.
+            receiver.answer_next([Answer::status(503)]);
+            user.uploader_command().output().expect("it runs");
+            assert_eq!(user.user.pending_runs().len(), 1);
+            std::fs::remove_file(marker).expect("it is there");
+        }
+        user.run_at(MONDAY + WEEK + DAY, &["build"]);
+        user.run_at(MONDAY + WEEK + 5 * DAY, &["build"]);
+        let counted = of_table(&receiver, 1, &["frob.command"]);
+        let expected: &[&str] =
+            if is_counted { &["frob.command=build", "frob.command=test"] } else { &["frob.command=build"] };
+        assert_eq!(counted, expected, "{variables:?} {has_marker}");
+        assert_eq!(receiver.traces().iter().filter(|trace| trace.tree().contains("frob test")).count(), 1);
+        let sent = receiver.requests();
+        let text = format!("{sent:?}");
+        assert!(!text.contains("-c.jsonl") && !text.contains("podman"), "nothing of it is sent");
+    }
+}
+
+fn time(seconds: u64) -> Option<SystemTime> {
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+#[test]
+fn a_week_that_has_not_begun_by_the_receivers_clock_is_not_counted() {
+    let (receiver, endpoint) = receiver();
+    let user = CountingUser::new(&endpoint);
+    let run_at = |local: u64, true_time: u64, command: &str| {
+        receiver.set_date(time(true_time));
+        user.run_at(local, &[command]);
+    };
+    run_at(MONDAY, MONDAY, "build");
+    run_at(MONDAY + WEEK, MONDAY + WEEK, "build");
+    // The clock runs nine weeks ahead.
+    run_at(MONDAY + 10 * WEEK, MONDAY + WEEK + DAY, "build");
+    run_at(MONDAY + 10 * WEEK + 6 * DAY, MONDAY + 2 * WEEK, "build");
+    assert_eq!(of_table(&receiver, 10, &["frob.command"]), [""; 0]);
+    // Everything is deleted, and the clock is set.
+    std::fs::remove_dir_all(user.spool()).expect("it is there");
+    for week in 3..12 {
+        run_at(MONDAY + week * WEEK, MONDAY + week * WEEK, "build");
+    }
+    let counted: Vec<u64> = cells(&receiver)
+        .into_iter()
+        .filter(|((_, cell), _)| cell == "frob.command=build")
+        .map(|((week, _), counts)| {
+            assert_eq!(counts, 1);
+            week
+        })
+        .collect();
+    assert_eq!(counted, [4, 5, 6, 7, 8, 9, 10]);
+}
+
+#[test]
+fn a_state_that_is_lost_after_the_clock_ran_ahead_counts_no_week_twice() {
+    type Loss = fn(&CountingUser);
+    let delete: Loss = |user| std::fs::remove_file(user.state()).expect("it is there");
+    let damage: Loss = |user| std::fs::write(user.state(), "{}\n").expect("it is there");
+    let off: Loss = |user| {
+        user.user.run_frob(["telemetry", "off"]);
+        user.user.run_frob(["telemetry", "on"]);
+    };
+    let purge: Loss = |user| drop(user.user.run_frob(["telemetry", "purge"]));
+    for (number, lose) in [delete, damage, off, purge].into_iter().enumerate() {
+        let (receiver, endpoint) = receiver();
+        let user = CountingUser::new(&endpoint);
+        for time in [0, WEEK, 10 * WEEK, 10 * WEEK + 4 * DAY] {
+            user.run_at(MONDAY + time, &["build"]);
+        }
+        assert_eq!(cells(&receiver).get(&(10, "frob.command=build".to_owned())), Some(&1), "{number}");
+        // The clock is set, and a run is delivered before the state is lost.
+        user.run_at(MONDAY + 2 * WEEK, &["build"]);
+        lose(&user);
+        for week in 3..14 {
+            user.run_at(MONDAY + week * WEEK, &["build"]);
+        }
+        assert!(cells(&receiver).values().all(|counts| *counts == 1), "{number}: {:?}", cells(&receiver));
+        assert_eq!(of_table(&receiver, 11, &["frob.command"]), ["frob.command=build"], "{number}");
+    }
 }
 
 #[test]

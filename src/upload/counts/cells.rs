@@ -5,32 +5,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::cell::{Cell, CellValue, own_value};
 use crate::model::data_points::{Count, DataPoints, Value};
 use crate::model::span::{Ending, Span, Subject};
-use crate::spool::read::RecordedRun;
 
-/// The cells that occurred in a run, each once, in the order of the tables.
+/// The cells that occurred in a run of this version, whose own span comes first: each once, in the order of the tables.
 ///
 /// A cell has values of the run, and of at most one other span in it. Where both have a value for a key, the span's counts.
-pub(super) fn of_run(run: &RecordedRun, data_points: &DataPoints) -> Vec<Cell> {
-    let Some(root) = run.spans.first() else { return Vec::new() };
+pub(crate) fn of_run(version: &str, spans: &[Span], data_points: &DataPoints) -> Vec<Cell> {
+    let Some(root) = spans.first() else { return Vec::new() };
     let mut cells = Vec::new();
     for table in data_points.counts {
         let occurred: BTreeSet<Cell> =
-            run.spans.iter().filter_map(|span| cell(table, data_points, run, root, span)).collect();
+            spans.iter().filter_map(|span| cell(table, data_points, version, root, span)).collect();
         cells.extend(occurred);
     }
     cells
 }
 
 /// The cell that the run and one of its spans give. `None` if a key of the table has no value.
-fn cell(
-    table: &Count,
-    data_points: &DataPoints,
-    run: &RecordedRun,
-    root: &Span,
-    span: &Span,
-) -> Option<Cell> {
+fn cell(table: &Count, data_points: &DataPoints, version: &str, root: &Span, span: &Span) -> Option<Cell> {
+    let error_type = match root.subject {
+        Subject::Run(ending) => ending.and_then(Ending::error_type),
+        Subject::Approved(_) => None,
+    };
     let value = |key: &str| {
-        let found = own_value(key, &run.version, run.ending().and_then(Ending::error_type))
+        let found = own_value(key, version, error_type)
             .or_else(|| value_of(span, data_points, key))
             .or_else(|| value_of(root, data_points, key))?;
         Some((key.to_owned(), counted(table, data_points, key, found)))

@@ -4,12 +4,12 @@ use std::io::{self, Read as _};
 use std::time::SystemTime;
 
 use super::cells;
-use super::state::{CountState, Draw, is_plausible};
+use super::state::{Clocks, CountState, Draw, is_plausible};
 use crate::model::clock::unix_seconds;
 use crate::model::data_points::{DataPoints, Period};
 use crate::model::ids::Ids;
 use crate::platform::{self, FileIdentity, is_foreign, is_missing, random_number};
-use crate::spool::counters::Counters;
+use crate::spool::counters::{Counters, note_counted};
 use crate::spool::directory::SpoolDirectory;
 use crate::spool::read::RecordedRun;
 
@@ -91,23 +91,42 @@ impl<'a> Counting<'a> {
 
     /// Counts the cells of runs that were delivered. If the state cannot be read or written, nothing is counted, and if it
     /// is missing, damaged, or of another period, it begins again. `may_send` tells whether telemetry is on.
-    pub(crate) fn count<'b>(&self, runs: impl Iterator<Item = &'b RecordedRun>, may_send: &dyn Fn() -> bool) {
-        let now = self.seconds();
-        let Ok(file) = CountFile::read(self.spool) else { return };
-        if !is_plausible(now) {
+    pub(crate) fn count(
+        &self,
+        runs: &[&RecordedRun],
+        receiver_time: Option<SystemTime>,
+        may_send: &dyn Fn() -> bool,
+    ) {
+        let clocks = Clocks { now: self.seconds(), receiver: receiver_time.map(unix_seconds) };
+        let now = clocks.now;
+        if runs.is_empty() || !is_plausible(now) {
             return;
         }
+        let Ok(file) = CountFile::read(self.spool) else { return };
         let known = file.state.clone().filter(|state| state.is_of(self.period));
         let mut is_changed = known.is_none();
-        let mut state = known.unwrap_or_else(|| CountState::new(self.period, now, self.last_known()));
+        let mut state = match known {
+            Some(state) => state,
+            None => {
+                let Ok((counters, _)) = Counters::read(self.spool) else { return };
+                let counted_until = counters.counted_until.unwrap_or_default();
+                CountState::new(self.period, clocks.true_time().max(counted_until))
+            }
+        };
         is_changed |= state.forget_closed(now);
         let mut draw = || Draw::new(self.ids.trace_id(), self.ids.span_id(), random_number());
         for run in runs {
             let started = run.spans.first().map_or(0, |root| root.start / 1_000_000_000);
-            let cells = cells::of_run(run, self.data_points);
-            is_changed |= state.count(self.data_points, cells, (started, now), &mut draw);
+            let cells = cells::of_run(&run.version, &run.spans, self.data_points);
+            is_changed |= state.count(self.data_points, cells, started, clocks, &mut draw);
         }
-        if is_changed && may_send() && file.write(self.spool, &state).is_ok() && !may_send() {
+        // The counters are written first, because they must know the time if the state is lost.
+        if is_changed
+            && may_send()
+            && Counters::fold(self.spool, note_counted(clocks.earliest())).is_ok()
+            && file.write(self.spool, &state).is_ok()
+            && !may_send()
+        {
             // `off` deleted everything just before.
             let _ = std::fs::remove_file(self.spool.counts());
         }
@@ -118,11 +137,5 @@ impl<'a> Counting<'a> {
         let file = CountFile::read(self.spool)?;
         let Some(mut state) = file.state.clone() else { return Ok(()) };
         if change(&mut state) { file.write(self.spool, &state) } else { Ok(()) }
-    }
-
-    /// The latest time at which this spool is known to have been used.
-    fn last_known(&self) -> u64 {
-        let counters = Counters::read(self.spool).map(|(counters, _)| counters).unwrap_or_default();
-        counters.last_delivery.unwrap_or_default()
     }
 }

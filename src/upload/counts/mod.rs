@@ -9,7 +9,7 @@
 //!
 //! Only the uploader counts, under its lock, and only for the maker's destination, because only the maker publishes.
 
-mod cells;
+pub(crate) mod cells;
 mod file;
 mod sending;
 mod state;

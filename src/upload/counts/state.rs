@@ -46,6 +46,32 @@ enum Delivery {
     Answered,
 }
 
+/// What the clocks show, in seconds since the Unix epoch.
+///
+/// This machine's clock may run ahead. Then a period could be counted long before it begins, and again when it has begun,
+/// if the state is lost in between. The spool's counters remember the time until which was counted. If they are lost too, a
+/// receiver that tells the time prevents this: a period that has not begun by its clock is not counted, and a new state begins
+/// after the period in which its clock is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clocks {
+    /// This machine's clock.
+    pub(crate) now: u64,
+    /// The receiver's clock, if its answer told it.
+    pub(crate) receiver: Option<u64>,
+}
+
+impl Clocks {
+    /// The time that both clocks have reached. No later period is counted.
+    pub(super) fn earliest(self) -> u64 {
+        self.receiver.map_or(self.now, |receiver| receiver.min(self.now))
+    }
+
+    /// The receiver's clock if it is known, and this machine's otherwise.
+    pub(super) fn true_time(self) -> u64 {
+        self.receiver.unwrap_or(self.now)
+    }
+}
+
 /// The random part of a new count.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Draw {
@@ -73,10 +99,10 @@ pub(super) fn is_plausible(now: u64) -> bool {
 }
 
 impl CountState {
-    /// The state of an installation that has none. It counts nothing before the next period: what it counted in this one
-    /// may be lost. `last_known` is the latest time that the spool knows of, in case the clock was set back.
-    pub(crate) fn new(period: Period, now: u64, last_known: u64) -> Self {
-        let first = period.start(now.max(last_known)) + period.seconds();
+    /// The state of an installation that has none. It counts nothing before the period after the latest time at which something
+    /// may have been counted.
+    pub(crate) fn new(period: Period, latest: u64) -> Self {
+        let first = period.start(latest) + period.seconds();
         Self { period, first, lost: 0, open: BTreeMap::new() }
     }
 
@@ -91,11 +117,12 @@ impl CountState {
         &mut self,
         data_points: &DataPoints,
         cells: Vec<Cell>,
-        (started, now): (u64, u64),
+        started: u64,
+        clocks: Clocks,
         draw: &mut dyn FnMut() -> Draw,
     ) -> bool {
-        let start = self.period.start(started);
-        if !self.may_count(start, now) {
+        let (start, now) = (self.period.start(started), clocks.now);
+        if !self.may_count(start, clocks) {
             return false;
         }
         let at_most_together: usize = data_points.counts.iter().map(|table| usize::from(table.at_most)).sum();
@@ -123,9 +150,14 @@ impl CountState {
 
     /// Whether a run of the period that begins at `start` may be counted now. A run from the future is from a clock that
     /// was wrong, then or now.
-    fn may_count(&self, start: u64, now: u64) -> bool {
+    fn may_count(&self, start: u64, clocks: Clocks) -> bool {
+        let now = clocks.now;
         let has_room = self.open.contains_key(&start) || self.open.len() < MAX_OPEN;
-        is_plausible(now) && start >= self.first && start <= now && now < self.end(start) && has_room
+        is_plausible(now)
+            && start >= self.first
+            && start <= clocks.earliest()
+            && now < self.end(start)
+            && has_room
     }
 
     /// When the period that begins at `start` is no longer open.
@@ -278,3 +310,6 @@ impl Draw {
 fn waiting(cells: &BTreeMap<Cell, Delivery>) -> u64 {
     cells.values().filter(|delivery| matches!(delivery, Delivery::Waiting { .. })).count() as u64
 }
+
+#[cfg(test)]
+mod tests;

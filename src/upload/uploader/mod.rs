@@ -7,5 +7,5 @@ mod send;
 mod state;
 mod work;
 
-pub(crate) use state::{Uploader, UploaderExit};
+pub(crate) use state::{CountingRole, Uploader, UploaderExit};
 pub(crate) use work::note_panic;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::state::{LoadedRun, MAX_SPANS, ServerHistory, StopReason, Uploader, max_spans};
+use super::state::{CountingRole, LoadedRun, MAX_SPANS, ServerHistory, StopReason, Uploader, max_spans};
 use crate::model::span::Span;
 use crate::platform::{self, is_missing, random_number};
 use crate::spool::backoff::Backoff;
@@ -57,8 +57,10 @@ impl Uploader<'_> {
                 let left_out =
                     batch.iter().fold(0_u64, |sum, loaded| sum.saturating_add(loaded.run.left_out));
                 // Before the runs leave the spool: if this process is killed, the next one counts them.
-                if let Some(counting) = &self.counting {
-                    counting.count(batch.iter().map(|loaded| &loaded.run), self.may_send);
+                if let CountingRole::Count(counting) = &self.counting {
+                    let countable = batch.iter().filter(|loaded| loaded.entry.name.is_countable);
+                    let runs: Vec<_> = countable.map(|loaded| &loaded.run).collect();
+                    counting.count(&runs, transport.receiver_time(), self.may_send);
                 }
                 self.settle(batch, Outcome::Delivered, rejected)?;
                 let _ = Counters::fold(self.spool, note_delivery(now, left_out));

@@ -32,10 +32,20 @@ pub(crate) struct Uploader<'a> {
     pub(crate) awaited_for: Duration,
     /// The process that started it.
     pub(crate) starter: Option<u32>,
-    /// `None` if this uploader counts nothing.
-    pub(crate) counting: Option<Counting<'a>>,
+    pub(crate) counting: CountingRole<'a>,
     /// Checks consent. Called before each request.
     pub(crate) may_send: &'a dyn Fn() -> bool,
+}
+
+/// What an uploader does about counts of installations.
+#[derive(Debug)]
+pub(crate) enum CountingRole<'a> {
+    /// It counts nothing: the tool has no counts, its runs go to an operator, or a CI job started it.
+    None,
+    /// It counts nothing, and no later uploader counts the runs that it finds. They may come from this container, which a
+    /// command cannot tell if no variable shows it.
+    Withdraw,
+    Count(Counting<'a>),
 }
 
 /// How an uploader ended.

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::state::{ServerHistory, SkippedRuns, StopReason, Uploader, UploaderExit, max_spans};
+use super::state::{CountingRole, ServerHistory, SkippedRuns, StopReason, Uploader, UploaderExit, max_spans};
 use crate::platform::{self, random_number};
 use crate::spool::backoff::Backoff;
 use crate::spool::counters::{Counters, note_failure};
-use crate::spool::directory::{RunState, SpoolDirectory};
+use crate::spool::directory::{RunName, RunState, SpoolDirectory};
 use crate::spool::limits;
 use crate::spool::listing::{SpooledRun, list};
 use crate::spool::lock::UploaderLock;
@@ -94,7 +94,9 @@ impl Uploader<'_> {
 
     /// Sends the counts that are due, after all runs, and not while a command waits briefly.
     fn send_counts(&self, transport: &mut dyn Transport, lock: &UploaderLock) {
-        if let Some(counting) = self.counting.as_ref().filter(|_| self.mode != UploadMode::Awaited) {
+        if let CountingRole::Count(counting) = &self.counting
+            && self.mode != UploadMode::Awaited
+        {
             let may_send = || lock.is_at(&self.spool.lock()) && (self.may_send)();
             counting.send(transport, self.tool, &self.allowlist, &may_send);
         }
@@ -188,9 +190,9 @@ impl Uploader<'_> {
         for mut entry in listing.runs.into_iter().filter(SpooledRun::is_run) {
             match entry.state {
                 RunState::Sealed if skipped.contains(&entry.name.random) => {}
-                RunState::Sealed => queue.push_back(entry),
+                RunState::Sealed => queue.push_back(self.withdrawn(entry)),
                 RunState::Open => match self.recover(&mut entry) {
-                    Ok(true) => queue.push_back(entry),
+                    Ok(true) => queue.push_back(self.withdrawn(entry)),
                     Ok(false) => {}
                     Err(_) => {
                         skipped.insert(entry.name.random);
@@ -220,5 +222,19 @@ impl Uploader<'_> {
         }
         let _ = Counters::fold(self.spool, |_| {});
         Ok(has_sent)
+    }
+
+    /// The sealed run, under a name that excludes it from counts if this uploader withdraws runs. If the rename fails, the
+    /// run keeps its name until the next uploader.
+    fn withdrawn(&self, entry: SpooledRun) -> SpooledRun {
+        if !entry.name.is_countable || !matches!(self.counting, CountingRole::Withdraw) {
+            return entry;
+        }
+        let name = RunName { is_countable: false, ..entry.name };
+        let path = |name: RunName| self.spool.runs().join(name.sealed());
+        match platform::rename(path(entry.name), path(name)) {
+            Ok(()) => SpooledRun { name, ..entry },
+            Err(_) => entry,
+        }
     }
 }

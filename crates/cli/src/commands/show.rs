@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tool_telemetry::command::{SpoolInspector, TelemetryCommand};
+use tool_telemetry::command::{SpoolInspector, TelemetryCommand, WaitingCount};
 
 use crate::error::Error;
 use crate::exit_code::SUCCESS;
@@ -36,15 +36,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     Ok(ExitCode::from(SUCCESS))
 }
 
-/// The unchanged run files, because no data points are known.
+/// The unchanged run files and the counts, because no data points are known.
 fn unchecked_runs(inspector: &SpoolInspector, arguments: &Arguments) -> String {
-    let runs = inspector.runs().into_iter();
+    let (runs, counts) = (inspector.runs().into_iter(), inspector.waiting_counts());
     if arguments.json {
-        return runs.map(|run| run.lines).collect();
+        return runs.map(|run| run.lines).chain(counts.iter().map(WaitingCount::otlp_json)).collect();
     }
     let mut text = String::new();
     for run in runs.filter_map(Run::read) {
         write_tree(&mut text, &arguments.tool.name, &run);
+    }
+    for count in &counts {
+        text.push_str(&count.text());
+        text.push('\n');
     }
     text.push_str(if text.is_empty() {
         "There are no pending runs and no recently sent runs.\n"
