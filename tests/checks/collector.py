@@ -26,11 +26,11 @@ class Collector:
     braces are replaced by the directory of its files, by its ports, and by `values`.
     """
 
-    def __init__(self, program, *configurations, **values):
+    def __init__(self, program, *configurations, ports=None, **values):
         self.program = program
         self.own = tempfile.TemporaryDirectory(prefix="collector-")
         self.directory = pathlib.Path(self.own.name)
-        self.http, self.grpc = free_ports(2)
+        self.http, self.grpc = ports or free_ports(2)
         self.files = []
         values |= {"directory": self.directory, "http": self.http, "grpc": self.grpc}
         # Its own metrics would need another port.

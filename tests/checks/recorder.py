@@ -38,6 +38,8 @@ class Recorder:
     def __init__(self, port=0, listen=True):
         self.raw = bytearray()
         self.requests = []
+        # Any other status is answered to a request that is not kept.
+        self.status = 200
         self.changed = threading.Condition()
         recorder = self
 
@@ -51,9 +53,10 @@ class Recorder:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 is_json = self.headers["Content-Type"] == "application/json"
-                recorder._received(body, is_json)
+                if recorder.status == 200:
+                    recorder._received(body, is_json)
                 answer = b"{}" if is_json else b""
-                self.send_response(200)
+                self.send_response(recorder.status)
                 self.send_header("Content-Type", self.headers["Content-Type"])
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
