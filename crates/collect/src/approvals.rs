@@ -116,6 +116,11 @@ impl Approvals {
         admission(self.spans.get(span).and_then(|keys| keys.get(key)), value)
     }
 
+    /// Whether an attribute may have this value, on whichever span.
+    pub fn admits_key(&self, key: &str, value: Value<'_>) -> Admission {
+        admission(self.keys.get(key), value)
+    }
+
     /// The table that a count with these keys belongs to, if the file asks for one.
     pub fn table<'a>(&self, keys: impl Iterator<Item = &'a str> + Clone) -> Option<&'static Count> {
         self.data_points.counts.iter().find(|count| count.has_keys(keys.clone()))

@@ -13,6 +13,8 @@ use crate::failure::Failure;
 pub(super) struct Versions {
     pub(super) tool: String,
     pub(super) all: Vec<&'static DataPoints>,
+    /// The text of each.
+    pub(super) texts: Vec<String>,
 }
 
 impl Versions {
@@ -39,22 +41,23 @@ impl Versions {
             }
         };
         let own = stored.iter().filter(|version| version.tool == tool);
-        let all = own.map(|version| parse("a telemetry.toml of the store", &version.text));
-        Ok(Self { tool: tool.to_owned(), all: all.collect::<Result<_, _>>()? })
+        let texts: Vec<String> = own.map(|version| version.text.clone()).collect();
+        let all = texts.iter().map(|text| parse("a telemetry.toml of the store", text));
+        Ok(Self { tool: tool.to_owned(), all: all.collect::<Result<_, _>>()?, texts })
     }
 
     /// Those in files.
     pub(super) fn of_files(files: &[PathBuf], tool: Option<&str>) -> Result<Self, Failure> {
-        let read = |file: &PathBuf| {
-            let text = fs::read_to_string(file).map_err(|error| Failure::file("read", file, &error))?;
-            parse(&file.display().to_string(), &text)
-        };
-        let all: Vec<&'static DataPoints> = files.iter().map(read).collect::<Result<_, Failure>>()?;
+        let read =
+            |file: &PathBuf| fs::read_to_string(file).map_err(|error| Failure::file("read", file, &error));
+        let texts: Vec<String> = files.iter().map(read).collect::<Result<_, Failure>>()?;
+        let parsed = files.iter().zip(&texts).map(|(file, text)| parse(&file.display().to_string(), text));
+        let all: Vec<&'static DataPoints> = parsed.collect::<Result<_, Failure>>()?;
         let named = all.last().and_then(|newest| newest.tool);
         let tool = tool.or(named).ok_or_else(|| {
             Failure::usage("the newest telemetry.toml does not name its tool; add --tool NAME")
         })?;
-        Ok(Self { tool: tool.to_owned(), all })
+        Ok(Self { tool: tool.to_owned(), all, texts })
     }
 
     /// The newest.

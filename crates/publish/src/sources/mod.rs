@@ -1,5 +1,6 @@
 //! Where the counts come from.
 
+mod clickhouse;
 mod store;
 
 use serde_json::Value as Json;
@@ -8,6 +9,7 @@ use tool_telemetry_collect::cell::Cell;
 use crate::calendar::Interval;
 use crate::failure::Failure;
 
+pub use self::clickhouse::{Address, ClickHouseSource, Definition, Settings};
 pub use store::StoreSource;
 
 /// How many installations of one version reported a cell in one period.
