@@ -392,3 +392,23 @@ fn a_registry_is_written_as_a_directory_with_a_manifest() {
     assert_eq!(output.code, 2);
     assert!(output.stderr.contains("with a version at the end"), "{}", output.stderr);
 }
+
+#[test]
+fn clickhouse_gets_whole_hours_over_a_synced_queue_and_no_password() {
+    let address = "https://clickhouse.example.org:8443/otel";
+    let config = generate(GOOD, &["collector-config", "--tool", "frob", "--clickhouse", address]);
+    let exporter = &config["exporters"]["clickhouse"];
+    assert_eq!(exporter["endpoint"].as_str(), Some("https://clickhouse.example.org:8443/"));
+    assert_eq!(exporter["database"].as_str(), Some("otel"));
+    assert_eq!(exporter["password"].as_str(), Some("${env:CLICKHOUSE_PASSWORD}"));
+    assert_eq!(exporter["sending_queue"]["storage"].as_str(), Some("file_storage"));
+    assert_eq!(exporter["retry_on_failure"]["max_elapsed_time"].as_i64(), Some(0));
+    assert_eq!(config["extensions"]["file_storage"]["fsync"].as_bool(), Some(true));
+    assert_eq!(texts(&config["service"]["extensions"]), ["file_storage"]);
+    assert_eq!(texts(&config["service"]["pipelines"]["traces/frob"]["exporters"]), ["clickhouse"]);
+    let statements = lines(&config, "transform/frob", "trace_statements", "statements", "span");
+    let start = "span.start_time_unix_nano";
+    let [.., end, last] = &statements[..] else { panic!("{statements:?}") };
+    assert_eq!(*last, format!("set({start}, {start} / 3600000000000 * 3600000000000)"));
+    assert!(end.starts_with("set(span.end_time_unix_nano, "), "{end}");
+}

@@ -9,6 +9,8 @@ pub(super) struct Exporter {
     pub(super) settings: String,
     /// What an operator should know.
     pub(super) comment: &'static str,
+    /// The extensions that it needs, with their indentation: an ID and what stands below it.
+    pub(super) extensions: Option<(&'static str, String)>,
 }
 
 impl Exporter {
@@ -18,6 +20,7 @@ impl Exporter {
             id: "debug",
             settings: "    verbosity: detailed".to_owned(),
             comment: "Put your exporter here, and name it in each pipeline below. This one prints the spans.",
+            extensions: None,
         }
     }
 }

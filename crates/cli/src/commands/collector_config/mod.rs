@@ -7,10 +7,12 @@
 //! | `values`, `spans` | what telemetry.toml approves, as conditions |
 //! | `ottl` | texts of the Collector's language |
 //! | `exporter` | the exporter that the pipelines end in |
+//! | `clickhouse` | the one that writes into ClickHouse |
 //!
 //! Each tool has components of its own, so that one Collector can have the configurations of several tools. A pipeline
 //! receives the spans of all tools, and its filter drops those of the others.
 
+mod clickhouse;
 mod exporter;
 mod filter;
 mod ottl;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use askama::Template;
+use tool_telemetry_publish::sources::Address;
 
 use crate::definition_file::read_valid;
 use crate::error::Error;
@@ -48,6 +51,10 @@ pub(crate) struct Arguments {
     /// The tool, as users type it, if its only file does not name it
     #[arg(long, value_name = "NAME")]
     tool: Option<String>,
+    /// Write into ClickHouse, https://HOST:PORT/DATABASE, for `publish --clickhouse`; the user and the password are those of
+    /// the Collector's environment, CLICKHOUSE_USER and CLICKHOUSE_PASSWORD
+    #[arg(long, value_name = "ADDRESS")]
+    clickhouse: Option<Address>,
 }
 
 #[derive(Debug, Template)]
@@ -83,14 +90,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let components = |tool: &ToolDefinition| Components {
         tool: tool.tool,
         conditions: filter::conditions(tool),
-        statements: transform::statements(tool),
+        statements: statements(tool, arguments.clickhouse.is_some()),
     };
-    let config = Config { title, tools: tools.iter().map(components).collect(), exporter: Exporter::debug() };
+    let exporter = match &arguments.clickhouse {
+        None => Exporter::debug(),
+        Some(address) => clickhouse::exporter(address, &tools),
+    };
+    let config = Config { title, tools: tools.iter().map(components).collect(), exporter };
     let text = config
         .render()
         .map_err(|error| Error::usage(format!("the configuration cannot be generated: {error}")))?;
     output::print(&format!("{}\n", text.trim_end()));
     Ok(ExitCode::from(SUCCESS))
+}
+
+/// The statements of a tool. A table in ClickHouse would keep times to the nanosecond.
+fn statements(tool: &ToolDefinition, has_whole_hours: bool) -> Vec<Group> {
+    let mut groups = transform::statements(tool);
+    if has_whole_hours && let Some(spans) = groups.iter_mut().find(|group| group.context == "span") {
+        spans.lines.extend(clickhouse::whole_hours());
+    }
+    groups
 }
 
 /// Without the tool's name, any text could be one.
