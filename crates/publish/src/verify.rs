@@ -9,6 +9,7 @@ use crate::ledger::{self, LedgerFile};
 use crate::privacy::budget::{self, Variance};
 use crate::publication::ROUNDING;
 use crate::release::{Release, Withdrawal};
+use crate::site::misstatements;
 
 /// What nobody can check from outside.
 pub const NOT_CHECKED: [&str; 5] = [
@@ -28,13 +29,14 @@ pub struct Report {
     pub wrong: Vec<String>,
 }
 
-/// Checks the ledger in a directory, or in the directory `ledger` of a site.
+/// Checks the ledger in a directory, or a site with a directory `ledger`: its data and its page too.
 ///
 /// # Errors
 /// If there is none, or if its files do not follow each other.
 pub fn verify(directory: &Path) -> Result<Report, Failure> {
-    let inside = directory.join("ledger");
-    let directory = if inside.is_dir() { inside } else { directory.to_owned() };
+    let (site, inside) = (directory, directory.join("ledger"));
+    let has_site = inside.is_dir();
+    let directory = if has_site { inside } else { directory.to_owned() };
     let files = ledger::read(&directory)?;
     if files.is_empty() {
         return Err(Failure::usage(format!("there is no ledger in {}", directory.display())));
@@ -48,12 +50,24 @@ pub fn verify(directory: &Path) -> Result<Report, Failure> {
     }
     wrong.extend(check_periods(&files));
     wrong.extend(check_withdrawals(&files));
+    if has_site {
+        wrong.extend(check_site(&files, site)?);
+    }
     if let Ok(text) = std::fs::read(directory.join(INDEX))
         && text != Index::new(&files).text()
     {
         wrong.push(format!("{INDEX} does not list the files that are there"));
     }
     Ok(Report { files, wrong })
+}
+
+/// The data and the page of a site, which its releases alone decide.
+fn check_site(files: &[LedgerFile], site: &Path) -> Result<Vec<String>, Failure> {
+    let releases: Vec<&Release> = ledger::releases(files).collect();
+    let withdrawals: Vec<&Withdrawal> = ledger::withdrawals(files).collect();
+    let tool = files.iter().find_map(|file| Some(file.entry.as_ref()?.tool())).unwrap_or_default();
+    misstatements(tool, &releases, &withdrawals, site)
+        .map_err(|error| Failure::failed(format!("the releases cannot be shown: {error}")))
 }
 
 /// The file and the parameters of a release.

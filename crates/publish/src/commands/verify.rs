@@ -13,7 +13,8 @@ use crate::verify::{NOT_CHECKED, verify};
 /// Check a published site, or a ledger
 ///
 /// Checks the hashes, what each file may hold, that the noise's parameters give the stated ε, that each period was released
-/// once, and that no number is below its threshold. Prints what it cannot check.
+/// once, and that no number is below its threshold; of a site also that its data files, and the numbers and shares on its page,
+/// are those of the ledger. Prints what it cannot check.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 all is right; 1 something is wrong; 2 there is nothing to check.")]
 pub struct VerifyArguments {

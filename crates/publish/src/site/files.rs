@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::File;
 use super::invalid;
+use super::parquet;
 
 /// The directories that belong to the site as a whole, so that files that it no longer has are deleted there.
 const OWN_DIRECTORIES: [&str; 2] = ["data", "ledger"];
@@ -90,6 +91,23 @@ fn replace(files: &[File], out: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// How the files of a directory of the site differ from these, in words.
+pub(super) fn differences(files: &[File], directory: &str, site: &Path) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for file in files {
+        match fs::read(site.join(&file.path)) {
+            Ok(content) if parquet::is_same(&content, &file.content) => {}
+            Ok(_) => wrong.push(format!("{} does not say what the releases say", file.path)),
+            Err(error) => wrong.push(format!("{} cannot be read: {error}", file.path)),
+        }
+    }
+    let entries = fs::read_dir(site.join(directory)).into_iter().flatten().flatten();
+    let names = entries.map(|entry| format!("{directory}/{}", entry.file_name().display()));
+    let unknown = names.filter(|name| files.iter().all(|file| file.path != *name));
+    wrong.extend(unknown.map(|name| format!("{name} is of no table of the ledger")));
+    wrong
 }
 
 fn create_parent(path: &Path) -> io::Result<PathBuf> {

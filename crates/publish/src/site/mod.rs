@@ -4,6 +4,7 @@
 //! - `series` turns tables of releases into rows over time.
 //! - `chart` computes the geometry of a chart, `page` the text around it, and the templates print both.
 //! - `data` writes each table as CSV, JSON, and Parquet, and `metadata` describes these files for other programs.
+//! - `shown` reads the numbers of a page back, for `verify`.
 //! - `files` puts everything in place, one whole file after the other.
 //!
 //! Nothing here reads a clock, an environment, or a network: the same releases give the same bytes.
@@ -19,6 +20,7 @@ mod page;
 mod parquet;
 mod section;
 mod series;
+mod shown;
 mod timeline;
 
 use std::io;
@@ -83,6 +85,41 @@ fn content(site: &Site<'_>, publisher: &Publisher) -> io::Result<Vec<File>> {
     ];
     let ledger = site.ledger.iter().map(|(name, bytes)| File::new(format!("ledger/{name}"), *bytes));
     Ok(ledger.chain(data).chain(after).collect())
+}
+
+/// What a site says that its ledger does not: files of `data/`, and numbers and shares on its page, each in words.
+///
+/// # Errors
+/// If a release cannot be shown.
+pub fn misstatements(
+    tool: &str,
+    releases: &[&Release],
+    withdrawals: &[&Withdrawal],
+    directory: &Path,
+) -> io::Result<Vec<String>> {
+    let site = Site {
+        tool,
+        definition: &DataPoints::EMPTY,
+        opt_out_vars: &[],
+        releases,
+        withdrawals,
+        promise: "",
+        warning: None,
+        ledger: &[],
+    };
+    let timeline = Timeline::new(&site)?;
+    let series = series::tables(&timeline);
+    let data = data::files(&data::tables(&timeline, &series))?;
+    let mut wrong = files::differences(&data, "data", directory);
+    match std::fs::read_to_string(directory.join("index.html")) {
+        Ok(page) => {
+            let sections = section::sections(&DataPoints::EMPTY, &timeline, &series);
+            let shown = shown::misstated(&sections, &page);
+            wrong.extend(shown.into_iter().map(|what| format!("index.html: {what}")));
+        }
+        Err(error) => wrong.push(format!("index.html cannot be read: {error}")),
+    }
+    Ok(wrong)
 }
 
 fn invalid(message: impl Into<String>) -> io::Error {

@@ -67,3 +67,48 @@ fn each_forgery_is_found() {
     let (_, said) = verify(&publisher, "ledger");
     assert!(said.contains("the file before it is missing"), "{said}");
 }
+
+/// A file of the site, a text in it, its replacement, and what is said.
+const MISSTATEMENTS: [(&str, &str, &str, &str); 6] = [
+    ("data/frob.command.csv", ",build,", ",run,", "data/frob.command.csv does not say what the releases say"),
+    ("data/frob.command.json", "\"threshold\":", "\"threshold\": ", "data/frob.command.json does not say"),
+    ("data/periods.csv", "2026-06-29", "2026-06-30", "data/periods.csv does not say"),
+    ("index.html", "id=\"frob.command\"", "id=\"frob.commands\"", "it does not show frob.command"),
+    (
+        "index.html",
+        "<bdi>build</bdi><td class=\"n\">",
+        "<bdi>build</bdi><td class=\"n\">1",
+        "does not show what the releases give: build",
+    ),
+    ("index.html", "<td>", "<td>1", "does not show what the releases give"),
+];
+
+#[test]
+fn data_and_shares_that_the_ledger_does_not_give_are_found() {
+    let publisher = Publisher::with_weeks(&["2026-W27", "2026-W28", "2026-W29"]);
+    let failed = r#"["error.type","frob.command"]"#;
+    publisher.add("2026-W28", failed, &[(r#"["_OTHER","build"]"#, 250)]);
+    publisher.begin("ledger", "2026-08-17", "2026-06-29");
+    let site = publisher.path("ledger-site");
+    let (is_right, said) = verify(&publisher, "ledger-site");
+    assert!(is_right, "{said}");
+    for (file, from, to, words) in MISSTATEMENTS {
+        let original = fs::read_to_string(site.join(file)).unwrap();
+        let changed = original.replacen(from, to, 1);
+        assert_ne!(original, changed, "{file}: {from}");
+        fs::write(site.join(file), changed).unwrap();
+        let (is_right, said) = verify(&publisher, "ledger-site");
+        assert!(!is_right && said.contains(words), "{file}: {said}");
+        fs::write(site.join(file), original).unwrap();
+    }
+    // Another table's rows in the right format.
+    let parquet = site.join("data/frob.command.parquet");
+    let original = fs::read(&parquet).unwrap();
+    fs::copy(site.join("data/periods.parquet"), &parquet).unwrap();
+    assert!(verify(&publisher, "ledger-site").1.contains("data/frob.command.parquet does not say"));
+    fs::remove_file(&parquet).unwrap();
+    assert!(verify(&publisher, "ledger-site").1.contains("data/frob.command.parquet cannot be read"));
+    fs::write(&parquet, original).unwrap();
+    fs::write(site.join("data/more.csv"), "a\n").unwrap();
+    assert!(verify(&publisher, "ledger-site").1.contains("data/more.csv is of no table of the ledger"));
+}
