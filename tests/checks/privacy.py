@@ -15,6 +15,7 @@ import itertools
 import json
 import math
 import pathlib
+import random
 import secrets
 import sqlite3
 import subprocess
@@ -92,7 +93,7 @@ def epsilon_of(rho):
 
 def count(tool_hash, monday, cell):
     start = str(int(datetime.datetime.combine(monday, datetime.time(), datetime.timezone.utc).timestamp()) * 10**9)
-    text = lambda key, value: {"key": key, "value": {"stringValue": value}}
+    text = lambda key, value: {"key": key, "value": {"intValue": str(value)} if type(value) is int else {"stringValue": value}}
     span = {
         "traceId": secrets.token_hex(16), "spanId": secrets.token_hex(8), "name": "count", "kind": 1,
         "startTimeUnixNano": start, "endTimeUnixNano": start, "attributes": [text(*item) for item in cell.items()],
@@ -105,9 +106,9 @@ def count(tool_hash, monday, cell):
 class Publisher:
     """A store, and the program."""
 
-    def __init__(self, program, directory, epsilon):
+    def __init__(self, program, directory, epsilon, definition=DEFINITION):
         self.program, self.directory = program, pathlib.Path(directory)
-        text = DEFINITION.format(epsilon=epsilon)
+        text = definition.format(epsilon=epsilon)
         self.hash = hashlib.sha256(text.encode()).hexdigest()[:32]
         (self.directory / "telemetry.toml").write_text(text)
 
@@ -209,6 +210,71 @@ def check_attacks(program, weeks):
     assert gain < float(epsilon_of(Decimal(rho))), "an attacker learns more than ε says"
 
 
+SIZES = 10_000
+SIZES_DEFINITION = DEFINITION.split("[[data_point]]")[0] + """[[data_point]]
+key = "frob.size"
+on = ["run"]
+sentence = "The size"
+why = "To choose."
+kind = "integer"
+min = 0
+max = 9999
+audience = "maker"
+since = "1.0"
+until = "never"
+[publish]
+period = "week"
+epsilon = {epsilon}
+[[count]]
+of = ["frob.size"]
+at_most = 25
+"""
+
+
+def check_membership(program, weeks):
+    """The strongest attacker: all counts of 10,000 cells are his own, so he knows them, but those of 400 possible victims, each
+    with as many cells as one installation may count. He guesses of each victim whether it was counted at all: from one release,
+    from a release and its correction, and from several weeks in which it always was."""
+    at_most, own, secret = 25, 300, random.Random(secrets.randbits(64))
+    groups = SIZES // at_most
+    mondays = [MONDAY + datetime.timedelta(days=7 * week) for week in range(weeks)]
+    guesses = collections.defaultdict(list)
+    for number in range(2):
+        members = [secret.random() < 0.5 for _ in range(groups)]
+        with tempfile.TemporaryDirectory() as directory:
+            publisher = Publisher(program, directory, "2", SIZES_DEFINITION)
+            publisher.add([(MONDAY, {"frob.size": 0})])
+            with sqlite3.connect(publisher.directory / "store" / "runs.sqlite") as store:
+                (tool, week, period, hash, keys, _, _), = store.execute(
+                    "SELECT tool, week, weeks, hash, cell_keys, cell_values, n FROM count_cell").fetchall()
+                store.execute("DELETE FROM count_cell")
+                store.executemany(
+                    "INSERT INTO count_cell (tool, week, weeks, hash, cell_keys, cell_values, n) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    [(tool, week + after, period, hash, keys, f"[{size}]", own + members[size // at_most])
+                     for after in range(weeks) for size in range(SIZES)])
+            publisher.publish("ledger", mondays[-1], "--first", str(MONDAY))
+            ledger = publisher.publish("ledger", mondays[-1], "--correct", str(MONDAY), "--reason", "A test")
+        scores = [[sum(cell["installations"] for cell in release["tables"][0]["cells"][group * at_most:(group + 1) * at_most])
+                   for group in range(groups)] for release in ledger]
+        # The midpoint between "counted" and "not counted" is the best threshold, whatever the noise.
+        for name, releases in (("one release", [0]), ("a release and its correction", [0, weeks]), (f"{weeks} weeks", range(weeks))):
+            middle = len(releases) * at_most * (own + 0.5)
+            guesses[name, len(releases)] += [(member, sum(scores[release][group] for release in releases) > middle)
+                                             for group, member in enumerate(members)]
+    privacy = ledger[0]["privacy"]
+    mu = math.sqrt(at_most) / privacy["sigma"]
+    for (name, number), made in guesses.items():
+        found = sum(guess for member, guess in made if member) / sum(member for member, _ in made) - sum(
+            guess for member, guess in made if not member) / sum(not member for member, _ in made)
+        expected = math.erf(mu * math.sqrt(number) / 2 / math.sqrt(2))
+        epsilon = float(epsilon_of(Decimal(str(privacy["rho"])) * number))
+        allowed = math.tanh(epsilon / 2) + 1e-6
+        print(f"membership, {name}: advantage {found:.3f}, the noise's own {expected:.3f}, ε = {epsilon:.2f} allows {allowed:.3f}")
+        # Four standard deviations of so many guesses.
+        assert abs(found - expected) < 4 / math.sqrt(len(made)), "the noise is not what is stated"
+        assert found < allowed, "an attacker learns more than ε says"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program", type=pathlib.Path)
@@ -217,6 +283,7 @@ def main():
     program = arguments.program.resolve()
     check_budget(program)
     check_attacks(program, arguments.weeks)
+    check_membership(program, 4)
 
 
 if __name__ == "__main__":
