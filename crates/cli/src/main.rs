@@ -47,7 +47,7 @@ fn after_help() -> String {
         exit_code::MEANINGS.iter().map(|(code, meaning)| format!("\n  {code}  {meaning}")).collect();
     format!(
         "A telemetry.toml is the file in a tool's source code that approves what the tool may report. Only \
-         `collect`, `demo`, and `publish` open network connections: `flush` starts the tool, and the tool sends.\n\n\
+         `collect`, `demo`, `publish`, and `report` open network connections: `flush` starts the tool, and the tool sends.\n\n\
          Exit codes:{exit_codes}"
     )
 }

@@ -22,7 +22,7 @@ pub enum PublishCommand {
     /// Publish the counts of installations: close the periods that are due, and write the ledger and the site
     Publish(Box<PublishArguments>),
     /// Write exact numbers for the tool's author, marked as not for publication
-    Report(ReportArguments),
+    Report(Box<ReportArguments>),
     /// Check a published site, or a ledger
     Verify(VerifyArguments),
 }
