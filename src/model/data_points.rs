@@ -1,5 +1,6 @@
 //! The approved data points: static tables that `data_points!` makes from `telemetry.toml` at compile time.
 
+pub(crate) use tool_telemetry_definition::standard;
 pub use tool_telemetry_definition::{
     ApprovedSpan, Audience, Count, DataPoint, DataPoints, Kind, Level, MAX_DATA_POINTS, MAX_SPANS, OTHER,
     Period, Publisher, Times, Version, is_tool_name,

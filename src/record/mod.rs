@@ -16,6 +16,7 @@ mod omissions;
 pub(crate) mod open_span;
 mod parent_span;
 mod run;
+mod run_clock;
 mod runs;
 pub(crate) mod trace_context;
 mod visitor;

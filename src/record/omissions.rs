@@ -1,6 +1,7 @@
 //! Collects what is not recorded, for `<TOOL>_TELEMETRY=explain` and for the author's tests. Otherwise it does not exist,
 //! and costs one check of a pointer where something is left out.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +13,7 @@ use tracing::{Metadata, dispatcher};
 
 use super::fork;
 use crate::model::allowlist::Allowlist;
-use crate::model::data_points::{DataPoints, Kind, Level, Value, tracing_level};
+use crate::model::data_points::{ApprovedSpan, DataPoints, Kind, Level, Value, tracing_level};
 use crate::model::field_value::ValueType;
 use crate::model::omission::{Omission, OmissionReason, OmittedItem, most_similar};
 use crate::model::span::Tool;
@@ -26,6 +27,8 @@ pub(crate) struct Omissions {
     allowlist: Allowlist,
     tool: Tool<'static>,
     list: Mutex<Vec<Omission>>,
+    /// A call site for each approved span, by position. Nothing in it changes, so a panic leaves it as it is.
+    questions: AssertUnwindSafe<Vec<&'static Metadata<'static>>>,
     /// How many telemetry layers a subscriber has.
     layers: AtomicU32,
     /// Whether spans come from an exporter, and not from a layer.
@@ -42,6 +45,7 @@ impl Omissions {
             allowlist,
             tool,
             list: Mutex::default(),
+            questions: AssertUnwindSafe(allowlist.data_points.spans.iter().map(question).collect()),
             layers: AtomicU32::new(0),
             has_exporter: AtomicBool::new(false),
             seen: AtomicU64::new(0),
@@ -145,16 +149,16 @@ impl Omissions {
 
     /// Asks the current subscriber whether it hides approved spans. It uses `tracing`, so an exiting process must not call
     /// it.
+    ///
+    /// The question is whether it is interested in such a call site. `Dispatch::enabled` would be the wrong one, because its
+    /// answer decides which per-layer filters see the next span or event (tokio-rs/tracing#2519).
     pub(crate) fn ask_subscriber(&self) {
         if self.layers.load(Ordering::Relaxed) == 0 {
             return;
         }
-        for (position, span) in (0_u8..).zip(self.data_points().spans) {
-            let level = tracing_level(span.level);
-            let fields = FieldSet::new(&[], Identifier(&QUESTION));
-            let metadata =
-                Metadata::new(span.name, span.target, level, None, None, None, fields, MetadataKind::SPAN);
-            let is_hidden = !dispatcher::get_default(|subscriber| subscriber.enabled(&metadata));
+        for (position, question) in (0_u8..).zip(self.questions.iter().copied()) {
+            let is_hidden =
+                dispatcher::get_default(|subscriber| subscriber.register_callsite(question).is_never());
             let bit = 1 << position;
             match is_hidden {
                 true => self.hidden.fetch_or(bit, Ordering::Relaxed),
@@ -198,10 +202,18 @@ impl Omissions {
     }
 }
 
-/// The call site of the question in [`Omissions::ask_subscriber`]. It is never registered, so it has no interest.
-struct Question;
+/// Call sites live as long as the program, as in `tracing`.
+fn question(span: &ApprovedSpan) -> &'static Metadata<'static> {
+    let fields = FieldSet::new(&[], Identifier(&CALL_SITE));
+    let level = tracing_level(span.level);
+    let kind = MetadataKind::SPAN;
+    Box::leak(Box::new(Metadata::new(span.name, span.target, level, None, None, None, fields, kind)))
+}
 
-static QUESTION: Question = Question;
+/// The call site of the questions, which no code runs.
+struct QuestionCallSite;
+
+static CALL_SITE: QuestionCallSite = QuestionCallSite;
 static METADATA: Metadata<'static> = Metadata::new(
     "question",
     "tool_telemetry",
@@ -209,11 +221,11 @@ static METADATA: Metadata<'static> = Metadata::new(
     None,
     None,
     None,
-    FieldSet::new(&[], Identifier(&QUESTION)),
+    FieldSet::new(&[], Identifier(&CALL_SITE)),
     MetadataKind::SPAN,
 );
 
-impl Callsite for Question {
+impl Callsite for QuestionCallSite {
     fn set_interest(&self, _interest: tracing::subscriber::Interest) {}
 
     fn metadata(&self) -> &Metadata<'_> {

@@ -6,11 +6,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tracing::{Level, Metadata};
 
 use super::run::{BegunRun, EndedRun, Run};
+use super::run_clock::RunClock;
 use super::{Omissions, ParentSpan, RunId, fork};
 use crate::model::allowlist::Allowlist;
 use crate::model::data_points::{Kind, Value};
@@ -38,6 +39,8 @@ pub(crate) struct Runs {
     /// `None` if the runs are only previewed and never written.
     spool: Option<SpoolDirectory>,
     is_shown: bool,
+    /// The values that each run has from its beginning.
+    initial_values: Vec<(u8, Value)>,
     /// What is not recorded, if that is to be explained.
     omissions: Option<Box<Omissions>>,
     /// Whether installations may be counted by these runs.
@@ -47,36 +50,6 @@ pub(crate) struct Runs {
     /// Whether several runs are open.
     has_several: AtomicBool,
     table: Mutex<RunTable>,
-}
-
-/// Wall-clock time that advances with the monotonic clock, so that no span ends before it starts.
-#[derive(Debug)]
-struct RunClock {
-    /// Nanoseconds since the Unix epoch.
-    started: AtomicU64,
-    instant: Instant,
-}
-
-impl RunClock {
-    fn new() -> Self {
-        Self { started: AtomicU64::new(wall_time()), instant: Instant::now() }
-    }
-
-    fn now(&self) -> u64 {
-        self.started.load(Ordering::Relaxed).saturating_add(self.instant.elapsed().as_nanos() as u64)
-    }
-
-    /// Synchronises with the wall clock. It may have been set, and it advances while a machine sleeps.
-    fn synchronise(&self) {
-        let started = wall_time().saturating_sub(self.instant.elapsed().as_nanos() as u64);
-        self.started.store(started.max(1), Ordering::Relaxed);
-    }
-}
-
-/// Nanoseconds since the Unix epoch. It is never 0, which means "not set" in OTLP.
-fn wall_time() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::from_nanos(1));
-    since_epoch.as_nanos().clamp(1, u64::MAX.into()) as u64
 }
 
 /// The runs that have not ended.
@@ -133,13 +106,14 @@ impl Runs {
             parent,
             spool,
             is_shown,
+            initial_values: Vec::new(),
             omissions: None,
             are_countable: false,
             latest: AtomicU64::new(0),
             has_several: AtomicBool::new(false),
             table: Mutex::new(table),
         };
-        let first = runs.new_run(runs.clock.started.load(Ordering::Relaxed));
+        let first = runs.new_run(runs.clock.started());
         runs.latest.store(first.id.number(), Ordering::Relaxed);
         runs.table.get_mut().unwrap_or_else(PoisonError::into_inner).next = Some(first);
         runs
@@ -148,6 +122,15 @@ impl Runs {
     /// Sets whether installations may be counted by these runs. By default they may not.
     pub(crate) fn with_countable(self, are_countable: bool) -> Self {
         Self { are_countable, ..self }
+    }
+
+    /// Gives each run these values. The author's code may record others for the same keys.
+    pub(crate) fn with_initial_values(mut self, values: Vec<(u8, Value)>) -> Self {
+        if let Some(first) = &mut self.table.get_mut().unwrap_or_else(PoisonError::into_inner).next {
+            values.iter().for_each(|(position, value)| first.set(*position, *value));
+        }
+        self.initial_values = values;
+        self
     }
 
     /// Collects what is not recorded.
@@ -192,7 +175,7 @@ impl Runs {
             subject: Subject::Run(None),
             start,
             end: start,
-            values: Vec::new(),
+            values: self.initial_values.clone(),
         };
         let lines = LineWriter::of_trace(self.allowlist.data_points, self.tool, trace_id);
         Run::new(root, lines, self.allowlist.has_coarse_times, self.is_shown)

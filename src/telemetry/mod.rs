@@ -1,6 +1,6 @@
 //! The types that a tool's author uses.
 //!
-//! Files import only files that stand further left: `command_result`, `explanation` < `preview` < `recording` < `guard` <
+//! Files import only files that stand further left: `command_result`, `standard`, `explanation` < `preview` < `recording` < `guard` <
 //! `handle` < `start` < `builder`.
 
 mod builder;
@@ -10,6 +10,7 @@ mod guard;
 mod handle;
 mod preview;
 mod recording;
+mod standard;
 mod start;
 
 pub use builder::Builder;

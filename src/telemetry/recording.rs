@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 
-use super::explanation;
 use super::preview::{self, Preview, PreviewedRun};
+use super::{explanation, standard};
 use crate::consent::choice::{Choice, ChoiceFile};
 use crate::consent::destination::Destination;
 use crate::consent::notice::PendingNotice;
@@ -151,7 +151,9 @@ impl Recording {
             && !allowlist.data_points.counts.is_empty()
             && !is_ci
             && !environment.is_in_container();
-        let runs = Runs::new(allowlist, tool, spool, parent, preview.is_some()).with_countable(are_countable);
+        let runs = Runs::new(allowlist, tool, spool, parent, preview.is_some())
+            .with_countable(are_countable)
+            .with_initial_values(standard::values(&allowlist, environment));
         let is_explained = preview == Some(Preview::Explanation);
         Some(Self {
             runs: if is_explained { runs.with_omissions() } else { runs },

@@ -377,7 +377,11 @@ fn the_blocks_of_the_format_page_are_one_file_that_compiles() {
     let page = read("docs/telemetry-toml.md");
     let blocks = page.split("```toml\n").skip(1).filter_map(|block| block.split("```").next());
     assert_eq!(blocks.collect::<Vec<_>>().join("\n"), read("tests/data/format.toml"));
-    assert_eq!(FORMAT.keys().count(), page.matches("\nkind = ").count());
+    let written = FORMAT.keys().filter(|key| page.contains(&format!("\nkey = \"{key}\"\non = ")));
+    assert_eq!(written.count(), page.matches("\nkind = ").count());
+    for (name, key) in tool_telemetry_definition::standard::STANDARD {
+        assert!(page.contains(&format!("\n| `{name}` | `{key}` |")), "{name} is not described");
+    }
     for kind in ["bool", "integer", "exit_code", "command", "set", "version", "moniker"] {
         assert!(page.contains(&format!("\n### `{kind}`\n")), "{kind} is not described");
     }

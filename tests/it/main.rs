@@ -52,6 +52,7 @@ mod secrets; // secrets reach neither the disk nor the network
 mod snapshots; // the texts that users read
 mod spans; // parents, threads, and spans that are never closed
 mod spool; // the spool's own files
+mod standard; // ready-made data points
 mod status; // `telemetry status`, and errors that say what to do
 #[cfg(target_os = "linux")]
 mod suggested_commands; // messages suggest only commands that the tool has

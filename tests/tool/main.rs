@@ -28,6 +28,9 @@ static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/tool/teleme
 /// The same, with exact times for the tool's author.
 static EXACT: DataPoints = DataPoints { times: Times::Exact, ..DATA_POINTS };
 
+/// The ready-made data points.
+static STANDARD: DataPoints = tool_telemetry::data_points!("tests/tool/standard.toml");
+
 /// The same with `[[count]]` tables, and those of a later release.
 static COUNTS: DataPoints = tool_telemetry::data_points!("tests/tool/counts.toml");
 static COUNTS_2: DataPoints = tool_telemetry::data_points!("tests/tool/counts-2.toml");
@@ -165,6 +168,7 @@ fn configure(settings: &str) -> Builder {
     let version = variable("FROB_VERSION").unwrap_or_else(|| "1.0.0".to_owned());
     let data_points = match variable("FROB_COUNTS").as_deref() {
         None if variable("FROB_EXACT_TIMES").is_some() => &EXACT,
+        None if variable("FROB_STANDARD").is_some() => &STANDARD,
         None => &DATA_POINTS,
         Some("2") => &COUNTS_2,
         Some(_) => &COUNTS,

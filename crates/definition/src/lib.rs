@@ -26,11 +26,13 @@
 //!
 //! # The file
 //! `format = 1`; optionally `tool`, the tool's name, and `telemetry_command`, the tool's own command about its telemetry
-//! as users type it, such as `"frob telemetry"`, and `times`, `"hour"` (the default) or `"exact"`; and these tables:
+//! as users type it, such as `"frob telemetry"`, `times`, `"hour"` (the default) or `"exact"`, and `standard`, the names of
+//! [ready-made data points](standard::STANDARD); and these tables:
 //!
 //! | table | keys |
 //! | --- | --- |
 //! | `[publisher]` | `name`, `contact`, `privacy` (an https address), `retention_days` (1 to 3650), `licence` (an SPDX identifier), and optionally `published_at` (the https address of the published aggregates); required if the tool's author has an endpoint |
+//! | `[defaults]` | `audience`, `since`, and `until` for all entries that do not have them |
 //! | `[[span]]` | `name`, `target` (the crate or module that makes it, or one above), `level` (optional: the most verbose level at which it is recorded, `error`, `warn`, `info`, `debug`, or `trace`; `info` by default), and the common keys |
 //! | `[[data_point]]` | `key`, `on` (names of spans; `"run"` is the run itself), `kind` with its own keys, and the common keys |
 //! | `[publish]` | `period`: how long installations are counted, `week` or `four weeks`, and optionally `epsilon`, the ε in which a period is published; required if there is a `[[count]]` |
@@ -57,7 +59,7 @@
 //! # Code map
 //! `data_points` and `counts` hold the types, and `version` the versions in them. `counted_value` says which values a
 //! table of installations counts by name. `admission` turns a field's value
-//! into a [`Value`]. `parse` reads a file, and `compare` tells a reviewer whether a changed file collects more or less.
+//! into a [`Value`]. `standard` has the ready-made data points. `parse` reads a file, and `compare` tells a reviewer whether a changed file collects more or less.
 
 // The documentation links to items of the feature.
 #![cfg_attr(not(feature = "parse"), allow(rustdoc::broken_intra_doc_links))]
@@ -72,6 +74,7 @@ mod counts;
 mod data_points;
 #[cfg(feature = "parse")]
 mod parse;
+pub mod standard;
 mod version;
 
 pub use admission::Value;

@@ -62,6 +62,8 @@ fn status_json_matches_its_schema() {
         &with_runs,
         &[
             ("/format", json!(2)),
+            ("/standard", json!(["disk"])),
+            ("/defaults", json!({ "kind": "bool" })),
             ("/telemetry", json!(true)),
             ("/reason", json!("mood")),
             ("/user", json!("anna")),
@@ -117,7 +119,11 @@ fn each_telemetry_toml_matches_its_schema() {
         "crates/benches/exit_cost/telemetry.toml",
         "examples/telemetry.toml",
         "examples/dotnet/telemetry.toml",
+        "examples/first/telemetry.toml",
+        "tests/data/format.toml",
+        "tests/data/standard.toml",
         "tests/data/telemetry.toml",
+        "tests/tool/standard.toml",
         "tests/tool/telemetry.toml",
     ] {
         assert_valid(&schema, &definition(&fs::read_to_string(repository().join(file)).expect(file)));
@@ -129,6 +135,8 @@ fn each_telemetry_toml_matches_its_schema() {
         &good,
         &[
             ("/format", json!(2)),
+            ("/standard", json!(["disk"])),
+            ("/defaults", json!({ "kind": "bool" })),
             ("/colour", json!("red")),
             ("/publisher/retention_days", json!(0)),
             ("/publisher/privacy", json!("http://example.com")),

@@ -13,7 +13,7 @@ use std::fmt;
 /// assert_eq!((error.line(), error.column()), (2, 2));
 /// assert_eq!(
 ///     error.to_string(),
-///     "line 2: the file has an unknown key `maker`; the keys are format, tool, telemetry_command, times, publisher, span, data_point, \
+///     "line 2: the file has an unknown key `maker`; the keys are format, tool, telemetry_command, times, standard, defaults, publisher, span, data_point, \
 ///      publish, count"
 /// );
 /// ```

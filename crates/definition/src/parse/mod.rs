@@ -1,10 +1,11 @@
 //! Parses TOML into [`DataPoints`]: `table` reads keys and types, `checks` checks single strings, `references` checks what
-//! entries say about each other, and `counts` reads what is counted.
+//! entries say about each other, `standard` completes entries with defaults, and `counts` reads what is counted.
 
 mod checks;
 mod counts;
 mod errors;
 mod references;
+mod standard;
 mod table;
 
 use toml::de::DeTable;
@@ -12,6 +13,7 @@ use toml::de::DeTable;
 use self::errors::Report;
 pub use self::errors::{ParseError, ParseErrors};
 use self::references::{DataPointEntry, SpanEntry};
+use self::standard::Defaults;
 use self::table::{Located, Table};
 use crate::{
     ApprovedSpan, Audience, DEFAULT_EPSILON, DataPoint, DataPoints, Kind, Level, MAX_INTEGER_VALUES,
@@ -22,8 +24,19 @@ use crate::{
 const COMMON: [&str; 5] = ["sentence", "why", "audience", "since", "until"];
 
 /// The keys and tables of a file.
-const FILE_KEYS: [&str; 9] =
-    ["format", "tool", "telemetry_command", "times", "publisher", "span", "data_point", "publish", "count"];
+const FILE_KEYS: [&str; 11] = [
+    "format",
+    "tool",
+    "telemetry_command",
+    "times",
+    "standard",
+    "defaults",
+    "publisher",
+    "span",
+    "data_point",
+    "publish",
+    "count",
+];
 
 /// The keys of single kinds.
 const KIND_KEYS: &[(&str, &[&str])] = &[
@@ -97,13 +110,17 @@ fn file(file: &Table<'_>, report: &mut Report<'_>) -> DataPoints {
         file.one_of("times", &names, report)
     });
     let publisher = file.table("publisher", "`[publisher]`", report).map(|table| publisher(&table, report));
-    let spans: Vec<SpanEntry> =
-        file.tables("span", "`[[span]]`", report).iter().map(|table| span(table, report)).collect();
-    let data_points: Vec<DataPointEntry<'_>> = file
-        .tables("data_point", "`[[data_point]]`", report)
-        .iter()
-        .map(|table| data_point(table, report))
+    let defaults = Defaults::read(file, report);
+    let spans: Vec<SpanEntry> = file
+        .tables("span", "`[[span]]`", report)
+        .into_iter()
+        .map(|table| span(&defaults.span(table), report))
         .collect();
+    let data_point_tables = file.tables("data_point", "`[[data_point]]`", report);
+    let included = defaults.included(file, &data_point_tables, report);
+    let own = data_point_tables.into_iter().map(|table| defaults.data_point(table));
+    let data_points: Vec<DataPointEntry<'_>> =
+        own.chain(included).map(|table| data_point(&table, report)).collect();
     references::check(&spans, &data_points, report);
     let (publication, counts) = counts::read(file, &spans, &data_points, report);
     let positions = |name: &str| {
@@ -194,12 +211,21 @@ fn data_point<'a>(table: &Table<'a>, report: &mut Report<'_>) -> DataPointEntry<
     let audience = audience(table, report);
     let kind = kind(table, report);
     let (since, until) = versions(table, report);
+    // A default is at another place, and a ready-made entry even in another text.
+    let own_at = |key: &str, at: Option<usize>| match table.key_at(key) {
+        Some(_) => at.unwrap_or(table.at),
+        None => table.at,
+    };
     DataPointEntry {
         at: table.at,
-        key_at: key.map_or(table.at, |key| key.at),
-        kind_at: kind.map(|kind| kind.at),
-        audience_at: audience.map_or(table.at, |audience| audience.at),
-        on: on.map_or_else(Vec::new, |on| on.value),
+        key_at: own_at("key", key.map(|key| key.at)),
+        kind_at: kind.map(|kind| own_at("kind", Some(kind.at))),
+        audience_at: own_at("audience", audience.map(|audience| audience.at)),
+        on: on
+            .into_iter()
+            .flat_map(|on| on.value)
+            .map(|name| Located { at: own_at("on", Some(name.at)), ..name })
+            .collect(),
         data_point: DataPoint {
             key: text(key),
             sentence: text(table.checked("sentence", checks::sentence, report)),

@@ -18,6 +18,8 @@ pub(super) struct Table<'a> {
     /// The name in error messages.
     name: &'static str,
     entries: &'a DeTable<'a>,
+    /// Where a key is looked for that the table does not have, in this order.
+    fallbacks: [Option<&'a DeTable<'a>>; 2],
     /// The byte at which its header begins.
     pub(super) at: usize,
 }
@@ -51,7 +53,16 @@ const EXAMPLES: &[(&str, &str)] = &[
 
 impl<'a> Table<'a> {
     pub(super) fn new(name: &'static str, entries: &'a DeTable<'a>, at: usize) -> Self {
-        Self { name, entries, at }
+        Self { name, entries, fallbacks: [None; 2], at }
+    }
+
+    /// The same table, with values for keys that it does not have.
+    pub(super) fn with_fallbacks(self, fallbacks: [Option<&'a DeTable<'a>>; 2]) -> Self {
+        Self { fallbacks, ..self }
+    }
+
+    pub(super) fn entries(&self) -> &'a DeTable<'a> {
+        self.entries
     }
 
     /// Reports each key that is not one of `known`.
@@ -82,7 +93,14 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn optional(&self, wanted: &str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.entries.iter().find(|(key, _)| key.get_ref() == wanted).map(|(_, value)| value)
+        let tables = [Some(self.entries)].into_iter().chain(self.fallbacks).flatten();
+        let mut values = tables.flat_map(DeTable::iter);
+        values.find(|(key, _)| key.get_ref() == wanted).map(|(_, value)| value)
+    }
+
+    /// A string, if the value is one.
+    pub(super) fn text(&self, wanted: &str) -> Option<&'a str> {
+        self.optional(wanted).and_then(|value| value.get_ref().as_str())
     }
 
     fn required(&self, key: &str, report: &mut Report<'_>) -> Option<&'a Spanned<DeValue<'a>>> {

@@ -15,7 +15,7 @@ const CASES: &[Case] = &[
     ("format = 1", "format = 2 # here", "`format` is 2, but this version of tool-telemetry reads only format 1; upgrade it"),
     ("format = 1", "format = \"1\" # here", "`format` is a string; it must be an integer"),
     ("format = 1", "format = 99999999999999999999 # here", "does not fit into 64 bits"),
-    ("format = 1", "format = 1\nspans = [] # here", "the file has an unknown key `spans`; the keys are format, tool, telemetry_command, times, publisher, span"),
+    ("format = 1", "format = 1\nspans = [] # here", "the file has an unknown key `spans`; the keys are format, tool, telemetry_command, times, standard, defaults, publisher, span"),
     ("format = 1", "format = 1\n\"a\\nb\" = 1 # here", "unknown key `a\\nb`"),
     ("[publisher]", "[[publisher]] # here", "`publisher` is an array; it must be a table: write `[publisher]`"),
     ("name = \"target\"\n", "name = \"target\"\nlevels = 1 # here\n", "`[[span]]` has an unknown key `levels`"),

@@ -8,6 +8,8 @@ mod any_text;
 mod changes;
 /// What installations are counted by: the tables, the periods, and their errors.
 mod counts;
+/// Defaults and ready-made data points.
+mod defaults;
 /// Each check: a file that fails it, and the line and the text of the error.
 mod errors;
 /// A valid file, key by key.
