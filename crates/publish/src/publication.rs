@@ -207,7 +207,9 @@ pub fn exact(plan: &Plan, counted: &[InstallationCount]) -> HashMap<CellKey, i64
     for cell in counted.iter().filter(|cell| plan.hashes.contains(&cell.hash)) {
         let keys: Vec<&str> = cell.keys.iter().map(String::as_str).collect();
         let key = (table_text(keys.iter().copied()), cell_key(&keys, &cell.values));
-        *exact.entry(key).or_default() += cell.installations.max(0);
+        let number = exact.entry(key).or_default();
+        // Whoever can write into a store must not turn a large number into a small one.
+        *number = number.saturating_add(cell.installations.max(0));
     }
     exact
 }
@@ -256,6 +258,26 @@ mod tests {
         );
         assert_eq!(shown(58, 58), Some(60));
         assert_eq!(shown(57, 57), Some(55));
+    }
+
+    #[test]
+    fn large_counts_of_two_versions_do_not_become_a_small_one() {
+        let plan = Plan {
+            period: tool_telemetry_definition::Period::Week,
+            epsilon: 2.0,
+            counts: 1,
+            variance: budget::Variance::at_rho(1, budget::rho(2.0)),
+            hashes: vec!["a".to_owned(), "b".to_owned()],
+            tables: Vec::new(),
+        };
+        let count = |hash: &str, installations| InstallationCount {
+            hash: hash.to_owned(),
+            keys: vec!["frob.command".to_owned()],
+            values: vec!["build".into()],
+            installations,
+        };
+        let counted = [count("a", i64::MAX), count("b", i64::MAX), count("unknown", 7), count("a", -5)];
+        assert_eq!(exact(&plan, &counted).into_values().collect::<Vec<_>>(), [i64::MAX]);
     }
 
     #[test]
