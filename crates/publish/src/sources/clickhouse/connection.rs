@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::io::{Write as _, stderr};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use clickhouse::query::Query;
 use clickhouse::{Client, RowOwned, RowRead, error::Error};
@@ -69,8 +69,8 @@ impl Connection {
     ) -> Result<Vec<R>, Failure> {
         self.queries += 1;
         // Unique on the server, so that its progress can be asked for.
-        let id = format!("tool-telemetry-{}-{}-{:?}", std::process::id(), self.queries, Instant::now());
-        let id: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let id = format!("tool-telemetry-{now}-{}-{}", std::process::id(), self.queries);
         let query = query.with_setting("query_id", &id);
         let work = watched(&self.client, query.fetch_all::<R>(), &id, what);
         let limited = async { tokio::time::timeout(self.patience, work).await };
