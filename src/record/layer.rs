@@ -14,7 +14,7 @@
 //!   slower and never silences another layer.
 
 use std::any::TypeId;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -22,11 +22,10 @@ use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::{Context, Filter, Layer};
-use tracing_subscriber::registry::{LookupSpan, Registry, SpanRef};
+use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use crate::record::call_sites::CallSites;
-use crate::record::open_span::{OpenSpan, values};
-use crate::record::{ParentSpan, Runs};
+use crate::record::Runs;
+use crate::record::span_recorder::SpanRecorder;
 
 /// Records approved spans. It is created by [`Telemetry::layer`](crate::Telemetry::layer), and has no effect if nothing is
 /// recorded.
@@ -214,78 +213,4 @@ impl<S> Filter<S> for ApprovedSpanFilter {
             Interest::never()
         }
     }
-}
-
-/// Records the approved ones among the spans that it sees.
-struct SpanRecorder {
-    recording: Option<&'static Runs>,
-    /// While this is 0, no span that closes or records a field needs a lookup.
-    open_spans: AtomicUsize,
-    call_sites: CallSites,
-}
-
-impl SpanRecorder {
-    fn new(recording: Option<&'static Runs>) -> Self {
-        Self { recording, open_spans: AtomicUsize::new(0), call_sites: CallSites::new() }
-    }
-
-    /// The recording and the span, if the span may be recorded.
-    fn find<'a, S>(&self, id: &Id, context: &'a Context<'_, S>) -> Option<(&'static Runs, SpanRef<'a, S>)>
-    where
-        S: Subscriber + for<'b> LookupSpan<'b>,
-    {
-        let runs = self.recording.filter(|_| self.open_spans.load(Ordering::Relaxed) > 0)?;
-        let span = context.span(id)?;
-        (!self.call_sites.is_unapproved(span.metadata())).then_some((runs, span))
-    }
-}
-
-impl<S> Layer<S> for SpanRecorder
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let Some(runs) = self.recording else { return };
-        let metadata = attributes.metadata();
-        let Some(call_site) = self.call_sites.find_or_add(&runs.allowlist, metadata) else {
-            if let Some(omissions) = runs.omissions() {
-                omissions.add_unapproved(metadata);
-            }
-            return;
-        };
-        if let Some(omissions) = runs.omissions() {
-            omissions.saw(call_site.span);
-        }
-        let Some(span) = context.span(id) else { return };
-        let ancestor = nearest_approved(&span);
-        let Some(open) = OpenSpan::new(runs, call_site, attributes, ancestor) else { return };
-        span.extensions_mut().replace(open);
-        self.open_spans.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn on_record(&self, id: &Id, record: &Record<'_>, context: Context<'_, S>) {
-        let Some((runs, span)) = self.find(id, &context) else { return };
-        let Some(call_site) = span.extensions().get::<OpenSpan>().map(OpenSpan::call_site) else {
-            return;
-        };
-        let values = values(runs, call_site, record);
-        if let Some(open) = span.extensions_mut().get_mut::<OpenSpan>() {
-            open.set(values);
-        }
-    }
-
-    fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let Some((runs, span)) = self.find(&id, &context) else { return };
-        let Some(open) = span.extensions_mut().remove::<OpenSpan>() else { return };
-        self.open_spans.fetch_sub(1, Ordering::Relaxed);
-        open.close(runs);
-    }
-}
-
-/// The nearest approved ancestor of a span.
-fn nearest_approved<'a, S>(span: &SpanRef<'a, S>) -> Option<ParentSpan>
-where
-    S: Subscriber + LookupSpan<'a>,
-{
-    span.scope().skip(1).find_map(|ancestor| ancestor.extensions().get::<OpenSpan>().map(OpenSpan::as_parent))
 }

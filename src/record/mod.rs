@@ -1,6 +1,6 @@
 //! Recording: from the spans of `tracing` to the file of a run.
 //!
-//! 1. `layer` sees every span, and asks `call_sites` whether its call site is approved.
+//! 1. `layer` sees every span, and `span_recorder` asks `call_sites` whether its call site is approved.
 //! 2. `visitor` reads the approved fields, which is where a value is checked.
 //! 3. `open_span` holds the span until it closes, with its `parent_span`.
 //! 4. `runs` finds the run of the span's command, and `run` writes the span to the run's file.
@@ -18,6 +18,7 @@ mod parent_span;
 mod run;
 mod run_clock;
 mod runs;
+mod span_recorder;
 pub(crate) mod trace_context;
 mod visitor;
 
