@@ -67,8 +67,8 @@
 //!
 //! # Code map
 //!
-//! Modules import only modules above them. A span passes through `record::layer`, `record::run`, `spool::run_file`, and
-//! `upload::uploader`, in this order.
+//! A module may import the modules before it in this table. A span passes through `record::layer`, `record::run`,
+//! `spool::run_file`, and `upload::uploader`, in this order.
 //!
 //! | module | what it does |
 //! | --- | --- |

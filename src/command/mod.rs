@@ -1,8 +1,8 @@
 //! `<tool> telemetry …` as plain functions. The feature `clap` adds a subcommand and a flag for them. No message names
 //! either one unless the author sets it with [`Builder::telemetry_command`](crate::Builder::telemetry_command).
 //!
-//! Files import only files that stand further left: `choice`, `counts`, `flush`, `show`, `status` < `inspect`; `status` <
-//! `status::text`, `status::json` < `subcommand` < `flag`.
+//! A file may import the files before it in this list: `choice`, `counts`, `flush`, `show`, `status`, `inspect`,
+//! `subcommand`, `flag`.
 
 mod choice;
 mod counts;

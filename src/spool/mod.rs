@@ -17,8 +17,8 @@
 //!
 //! Each step is a rename, so a kill between two steps neither counts a run twice nor loses it.
 //!
-//! Files import only files that stand further left: `directory` < `outcome` < `start_history` < `lock` < `run_file` <
-//! `listing` < `counters` < `snapshot` < `limits` < `discard`. `backoff` and `read` import none of them.
+//! A file may import the files before it in this list: `backoff`, `directory`, `outcome`, `start_history`, `lock`,
+//! `run_file`, `listing`, `counters`, `snapshot`, `limits`, `discard`, `read`.
 
 pub(crate) mod backoff;
 pub(crate) mod counters;

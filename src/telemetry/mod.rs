@@ -1,7 +1,7 @@
 //! The types that a tool's author uses.
 //!
-//! Files import only files that stand further left: `command_result`, `standard`, `explanation` < `preview` < `recording` < `guard` <
-//! `handle` < `start` < `builder`.
+//! A file may import the files before it in this list: `command_result`, `standard`, `explanation`, `preview`,
+//! `recording`, `guard`, `handle`, `start`, `builder`.
 
 mod builder;
 mod command_result;

@@ -13,8 +13,9 @@
 //! - The cells are a function of the traces that are kept.
 //! - A change is durable before anyone is told of it.
 //!
-//! Imports go up this list and never down: `time`, `varint` < `shape` < `trace` < `row`, `cell`, `counts` < `marks` < `cells` < `index` < `store` <
-//! `approvals` < `judge` < `keeper`, `store_reader` < `metrics`, `writer` < `server` < `commands`.
+//! A file may import the files before it in this list: `time`, `varint`, `shape`, `trace`, `row`, `cell`, `counts`,
+//! `marks`, `cells`, `index`, `store`, `approvals`, `judge`, `keeper`, `store_reader`, `metrics`, `writer`, `server`,
+//! `commands`.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod approvals;
