@@ -7,7 +7,7 @@
 //!     outcomes/run1-<random>.<outcome>   its outcome, not counted yet
 //!     sent/run1-<random>.jsonl      the last delivered runs, kept for `telemetry show`
 //!     counters                      the number of runs for each outcome
-//!     counts.jsonl                  what was counted in each open period, and the counts that wait; only with a `[[count]]`
+//!     counts.jsonl                  what was counted in each open period, and the waiting counts; only with a `[[count]]`
 //!     counters.damaged              damaged counters, after which counting began again
 //!     backoff                       when to try again
 //!     uploader.lock                 held by the one running uploader, never deleted; lists the starts since one ended in order

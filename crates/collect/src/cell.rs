@@ -1,4 +1,4 @@
-//! [`Cell`]: a number of runs.
+//! [`Cell`]: what a number of runs in a week have in common.
 
 use crate::time::Week;
 

@@ -1,4 +1,4 @@
-//! `forget`: one run less.
+//! `forget`: deletes one run.
 
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;

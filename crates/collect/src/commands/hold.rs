@@ -1,4 +1,4 @@
-//! `hold`: the cells that a person should look at.
+//! `hold`: lists the cells that an operator should look at, and releases them.
 
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `mark`: a cell that a person wants to leave out, or others to look at.
+//! `mark`: marks a cell, so that an operator can look at it or leave it out.
 
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Keeping what arrived: one change for all requests that wait.
+//! A commit: one change of the store for all requests in the writer's queue.
 
 use std::collections::{HashMap, HashSet};
 

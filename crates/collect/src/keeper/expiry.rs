@@ -1,4 +1,5 @@
-//! The end of what is too old: its cells are counted again, and then runs and cells go together.
+//! Expiry: deletes the runs that are older than their tool keeps them, together with their cells. The cells are counted
+//! again first, to find mistakes.
 
 use std::collections::HashMap;
 
@@ -17,7 +18,7 @@ pub(super) struct Expiry {
     groups: Option<Vec<GroupEntry>>,
     /// How many of them were counted.
     counted: usize,
-    /// What was counted, less what the store says.
+    /// What was counted again, minus what the store says.
     cells: HashMap<Cell, i64>,
     counts: Vec<(CountCell, i64)>,
 }

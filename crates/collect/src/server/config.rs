@@ -1,4 +1,4 @@
-//! What the server is told, and what can be wrong with it.
+//! The server's configuration, and the errors in it.
 
 use std::fmt;
 use std::fs;
