@@ -468,6 +468,7 @@ fn the_tests_and_files_that_documents_name_exist() {
         "docs/otlp.md",
         "docs/platforms.md",
         "docs/policy.md",
+        "docs/stacks.md",
         "docs/telemetry-toml.md",
     ];
     for document in documents {
