@@ -1,4 +1,4 @@
-//! `telemetry show`: the counts of installations that wait.
+//! `telemetry show`: the waiting counts of installations.
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -105,7 +105,7 @@ impl TelemetryCommand {
     }
 }
 
-/// The runs, then the counts that wait.
+/// The runs, then the waiting counts.
 fn show(telemetry: &Telemetry, is_json: bool) -> String {
     let (runs, counts) = (telemetry.runs(), telemetry.waiting_counts());
     if is_json {

@@ -6,9 +6,9 @@
 //!   another layer's "never" into a "sometimes", which is checked for every span and event. "Never" would do the same to
 //!   another layer's "always". If the layer is alone on a `Registry`, it answers "never" for events, which then cost nothing.
 //! - *Does the layer have its own filter?* Yes. Otherwise a call site that it does not answer for would count as one that it is
-//!   interested in. A layer outside ours must find what it would find without ours, so this is answered only for our own
-//!   position. See [`LayerPosition`]. `fmt().finish()` panics when a layer registers a filter, so the type of the subscriber
-//!   is checked first.
+//!   interested in. A layer outside ours must see what it would see without ours, so we answer only where our own position
+//!   asks ([`LayerPosition`]). `fmt().finish()` panics when a layer registers a filter, so the type of the subscriber is
+//!   checked first.
 //! - *Up to which level?* Up to the level of approved spans, or `OFF` if nothing is recorded. Other layers' levels override
 //!   this. If the position is unknown, for example in a tree of layers or behind a reload, there is no answer, which is
 //!   slower and never silences another layer.

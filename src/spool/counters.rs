@@ -1,8 +1,8 @@
-//! The number of runs for each outcome. A run's outcome is recorded by a rename into `outcomes/`, and is then folded into one
-//! file of counters.
+//! The number of runs for each outcome. A rename into `outcomes/` records the outcome of a run. A *fold* then adds the
+//! outcomes to one file of counters and archives their files.
 //!
-//! The file names the outcome files that it has counted. If a fold is killed before it archives them, the next fold does
-//! not count them again.
+//! The file of counters names the outcome files that it has counted. If a fold is killed before it archives them, the next
+//! fold does not count them again.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

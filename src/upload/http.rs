@@ -1,9 +1,8 @@
 //! OTLP over HTTP: the `SpanExporter` of `opentelemetry-otlp` on our own HTTP client.
 //!
-//! The exporter groups the spans, checks the size, encodes the request, and hands its body to our client. Its result is
-//! only Ok or a text, without the status, `Retry-After`, and the rejected spans. [`Exchange`] is therefore a side
-//! channel: the client leaves the outcome in it, and [`HttpTransport::send`] takes it out. This is the only place that
-//! works around the exporter.
+//! The exporter groups the spans, checks the size, encodes the request, and hands its body to our client. It returns Ok or a
+//! text, and drops the status, `Retry-After`, and the number of rejected spans. The client therefore leaves the outcome in
+//! [`Exchange`], and [`HttpTransport::send`] takes it from there. This is the only place that works around the exporter.
 //!
 //! The client is synchronous, because a process that sends one request after the other gains nothing from a runtime.
 

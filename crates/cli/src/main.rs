@@ -15,8 +15,8 @@
 //! | `yaml` | quotes text for YAML templates |
 //! | `exit_code`, `error`, `output` | the ways in which a command can end |
 //!
-//! Imports go down this table and never up. The subcommands that concern a store are in `tool-telemetry-collect`, and
-//! those that publish in `tool-telemetry-publish`; nothing else opens a socket.
+//! A module may import the modules after it in this table. The subcommands that concern a store are in
+//! `tool-telemetry-collect`, and those that publish in `tool-telemetry-publish`; nothing else opens a socket.
 
 mod commands;
 mod definition_file;

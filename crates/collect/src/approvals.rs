@@ -137,8 +137,8 @@ impl Approvals {
         self.data_points.period
     }
 
-    /// The value of an attribute as a table counts it, or nothing if it cannot have it. Where the table counts against a
-    /// list it is a text, also for a number: one value is one cell.
+    /// The value of an attribute as a table counts it, or nothing if the attribute cannot have it. If the table counts against
+    /// a list, even a number becomes a text, so that one value is one cell.
     pub fn counted<'a>(&self, table: &Count, key: &str, value: Value<'a>) -> Option<Value<'a>> {
         if key == ERROR_TYPE {
             return ERROR_TYPES.iter().map(|word| Value::Text(word)).find(|word| *word == value);
@@ -151,8 +151,8 @@ impl Approvals {
     }
 }
 
-/// Reads a telemetry.toml. Its tables are never freed, so each text is read once: a server that is told every minute to
-/// read its files again must not grow.
+/// Reads a telemetry.toml. Its tables are never freed, so each text is read only once. A server that often reads its files
+/// again does not grow.
 ///
 /// # Errors
 /// Everything that is wrong with it, each with its line.
@@ -164,7 +164,7 @@ pub fn parse_once(text: &str) -> Result<&'static DataPoints, ParseErrors> {
     parsed.entry(ContentHash::of(text)).or_insert_with(|| DataPoints::parse(text)).clone()
 }
 
-/// What became of an attribute.
+/// Whether an attribute may be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// It is approved.

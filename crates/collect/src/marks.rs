@@ -15,7 +15,7 @@ use crate::trace::Trace;
 const SMALL: i64 = 100;
 /// A cell that grows more than this many times over has jumped.
 const JUMP: i64 = 10;
-/// Periods that a cell is compared with, and of which a tool must have one at least.
+/// How many earlier periods a cell is compared with. Without any, nothing has jumped.
 const PERIODS_BEFORE: u32 = 4;
 
 /// A cell and a span of time.
@@ -31,7 +31,7 @@ pub struct Mark {
     pub values: String,
     /// The first hour.
     pub first: Hour,
-    /// The first hour that is no longer meant.
+    /// The first hour after the span of time.
     pub end: Hour,
     /// What a person decided.
     pub state: MarkState,
@@ -46,9 +46,9 @@ pub struct Mark {
 pub enum MarkState {
     /// Nothing yet. A period with such a mark is not to be published.
     Held = 0,
-    /// It counts.
+    /// The cell counts.
     Released = 1,
-    /// It does not count.
+    /// The cell is left out.
     LeftOut = 2,
 }
 
@@ -74,7 +74,7 @@ impl Mark {
         self.first.week() <= last && first <= Hour(self.end.0.saturating_sub(1)).week()
     }
 
-    /// Whether a trace is of the span of time.
+    /// Whether a trace began within the span of time.
     pub(crate) fn covers(&self, trace: &Trace) -> bool {
         let start = trace.spans.iter().map(|span| span.hour).min();
         start.is_some_and(|start| (self.first..self.end).contains(&start))

@@ -1,4 +1,4 @@
-//! Traces as they are kept, and how two copies of one become one.
+//! Traces as they are kept, and how two copies of one trace are joined.
 
 use std::sync::Arc;
 

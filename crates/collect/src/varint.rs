@@ -1,4 +1,4 @@
-//! Unsigned integers of one to ten bytes, and texts behind their length: what shapes and rows are made of.
+//! The encoding of shapes and rows: integers of one to ten bytes, and texts that follow their length.
 
 /// Appends a number: seven bits a byte, the lowest first.
 pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {

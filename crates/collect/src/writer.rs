@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::store::{ErrorKind, Store, StoreError, StoredDefinition};
 use crate::time::{Day, Hour};
 
-/// Requests that may wait. The server lets fewer in.
+/// The most requests in the queue. The server lets fewer in.
 const QUEUE: usize = 4_096;
 /// Spans in one commit, unless one request alone has more: a larger one would hold up those behind it.
 const SPANS_AT_ONCE: usize = 32_768;
@@ -27,7 +27,7 @@ const WORK_EVERY: Duration = Duration::from_millis(50);
 const IDLE: Duration = Duration::from_secs(1);
 /// After an error, maintenance waits this long.
 const AFTER_ERROR: Duration = Duration::from_secs(30);
-/// The clock must have gone evenly for this long before a week is closed for ever.
+/// The clock must have run evenly for this long before a week is closed, because a week never opens again.
 const STEADY: Duration = Duration::from_secs(3_600);
 /// A clock that differs more than this from the steady one was set.
 const JUMP: Duration = Duration::from_secs(600);
@@ -46,7 +46,7 @@ enum Message {
     Stop,
 }
 
-/// What the definitions say.
+/// What the loaded telemetry.toml files say.
 #[derive(Debug, Default)]
 pub struct Configuration {
     /// What cells depend on.
@@ -98,7 +98,7 @@ impl Writer {
         let _ = self.sender.send(Message::Configure(configuration));
     }
 
-    /// Keeps what waits, and ends the thread.
+    /// Keeps the requests in the queue, and ends the thread.
     pub fn stop(mut self) {
         let _ = self.sender.send(Message::Stop);
         if let Some(thread) = self.thread.take() {
@@ -144,7 +144,7 @@ impl<S: Store> State<S> {
         }
     }
 
-    /// Handles a message and those that wait behind it. Returns whether the writer goes on.
+    /// Handles a message and those behind it in the queue. Returns whether the writer goes on.
     fn take(&mut self, first: Message) -> bool {
         let mut jobs = Vec::new();
         let mut spans = 0;

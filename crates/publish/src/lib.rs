@@ -1,7 +1,7 @@
-//! Publishes how a tool is used: counts of installations, with noise that is drawn once, and a site that shows them.
+//! Publishes counts of a tool's installations on a site, with noise that is drawn once.
 //!
-//! A [`release::Release`] is what one period of one tool says. The ledger holds the releases; the site is made of them and
-//! of nothing else.
+//! A [`release::Release`] is what is published about one period of one tool. The ledger holds the releases, and the site is
+//! made from them alone.
 //!
 //! # The way of a count
 //! A [source](sources) has exact counts. A [`plan`] says which cells are published and how much noise they need, from

@@ -12,14 +12,14 @@ use crate::failure::Failure;
 use crate::privacy::budget::{self, Variance};
 use crate::sources::text;
 
-/// What a period publishes.
+/// What is published about a period.
 #[derive(Debug)]
 pub struct Plan {
     /// How long it is.
     pub period: Period,
     /// The smallest ε that one of the versions states.
     pub epsilon: f64,
-    /// How many cells one installation changes at most, also if it changes from one version to another.
+    /// The most cells that one installation changes, even if it is updated from one version to another.
     pub counts: u32,
     /// The noise of each cell.
     pub variance: Variance,
@@ -36,8 +36,7 @@ pub struct PlannedTable {
     pub of: Vec<&'static str>,
     /// How many of its cells one installation counts at most.
     pub at_most: u8,
-    /// Whether a key has values that are not listed. Anyone can invent them, so `other` and rare ones need more noise to hide
-    /// in.
+    /// Whether a key can have values that no closed list names. Its threshold is higher, because anyone can invent such values.
     pub is_open: bool,
     /// A value for each key.
     pub cells: Vec<Vec<Json>>,

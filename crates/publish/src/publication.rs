@@ -17,7 +17,7 @@ use crate::sources::{CountSource, InstallationCount, text};
 /// Numbers are published as multiples of this.
 pub const ROUNDING: i64 = 5;
 
-/// What became of the periods that were due.
+/// Which of the due periods were closed.
 #[derive(Debug, Default)]
 pub struct Closing {
     /// The periods that are closed now, each with whether anything was counted in it.
@@ -43,8 +43,8 @@ pub struct Publication<'a> {
 }
 
 impl Publication<'_> {
-    /// Closes each period that is due, up to the first that cannot be closed yet. `first` is the day from which an empty
-    /// ledger begins.
+    /// Closes the periods that are due, in order, and stops at the first that cannot be closed yet. An empty ledger begins
+    /// with the period of the day `first`.
     ///
     /// # Errors
     /// If a count cannot be read or a file cannot be written. Periods that were closed before stay closed.
@@ -236,7 +236,7 @@ fn shown(noisy: i64, threshold: u64) -> Option<u64> {
     Some((number + step / 2) / step * step)
 }
 
-/// The power of ten that a number is of: 100 for 100 to 999.
+/// The greatest power of ten that is not above the number, such as 100 for 100 to 999.
 fn magnitude(number: u64) -> u64 {
     number.checked_ilog10().map_or(0, |digits| 10_u64.pow(digits))
 }

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 pub enum Entry {
     /// What is published of a period.
     Release(Release),
-    /// That an earlier release is withdrawn.
+    /// The withdrawal of an earlier release.
     Withdrawal(Withdrawal),
 }
 
-/// That an earlier release is withdrawn: its file is deleted, and its period is never released again but as a correction.
+/// The withdrawal of an earlier release. The release's file is deleted, and its period can only be released again as a
+/// correction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Withdrawal {
@@ -64,7 +65,7 @@ pub struct Release {
     pub data_points: Vec<String>,
     /// What the noise promises.
     pub privacy: Privacy,
-    /// How many reports were rejected, to a power of ten: `100` stands for 100 to 999, and 0 for none.
+    /// How many reports were rejected, as a power of ten: `100` stands for 100 to 999, and 0 for none.
     pub rejected: u64,
     /// Whether a test-only switch chose the noise. Such a release must not be published.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

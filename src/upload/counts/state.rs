@@ -1,4 +1,4 @@
-//! What an installation has counted in each open period, and which counts still wait. Nothing here touches a file or a
+//! What an installation has counted in each open period, and which counts are still waiting. Nothing here touches a file or a
 //! clock.
 
 use std::collections::BTreeMap;
@@ -181,7 +181,7 @@ impl CountState {
         self.spans(|due| due <= now || due > now + MAX_DELAY)
     }
 
-    /// All counts that wait.
+    /// All waiting counts.
     pub(crate) fn waiting(&self) -> Vec<CountSpan> {
         self.spans(|_| true)
     }

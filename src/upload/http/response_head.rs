@@ -1,10 +1,10 @@
 //! A filter for the head of a response, as tolerant as curl's parser.
 //!
 //! ureq rejects a head with more than 128 headers (20 from a proxy) or with a malformed one, and a response that arrives
-//! before the request is written. A server that responds so has stored the spans and would get them again and again.
-//! Each connection is therefore wrapped, and of a head only the headers that are used reach ureq.
+//! before the request is written. A server with such a response may have stored the spans, and would get them again and
+//! again. Each connection is therefore wrapped, and only the headers that we or ureq use reach ureq.
 //!
-//! ureq does not guarantee these traits. This module uses only what has not changed since 3.0.
+//! ureq may change its `unversioned` traits at any time. This module uses only parts that have not changed since 3.0.
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};

@@ -57,7 +57,7 @@ pub struct Tally<'a> {
     by_shape: HashMap<(Arc<Shape>, Week), usize, foldhash::quality::RandomState>,
     /// By the address of a shape: the spans of a request share theirs.
     by_address: HashMap<(*const Shape, Week), usize, RandomState>,
-    /// What keeps the addresses from being used again.
+    /// The shapes, kept so that no other shape gets the same address.
     shapes: Vec<Arc<Shape>>,
     durations: Vec<Vec<usize>>,
     by_duration: HashMap<(usize, u16), usize, RandomState>,
@@ -133,7 +133,7 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Whether a person took this trace out of the cells.
+    /// Whether an operator left this trace out of the cells.
     fn is_left_out(&self, trace: &Trace) -> bool {
         let mut marks = self.tables.left_out.iter().filter(|mark| mark.covers(trace)).peekable();
         if marks.peek().is_none() {

@@ -29,7 +29,7 @@ impl Tables {
         self.left_out.extend(other.left_out);
     }
 
-    /// Leaves out what a person decided to leave out.
+    /// Leaves out what an operator decided to leave out.
     #[must_use]
     pub fn without(mut self, marks: Vec<Mark>) -> Self {
         self.left_out.extend(marks.into_iter().filter(|mark| mark.state == MarkState::LeftOut));

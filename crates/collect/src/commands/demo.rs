@@ -18,7 +18,7 @@ const RUNS: u32 = 1_000;
 const RUNS_AT_ONCE: u32 = 20;
 /// Requests after which the server is killed.
 const KILLS: [u32; 2] = [15, 35];
-/// Planted where a tool could leave it, and looked for afterwards.
+/// Planted in the runs, and searched for in the store afterwards.
 const SECRET: &str = "/home/anna/secret-project";
 const PATIENCE: Duration = Duration::from_secs(30);
 

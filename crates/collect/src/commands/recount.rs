@@ -94,7 +94,7 @@ fn compare<C: Ord + Clone + Named>(
     Ok(differing.len())
 }
 
-/// What a person calls a cell.
+/// The text by which a message names a cell.
 trait Named {
     fn name(&self) -> String;
 }

@@ -22,7 +22,8 @@ use crate::trace::Trace;
 
 /// The name of a count.
 pub const COUNT: &str = "count";
-/// Hours after which a run whose telemetry.toml is still unknown is refused: forks and development builds never end.
+/// Hours after which a run is rejected if its telemetry.toml is still unknown. The files of forks and development builds
+/// may never be loaded.
 const PATIENCE_HOURS: u32 = 28 * 24;
 /// A period is closed 28 days after its end, and a week is left to publish it.
 const DAYS_TO_PUBLISH: u32 = 28 + 7;
@@ -181,7 +182,7 @@ impl Catalog {
     }
 }
 
-/// What a request is worth.
+/// The judge's decision about a request.
 #[derive(Debug)]
 pub enum Verdict {
     /// What may be kept.

@@ -31,7 +31,7 @@ pub(super) struct Context<'a> {
 /// A reason to reject a span: its name in counters, and words for the sender.
 type Reason = (&'static str, &'static str);
 
-/// All of a span that decides what becomes of it within its request: its ids and times do not.
+/// Everything about a span that decides whether it is kept. Its ids and times do not.
 #[derive(PartialEq, Eq, Hash)]
 struct Likeness<'a> {
     resource: u32,
@@ -42,7 +42,7 @@ struct Likeness<'a> {
     attributes: &'a [wire::Attribute<'a>],
 }
 
-/// What becomes of all spans that are alike.
+/// Whether and how spans of one kind are kept.
 #[derive(Clone)]
 struct Judgement {
     shape: Arc<Shape>,
@@ -194,7 +194,7 @@ impl<'a> RequestJudge<'a> {
         }
     }
 
-    /// A count in the trace of a run would say which run it comes from.
+    /// Rejects counts that share a trace, because a count in the trace of a run would show which run it comes from.
     fn separate_counts(&mut self, spans: &mut Vec<Span>) {
         let first = spans[0].id;
         let is_alone = |spans: &[Span]| spans.iter().all(|span| span.id == first);

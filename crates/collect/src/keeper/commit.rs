@@ -85,7 +85,7 @@ impl<S: Store> Keeper<S> {
         Ok(outcomes)
     }
 
-    /// Sorts out traces of closed weeks, and moves starts that lie ahead to the beginning of this week.
+    /// Rejects traces of closed weeks, and moves starts in the future to the beginning of this week.
     fn admit(&mut self, batch: Batch, now: Hour, admitted: &mut Vec<Trace>) -> Outcome {
         let mut outcome = Outcome::default();
         let mut ahead = 0;
@@ -240,7 +240,7 @@ impl<S: Store> Keeper<S> {
         id
     }
 
-    /// Makes one row of the rows of a group that takes no more.
+    /// Replaces the rows of a full group with one row.
     pub(super) fn compact(&self, full: OpenGroup, change: &mut Change) -> Result<(), StoreError> {
         if full.rows < 2 {
             return Ok(());
@@ -281,7 +281,7 @@ impl<S: Store> Keeper<S> {
     }
 }
 
-/// Sorts traces by their ids, and makes one of those that several requests brought.
+/// Sorts traces by their ids, and joins those that came in several requests.
 fn unite(mut traces: Vec<Trace>) -> Vec<Trace> {
     // Those of each request are sorted already, which the stable sort makes use of.
     traces.sort_by_key(|trace| u128::from_be_bytes(trace.id));

@@ -99,7 +99,7 @@ impl<S: Store> Keeper<S> {
         more.map(|_| !self.tasks.is_empty())
     }
 
-    /// Yesterday's group takes no more rows.
+    /// Closes the group of the day that is over.
     fn leave_yesterday(&mut self, now: Hour) -> Result<(), StoreError> {
         let Some(open) = self.open.filter(|open| open.day != now.day()) else { return Ok(()) };
         let mut change = Change::default();
@@ -130,8 +130,8 @@ impl<S: Store> Keeper<S> {
         Ok(())
     }
 
-    /// Marks the cells of installations that jump, so that a person looks at them before their period closes. Returns how
-    /// many are new.
+    /// Marks the cells of installations that jump, so that an operator looks at them before their period closes. Returns the
+    /// number of new marks.
     ///
     /// # Errors
     /// If the store cannot be read or written.

@@ -95,7 +95,7 @@ impl<S: Store> Keeper<S> {
         Ok(true)
     }
 
-    /// Writes a staged row, and leads the index to it.
+    /// Writes a staged row, and lets the index point to it.
     fn stage(
         &mut self,
         ready: &PendingRow,

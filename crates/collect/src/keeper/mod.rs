@@ -52,7 +52,7 @@ pub struct Keeper<S> {
     next_group: Group,
     /// The last week that takes no more runs.
     closed: Week,
-    /// Counters that wait for the next change.
+    /// Counters that are not stored yet. The next change stores them.
     pending: HashMap<String, i64>,
     pending_rejections: HashMap<Rejection, i64>,
     tasks: Vec<Task>,
@@ -103,7 +103,8 @@ impl<S: Store> Keeper<S> {
         Ok(keeper)
     }
 
-    /// Adds what the loaded definitions say to what those of the store say: what cells depend on, and how many days its runs are kept.
+    /// Adds the loaded definitions to those of the store. They say what cells depend on, and for how many days each tool's
+    /// runs are kept.
     pub fn configure(&mut self, tables: Tables, retention: HashMap<String, u32>) {
         self.tables.extend(tables);
         self.retention.extend(retention);
@@ -187,7 +188,7 @@ impl<S: Store> Keeper<S> {
         group
     }
 
-    /// Adds the counters that wait to a change; put back if the change fails.
+    /// Moves the pending counters into a change. If the change fails, `put_back` returns them.
     fn take_pending(&mut self, change: &mut Change) {
         change.counters = self.pending.drain().filter(|(_, number)| *number != 0).collect();
         change.rejections = self.pending_rejections.drain().collect();
@@ -231,7 +232,7 @@ impl<S: Store> Keeper<S> {
     /// Makes the counters durable.
     ///
     /// # Errors
-    /// If the store cannot be written; they wait then.
+    /// If the store cannot be written. The counters stay pending.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         let mut change = Change::default();
         self.take_pending(&mut change);

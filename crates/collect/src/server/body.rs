@@ -79,7 +79,7 @@ impl Budget {
         Self { permits: Arc::new(Semaphore::new(bytes / UNIT)), largest }
     }
 
-    /// Takes room for so many bytes, or refuses at once: waiting senders would hold what they have.
+    /// Takes room for so many bytes, or refuses at once. A sender that waited for room would hold the room that it has.
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         let permits = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         Arc::clone(&self.permits).try_acquire_many_owned(permits).map_err(|_| Refusal::BUSY)

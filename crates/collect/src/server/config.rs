@@ -18,7 +18,7 @@ use crate::judge::Catalog;
 /// Larger than any file with 64 spans and 64 data points of 250 members.
 const MAX_DEFINITION_BYTES: u64 = 4 << 20;
 
-/// What the server is told.
+/// The server's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The directory of the store.

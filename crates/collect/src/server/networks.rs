@@ -1,4 +1,4 @@
-//! What each network may take, in memory only and by a keyed hash: no address is kept.
+//! The quota of each network. Networks are kept in memory only, as keyed hashes, so no address is kept.
 //!
 //! Connections are counted while they last, requests within a minute. What is known of a network is forgotten when its
 //! last connection is closed and its minute is over.

@@ -225,7 +225,7 @@ impl ServerState {
         wire::Limits { spans: self.limits.spans, attributes: self.limits.attributes }
     }
 
-    /// Refuses a sender whose network has sent too much in this minute.
+    /// Refuses a request if the sender's network has used its quota for this minute.
     fn check_quota(&self, extensions: &Extensions) -> Result<(), Refusal> {
         let network = extensions.get::<Network>().copied();
         let is_admitted = network.is_none_or(|network| self.networks.admits(network, Instant::now()));
@@ -261,7 +261,7 @@ impl ServerState {
     }
 }
 
-/// Compares without telling by the time how much is right.
+/// Compares in a time that does not depend on how much is right.
 fn is_same(known: &[u8], given: &[u8]) -> bool {
     let difference = known.iter().zip(given).fold(0, |difference, (one, other)| difference | (one ^ other));
     known.len() == given.len() && difference == 0

@@ -79,7 +79,7 @@ pub trait Store: Send {
     /// If they cannot be read.
     fn rejections(&self) -> Result<Vec<(Rejection, i64)>, StoreError>;
 
-    /// The cells that a person should look at, or has looked at.
+    /// The cells that an operator should look at, or has looked at.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -154,7 +154,7 @@ pub struct Rejection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowId(pub i64);
 
-/// What a group is good for.
+/// The state of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupState {
     /// It holds traces.
@@ -170,7 +170,7 @@ pub enum GroupState {
 pub struct GroupEntry {
     /// Its number.
     pub id: Group,
-    /// What it is good for.
+    /// Its state.
     pub state: GroupState,
     /// The day of arrival, until that day is merged.
     pub day: Option<Day>,

@@ -1,4 +1,4 @@
-//! The tool that a command is about, and its versions.
+//! A command's tool, and the versions of that tool.
 
 use std::fs;
 use std::path::PathBuf;

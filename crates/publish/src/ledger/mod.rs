@@ -1,8 +1,8 @@
 //! The ledger: a directory of immutable files, each with the hash of the one before it.
 //!
-//! It decides which periods are closed, whatever a store says. A file appears as a whole: it is written and synced under
-//! the name `….new`, and then renamed. What a killed process left as `….new` is adopted if it is whole, because its noise
-//! is drawn, and removed if it is torn, because nobody can have seen it.
+//! The ledger and not the store decides which periods are closed. A file is written and synced under the name `….new`, and
+//! then renamed, so it always appears as a whole. If a killed process left a `….new` file, the next process keeps a complete
+//! one, because its noise is drawn, and deletes an incomplete one, because nobody can have seen it.
 
 mod chain;
 mod file;
@@ -37,7 +37,7 @@ impl Ledger {
     /// Opens the ledger in a directory, which is made if `is_first`.
     ///
     /// # Errors
-    /// If another process uses it, if it is damaged, if it is missing, or if a first one is there already.
+    /// If another process uses it, it is damaged, it is missing, or `is_first` is set and there is one already.
     pub fn open(directory: &Path, is_first: bool) -> Result<Self, Failure> {
         if is_first {
             fs::create_dir_all(directory).map_err(|error| Failure::file("created", directory, &error))?;
@@ -136,7 +136,7 @@ impl Ledger {
     }
 }
 
-/// The releases that stand.
+/// The releases that were not withdrawn.
 pub fn releases(files: &[LedgerFile]) -> impl Iterator<Item = &Release> {
     files.iter().filter_map(LedgerFile::release)
 }

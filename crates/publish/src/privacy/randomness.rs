@@ -7,7 +7,7 @@ use crate::failure::Failure;
 /// Bytes that are fetched at once: a draw takes about 60.
 const BUFFER: usize = 4_096;
 
-/// Random bytes: the operating system's. There is no seed, but for the tests of this program.
+/// Random bytes from the operating system. Only this program's tests use a seed.
 #[derive(Debug)]
 pub struct Randomness {
     buffer: Vec<u8>,

@@ -1,5 +1,5 @@
-//! The numbers of a report as CSV. The first column of every file says that it is not for publication, so that it says so
-//! also after it was loaded somewhere else.
+//! The numbers of a report as CSV. The first column of every file says that it is not for publication. The mark stays with the
+//! rows when the file is loaded somewhere else.
 
 use super::content::{Published, Report};
 use super::file::ReportFile;

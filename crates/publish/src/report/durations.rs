@@ -41,7 +41,7 @@ impl Histogram {
     }
 }
 
-/// The middle of a bucket in nanoseconds, which is as far from its end as from its start by their ratio.
+/// The geometric middle of a bucket, in nanoseconds.
 fn middle(bucket: u16) -> f64 {
     if bucket == 0 { 0.0 } else { (bucket_start(bucket) * bucket_start(bucket + 1)).sqrt() }
 }

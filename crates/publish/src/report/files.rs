@@ -11,7 +11,7 @@ use crate::failure::Failure;
 pub const MARK: &str = "NOT-FOR-PUBLICATION.txt";
 const MARK_TEXT: &str = "This directory holds exact numbers, which are not for publication: they would undo the noise of what is published.\n\
     Say the published numbers instead.\n";
-/// Should it be put on a web server all the same, no search engine shows it.
+/// If it is put on a web server anyway, no search engine shows it.
 const ROBOTS: &str = "# Not for publication.\nUser-agent: *\nDisallow: /\n";
 const STYLE: &str = concat!("/* Not for publication. */\n", include_str!("../../templates/site/style.css"));
 

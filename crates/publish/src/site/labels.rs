@@ -1,4 +1,4 @@
-//! Numbers, days, and values as the page writes them.
+//! The texts by which the page shows numbers, days, and values.
 
 use jiff::civil::Date;
 use serde_json::Value;

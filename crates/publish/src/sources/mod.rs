@@ -1,4 +1,4 @@
-//! Where the counts come from.
+//! The sources of exact counts.
 
 mod clickhouse;
 mod store;
