@@ -36,6 +36,14 @@ use std::process::ExitCode;
 /// let run = testing::record(&DATA_POINTS, |telemetry| telemetry.command("check", || Outcome::Outdated));
 /// assert_eq!(run.exit_code(), Some(3));
 /// ```
+///
+/// Any other result is an error that says what a command may return:
+///
+/// ```compile_fail,E0277
+/// # static DATA_POINTS: tool_telemetry::DataPoints = tool_telemetry::data_points!("tests/data/telemetry.toml");
+/// let telemetry = tool_telemetry::Telemetry::builder("frob", "1.0.0").data_points(&DATA_POINTS).start();
+/// telemetry.command("build", || Some("binary"));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the result of a command",
     label = "the command returns `{Self}`",
