@@ -157,11 +157,11 @@ impl Approvals {
 /// # Errors
 /// Everything that is wrong with it, each with its line.
 pub fn parse_once(text: &str) -> Result<&'static DataPoints, ParseErrors> {
-    type Parsed = HashMap<ContentHash, Result<&'static DataPoints, ParseErrors>>;
-    static PARSED: Mutex<Option<Parsed>> = Mutex::new(None);
-    let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
-    let parsed = parsed.get_or_insert_default();
-    parsed.entry(ContentHash::of(text)).or_insert_with(|| DataPoints::parse(text)).clone()
+    type Definitions = HashMap<ContentHash, Result<&'static DataPoints, ParseErrors>>;
+    static DEFINITIONS: Mutex<Option<Definitions>> = Mutex::new(None);
+    let mut definitions = DEFINITIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let definitions = definitions.get_or_insert_default();
+    definitions.entry(ContentHash::of(text)).or_insert_with(|| DataPoints::parse(text)).clone()
 }
 
 /// Whether an attribute may be kept.

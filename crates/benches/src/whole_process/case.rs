@@ -89,50 +89,50 @@ pub(crate) fn all_of<'a>(
     quick: bool,
     root: &Path,
 ) -> Vec<Case<'a>> {
-    let wanted = wanted(built, receivers, quick).into_iter().enumerate();
+    let scenarios = scenarios(built, receivers, quick).into_iter().enumerate();
     let path = |position| root.join(format!("{}-{position}", built.tool.name));
-    wanted.map(|(position, wanted)| Case::new(built, receivers, wanted, path(position))).collect()
+    scenarios.map(|(position, scenario)| Case::new(built, receivers, scenario, path(position))).collect()
 }
 
 /// The state of the spool, the receiver's behaviour if one is needed, and how the tool sends.
-type Wanted = (State, Option<Behaviour>, SendMode);
+type Scenario = (State, Option<Behaviour>, SendMode);
 
-fn wanted(built: &BuiltTool, receivers: &Receivers, quick: bool) -> Vec<Wanted> {
+fn scenarios(built: &BuiltTool, receivers: &Receivers, quick: bool) -> Vec<Scenario> {
     let own = built.tool.sends;
-    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut scenarios: Vec<Scenario> = Vec::new();
     let each = |state, sends| receivers.behaviours().map(move |behaviour| (state, Some(behaviour), sends));
     match (built.tool.name, own) {
         ("spool-only", _) => {
-            wanted.push((State::OptedOut, None, own));
-            wanted.push((State::Plain, None, own));
+            scenarios.push((State::OptedOut, None, own));
+            scenarios.push((State::Plain, None, own));
         }
-        (_, SendMode::Nothing) => wanted.push((State::Plain, None, own)),
+        (_, SendMode::Nothing) => scenarios.push((State::Plain, None, own)),
         (_, SendMode::Http) if built.tool.is_ours => {
-            wanted.push((State::OptedOut, None, own));
-            wanted.push((State::UploaderRunning, None, own));
-            wanted.push((State::Backoff, None, own));
-            wanted.extend(each(State::UploaderStarts, own));
+            scenarios.push((State::OptedOut, None, own));
+            scenarios.push((State::UploaderRunning, None, own));
+            scenarios.push((State::Backoff, None, own));
+            scenarios.extend(each(State::UploaderStarts, own));
             if !quick {
-                wanted.extend(each(State::UploaderStarts, SendMode::Https));
-                wanted.push((State::Pending(1_000), None, own));
-                wanted.push((State::Pending(10_000), None, own));
+                scenarios.extend(each(State::UploaderStarts, SendMode::Https));
+                scenarios.push((State::Pending(1_000), None, own));
+                scenarios.push((State::Pending(10_000), None, own));
             }
         }
         (name, _) => {
             if name == "with-telemetry-kit" {
-                wanted.push((State::StoreOnly, None, own));
+                scenarios.push((State::StoreOnly, None, own));
             }
-            wanted.extend(each(State::Plain, own));
+            scenarios.extend(each(State::Plain, own));
         }
     }
-    wanted
+    scenarios
 }
 
 impl<'a> Case<'a> {
     fn new(
         built: &'a BuiltTool,
         receivers: &'a Receivers,
-        (state, behaviour, sends): Wanted,
+        (state, behaviour, sends): Scenario,
         path: PathBuf,
     ) -> Self {
         // If nothing is sent, no receiver is needed.

@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &RecountArguments) -> Result<ExitCode, Failure> {
 }
 
 /// Prints the first cells that differ, and returns how many do.
-fn compare<C: Ord + Clone + Named>(
+fn compare<C: Ord + Clone + Label>(
     out: &mut impl Write,
     kept: Vec<(C, i64)>,
     counted: &[(C, i64)],
@@ -95,18 +95,18 @@ fn compare<C: Ord + Clone + Named>(
 }
 
 /// The text by which a message names a cell.
-trait Named {
+trait Label {
     fn name(&self) -> String;
 }
 
-impl Named for Cell {
+impl Label for Cell {
     fn name(&self) -> String {
         let Self { tool, week, table, values } = self;
         format!("{tool} {week} {table} {values}")
     }
 }
 
-impl Named for CountCell {
+impl Label for CountCell {
     fn name(&self) -> String {
         let Self { tool, keys, values, .. } = self;
         format!("{tool} {} count of {keys} {values}", self.first_week())

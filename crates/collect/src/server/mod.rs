@@ -66,14 +66,14 @@ impl ServerState {
     }
 
     fn catalog(&self) -> impl std::ops::Deref<Target = Catalog> {
-        struct Current(Arc<LoadedFiles>);
-        impl std::ops::Deref for Current {
+        struct CurrentCatalog(Arc<LoadedFiles>);
+        impl std::ops::Deref for CurrentCatalog {
             type Target = Catalog;
             fn deref(&self) -> &Catalog {
                 &self.0.catalog
             }
         }
-        Current(self.loaded())
+        CurrentCatalog(self.loaded())
     }
 
     fn tokens(&self) -> Option<Vec<String>> {

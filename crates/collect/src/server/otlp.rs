@@ -36,7 +36,7 @@ const JSON_SIZE: usize = 4;
 const FRAME_HEAD: usize = 5;
 
 /// What a sender gets: the spans that were not accepted, and why.
-type Rejected = Option<(u64, &'static str)>;
+type PartialSuccess = Option<(u64, &'static str)>;
 
 /// Answers `POST /v1/traces`.
 pub(super) async fn http(State(shared): State<Arc<ServerState>>, request: Request<Body>) -> Response {
@@ -182,7 +182,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> &str {
 
 impl ServerState {
     /// Reads, judges, and keeps a request.
-    async fn receive(&self, encoding: Encoding, body: &BodyBuffer) -> Result<Rejected, Refusal> {
+    async fn receive(&self, encoding: Encoding, body: &BodyBuffer) -> Result<PartialSuccess, Refusal> {
         self.metrics.body_bytes.fetch_add(body.bytes().len() as u64, Relaxed);
         let now = Hour::now();
         let verdict = match encoding {
@@ -244,7 +244,7 @@ impl ServerState {
         if is_one { Ok(()) } else { Err(Refusal::UNAUTHENTICATED) }
     }
 
-    fn told(&self, result: &Result<Rejected, Refusal>) {
+    fn told(&self, result: &Result<PartialSuccess, Refusal>) {
         self.metrics.request(match result {
             Ok(None) => "accepted",
             Ok(Some(_)) => "partly_accepted",

@@ -26,7 +26,7 @@ struct Page<'a> {
     json_ld: &'a str,
     licence_url: String,
     credit: String,
-    newest: Option<Newest>,
+    newest: Option<NewestRelease>,
     period_noun: &'static str,
     /// What the tables are about, in a few words.
     subjects: String,
@@ -41,7 +41,7 @@ struct Page<'a> {
 
 /// What the newest release says of itself.
 #[derive(Debug)]
-struct Newest {
+struct NewestRelease {
     days: String,
     noun: &'static str,
     released: String,
@@ -141,13 +141,13 @@ fn subjects(tables: &[SeriesTable]) -> String {
     }
 }
 
-fn newest(timeline: &Timeline<'_>) -> Option<Newest> {
+fn newest(timeline: &Timeline<'_>) -> Option<NewestRelease> {
     let position = timeline.newest()?;
     let period = &timeline.periods[position];
     let release = period.release?;
     let thresholds = || release.tables.iter().map(|table| table.threshold);
     let (least, most) = (thresholds().min().unwrap_or_default(), thresholds().max().unwrap_or_default());
-    Some(Newest {
+    Some(NewestRelease {
         days: labels::days(period),
         noun: labels::period_noun(period.days),
         released: day(&release.released),
