@@ -52,6 +52,15 @@ pub const UPLOADER_STARTER: &str = "TOOL_TELEMETRY_UPLOADER_STARTER";
 pub const UPLOADER_UNCOUNTED: &str = "TOOL_TELEMETRY_UPLOADER_UNCOUNTED";
 /// Set by the uploader for itself if it runs from a copy of the program in memory.
 pub const UPLOADER_COPIED: &str = "TOOL_TELEMETRY_UPLOADER_COPIED";
+/// Set only for the uploader of a program that `tool-telemetry exec` runs: the name of the tool, whose settings are in a file
+/// of its spool.
+pub const PROGRAM: &str = "TOOL_TELEMETRY_PROGRAM";
+/// Set by `tool-telemetry exec` for the program that it runs: the file to which the program appends data points, one
+/// `key=value` on each line.
+pub const POINTS: &str = "TOOL_TELEMETRY_POINTS";
+/// Set by `tool-telemetry exec` and `tool-telemetry span` for the program that they run: the span that it is part of, as a
+/// W3C `traceparent`.
+pub const SPAN: &str = "TOOL_TELEMETRY_SPAN";
 /// The prefix of the settings that the uploader gets for its destination. With it, no library finds `OTEL_*` variables of
 /// another program and adds them.
 pub const UPLOADER_OTLP: &str = "TOOL_TELEMETRY_OTLP_";

@@ -67,8 +67,8 @@
 //!
 //! # Code map
 //!
-//! A module may import the modules before it in this table. A span passes through `record::layer`, `record::run`,
-//! `spool::run_file`, and `upload::uploader`, in this order.
+//! Modules import only modules above them. A span passes through `record::layer`, `record::run`, `spool::run_file`, and
+//! `upload::uploader`, in this order.
 //!
 //! | module | what it does |
 //! | --- | --- |
@@ -125,6 +125,8 @@ pub use model::settings::{CiPolicy, Limits};
 pub use record::layer::TelemetryLayer;
 pub use spool::{discard::DeletedRuns, outcome::Outcome};
 pub use telemetry::{Builder, CommandGuard, CommandResult, Telemetry};
+#[doc(hidden)]
+pub use telemetry::{ForeignSpan, ProgramTrace};
 /// Makes an enum a value for [`Telemetry::record`]. A variant is recorded as its name in lower case, with `-` between words,
 /// as clap names it.
 ///

@@ -28,37 +28,12 @@ use super::subcommand::TelemetryCommand;
 /// assert!(Arguments::try_parse_from(["frob"]).is_err(), "no pattern");
 /// assert!(Arguments::try_parse_from(["frob", "--telemetry", "off", "pattern"]).is_err());
 /// ```
-#[derive(Debug, Clone)]
-pub struct TelemetryFlag(FlagArguments);
-
-// A type of its own, because clap shows the documentation of a flattened type, which is Markdown for the tool's author, as
-// the tool's.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
-struct FlagArguments {
+pub struct TelemetryFlag {
     /// Manage telemetry
     #[arg(long = "telemetry", id = "telemetry", value_name = "COMMAND", exclusive = true)]
     command: Option<FlagValue>,
-}
-
-impl clap::Args for TelemetryFlag {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        FlagArguments::augment_args(command)
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        FlagArguments::augment_args_for_update(command)
-    }
-}
-
-impl clap::FromArgMatches for TelemetryFlag {
-    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
-        FlagArguments::from_arg_matches(matches).map(Self)
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
-        self.0.update_from_arg_matches(matches)
-    }
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -84,7 +59,7 @@ enum FlagValue {
 impl TelemetryFlag {
     /// The requested command, or `None` without the flag.
     pub fn command(&self) -> Option<TelemetryCommand> {
-        Some(match self.0.command? {
+        Some(match self.command? {
             FlagValue::Status => TelemetryCommand::Status { json: false },
             FlagValue::StatusJson => TelemetryCommand::Status { json: true },
             FlagValue::On => TelemetryCommand::On,
@@ -94,52 +69,5 @@ impl TelemetryFlag {
             FlagValue::Flush => TelemetryCommand::Flush,
             FlagValue::Purge => TelemetryCommand::Purge,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::{CommandFactory as _, Parser};
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct WithFlag {
-        #[command(flatten)]
-        telemetry: TelemetryFlag,
-    }
-
-    /// Searches for a pattern
-    #[derive(Parser)]
-    struct Documented {
-        #[command(flatten)]
-        telemetry: TelemetryFlag,
-    }
-
-    #[derive(Parser)]
-    enum WithSubcommand {
-        #[command(subcommand)]
-        Telemetry(TelemetryCommand),
-    }
-
-    /// A tool that documents neither itself nor the command must not show ours, which is Markdown.
-    #[test]
-    fn help_has_no_documentation_of_the_library() {
-        let mut subcommand = WithSubcommand::command();
-        let telemetry = subcommand.find_subcommand_mut("telemetry").expect("the command");
-        let helps = [
-            telemetry.render_long_help().to_string(),
-            telemetry.render_help().to_string(),
-            WithFlag::command().render_long_help().to_string(),
-            WithFlag::command().render_help().to_string(),
-        ];
-        for help in helps {
-            assert!(
-                !help.contains("| exit code") && !help.contains("```") && !help.contains("](crate"),
-                "{help}"
-            );
-            assert!(!help.contains("<tool>"), "{help}");
-        }
-        assert!(Documented::command().render_long_help().to_string().starts_with("Searches for a pattern"));
     }
 }

@@ -18,7 +18,7 @@ use crate::spool::lock::UploaderLock;
 use crate::spool::snapshot::SpoolSnapshot;
 use crate::spool::start_history::StartEvent;
 use crate::telemetry::Telemetry;
-use crate::upload::launch::{self, UploadMode};
+use crate::upload::launch::{self, UploadMode, UploadTask};
 
 /// How a flush ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,8 @@ impl Telemetry {
             }
             Err(error) => return Err(Error::file("use", spool.root(), error)),
         }
-        let uploader = launch::start(environment, destination, UploadMode::Flush).map_err(Error::uploader)?;
+        let uploader =
+            launch::start(settings, environment, destination, UploadMode::Flush).map_err(Error::uploader)?;
         Ok(wait_for(uploader, &spool, report))
     }
 }
@@ -139,9 +140,13 @@ fn flush_tool(
     if spools.is_empty() {
         return Ok(FlushOutcome::NothingLeft);
     }
-    let Some(program) = find_program(settings.name, std::env::var_os("PATH").as_deref()) else {
+    // A program that `tool-telemetry exec` runs knows nothing of telemetry, so it is never started for it.
+    let (own, _): (Vec<_>, Vec<_>) =
+        spools.iter().partition(|(_, spool, _)| spool.program().symlink_metadata().is_ok());
+    let program = find_program(settings.name, std::env::var_os("PATH").as_deref()).filter(|_| own.is_empty());
+    if program.is_none() && own.is_empty() {
         return Err(Error::no_program(settings.name, spools.iter().map(|(_, _, pending)| pending).sum()));
-    };
+    }
     let operator = operator_destination(preflight);
     let mut outcome = FlushOutcome::NothingLeft;
     for (name, spool, _) in &spools {
@@ -151,10 +156,26 @@ fn flush_tool(
             outcome = FlushOutcome::StillPending;
             continue;
         }
-        let program = (program.as_os_str(), program.as_os_str());
-        let uploader =
-            launch::start_program(program, Environment::process(), name, destination, UploadMode::Flush)
-                .map_err(Error::uploader)?;
+        let is_own = own.iter().any(|(own, ..)| own == name);
+        let task = UploadTask {
+            directory: name,
+            operator: destination,
+            program: is_own.then_some(settings.name),
+            mode: UploadMode::Flush,
+        };
+        let started = match &program {
+            _ if is_own => launch::start_self(Environment::process(), task),
+            Some(program) => launch::start_program(
+                (program.as_os_str(), program.as_os_str()),
+                Environment::process(),
+                task,
+            ),
+            None => {
+                outcome = FlushOutcome::StillPending;
+                continue;
+            }
+        };
+        let uploader = started.map_err(Error::uploader)?;
         let _ = wait_for(uploader, spool, report);
         // Another program may have the tool's name and exit with any code, so the spool decides.
         if SpoolSnapshot::read(spool).is_ok_and(|snapshot| snapshot.pending > 0) {

@@ -1,8 +1,8 @@
 //! `<tool> telemetry …` as plain functions. The feature `clap` adds a subcommand and a flag for them. No message names
 //! either one unless the author sets it with [`Builder::telemetry_command`](crate::Builder::telemetry_command).
 //!
-//! A file may import the files before it in this list: `choice`, `counts`, `flush`, `show`, `status`, `inspect`,
-//! `subcommand`, `flag`.
+//! Files import only files that stand further left: `choice`, `counts`, `flush`, `show`, `status` < `inspect`; `status` <
+//! `status::text`, `status::json` < `subcommand` < `flag`.
 
 mod choice;
 mod counts;
@@ -10,6 +10,7 @@ mod counts;
 mod flag;
 mod flush;
 mod inspect;
+mod program;
 mod show;
 mod status;
 #[cfg(feature = "clap")]
@@ -24,6 +25,8 @@ pub use flag::TelemetryFlag;
 pub use flush::{FlushOutcome, FlushProgress};
 #[doc(hidden)]
 pub use inspect::{InspectedRun, SpoolInspector};
+#[doc(hidden)]
+pub use program::{program_settings, program_to_upload};
 pub use show::{RunStatus, StoredRun};
 pub use status::{CountStatus, DestinationStatus, Failure, Status};
 #[cfg(feature = "clap")]

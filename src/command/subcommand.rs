@@ -41,9 +41,7 @@ use crate::telemetry::Telemetry;
 ///     Telemetry(tool_telemetry::command::TelemetryCommand),
 /// }
 /// ```
-// Otherwise clap prints the documentation above, which is Markdown for the tool's author.
 #[derive(Debug, Clone, clap::Subcommand)]
-#[command(about = "Show and control telemetry", long_about = None)]
 #[non_exhaustive]
 pub enum TelemetryCommand {
     /// Print whether telemetry is on and why, where runs go, and what happened to them

@@ -4,8 +4,8 @@
 //! facts are the user's `choice`, the administrator's `policy`, and the `destination` with its `endpoint`. `notice` prints
 //! the first-run notice.
 //!
-//! A file may import the files before it in this list: `user_paths`, `decision`, `endpoint`, `destination`,
-//! `choice`, `policy`, `decide`, `preflight`, `notice`.
+//! Files import only files that stand further left: `user_paths` < `decision`; `endpoint` < `destination` < `choice`;
+//! then `policy` < `decide` < `preflight` < `notice`.
 
 pub(crate) mod choice;
 mod decide;

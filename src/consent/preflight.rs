@@ -106,6 +106,13 @@ impl Preflight {
         preflight
     }
 
+    /// Whether the build or a variable opts out. This makes no system call.
+    pub(crate) fn is_opted_out(settings: &Settings, environment: Environment<'_>) -> bool {
+        let tool_variable = env::tool_variable(settings.name);
+        let mode_override = ModeOverride::read(environment, &tool_variable);
+        IS_BUILT_OFF || opt_out_variable(settings, environment, &tool_variable, mode_override).is_some()
+    }
+
     fn find_destination(
         &self,
         settings: &Settings,

@@ -1,4 +1,4 @@
-//! A cell is one combination of values that a `[[count]]` asks for. The span of a count says that a cell occurred.
+//! Cells of the tables in which installations are counted, and the span that says that a cell occurred.
 
 use std::collections::BTreeMap;
 

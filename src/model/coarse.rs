@@ -1,5 +1,5 @@
-//! Times as the tool's author receives them. Exact times would show which runs come from one user, such as a build right
-//! after a restore.
+//! Times as the tool's author receives them. Exact times would link the runs of one user: a build after a restore, or two
+//! tools of one script.
 
 const HOUR: u64 = 60 * 60 * 1_000_000_000;
 const MILLISECOND: u64 = 1_000_000;

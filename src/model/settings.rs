@@ -58,6 +58,9 @@ pub(crate) struct Settings {
     /// Set by the program `tool-telemetry`, which does not know the tool's endpoint, its version, or whether it requires
     /// opting in.
     pub(crate) is_companion: bool,
+    /// Set by the program `tool-telemetry` for a program that it runs: the settings, in a form of its own, that it needs to
+    /// become the uploader.
+    pub(crate) program: Option<&'static str>,
     pub(crate) limits: Limits,
     /// How long an uploader may live.
     pub(crate) uploader_life: Duration,
@@ -78,6 +81,7 @@ impl Settings {
             ci_wait: Duration::from_millis(300),
             has_exporter: false,
             is_companion: false,
+            program: None,
             limits: Limits::default(),
             uploader_life: Duration::from_secs(60),
         }
@@ -142,10 +146,13 @@ impl Settings {
     /// telemetry command; messages then name a variable or a file, which always work. Only the program `tool-telemetry`
     /// names itself, because only its users are known to have it.
     pub(crate) fn command_line(&self, word: &str) -> Option<String> {
-        if self.is_companion {
-            return Some(format!("tool-telemetry {word} {}", self.name));
+        match self.own_command().filter(|_| !self.is_companion) {
+            Some(OwnCommand(typed)) => Some(format!("{typed} {word}")),
+            None if self.is_companion || self.program.is_some() => {
+                Some(format!("tool-telemetry {word} {}", self.name))
+            }
+            None => None,
         }
-        self.own_command().map(|OwnCommand(typed)| format!("{typed} {word}"))
     }
 
     /// Whether this process runs the tool's own telemetry command.

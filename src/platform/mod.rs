@@ -1,4 +1,4 @@
-//! What differs between operating systems. Except for one block in `record/layer.rs`, all `unsafe` code is here. Each block is
+//! What differs between operating systems. Apart from one line of `layer.rs`, all `unsafe` code is here. Each block is
 //! one system call, with the reason why it is sound.
 //!
 //! The code for Linux is tested, parts of the code for Windows are tested under Wine, and the code for macOS and FreeBSD has never been

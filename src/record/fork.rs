@@ -1,5 +1,5 @@
-//! A child that was forked without `exec` records nothing, because the run belongs to its parent. The child must not wait for
-//! the lock of the runs either: if a thread of the parent held it during the fork, nothing releases it in the child.
+//! A child that was forked without `exec` records nothing, because the run belongs to its parent. It must not take the runs'
+//! lock either. A thread of the parent may have held it during the fork, and then it is never released in the child.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};

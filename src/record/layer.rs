@@ -208,9 +208,7 @@ impl<S> Filter<S> for ApprovedSpanFilter {
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
         if self.recording.is_some_and(|runs| runs.must_see(metadata)) {
-            // After "always" the filters are not asked again, and the last answer counts, even if it was about something
-            // else, as after `log_enabled!` (tokio-rs/tracing#2519).
-            Interest::sometimes()
+            Interest::always()
         } else {
             Interest::never()
         }

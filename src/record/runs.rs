@@ -284,13 +284,13 @@ impl Runs {
         Some(BegunRun { run: id, should_check_limits: may_record && self.should_check_limits(), abandoned })
     }
 
-    /// The data point for the command's name.
+    /// The data point for the command's name. A command without a name has none.
     fn command(&self, name: &str) -> Option<(u8, Value)> {
         let position = self
             .allowlist
             .data_points
             .command()
-            .filter(|position| self.allowlist.has_data_point(*position))?;
+            .filter(|position| !name.is_empty() && self.allowlist.has_data_point(*position))?;
         let data_point = &self.allowlist.data_points.data_points[usize::from(position)];
         let value = data_point.admit_text(name)?;
         if value == Value::Other {

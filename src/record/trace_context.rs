@@ -20,18 +20,24 @@ pub(crate) fn parent(environment: Environment<'_>, destination: &Destination) ->
     }
 }
 
-/// The variables for a child of this process. It gets only one of the two parents, so that another program's trace id never
+/// A span as a W3C `traceparent`.
+pub(crate) fn traceparent(trace_id: TraceId, span_id: SpanId) -> String {
+    format!("00-{}-{}-01", hex::text(&trace_id), hex::text(&span_id))
+}
+
+/// The variables for the children of a process, which is usually this one. A child gets only one of the two parents, so that another program's trace id never
 /// reaches the tool's author through our child.
 pub(crate) fn for_child(
     environment: Environment<'_>,
     destination: &Destination,
     trace_id: TraceId,
     span_id: SpanId,
+    process: u32,
 ) -> Vec<(&'static str, String)> {
-    let parent = format!("00-{}-{}-01", hex::text(&trace_id), hex::text(&span_id));
+    let parent = traceparent(trace_id, span_id);
     match destination.chosen_by {
         ChosenBy::Maker => {
-            vec![(env::PARENT, format!("{parent};{};{}", std::process::id(), destination.directory_name()))]
+            vec![(env::PARENT, format!("{parent};{process};{}", destination.directory_name()))]
         }
         ChosenBy::Operator if environment.raw(env::TRACESTATE).is_some() => {
             vec![(env::TRACEPARENT, parent), (env::TRACESTATE, String::new())]
@@ -122,7 +128,7 @@ mod tests {
 
     /// The parent that a child finds, if this process's run goes to `from` and the child's run goes to `to`.
     fn parent_of_child(from: &Destination, to: &Destination) -> Option<(TraceId, SpanId)> {
-        let given = for_child(Environment::new(&|_| None), from, id(0xa), id(0xb));
+        let given = for_child(Environment::new(&|_| None), from, id(0xa), id(0xb), std::process::id());
         let look_up = |name: &str| {
             given.iter().find(|(given, _)| *given == name).map(|(_, value)| OsString::from(value))
         };
@@ -140,15 +146,18 @@ mod tests {
     fn a_child_gets_one_variable_and_no_trace_state() {
         let environment = Environment::new(&look_up);
         let names = |destination: &Destination| -> Vec<&str> {
-            for_child(environment, destination, id(0xa), id(0xb)).iter().map(|(name, _)| *name).collect()
+            for_child(environment, destination, id(0xa), id(0xb), 1).iter().map(|(name, _)| *name).collect()
         };
         assert_eq!(names(&maker()), [env::PARENT]);
         assert_eq!(
-            for_child(environment, &operator(), id(0xa), id(0xb)),
+            for_child(environment, &operator(), id(0xa), id(0xb), 1),
             [(env::TRACEPARENT, OURS.to_owned()), (env::TRACESTATE, String::new())]
         );
         let nothing = Environment::new(&|_| None);
-        assert_eq!(for_child(nothing, &operator(), id(0xa), id(0xb)), [(env::TRACEPARENT, OURS.to_owned())]);
+        assert_eq!(
+            for_child(nothing, &operator(), id(0xa), id(0xb), 1),
+            [(env::TRACEPARENT, OURS.to_owned())]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The backoff file: when to try again, and the most spans in one request. Every process honours both.
+//! When to try again, and the largest request: a time and a size on disk that every process honours.
 
 use std::io;
 use std::path::Path;

@@ -78,6 +78,11 @@ impl SpoolDirectory {
         self.root.join("counts.jsonl")
     }
 
+    /// The settings of a program that `tool-telemetry exec` runs.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.root.join("program.json")
+    }
+
     /// A rewritten run, before it replaces the old file.
     pub(crate) fn rewritten(&self, random: u64) -> PathBuf {
         self.root.join(format!("rewritten.{random:016x}.tmp"))

@@ -7,9 +7,10 @@
 //!     outcomes/run1-<random>.<outcome>   its outcome, not counted yet
 //!     sent/run1-<random>.jsonl      the last delivered runs, kept for `telemetry show`
 //!     counters                      the number of runs for each outcome
-//!     counts.jsonl                  what was counted in each open period, and the waiting counts; only with a `[[count]]`
+//!     counts.jsonl                  what was counted in each open period, and the counts that wait; only with a `[[count]]`
 //!     counters.damaged              damaged counters, after which counting began again
 //!     backoff                       when to try again
+//!     program.json                  the settings of a program that `tool-telemetry exec` runs, for its uploader
 //!     uploader.lock                 held by the one running uploader, never deleted; lists the starts since one ended in order
 //!     uploader.lease                replaces the lock on a file system without locks
 //!     waiter                        exists while an uploader waits for the lock; an idle holder then releases it
@@ -17,8 +18,8 @@
 //!
 //! Each step is a rename, so a kill between two steps neither counts a run twice nor loses it.
 //!
-//! A file may import the files before it in this list: `backoff`, `directory`, `outcome`, `start_history`, `lock`,
-//! `run_file`, `listing`, `counters`, `snapshot`, `limits`, `discard`, `read`.
+//! Files import only files that stand further left: `directory` < `outcome` < `start_history` < `lock` < `run_file` <
+//! `listing` < `counters` < `snapshot` < `limits` < `discard`. `backoff`, `program_file`, and `read` import none of them.
 
 pub(crate) mod backoff;
 pub(crate) mod counters;
@@ -28,6 +29,7 @@ pub(crate) mod limits;
 pub(crate) mod listing;
 pub(crate) mod lock;
 pub(crate) mod outcome;
+pub(crate) mod program_file;
 pub(crate) mod read;
 pub(crate) mod run_file;
 pub(crate) mod snapshot;

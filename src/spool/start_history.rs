@@ -2,8 +2,8 @@
 //!
 //! The events are kept in the file of the uploader's lock, which a command opens anyway. A command adds a line for an
 //! uploader that it starts, and an uploader that ends in order empties the file. An empty file therefore means that
-//! every uploader reported its end. The line of an uploader stays if it crashed, was killed with its command, or never reached
-//! our code.
+//! every uploader reported its end, and its length is known once it is open. The lines of an uploader that crashed, was
+//! killed with its command, or never reached our code stay, whatever ended it.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};

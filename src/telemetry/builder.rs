@@ -1,10 +1,13 @@
 //! The builder for a tool's telemetry.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use super::handle::Telemetry;
 use super::{explanation, preview, start};
 use crate::consent::Reason;
+use crate::consent::preflight::Preflight;
+use crate::env::Environment;
 use crate::model::data_points::DataPoints;
 use crate::model::own_command::OwnCommand;
 use crate::model::settings::{CiPolicy, Limits, Settings};
@@ -124,6 +127,26 @@ impl Builder {
     pub fn uploader_life(mut self, life: Duration) -> Self {
         self.settings.uploader_life = life;
         self
+    }
+
+    /// Makes this the telemetry of a program that `tool-telemetry exec` runs. The text is what that program needs to become
+    /// the uploader. It is kept beside the runs, and [`program_settings`](crate::command::program_settings) reads it.
+    #[doc(hidden)]
+    pub fn program(mut self, settings: &'static str) -> Self {
+        self.settings.program = Some(settings);
+        self
+    }
+
+    /// Whether a process with these arguments, its own name first, runs the tool's own telemetry command.
+    #[doc(hidden)]
+    pub fn is_telemetry_command(&self, arguments: impl IntoIterator<Item = OsString>) -> bool {
+        self.settings.own_command().is_some_and(|command| command.is_called(arguments))
+    }
+
+    /// Whether a variable of this process opts out. This makes no system call.
+    #[doc(hidden)]
+    pub fn is_opted_out(&self) -> bool {
+        Preflight::is_opted_out(&self.settings, Environment::process())
     }
 
     /// Validates what the compiler cannot. Call it from one of your tool's tests.

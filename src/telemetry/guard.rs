@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use super::command_result::CommandResult;
+use super::foreign_span::ForeignSpan;
+use super::program_trace::ProgramTrace;
 use super::recording::Recording;
 use crate::platform;
 use crate::record::RunId;
@@ -45,6 +47,27 @@ impl CommandGuard {
     pub fn end_with<R: CommandResult>(mut self, result: R) -> R {
         self.finish(result.exit_code());
         result
+    }
+
+    /// Whether the command is a run.
+    #[doc(hidden)]
+    pub fn is_run(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// The trace of the run, for a program that `tool-telemetry exec` runs. `None` if the run is not stored.
+    #[doc(hidden)]
+    pub fn program_trace(&self) -> Option<ProgramTrace> {
+        self.recording?.program_trace(self.run?)
+    }
+
+    /// Records an approved span that another process measured. Returns whether it is approved and has a place in the run.
+    #[doc(hidden)]
+    pub fn record_span(&self, span: &ForeignSpan<'_>) -> bool {
+        match (self.recording, self.run) {
+            (Some(recording), Some(run)) => recording.record_foreign(run, span),
+            _ => false,
+        }
     }
 
     fn finish(&mut self, code: u8) {

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 
+use super::foreign_span::ForeignSpan;
 use super::preview::{self, Preview, PreviewedRun};
+use super::program_trace::ProgramTrace;
 use super::{explanation, standard};
 use crate::consent::choice::{Choice, ChoiceFile};
 use crate::consent::destination::Destination;
@@ -22,10 +24,11 @@ use crate::model::data_points::{DataPoints, Version};
 use crate::model::settings::Settings;
 use crate::model::span::{Ending, Tool};
 use crate::platform;
-use crate::record::{EndedRun, Omissions, RunId, Runs, SealedRun, open_span, trace_context};
+use crate::record::{EndedRun, Omissions, ParentSpan, RunId, Runs, SealedRun, open_span, trace_context};
 
 use crate::spool::directory::SpoolDirectory;
 use crate::spool::outcome::Outcome;
+use crate::spool::program_file;
 use crate::upload::schedule;
 
 /// A process has one recording. If its start fails, a later one may succeed.
@@ -203,7 +206,14 @@ impl Recording {
         let Some((trace_id, span_id)) = self.runs.context(open_span::entered()) else {
             return Vec::new();
         };
-        trace_context::for_child(Environment::process(), destination, trace_id, span_id)
+        trace_context::for_child(Environment::process(), destination, trace_id, span_id, std::process::id())
+    }
+
+    /// The trace of a run for the program that it runs. A run that is only shown has none.
+    pub(super) fn program_trace(&self, run: RunId) -> Option<ProgramTrace> {
+        let destination = self.destination.as_ref().filter(|_| self.storage.is_some())?.clone();
+        let (trace_id, span_id) = self.runs.context(Some(ParentSpan::under(run)))?;
+        Some(ProgramTrace { destination, trace_id, span_id })
     }
 
     /// Begins a command. `is_closure` means that it ends in this thread.
@@ -220,11 +230,22 @@ impl Recording {
         if let Some(abandoned) = begun.abandoned {
             self.deliver_or_show(abandoned);
         }
+        if let (true, Some(storage), Some(program)) = (may_record, &self.storage, self.settings.program) {
+            // Without it, the run waits for the next uploader that has one.
+            let _ = program_file::store(&storage.spool, program);
+        }
         // If every run of a tool is killed, no end of a run enforces the limits.
         if let Some(storage) = self.storage.as_ref().filter(|_| begun.should_check_limits) {
             schedule::enforce_limits(&self.settings, &storage.spool);
         }
         Some(begun.run)
+    }
+
+    /// Records an approved span that another process measured.
+    pub(super) fn record_foreign(&self, run: RunId, span: &ForeignSpan<'_>) -> bool {
+        let Some((trace_id, root)) = self.runs.context(Some(ParentSpan::under(run))) else { return false };
+        let approved = span.approved(&self.runs.allowlist, trace_id, root);
+        approved.is_some_and(|mut span| self.runs.record_span(run, &mut span))
     }
 
     /// Whether a run may begin. The preflight at the start of the process decides for a command that begins at once. A

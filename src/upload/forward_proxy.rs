@@ -1,5 +1,5 @@
-//! Requests through a forwarding proxy. Their request line must name the whole address (RFC 9112, 3.2.2). ureq supports
-//! only tunnels and writes only the path, so the line is replaced here.
+//! Requests through a forwarding proxy. Their request line names the whole address (RFC 9112, 3.2.2), while ureq
+//! writes only the path and knows only tunnels.
 
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport,

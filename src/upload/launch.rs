@@ -6,6 +6,7 @@ use std::io;
 use crate::consent::destination::Destination;
 use crate::env::{self, Environment};
 use crate::model::chosen_by::ChosenBy;
+use crate::model::settings::Settings;
 use crate::platform::{self, native_text};
 
 /// Who waits for the uploader.
@@ -63,17 +64,38 @@ impl ProcessRole {
     }
 }
 
+/// What an uploader sends, and to where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UploadTask<'a> {
+    /// The name of the destination's directory.
+    pub(crate) directory: &'a str,
+    /// The destination, if an operator chose it. Its settings are in no file.
+    pub(crate) operator: Option<&'a Destination>,
+    /// The tool, if `tool-telemetry exec` runs it and so is its uploader.
+    pub(crate) program: Option<&'a str>,
+    pub(crate) mode: UploadMode,
+}
+
 /// Starts this tool's uploader for one destination.
 pub(crate) fn start(
+    settings: &Settings,
     environment: Environment<'_>,
     destination: &Destination,
     mode: UploadMode,
 ) -> io::Result<platform::DetachedProcess> {
+    let operator = (destination.chosen_by == ChosenBy::Operator).then_some(destination);
+    let program = settings.program.map(|_| settings.name);
+    start_self(environment, UploadTask { directory: &destination.directory_name(), operator, program, mode })
+}
+
+/// Starts this program as an uploader.
+pub(crate) fn start_self(
+    environment: Environment<'_>,
+    task: UploadTask<'_>,
+) -> io::Result<platform::DetachedProcess> {
     // A multi-call program chooses its tool by this name.
     let own_name = std::env::args_os().next().unwrap_or_default();
-    let operator = (destination.chosen_by == ChosenBy::Operator).then_some(destination);
-    let start =
-        |program| spawn(program, &own_name, environment, &destination.directory_name(), operator, mode);
+    let start = |program| spawn(program, &own_name, environment, task);
     match start(platform::current_program(environment.has_loader_variable())?) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             start(platform::current_program_without_proc()?)
@@ -82,26 +104,21 @@ pub(crate) fn start(
     }
 }
 
-/// Starts the uploader of another tool, given by its path and its `argv[0]`, for the destination with this directory.
-/// `operator` has the settings of a destination that an operator chose.
+/// Starts another program, given by its path and its `argv[0]`, as an uploader.
 pub(crate) fn start_program(
     (program, name): (&OsStr, &OsStr),
     environment: Environment<'_>,
-    directory: &str,
-    operator: Option<&Destination>,
-    mode: UploadMode,
+    task: UploadTask<'_>,
 ) -> io::Result<platform::DetachedProcess> {
     let program = platform::Program { path: native_text(program)?, loader_arguments: None };
-    spawn(program, name, environment, directory, operator, mode)
+    spawn(program, name, environment, task)
 }
 
 fn spawn(
     program: platform::Program,
     name: &OsStr,
     environment: Environment<'_>,
-    directory: &str,
-    operator: Option<&Destination>,
-    mode: UploadMode,
+    task: UploadTask<'_>,
 ) -> io::Result<platform::DetachedProcess> {
     // The path of a preloaded library may be relative to this directory. The uploader changes to `/` once it runs.
     let keeps_directory = environment.has_loader_variable() || program.loader_arguments.is_some();
@@ -113,9 +130,9 @@ fn spawn(
     platform::spawn_detached(&platform::DetachedCommand {
         program: program.path,
         arguments,
-        environment: uploader_environment(environment, directory, operator, mode)?,
+        environment: uploader_environment(environment, task)?,
         keeps_directory,
-        is_awaited: mode.is_awaited(),
+        is_awaited: task.mode.is_awaited(),
     })
 }
 
@@ -123,9 +140,7 @@ fn spawn(
 /// files, to the network, and to the libraries that the tool was loaded with.
 fn uploader_environment(
     environment: Environment<'_>,
-    directory: &str,
-    operator: Option<&Destination>,
-    mode: UploadMode,
+    UploadTask { directory, operator, program, mode }: UploadTask<'_>,
 ) -> io::Result<Vec<platform::NativeText>> {
     let mut variables = Vec::with_capacity(24);
     let mut set = |name: &OsStr, value: &OsStr| -> io::Result<()> {
@@ -138,6 +153,9 @@ fn uploader_environment(
     set(env::UPLOADER.as_ref(), directory.as_ref())?;
     set(env::UPLOADER_PURPOSE.as_ref(), mode.name().as_ref())?;
     set(env::UPLOADER_STARTER.as_ref(), std::process::id().to_string().as_ref())?;
+    if let Some(tool) = program {
+        set(env::PROGRAM.as_ref(), tool.as_ref())?;
+    }
     if mode.is_awaited() {
         set(env::UPLOADER_AWAITED.as_ref(), "3".as_ref())?;
     }

@@ -44,7 +44,7 @@ pub(crate) fn schedule_upload(
     if !can_deliver(settings, destination) {
         return;
     }
-    let launcher = UploaderLauncher { spool, destination, environment };
+    let launcher = UploaderLauncher { settings, spool, destination, environment };
     if let Some(wait) = wait {
         launcher.start_and_wait(wait);
         return;
@@ -82,14 +82,19 @@ pub(crate) fn schedule_upload(
 
 /// Starts uploaders for one destination.
 struct UploaderLauncher<'a> {
+    settings: &'a Settings,
     spool: &'a SpoolDirectory,
     destination: &'a Destination,
     environment: Environment<'a>,
 }
 
 impl UploaderLauncher<'_> {
+    fn start(&self, mode: UploadMode) -> std::io::Result<platform::DetachedProcess> {
+        launch::start(self.settings, self.environment, self.destination, mode)
+    }
+
     fn start_detached(&self, state: &LockState) {
-        match launch::start(self.environment, self.destination, UploadMode::Detached) {
+        match self.start(UploadMode::Detached) {
             Ok(uploader) => state.note(StartEvent::Started(uploader.id())),
             Err(error) => self.note_failed_start(StartEvent::of_error(&error)),
         }
@@ -97,7 +102,7 @@ impl UploaderLauncher<'_> {
 
     /// Returns whether the uploader reported its end in time.
     fn start_and_wait(&self, wait: Duration) -> bool {
-        let mut uploader = match launch::start(self.environment, self.destination, UploadMode::Awaited) {
+        let mut uploader = match self.start(UploadMode::Awaited) {
             Ok(uploader) => uploader,
             Err(error) => {
                 self.note_failed_start(StartEvent::of_error(&error));
