@@ -23,7 +23,7 @@ pub(crate) fn named_or_default(named: Option<&Path>) -> Result<Option<&'static D
 
 /// Reads a definition that may have errors.
 pub(crate) fn read(path: &Path) -> Result<Result<&'static DataPoints, ParseErrors>, Error> {
-    Ok(DataPoints::parse(&text(path)?))
+    Ok(DataPoints::parse(&read_text(path)?))
 }
 
 /// Reads a definition; its errors end the program.
@@ -41,7 +41,8 @@ pub(crate) fn diagnostics(path: &Path, errors: &ParseErrors) -> String {
         .collect()
 }
 
-fn text(path: &Path) -> Result<String, Error> {
+/// Reads the text of a definition, unless it is too large.
+pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
     let advice = "Name the telemetry.toml in the tool's source code.";
     let unreadable = |error| Error::file("read", path, &error, advice);
     let size = std::fs::metadata(path).map_err(unreadable)?.len();

@@ -13,8 +13,15 @@ pub(crate) const STILL_PENDING: u8 = 3;
 /// No tool of that name has left any files.
 pub(crate) const UNKNOWN_TOOL: u8 = 4;
 
+/// `exec` and `span` failed themselves, as with `env`, `nice`, and `timeout`. Any other code is that of their program.
+pub(crate) const OWN_FAILURE: u8 = 125;
+/// The program of `exec` or `span` exists and cannot be run, as in a shell.
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+/// There is no such program, as in a shell.
+pub(crate) const NOT_FOUND: u8 = 127;
+
 /// Every code with its meaning, as the help and the README print them.
-pub(crate) const MEANINGS: [(u8, &str); 7] = [
+pub(crate) const MEANINGS: [(u8, &str); 10] = [
     (SUCCESS, "The command succeeded."),
     (FAILURE, "The command failed, or the checked file has errors."),
     (FAILURE, "`check --against`: more is collected, and users are not notified."),
@@ -25,4 +32,7 @@ pub(crate) const MEANINGS: [(u8, &str); 7] = [
     ),
     (STILL_PENDING, "`flush`: runs are still pending."),
     (UNKNOWN_TOOL, "No tool of that name has left any files on this machine."),
+    (OWN_FAILURE, "`exec` and `span`: their own arguments are wrong."),
+    (NOT_EXECUTABLE, "`exec` and `span`: the program cannot be run."),
+    (NOT_FOUND, "`exec` and `span`: there is no such program."),
 ];

@@ -3,12 +3,14 @@
 mod check;
 mod collector_config;
 mod document;
+mod exec;
 mod flush;
 mod off;
 mod on;
 mod purge;
 mod registry;
 mod show;
+mod span;
 mod status;
 mod view;
 
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Flush(flush::Arguments),
     Purge(purge::Arguments),
     View(view::Arguments),
+    Exec(exec::Arguments),
+    Span(span::Arguments),
     Check(check::Arguments),
     Document(document::Arguments),
     CollectorConfig(collector_config::Arguments),
@@ -49,6 +53,8 @@ impl Command {
             Self::Flush(arguments) => flush::run(arguments),
             Self::Purge(arguments) => purge::run(arguments),
             Self::View(arguments) => view::run(arguments),
+            Self::Exec(arguments) => Ok(exec::run(arguments)),
+            Self::Span(arguments) => Ok(span::run(arguments)),
             Self::Check(arguments) => check::run(arguments),
             Self::Document(arguments) => document::run(arguments),
             Self::CollectorConfig(arguments) => collector_config::run(arguments),

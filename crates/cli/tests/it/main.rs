@@ -6,6 +6,9 @@ mod check;
 mod configurations;
 /// The documents, and the committed ones of the example.
 mod document;
+/// `exec` and `span` with real programs, signals, and terminals.
+#[cfg(target_os = "linux")]
+mod exec;
 /// The exit codes and where they are documented.
 mod exit_codes;
 /// The JSON schemas against real output and real files.

@@ -7,7 +7,7 @@ use snapbox::{Assert, Data, Redactions};
 use crate::fixture::{GOOD, TestUser};
 use crate::run_files::user_with_runs;
 
-const SUBCOMMANDS: [&str; 11] = [
+const SUBCOMMANDS: [&str; 13] = [
     "status",
     "on",
     "off",
@@ -15,6 +15,8 @@ const SUBCOMMANDS: [&str; 11] = [
     "flush",
     "purge",
     "view",
+    "exec",
+    "span",
     "check",
     "document",
     "collector-config",
