@@ -316,48 +316,6 @@ fn the_allowed_imports_have_no_circle() {
     assert!(allowed.is_empty(), "rooms in a circle: {allowed:?}");
 }
 
-/// What a `mod.rs` or `lib.rs` says of the order of its files, before the list of them.
-const ORDER: &str = "A file may import the files before it in this list:";
-
-/// The order of files that a front comment states.
-fn order(text: &str) -> Option<Vec<String>> {
-    let comment: String = text.lines().map_while(|line| line.strip_prefix("//!")).collect();
-    let (list, _) = comment.split_once(ORDER)?.1.split_once('.').expect("the end of the list");
-    Some(list.split('`').skip(1).step_by(2).map(str::to_owned).collect())
-}
-
-#[test]
-fn files_import_only_those_before_them_in_the_order_that_a_front_comment_states() {
-    let mut lists = 0;
-    for of_crate in CRATES {
-        let sources = sources(of_crate);
-        let imports = imports(of_crate, &sources);
-        let module = |name: &str| &sources.iter().find(|it| it.name == name).expect("a file").module;
-        let fronts = sources.iter().filter(|it| it.name.ends_with("mod.rs"));
-        let fronts = fronts.map(|it| (it.name.clone(), it.module.clone()));
-        for (front, base) in fronts.chain([("lib.rs".to_owned(), Segments::new())]) {
-            let text = std::fs::read_to_string(root().join(of_crate).join(&front)).unwrap_or_default();
-            let Some(order) = order(&text) else { continue };
-            lists += 1;
-            let child = |name: &str| -> Option<&String> {
-                module(name).strip_prefix(base.as_slice()).and_then(|rest| rest.first())
-            };
-            let children: BTreeSet<&String> = imports.keys().filter_map(|file| child(file)).collect();
-            assert_eq!(children, order.iter().collect(), "{of_crate}/{front} lists each of its files once");
-            let place = |name: &str| order.iter().position(|it| Some(it) == child(name));
-            for (file, target) in imports.iter().flat_map(|(file, to)| to.iter().map(move |to| (file, to))) {
-                if let (Some(from), Some(to)) = (place(file), place(target)) {
-                    assert!(
-                        to <= from,
-                        "{of_crate}/{front}: {file} stands before {target}, which it imports"
-                    );
-                }
-            }
-        }
-    }
-    assert_eq!(lists, 6, "lists of files");
-}
-
 /// All files that a file imports, directly or not.
 fn reached<'a>(from: &'a str, imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();

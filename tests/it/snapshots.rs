@@ -184,7 +184,7 @@ fn the_other_telemetry_commands() {
 fn help() {
     let user = TestUser::new();
     let help = |arguments: &[&str]| {
-        let output = user.command(example("with_clap")).args(arguments).output().expect("the tool starts");
+        let output = user.command(example("minimal")).args(arguments).output().expect("the tool starts");
         stdout(&output)
     };
     assert_snapshot("help", &user, &help(&["telemetry", "--help"]));

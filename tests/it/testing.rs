@@ -4,11 +4,6 @@ use std::thread;
 
 use tool_telemetry::testing::{self, OmissionReason};
 use tool_telemetry::{DataPoints, FieldValue, Telemetry};
-use tracing::callsite::{Callsite, Identifier};
-use tracing::field::FieldSet;
-use tracing::metadata::Kind;
-use tracing::subscriber::Interest;
-use tracing::{Level, Metadata, dispatcher};
 
 static DATA_POINTS: DataPoints = tool_telemetry::data_points!("tests/tool/telemetry.toml");
 
@@ -151,41 +146,4 @@ fn a_span_outside_of_a_command_is_left_out() {
         telemetry.command("test", || ());
     });
     assert_eq!(runs[1].left_out()[0].reason(), &OmissionReason::NoCommand);
-}
-
-/// The call site of a message of the crate `log`, about which `log_enabled!` asks.
-struct LogMessage;
-
-static LOG_MESSAGE: LogMessage = LogMessage;
-static LOG_METADATA: Metadata<'static> = Metadata::new(
-    "log record",
-    "somebody",
-    Level::INFO,
-    None,
-    None,
-    None,
-    FieldSet::new(&[], Identifier(&LOG_MESSAGE)),
-    Kind::EVENT,
-);
-
-impl Callsite for LogMessage {
-    fn set_interest(&self, _interest: Interest) {}
-
-    fn metadata(&self) -> &Metadata<'_> {
-        &LOG_METADATA
-    }
-}
-
-/// A filter's answer about a message that is not logged must not apply to the next span (tokio-rs/tracing#2519).
-#[test]
-fn a_message_that_is_not_logged_hides_no_span() {
-    let run = testing::record(&DATA_POINTS, |telemetry| {
-        telemetry.command("build", || {
-            for number in 0..3 {
-                tracing::info_span!(target: "frob", "step", frob.number = number).in_scope(|| {});
-                dispatcher::get_default(|subscriber| subscriber.enabled(&LOG_METADATA));
-            }
-        })
-    });
-    assert_eq!(run.spans().len(), 3, "{run}");
 }

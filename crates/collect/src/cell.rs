@@ -1,4 +1,4 @@
-//! [`Cell`]: what a number of runs in a week have in common.
+//! [`Cell`]: a number of runs.
 
 use crate::time::Week;
 

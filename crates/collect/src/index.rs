@@ -4,7 +4,7 @@
 //! 772 ms. An entry is 40 bits of a keyed hash and the 24 bits of a group. A sender cannot know the key, so it cannot
 //! fill one bucket.
 //!
-//! A hit is no proof, because two ids may have the same 40 bits. The keeper therefore compares with what the group holds.
+//! A hit is no proof. Who asks compares with what the group holds.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -17,7 +17,7 @@ pub const GROUPS: u32 = 1 << GROUP_BITS;
 
 const GROUP_BITS: u32 = 24;
 const BUCKETS: usize = 1 << 16;
-/// A bucket grows by an eighth, so at most an eighth of its memory is unused.
+/// A bucket grows by an eighth: that is all the memory that it wastes.
 const GROWTH: usize = 8;
 /// A bucket with few ids grows by this many: asking for memory takes longer than adding an id.
 const LEAST_GROWTH: usize = 16;

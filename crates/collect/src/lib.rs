@@ -1,14 +1,11 @@
-//! Receives the runs of command-line tools over OTLP, and keeps each once. When a day is over, nothing in the store tells
-//! which of its runs came from one sender.
+//! Receives the runs of command-line tools over OTLP, keeps each once, and keeps nothing that tells two senders apart.
 //!
 //! `docs/collect.md` explains how a server is run. The wire is read by [`tool_telemetry_receiver::wire`].
 //!
 //! # The way of a run
-//! 1. [`server`] takes a request within its limits.
-//! 2. [`judge`] removes what no telemetry.toml approves.
-//! 3. [`writer`] hands all requests in its queue to the [`keeper`].
-//! 4. The keeper looks in its [`index`] for what is new, counts the [`cells`], and packs a [`row`].
-//! 5. The [`store`] makes all of it one durable change. Only then is each request answered.
+//! [`server`] takes a request within its limits, [`judge`] removes what no telemetry.toml approves, and [`writer`] hands all
+//! requests that wait to the [`keeper`], which finds out in its [`index`] what is new, counts the [`cells`], packs a
+//! [`row`], and has the [`store`] make it one durable change. Only then is the request answered.
 //!
 //! # Invariants
 //! - Nothing unapproved, no address, no header, and no time finer than an hour gets past [`judge`].
@@ -16,9 +13,8 @@
 //! - The cells are a function of the traces that are kept.
 //! - A change is durable before anyone is told of it.
 //!
-//! A file may import the files before it in this list: `time`, `varint`, `shape`, `trace`, `row`, `cell`, `counts`,
-//! `marks`, `cells`, `index`, `store`, `approvals`, `judge`, `keeper`, `store_reader`, `metrics`, `writer`, `server`,
-//! `commands`.
+//! Imports go up this list and never down: `time`, `varint` < `shape` < `trace` < `row`, `cell`, `counts` < `marks` < `cells` < `index` < `store` <
+//! `approvals` < `judge` < `keeper`, `store_reader` < `metrics`, `writer` < `server` < `commands`.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod approvals;

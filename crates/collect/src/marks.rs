@@ -1,5 +1,4 @@
-//! Marks: a cell and a span of time that an operator should look at, or has looked at. A mark cannot name a network,
-//! because the store knows none.
+//! Marks: a cell and a span of time that a person should look at, or has looked at. Never a network: none is known.
 //!
 //! A cell of installations that jumps is marked before its period closes. A person then releases it, or leaves its counts
 //! out. A person may also mark a cell of runs.

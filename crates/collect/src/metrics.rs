@@ -60,7 +60,7 @@ impl Metrics {
         self.longest_commit_micros.fetch_max(micros(time), Relaxed);
     }
 
-    /// Records how long a step of maintenance took. Requests had to wait for it.
+    /// Records how long a step of maintenance took, for which requests had to wait.
     pub fn step(&self, time: Duration) {
         self.longest_step_micros.fetch_max(micros(time), Relaxed);
     }

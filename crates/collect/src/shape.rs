@@ -1,4 +1,4 @@
-//! Shapes. A shape is everything that many spans have in common: the tool, the name, the ending, and the attributes.
+//! All of a span that many spans have in common: its tool, its name, how it ended, and its attributes.
 //!
 //! A tool has few different shapes, and a row keeps each once. What tells two spans of a shape apart are their ids,
 //! their hour, and their duration.

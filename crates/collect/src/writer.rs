@@ -1,4 +1,4 @@
-//! The thread that writes: one commit for all requests in its queue, and maintenance in between.
+//! The thread that writes: one commit for all requests that wait, and maintenance in between.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Why a command failed, in words for the user who runs it, and its exit code.
+//! Why something could not be done, in words for the person who runs a command, with the exit code.
 
 use std::fmt;
 use std::path::Path;

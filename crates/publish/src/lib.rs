@@ -8,8 +8,8 @@
 //! [ε](privacy::budget) and nothing else. [`publication`] adds [noise](privacy::noise) to each cell, and the [`ledger`] makes
 //! that durable before anyone can see it.
 //!
-//! A file may import the files before it in this list: `failure`, `release`, `licence`, `calendar`, `privacy`,
-//! `sources`, `ledger`, `site`, `plan`, `publication`, `report`, `output`, `verify`, `commands`.
+//! Imports go up this list and never down: `failure`, `release`, `licence` < `calendar`, `privacy` < `sources`, `ledger`,
+//! `site` < `plan` < `publication`, [`report`] < `output`, `verify` < `commands`.
 
 pub mod calendar;
 pub mod commands;

@@ -1,4 +1,4 @@
-//! The directory that others read: the site, with a copy of the ledger.
+//! What is written for others: the site, with a copy of the ledger.
 
 use std::path::Path;
 

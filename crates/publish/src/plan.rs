@@ -1,5 +1,5 @@
-//! What is published about a period: the tables and cells that all versions of a tool ask for, and how much noise hides one
-//! installation. Nothing here depends on a count.
+//! What a period publishes: the tables and cells that the versions of a tool ask for together, and the noise that hides
+//! one installation among them. Nothing here depends on a count.
 
 use std::collections::HashSet;
 

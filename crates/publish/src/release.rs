@@ -1,4 +1,4 @@
-//! The content of a file of the ledger. A file never changes: a later file corrects or withdraws it.
+//! What a file of the ledger says. It never changes: a mistake is corrected or withdrawn by a later file.
 
 use serde::{Deserialize, Serialize};
 

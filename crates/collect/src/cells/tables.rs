@@ -1,4 +1,4 @@
-//! What cells depend on in addition to the traces: the tables that a telemetry.toml asks for, and what an operator left out.
+//! What cells depend on besides the traces: which tables a telemetry.toml asks for, and what a person left out.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::counts::to_json;
 use crate::marks::{Mark, MarkState};
 use crate::shape::ShapeContent;
 
-/// What cells depend on in addition to the traces.
+/// What cells depend on besides the traces.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Tables {
     /// The data point that holds each tool's command. Its cells are crossed with the outcome and the duration.

@@ -1,4 +1,4 @@
-//! `demo`: a server, its senders, two kills, and the counts, all on loopback and in a temporary directory.
+//! `demo`: a server, its senders, two kills, and the counts, all on loopback and in a directory that goes again.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _, stdout};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! `forget`: deletes one run.
+//! `forget`: one run less.
 
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `hold`: lists the cells that an operator should look at, and releases them.
+//! `hold`: the cells that a person should look at.
 
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `mark`: marks a cell, so that an operator can look at it or leave it out.
+//! `mark`: a cell that a person wants to leave out, or others to look at.
 
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;

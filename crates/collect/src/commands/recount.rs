@@ -1,4 +1,4 @@
-//! `recount`: counts the cells again from the runs.
+//! `recount`: the cells, counted again from the runs.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write, stdout};

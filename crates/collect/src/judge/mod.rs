@@ -1,7 +1,7 @@
-//! The judge, which lets only what a telemetry.toml approves go further.
+//! Judging what arrived: nothing that a telemetry.toml does not approve goes further.
 //!
-//! It removes and counts unapproved attributes, and rejects a span that is not a run, an approved step, or a count. What it
-//! removes or rejects appears in no answer, in no counter, and not in the log.
+//! An unapproved attribute is removed and counted. A span that can be neither a run, nor an approved step, nor a count is
+//! rejected. Neither is repeated in an answer, in a counter, or in the log.
 
 mod request;
 
@@ -110,7 +110,7 @@ impl Catalog {
         self.tools.iter().filter_map(days).collect()
     }
 
-    /// The tools whose counts are deleted before their period can be published, or too soon after it.
+    /// The tools whose counts go before, or soon after, their period is closed and can be published.
     pub fn short_retention(&self) -> Vec<&str> {
         let is_short = |versions: &Versions| {
             let days = versions.newest.retention_days();

@@ -1,4 +1,4 @@
-//! A commit: one change of the store for all requests in the writer's queue.
+//! Keeping what arrived: one change for all requests that wait.
 
 use std::collections::{HashMap, HashSet};
 

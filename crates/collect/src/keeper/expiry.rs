@@ -1,5 +1,4 @@
-//! Expiry: deletes the runs that are older than their tool keeps them, together with their cells. The cells are counted
-//! again first, to find mistakes.
+//! The end of what is too old: its cells are counted again, and then runs and cells go together.
 
 use std::collections::HashMap;
 
@@ -18,7 +17,7 @@ pub(super) struct Expiry {
     groups: Option<Vec<GroupEntry>>,
     /// How many of them were counted.
     counted: usize,
-    /// What was counted again, minus what the store says.
+    /// What was counted, less what the store says.
     cells: HashMap<Cell, i64>,
     counts: Vec<(CountCell, i64)>,
 }

@@ -1,4 +1,4 @@
-//! Maintenance, in steps that are too short to delay a request: merging days, closing weeks, and deleting what is too old.
+//! Work that nobody waits for, in steps that hold up no request: merging days, closing weeks, deleting what is too old.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -62,8 +62,8 @@ impl<S: Store> Keeper<S> {
 
     /// Begins to delete the runs and cells that are older than their tool keeps them. [`Keeper::work`] does it.
     ///
-    /// They are counted again first. If cells differ, the counter `cells.wrong_at_expiry` says how many. They are deleted
-    /// anyway, because the publisher promised to keep them no longer.
+    /// They are counted again before. If cells differ, the counter `cells.wrong_at_expiry` says how many; they go all the
+    /// same, because they are to be kept for no longer.
     pub fn expire(&mut self, now: Hour) {
         self.tasks.splice(0..0, [Task::Tidy, Task::Sweep, Task::Expire(Box::new(Expiry::at(now)))]);
     }

@@ -1,11 +1,11 @@
-//! A merge: when a day is over, all of its traces are sorted by a secret hash and written to new rows.
+//! When a day is over: all of its traces in new rows, sorted by a secret hash.
 //!
 //! Until then a row tells which traces arrived in one commit, and at low load a commit is one sender. Afterwards a row
 //! holds random traces of one tool and one week, sorted by trace id.
 //!
-//! The new groups are staged while commits go on. A commit may write a trace again after the merge has read its old row.
-//! The copy of that trace in the staged row is then marked as stale at once. The last step makes the staged groups live
-//! and the old ones dead, in one change. If a merge is interrupted, opening the store undoes it, and it starts again.
+//! The new groups are staged while commits go on. A trace whose old row was read and that has since been written again
+//! is stale in the staged row from the start. The last step makes the staged groups live and the old ones dead, as one
+//! change. A merge that did not end is given up when the store is opened, and starts again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,16 +1,15 @@
-//! The keeper: the only writer of a store. It keeps each trace once, counts it in its cells, and separates traces that
-//! arrived together.
+//! The keeper: the one writer of a store. It keeps each trace once, counts it in its cells, and sees that what arrived
+//! together is not kept together.
 //!
 //! # How a trace is kept once
-//! A [`TraceIndex`] has the ids of the open weeks. A trace that is not in it is new. If its id is found, the keeper
-//! compares the trace with the stored copy. A repetition changes nothing. A trace that says more than its copy is written
-//! again as a whole, and the same change marks the copy as stale. Each trace is therefore in exactly one row where it is
-//! not stale.
+//! The ids of the open weeks are in a [`TraceIndex`]. A trace that is not in it is new. A hit is compared with what the
+//! group holds: a repeated delivery changes nothing, and a trace that says more than before is written again as a whole,
+//! in the same change that marks the old copy as stale. So each trace is in exactly one row and not stale there.
 //!
 //! # How rows are kept apart from senders
 //! A commit is one row, sorted by trace id. A group of small rows becomes one row when it is full. When a day is over,
-//! [`merge`] sorts all of its traces into new rows by a secret hash. Until then a row tells which traces arrived
-//! together; from then on nothing does.
+//! [`merge`] sorts all of its traces into new rows by a secret hash. From then on nothing tells which traces arrived
+//! together; before, rows do.
 
 mod commit;
 mod expiry;

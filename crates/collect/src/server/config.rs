@@ -1,4 +1,4 @@
-//! The server's configuration, and the errors in it.
+//! What the server is told, and what can be wrong with it.
 
 use std::fmt;
 use std::fs;

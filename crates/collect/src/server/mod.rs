@@ -1,7 +1,7 @@
 //! The server: OTLP in, one store behind it.
 //!
-//! hyper and axum speak HTTP, and tower's layers limit the requests in progress. This module decides the answers and the
-//! limits of each sender. Every address takes OTLP over HTTP/1.1, over HTTP/2, and over gRPC.
+//! hyper and axum speak HTTP, and tower's layers bound what is under way; here is what senders are told and what they may
+//! take. Every address takes OTLP over HTTP/1.1, over HTTP/2, and over gRPC.
 
 mod admin;
 mod body;

@@ -1,9 +1,9 @@
-//! [`StoreError`]: why a store could not be read or written.
+//! Why a store could not do what it was to do.
 
 use std::fmt;
 use std::path::Path;
 
-/// Why a store could not be read or written, in words for its operator. It never holds a value of a run.
+/// Why a store could not do what it was to do, in words for its operator. It never holds a value of a run.
 #[derive(Debug)]
 pub struct StoreError {
     kind: ErrorKind,

@@ -1,4 +1,4 @@
-//! The store as a trait, which does not depend on where the data is.
+//! The store: what it can do, whatever holds it.
 //!
 //! A [`Change`] is made as a whole or not at all, and is durable when [`Store::apply`] returns. Everything else reads.
 

@@ -1,4 +1,4 @@
-//! The ledger that is already published. The local ledger must begin with all of its files.
+//! The ledger that is published already: it must be where this one began.
 
 use std::fs;
 use std::path::Path;

@@ -1,9 +1,8 @@
 //! The site: one directory of static files, made of releases and of nothing else.
 //!
-//! - `timeline` finds the release of each period that is in effect, after corrections and withdrawals.
+//! - `timeline` finds what is in effect of each period, after corrections and withdrawals.
 //! - `series` turns tables of releases into rows over time.
-//! - `section` makes one section of the page from one table: its numbers and its charts, with the geometry of `chart`.
-//! - `page` puts the sections together, and the templates print them.
+//! - `chart` computes the geometry of a chart, `page` the text around it, and the templates print both.
 //! - `data` writes each table as CSV, JSON, and Parquet, and `metadata` describes these files for other programs.
 //! - `shown` reads the numbers of a page back, for `verify`.
 //! - `files` puts everything in place, one whole file after the other.

@@ -1,4 +1,4 @@
-//! The release of each period that is in effect, after corrections and withdrawals.
+//! What is in effect of each period, after corrections and withdrawals.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,8 +1,7 @@
 //! The wire contract of `proto/` as tables, and what a request carries beyond it.
 //!
-//! It would not be enough to compare the length of a request with the length of its known content. Other senders write
-//! default values and over-long varints, which add bytes without content. Unknown content of the same length could hide
-//! among them.
+//! Comparing the length of a request with that of its content would not find it. Other senders write default values and
+//! over-long varints, which take bytes and carry nothing, so as many bytes with content could hide among them.
 
 use std::collections::BTreeMap;
 
