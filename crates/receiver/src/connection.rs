@@ -13,18 +13,18 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
-use super::store::{CountGuard, Shared};
+use super::store::{CountGuard, SharedState};
 
 /// One connection, which an answer can end.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SharedState>,
     /// Set before the task runs for the first time, because there is only one thread.
     task: OnceLock<AbortHandle>,
 }
 
 impl Connection {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<SharedState>) -> Self {
         Self { shared, task: OnceLock::new() }
     }
 

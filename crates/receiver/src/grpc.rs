@@ -18,7 +18,7 @@ use super::connection::{AnswerBody, Connection, DRIP, HandlerResult, IncomingReq
 use super::generated::collector::trace::v1::ExportTraceServiceResponse;
 use super::refusal::Refusal;
 use super::script::Answer;
-use super::store::Shared;
+use super::store::SharedState;
 use super::{Encoding, MAX_BODY, Request, Transport, answer, http};
 
 const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -82,7 +82,7 @@ pub(super) async fn answer(asked: IncomingRequest, connection: Arc<Connection>) 
 
 /// One call.
 struct ExportCall {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     request: Request,
     refusal: Option<Refusal>,
     given: Arc<OnceLock<Answer>>,

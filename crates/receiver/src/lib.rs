@@ -78,7 +78,7 @@ pub use spans::{Span, SpanKind, Status, Trace, Value};
 
 use script::{LaterAnswers, Script};
 use server::Server;
-use store::{DateHeader, Shared};
+use store::{DateHeader, SharedState};
 
 /// The most bytes that a request may have, after decompression too: 64 MiB, the limit that OTLP recommends.
 pub const MAX_BODY: usize = 64 << 20;
@@ -101,7 +101,7 @@ pub const MAX_BODY: usize = 64 << 20;
 pub struct Receiver {
     // First, so that the thread has ended before anything else is dropped.
     server: Server,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     file: Option<PathBuf>,
 }
 
@@ -373,7 +373,7 @@ impl Builder {
         }
         let path = self.file.map(std::path::absolute).transpose()?;
         let file = path.as_deref().map(open).transpose()?;
-        let shared = Arc::new(Shared::new(self.script, file));
+        let shared = Arc::new(SharedState::new(self.script, file));
         let server = Server::start(self.http, self.grpc, Arc::clone(&shared))?;
         Ok(Receiver { server, shared, file: path })
     }

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::oneshot;
 
 use super::connection::{AnswerBody, Connection, DisconnectError};
-use super::store::Shared;
+use super::store::SharedState;
 use super::{Transport, grpc, http};
 
 /// The pause between two attempts to accept a connection while no descriptor is left.
@@ -33,7 +33,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn start(http: SocketAddr, grpc: SocketAddr, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn start(http: SocketAddr, grpc: SocketAddr, shared: Arc<SharedState>) -> io::Result<Self> {
         let listen = |address: SocketAddr| {
             let listener = TcpListener::bind(address)?;
             listener.set_nonblocking(true)?;
@@ -75,7 +75,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, transport: Transport, shared: Arc<Shared>) {
+async fn accept(listener: tokio::net::TcpListener, transport: Transport, shared: Arc<SharedState>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -44,7 +44,7 @@ pub(super) struct Gauge {
 
 /// What is shared between the receiver's thread and its owner.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct SharedState {
     state: Mutex<State>,
     changed: Condvar,
     script: Mutex<Script>,
@@ -61,7 +61,7 @@ pub(super) enum DateHeader {
     Missing,
 }
 
-impl Shared {
+impl SharedState {
     pub(super) fn new(script: Script, file: Option<File>) -> Self {
         let state = State { file, ..State::default() };
         Self { state: Mutex::new(state), script: Mutex::new(script), ..Self::default() }
@@ -149,7 +149,7 @@ pub(super) struct RequestOutcome {
 /// Counts down when it is dropped.
 #[derive(Debug)]
 pub(super) struct CountGuard {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     of: fn(&mut State) -> &mut Gauge,
 }
 

@@ -2,7 +2,7 @@
 
 use super::errors::Report;
 use super::references::{DataPointEntry, SpanEntry};
-use super::table::{Located, Table};
+use super::table::{PositionedValue, Table};
 use super::{leak, leak_text, list};
 use crate::{
     Audience, Count, DEFAULT_EPSILON, DataPoint, EPSILONS, ERROR_TYPE, ERROR_TYPES, Kind, MAX_CELLS,
@@ -116,11 +116,11 @@ impl Reader<'_> {
         self.data_points.iter().find(|entry| entry.data_point.key == key)
     }
 
-    fn data_points_of(&self, of: &[Located<&str>]) -> impl Iterator<Item = &DataPointEntry<'_>> {
+    fn data_points_of(&self, of: &[PositionedValue<&str>]) -> impl Iterator<Item = &DataPointEntry<'_>> {
         of.iter().filter_map(|key| self.entry(key.value))
     }
 
-    fn check_key(&self, key: &Located<&str>, report: &mut Report<'_>) {
+    fn check_key(&self, key: &PositionedValue<&str>, report: &mut Report<'_>) {
         if [ERROR_TYPE, SERVICE_VERSION].contains(&key.value) {
             return;
         }
@@ -142,7 +142,7 @@ impl Reader<'_> {
     }
 
     /// A cell has attributes of the run, and of one span in it.
-    fn check_crossing(&self, of: &[Located<&str>], report: &mut Report<'_>) {
+    fn check_crossing(&self, of: &[PositionedValue<&str>], report: &mut Report<'_>) {
         let is_for_maker = |span: &&SpanEntry| span.span.audience == Audience::Maker;
         let mut below = self.data_points_of(of).filter(|entry| !entry.is_on(crate::RUN)).peekable();
         if below.peek().is_none() || of.iter().any(|key| !self.is_countable(key.value)) {
@@ -164,7 +164,7 @@ impl Reader<'_> {
             || self.entry(key).is_some_and(|entry| entry.data_point.audience == Audience::Maker)
     }
 
-    fn releases(&self, of: &[Located<&str>], report: &mut Report<'_>) -> &'static [&'static str] {
+    fn releases(&self, of: &[PositionedValue<&str>], report: &mut Report<'_>) -> &'static [&'static str] {
         let is_needed = of.iter().any(|key| key.value == SERVICE_VERSION);
         if !is_needed {
             self.refuse("releases", &format!("only {SERVICE_VERSION} is counted against releases"), report);
@@ -178,7 +178,7 @@ impl Reader<'_> {
     }
 
     /// The values of the open data point, if there is one.
-    fn values(&self, of: &[Located<&str>], report: &mut Report<'_>) -> &'static [&'static str] {
+    fn values(&self, of: &[PositionedValue<&str>], report: &mut Report<'_>) -> &'static [&'static str] {
         let mut open = self.data_points_of(of).filter(|entry| entry.data_point.kind.is_open());
         let Some(first) = open.next() else {
             let reason = "every data point in `of` has a closed list, all of which is counted";
@@ -225,8 +225,14 @@ impl Reader<'_> {
         }
     }
 
-    fn check_size(&self, of: &[Located<&str>], releases: usize, values: usize, report: &mut Report<'_>) {
-        let size = |key: &Located<&str>| match key.value {
+    fn check_size(
+        &self,
+        of: &[PositionedValue<&str>],
+        releases: usize,
+        values: usize,
+        report: &mut Report<'_>,
+    ) {
+        let size = |key: &PositionedValue<&str>| match key.value {
             ERROR_TYPE => ERROR_TYPES.len(),
             SERVICE_VERSION => releases + 1,
             key => {

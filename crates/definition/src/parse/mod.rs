@@ -14,7 +14,7 @@ use self::errors::Report;
 pub use self::errors::{ParseError, ParseErrors};
 use self::references::{DataPointEntry, SpanEntry};
 use self::standard::Defaults;
-use self::table::{Located, Table};
+use self::table::{PositionedValue, Table};
 use crate::{
     ApprovedSpan, Audience, DEFAULT_EPSILON, DataPoint, DataPoints, Kind, Level, MAX_INTEGER_VALUES,
     MAX_MEMBERS, Publisher, RUN, Times, Version, content_hash,
@@ -153,7 +153,7 @@ fn leak<T>(items: impl Iterator<Item = T>) -> &'static [T] {
     Vec::leak(items.collect())
 }
 
-fn text(text: Option<Located<&str>>) -> &'static str {
+fn text(text: Option<PositionedValue<&str>>) -> &'static str {
     text.map_or("", |text| leak_text(text.value))
 }
 
@@ -224,7 +224,7 @@ fn data_point<'a>(table: &Table<'a>, report: &mut Report<'_>) -> DataPointEntry<
         on: on
             .into_iter()
             .flat_map(|on| on.value)
-            .map(|name| Located { at: own_at("on", Some(name.at)), ..name })
+            .map(|name| PositionedValue { at: own_at("on", Some(name.at)), ..name })
             .collect(),
         data_point: DataPoint {
             key: text(key),
@@ -238,9 +238,12 @@ fn data_point<'a>(table: &Table<'a>, report: &mut Report<'_>) -> DataPointEntry<
     }
 }
 
-fn audience(table: &Table<'_>, report: &mut Report<'_>) -> Option<Located<Audience>> {
+fn audience(table: &Table<'_>, report: &mut Report<'_>) -> Option<PositionedValue<Audience>> {
     let name = table.one_of("audience", &["maker", "operator"], report)?;
-    Some(Located { value: if name.value == 0 { Audience::Maker } else { Audience::Operator }, at: name.at })
+    Some(PositionedValue {
+        value: if name.value == 0 { Audience::Maker } else { Audience::Operator },
+        at: name.at,
+    })
 }
 
 /// `since` and `until`.
@@ -260,7 +263,7 @@ fn versions(table: &Table<'_>, report: &mut Report<'_>) -> (Version, Option<Vers
                 ),
             );
         }
-        version.map(|version| Located { value: version.with_three_numbers(), at: text.at })
+        version.map(|version| PositionedValue { value: version.with_three_numbers(), at: text.at })
     };
     let since = version("since", "");
     let until = version("until", ", or `never`");
@@ -278,7 +281,7 @@ fn versions(table: &Table<'_>, report: &mut Report<'_>) -> (Version, Option<Vers
     (since.map_or(Version::new(0, 0, 0), |since| since.value), until.map(|until| until.value))
 }
 
-fn kind(table: &Table<'_>, report: &mut Report<'_>) -> Option<Located<Kind>> {
+fn kind(table: &Table<'_>, report: &mut Report<'_>) -> Option<PositionedValue<Kind>> {
     let position = table.one_of("kind", &Kind::NAMES, report)?;
     let name = Kind::NAMES[position.value];
     for (key, kinds) in KIND_KEYS {
@@ -307,7 +310,7 @@ fn kind(table: &Table<'_>, report: &mut Report<'_>) -> Option<Located<Kind>> {
         },
         _ => unreachable!("`{name}` is one of `Kind::NAMES`"),
     };
-    Some(Located { value, at: position.at })
+    Some(PositionedValue { value, at: position.at })
 }
 
 fn integer(table: &Table<'_>, report: &mut Report<'_>) -> Kind {
@@ -352,7 +355,7 @@ fn members(
 /// Checks that a list is not empty, that each item is valid, and that none is listed twice.
 fn list(
     key: &str,
-    items: &Located<Vec<Located<&str>>>,
+    items: &PositionedValue<Vec<PositionedValue<&str>>>,
     check: impl Fn(&str) -> Result<(), String>,
     is_same: impl Fn(&str, &str) -> bool,
     report: &mut Report<'_>,

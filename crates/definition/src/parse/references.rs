@@ -1,7 +1,7 @@
 //! Checks what the entries of a file say about each other.
 
 use super::errors::Report;
-use super::table::Located;
+use super::table::PositionedValue;
 use crate::data_points::is_at_or_below;
 use crate::{ApprovedSpan, Audience, DataPoint, Kind, MAX_DATA_POINTS, MAX_SPANS, RUN};
 
@@ -26,7 +26,7 @@ pub(super) struct DataPointEntry<'a> {
     pub(super) kind_at: Option<usize>,
     pub(super) audience_at: usize,
     /// Names of spans.
-    pub(super) on: Vec<Located<&'a str>>,
+    pub(super) on: Vec<PositionedValue<&'a str>>,
 }
 
 impl DataPointEntry<'_> {

@@ -7,7 +7,7 @@ use super::errors::Report;
 
 /// A value from the file, and the byte at which it begins there.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Located<T> {
+pub(super) struct PositionedValue<T> {
     pub(super) value: T,
     pub(super) at: usize,
 }
@@ -114,7 +114,7 @@ impl<'a> Table<'a> {
     }
 
     /// A required string.
-    pub(super) fn string(&self, key: &str, report: &mut Report<'_>) -> Option<Located<&'a str>> {
+    pub(super) fn string(&self, key: &str, report: &mut Report<'_>) -> Option<PositionedValue<&'a str>> {
         let value = self.required(key, report)?;
         string_of(&format!("`{key}`"), value, report)
     }
@@ -125,7 +125,7 @@ impl<'a> Table<'a> {
         key: &str,
         check: fn(&str) -> Result<(), String>,
         report: &mut Report<'_>,
-    ) -> Option<Located<&'a str>> {
+    ) -> Option<PositionedValue<&'a str>> {
         let text = self.string(key, report)?;
         match check(text.value) {
             Ok(()) => Some(text),
@@ -142,17 +142,17 @@ impl<'a> Table<'a> {
         key: &str,
         names: &[&str],
         report: &mut Report<'_>,
-    ) -> Option<Located<usize>> {
+    ) -> Option<PositionedValue<usize>> {
         let text = self.string(key, report)?;
         let position = names.iter().position(|name| *name == text.value);
         if position.is_none() {
             report.error(text.at, format!("`{key}` is {:?}; use one of {}", text.value, names.join(", ")));
         }
-        position.map(|value| Located { value, at: text.at })
+        position.map(|value| PositionedValue { value, at: text.at })
     }
 
     /// A required integer.
-    pub(super) fn integer(&self, key: &str, report: &mut Report<'_>) -> Option<Located<i64>> {
+    pub(super) fn integer(&self, key: &str, report: &mut Report<'_>) -> Option<PositionedValue<i64>> {
         let value = self.required(key, report)?;
         let at = value.span().start;
         let Some(integer) = value.get_ref().as_integer() else {
@@ -163,11 +163,11 @@ impl<'a> Table<'a> {
             report.error(at, format!("`{key}` does not fit into 64 bits; use a smaller number"));
             return None;
         };
-        Some(Located { value: number, at })
+        Some(PositionedValue { value: number, at })
     }
 
     /// A required number, with or without a decimal point.
-    pub(super) fn number(&self, key: &str, report: &mut Report<'_>) -> Option<Located<f64>> {
+    pub(super) fn number(&self, key: &str, report: &mut Report<'_>) -> Option<PositionedValue<f64>> {
         let value = self.required(key, report)?;
         let text = match value.get_ref() {
             DeValue::Float(float) => float.as_str(),
@@ -177,7 +177,7 @@ impl<'a> Table<'a> {
                 return None;
             }
         };
-        text.parse().ok().map(|number| Located { value: number, at: value.span().start })
+        text.parse().ok().map(|number| PositionedValue { value: number, at: value.span().start })
     }
 
     /// An array of strings: the byte at which it begins, and those items that are strings.
@@ -186,14 +186,14 @@ impl<'a> Table<'a> {
         key: &str,
         is_required: bool,
         report: &mut Report<'_>,
-    ) -> Option<Located<Vec<Located<&'a str>>>> {
+    ) -> Option<PositionedValue<Vec<PositionedValue<&'a str>>>> {
         let value = if is_required { self.required(key, report)? } else { self.optional(key)? };
         let Some(array) = value.get_ref().as_array() else {
             wrong_type(&format!("`{key}`"), value, "an array of strings", report);
             return None;
         };
         let member = format!("an item of `{key}`");
-        Some(Located {
+        Some(PositionedValue {
             at: value.span().start,
             value: array.iter().filter_map(|value| string_of(&member, value, report)).collect(),
         })
@@ -236,12 +236,12 @@ fn string_of<'a>(
     what: &str,
     value: &'a Spanned<DeValue<'a>>,
     report: &mut Report<'_>,
-) -> Option<Located<&'a str>> {
+) -> Option<PositionedValue<&'a str>> {
     let text = value.get_ref().as_str();
     if text.is_none() {
         wrong_type(what, value, "a string in quotes", report);
     }
-    text.map(|text| Located { value: text, at: value.span().start })
+    text.map(|text| PositionedValue { value: text, at: value.span().start })
 }
 
 fn wrong_type(what: &str, value: &Spanned<DeValue<'_>>, wanted: &str, report: &mut Report<'_>) {
