@@ -71,7 +71,11 @@ impl CountingUser {
     pub(crate) fn set_clock(&self, time: u64) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
         let offset = time as i64 - now as i64;
-        std::fs::write(self.user.home().join(".clock"), offset.to_string()).expect("a file");
+        // By a rename, because an uploader that lingers may read it at any moment.
+        let (part, clock) = (self.user.home().join(".clock.part"), self.user.home().join(".clock"));
+        std::fs::write(&part, offset.to_string())
+            .and_then(|()| std::fs::rename(part, clock))
+            .expect("a file");
     }
 
     /// Changes what the author of the tool has set from now on.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tool_telemetry_receiver::{Answer, Receiver, Value};
+use tool_telemetry_receiver::{Answer, Receiver, Span, Value};
 
 use crate::counting_user::{CountingUser, DAY, HOUR, MONDAY, WEEK, cells, counts};
 use crate::test_user::TestUser;
@@ -320,4 +320,114 @@ fn waiting_counts_are_shown_as_they_are_sent() {
 
 fn counts_of(receiver: &Receiver) -> Vec<(String, String)> {
     counts(receiver).iter().map(|count| (count.trace_id().to_owned(), count.span_id().to_owned())).collect()
+}
+
+#[test]
+fn log_prints_which_counts_a_run_would_cause() {
+    let (receiver, endpoint) = receiver();
+    let user = CountingUser::new(&endpoint).with_tool_setting("FROB_CI_INCLUDES_MAKER", "1");
+    let before = user.user.files();
+    let log = |variables: &[(&str, &str)]| {
+        let mut command = user.user.frob_command(["build", "--end", "return=3"]);
+        command.env("FROB_TELEMETRY", "log").envs(variables.iter().copied());
+        String::from_utf8(command.output().expect("it runs").stderr).expect("text")
+    };
+    let printed = log(&[]);
+    let sentence = "frob telemetry: each of these is also counted, at most once per period (week), in a span of its own:";
+    let counts: Vec<&str> = printed.lines().skip_while(|line| *line != sentence).skip(1).collect();
+    let expected = [
+        "count  frob.command = build",
+        "count  error.type = _OTHER  frob.command = build",
+        "count  service.version = 1.0.0",
+        "count  process.exit.code = 3",
+    ];
+    assert_eq!(counts, expected, "{printed}");
+    for variable in ["CI", "KUBERNETES_SERVICE_HOST", "container"] {
+        let printed = log(&[(variable, "1")]);
+        assert!(printed.contains("this would be sent") && !printed.contains("count"), "{printed}");
+    }
+    assert_eq!((user.user.files(), receiver.connections()), (before, 0));
+}
+
+#[test]
+fn a_tool_that_is_called_count_has_runs_and_counts() {
+    let (receiver, endpoint) = receiver();
+    let user = CountingUser::new(&endpoint).with_tool_setting("FROB_NAME", "count");
+    assert!(user.user.run_frob(["telemetry", "on"]).status.success());
+    user.run_at(MONDAY, &["build"]);
+    user.run_at(MONDAY + WEEK, &["usage-error"]);
+    user.run_at(MONDAY + WEEK, &["build"]);
+    user.run_at(MONDAY + WEEK + 3 * DAY, &["build"]);
+    let spans = receiver.spans();
+    let named_count = spans.iter().filter(|span| span.name() == "count");
+    let (counts, runs): (Vec<_>, Vec<_>) = named_count.partition(|span| span.is_count());
+    // The usage error has no command.
+    assert_eq!((runs.len(), runs[0].attribute("process.exit.code")), (1, Some(&Value::from(2_i64))));
+    assert_eq!(counts.len(), 4, "{counts:?}");
+    assert_eq!(of_table(&receiver, 1, &["frob.command"]), ["frob.command=build"]);
+    assert_eq!(
+        of_table(&receiver, 1, &["process.exit.code"]),
+        ["process.exit.code=\"0\"", "process.exit.code=other"]
+    );
+    assert_eq!((receiver.violations(), receiver.outside_contract()), (vec![], vec![]));
+}
+
+#[test]
+fn two_users_of_one_machine_count_apart() {
+    let (receiver, endpoint) = receiver();
+    let users = [CountingUser::new(&endpoint), CountingUser::new(&endpoint)];
+    for time in [0, WEEK, WEEK + 3 * DAY] {
+        for user in &users {
+            user.run_at(MONDAY + time, &["build"]);
+        }
+    }
+    assert!(cells(&receiver).values().all(|counts| *counts == 2), "{:?}", cells(&receiver));
+    assert_eq!(cells(&receiver).len(), 3);
+}
+
+/// The requests of a week, each with its resource, and each span with its start and without its ids. The duration of a run
+/// is that of this machine, so it is left out.
+fn requests_of_week(receiver: &Receiver, monday: u64) -> String {
+    let is_of_week =
+        |span: &Span| (monday..monday + WEEK).contains(&(span.start_unix_nano() / 1_000_000_000));
+    let mut requests: Vec<(bool, String)> = Vec::new();
+    for request in receiver.requests().iter().filter(|request| is_of_week(&request.spans()[0])) {
+        let spans = request.spans();
+        let resource = |key: &str| spans[0].resource_attribute(key).map(|value| format!(" {key}={value}"));
+        let resource: String = ["service.name", "service.version"].into_iter().filter_map(resource).collect();
+        let mut text = format!("request:{resource}\n");
+        for span in spans {
+            let start = SystemTime::UNIX_EPOCH + Duration::from_nanos(span.start_unix_nano());
+            let start = httpdate::fmt_http_date(start);
+            let attributes: String =
+                span.attributes().iter().map(|(key, value)| format!(" {key}={value}")).collect();
+            text.push_str(&format!("  {}  {}{attributes}\n", start.trim_end_matches(":00 GMT"), span.name()));
+        }
+        requests.push((spans[0].is_count(), text));
+    }
+    // Runs in their order. Counts leave in random order.
+    let (mut counts, runs): (Vec<_>, Vec<_>) = requests.into_iter().partition(|(is_count, _)| *is_count);
+    counts.sort();
+    runs.into_iter().chain(counts).map(|(_, text)| text).collect()
+}
+
+#[test]
+fn the_page_shows_one_week_as_the_receiver_gets_it() {
+    let (receiver, endpoint) = receiver();
+    let user = CountingUser::of_tool(&endpoint, "FROB_COUNTS", "dotnet")
+        .with_tool_setting("FROB_NAME", "dotnet")
+        .with_tool_setting("FROB_TELEMETRY_COMMAND", "dotnet telemetry")
+        .with_tool_setting("FROB_VERSION", "1.1.0");
+    user.user.run_frob(["telemetry", "on"]);
+    user.run_at(MONDAY, &["build"]);
+    let monday = MONDAY + WEEK;
+    user.run_at(monday + 9 * HOUR + 1_000, &["build", "--spans", "0"]);
+    user.run_at(monday + DAY + 10 * HOUR + 500, &["test", "--spans", "0", "--end", "return=1"]);
+    user.run_at(monday + DAY + 10 * HOUR + 700, &["test", "--spans", "0"]);
+    user.run_at(monday + 7 * DAY + 9 * HOUR, &["build", "--spans", "0"]);
+    let received = requests_of_week(&receiver, monday);
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/counts.md")).expect("a page");
+    let block = page.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
+    assert_eq!(received, block, "{received}");
 }

@@ -21,6 +21,8 @@ const INSTALLATIONS: u64 = 3;
 const AT_ONCE: usize = 4;
 /// The weeks of the year. Week 0 creates the state, and the runs of two more weeks send the last counts.
 const WEEKS: u64 = 52;
+/// A count of so many weeks before may still wait, if the uploader was killed or the receiver was busy in the meantime.
+const BEFORE: u64 = 4;
 /// The sum of `at_most` in `tests/tool/counts.toml`.
 const AT_MOST_TOGETHER: u64 = 11;
 
@@ -205,13 +207,13 @@ impl Installation {
                 self.lose_state(now, event);
                 // If the receiver tells no time, nothing is counted before the latest week that the clock has shown.
                 let last = if self.tells_time { week } else { self.latest_week.max(week) };
-                self.disturb(week.saturating_sub(2)..=last + 1, Reason::LostState);
+                self.disturb(week.saturating_sub(BEFORE)..=last + 1, Reason::LostState);
             }
             Event::Update => {
                 self.is_updated = !self.is_updated;
                 let release = if self.is_updated { "2" } else { "1" };
                 self.user.change_tool_setting("FROB_COUNTS", release);
-                self.disturb(week.saturating_sub(2)..=week, Reason::Update);
+                self.disturb(week.saturating_sub(BEFORE)..=week, Reason::Update);
             }
             Event::ClockAhead => {
                 local += (1 + self.random.below(40)) * WEEK;
@@ -221,22 +223,25 @@ impl Installation {
                     self.disturb(week..=self.latest_week, Reason::Clock);
                 }
                 self.latest_week = self.latest_week.max(shown);
-                self.disturb((week.saturating_sub(2)..=week).chain([shown]), Reason::Clock);
+                self.disturb((week.saturating_sub(BEFORE)..=week).chain([shown]), Reason::Clock);
             }
             Event::ClockBehind => {
                 local = now.saturating_sub((1 + self.random.below(6)) * WEEK).max(MONDAY);
                 // Pending runs of later weeks are from the future now.
-                self.disturb((week.saturating_sub(2)..=week).chain([(local - MONDAY) / WEEK]), Reason::Clock);
+                self.disturb(
+                    (week.saturating_sub(BEFORE)..=week).chain([(local - MONDAY) / WEEK]),
+                    Reason::Clock,
+                );
             }
             Event::ClockUnset => {
                 local = DAY;
-                self.disturb(week.saturating_sub(2)..=week, Reason::Clock);
+                self.disturb(week.saturating_sub(BEFORE)..=week, Reason::Clock);
             }
             Event::ReceiverBusy => self.receiver.answer_next([Answer::status(503)]),
             Event::ReceiverGone => self.receiver.answer_next([Answer::Reset]),
             Event::Refusal => {
                 self.receiver.answer_next([Answer::Ok, Answer::status(400)]);
-                self.disturb(week.saturating_sub(2)..=week, Reason::Refused);
+                self.disturb(week.saturating_sub(BEFORE)..=week + 1, Reason::Refused);
             }
             Event::Nothing | Event::UploaderKilled | Event::UploadersRace => {}
         }

@@ -10,6 +10,8 @@ mod concurrency; // a hundred processes, ten racing uploaders, and a server that
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod count_crash_points; // the same for the uploader that counts installations
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod count_links; // looks for spans of the same installation
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../it/counting_user.rs"]
 #[allow(dead_code, reason = "a fixture of the tests, which this uses in part")]
 mod counting_user; // fixture: a tool that counts installations, and a clock
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         ("crash-points-of-the-uploader", crash_points::of_the_uploader),
         #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
         ("crash-points-of-the-counting-uploader", count_crash_points::of_the_uploader),
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        ("links-between-counts-and-runs", count_links::between_counts_and_runs),
         ("limits", limits::while_backing_off),
         ("answers", answers::in_every_way),
         ("concurrency", concurrency::with_a_server_that_is_well),

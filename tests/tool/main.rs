@@ -35,6 +35,9 @@ static STANDARD: DataPoints = tool_telemetry::data_points!("tests/tool/standard.
 static COUNTS: DataPoints = tool_telemetry::data_points!("tests/tool/counts.toml");
 static COUNTS_2: DataPoints = tool_telemetry::data_points!("tests/tool/counts-2.toml");
 
+/// Those of the example `dotnet`, which has no author's endpoint and therefore counts nothing.
+static DOTNET: DataPoints = tool_telemetry::data_points!("examples/dotnet/telemetry.toml");
+
 fn main() -> ExitCode {
     if setting(&settings(), "FROB_ASYNC").is_some() {
         // The expansion of `#[tokio::main]`.
@@ -105,6 +108,9 @@ fn run() -> ExitCode {
         if command == "unusual-spans" {
             unusual_spans::work();
         }
+        if setting(&settings, "FROB_NAME").as_deref() == Some("dotnet") {
+            build_for_frameworks();
+        }
         if arguments.iter().any(|argument| argument == "--mistakes") {
             mistakes::make(&telemetry);
         }
@@ -171,12 +177,15 @@ fn configure(settings: &str) -> Builder {
         None if variable("FROB_STANDARD").is_some() => &STANDARD,
         None => &DATA_POINTS,
         Some("2") => &COUNTS_2,
+        Some("dotnet") => &DOTNET,
         Some(_) => &COUNTS,
     };
-    let mut builder = Telemetry::builder("frob", Box::leak(version.into_boxed_str()))
-        .data_points(data_points)
-        .opt_out_var("FROB_TELEMETRY_OPTOUT")
-        .suppress_notice_var("FROB_NOLOGO");
+    let name = variable("FROB_NAME").unwrap_or_else(|| "frob".to_owned());
+    let mut builder =
+        Telemetry::builder(Box::leak(name.into_boxed_str()), Box::leak(version.into_boxed_str()))
+            .data_points(data_points)
+            .opt_out_var("FROB_TELEMETRY_OPTOUT")
+            .suppress_notice_var("FROB_NOLOGO");
     let typed = typed(settings);
     if typed != "none" {
         builder = builder.telemetry_command(Box::leak(typed.into_boxed_str()));
@@ -227,6 +236,16 @@ fn telemetry_command(typed: &str, arguments: &[String]) -> Option<TelemetryComma
         Some("purge") => TelemetryCommand::Purge,
         other => panic!("no such telemetry command: {other:?}"),
     })
+}
+
+/// The spans of a build of the example `dotnet`.
+fn build_for_frameworks() {
+    tracing::info_span!(target: "dotnet", "project", dotnet.project.test_runner = "xunit", dotnet.project.runtimes = false)
+        .in_scope(|| {});
+    for framework in ["netcoreapp1.1", "net451"] {
+        tracing::info_span!(target: "dotnet", "target", dotnet.target.framework = framework)
+            .in_scope(|| tracing::info_span!(target: "dotnet", "compile").in_scope(|| {}));
+    }
 }
 
 fn work(spans: u32) {
