@@ -92,6 +92,18 @@ fn markup_on_disk_is_escaped() {
 }
 
 #[test]
+fn a_usage_error_is_no_command() {
+    let user = user_with_runs();
+    let attributes =
+        [("process.executable.name", Value::Text("frob")), ("process.exit.code", Value::Integer(2))];
+    let usage_error = line((1, None), "frob", (START, START + 1_000_000), &attributes);
+    put(&user, "maker+the-tests+https-telemetry.example.com-443/runs", 3, "jsonl", &usage_error);
+    let page = view(&user, &["--data-points", "telemetry.toml"]);
+    assert!(page.contains("<span class=\"command\">(no command)</span>"), "{page}");
+    assert!(!page.contains("<span class=\"command\">frob</span>"), "{page}");
+}
+
+#[test]
 fn a_damaged_file_hides_no_other_run() {
     let user = user_with_runs();
     for (number, content) in ["", "{", "[]\n", "{\"resourceSpans\":[]}\n", "\u{0}\n"].iter().enumerate() {

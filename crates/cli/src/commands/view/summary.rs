@@ -54,8 +54,13 @@ impl CommandSummary {
     }
 }
 
+/// The name of runs that ended before a command began, for example after a usage error.
+const NO_COMMAND: &str = "(no command)";
+
 /// The run's command, or the name of its root span if no data point holds the command.
 pub(super) fn command_name<'a>(run: &'a Run, command_key: Option<&str>) -> &'a str {
-    let root = || run.rows.first().map_or("", |row| row.name.as_str());
-    command_key.and_then(|key| run.value(key)).unwrap_or_else(root)
+    match command_key {
+        Some(key) => run.value(key).unwrap_or(NO_COMMAND),
+        None => run.rows.first().map_or("", |row| row.name.as_str()),
+    }
 }
