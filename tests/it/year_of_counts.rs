@@ -439,7 +439,7 @@ fn a_year_of_installations_counts_never_too_much_and_loses_only_with_a_reason() 
     });
     let sums = sums.into_inner().expect("no panic");
     println!("{installations} installations: {sums:?}");
-    assert!(sums.clean_weeks > sums.disturbed_weeks / 2 && sums.arrived > installations * 50, "{sums:?}");
+    assert!(sums.clean_weeks > sums.disturbed_weeks / 4 && sums.arrived > installations * 50, "{sums:?}");
 }
 
 impl Installation {
