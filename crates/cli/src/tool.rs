@@ -21,6 +21,11 @@ pub(crate) struct ToolArguments {
 }
 
 impl ToolArguments {
+    /// A tool of [`known_tools`].
+    pub(crate) fn for_known(name: &str) -> Self {
+        Self { name: name.to_owned(), opt_out_vars: Vec::new() }
+    }
+
     /// The tool's files, whether it has any or not.
     ///
     /// # Errors
@@ -72,6 +77,30 @@ impl ToolArguments {
         }
         Ok(code)
     }
+}
+
+/// The tools that have left files of this user on this machine, sorted. A directory of another program is none.
+pub(crate) fn known_tools() -> Vec<String> {
+    let state = SpoolInspector::state_home().into_iter().flat_map(|home| children(&home));
+    // The choice file of any tool is in the directory of all choices.
+    let choices = SpoolInspector::open("tool-telemetry", None, &[])
+        .choice_file()
+        .and_then(|file| file.parent()?.parent().map(Path::to_owned))
+        .into_iter()
+        .flat_map(|home| children(&home));
+    let mut names: Vec<String> = state.chain(choices).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.retain(|name| {
+        tool_telemetry::__private::is_tool_name(name)
+            && ToolArguments::for_known(name).inspect_known(None).is_ok()
+    });
+    names
+}
+
+fn children(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// A tool's name. It becomes part of a path and of a variable, so it is never a path itself.

@@ -5,6 +5,7 @@ mod collector_config;
 mod document;
 mod exec;
 mod flush;
+mod list;
 mod off;
 mod on;
 mod purge;
@@ -24,6 +25,7 @@ use crate::error::Error;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    List(list::Arguments),
     Status(status::Arguments),
     On(on::Arguments),
     Off(off::Arguments),
@@ -46,6 +48,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(&self) -> Result<ExitCode, Error> {
         match self {
+            Self::List(arguments) => list::run(arguments),
             Self::Status(arguments) => status::run(arguments),
             Self::On(arguments) => on::run(arguments),
             Self::Off(arguments) => off::run(arguments),

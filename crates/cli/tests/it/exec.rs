@@ -403,6 +403,29 @@ fn runs_arrive_without_a_flush_and_purge_deletes_the_settings() {
     receiver.wait_for(2, PATIENCE).expect("another trace");
 }
 
+#[test]
+fn list_and_off_all_concern_every_tool_that_left_files() {
+    let frob = FrobUser::new();
+    assert!(frob.run(&["true", "build"]).status.success());
+    frob.user.write(".config/weave/telemetry.toml", "telemetry = \"on\"\n");
+    frob.user.write(".config/other/settings.toml", "");
+    frob.user.write(".local/state/other/history", "");
+    let run = |arguments: &[&str]| frob.companion().args(arguments).output().expect("a start");
+    let listed = stdout(&run(&["list"]));
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 3, "{listed}");
+    assert!(
+        lines[0].starts_with("frob: telemetry is on: ") && lines[2].starts_with("weave: telemetry is on: ")
+    );
+    assert_eq!(lines[1], "  operator+example-tools+http-127.0.0.1-9: 1 pending, 0 delivered");
+    assert_eq!(run(&["off", "--all"]).status.code(), Some(0));
+    let listed = stdout(&run(&["list"]));
+    assert_eq!(listed.matches("telemetry is off").count(), 2, "{listed}");
+    assert!(listed.contains(" 0 pending"), "{listed}");
+    assert!(!frob.user.home().join(".config/other/telemetry.toml").exists());
+    assert_eq!(run(&["off"]).status.code(), Some(2));
+}
+
 /// The examples of docs/any-language.md.
 #[test]
 fn the_examples_run_with_telemetry_without_it_and_without_the_program() {

@@ -7,7 +7,8 @@ use snapbox::{Assert, Data, Redactions};
 use crate::fixture::{GOOD, TestUser};
 use crate::run_files::user_with_runs;
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 14] = [
+    "list",
     "status",
     "on",
     "off",
