@@ -17,8 +17,8 @@
 //! 2. the attribute `code.module.name` or `code.namespace`, the module that created the span;
 //! 3. the name of its instrumentation scope, which is the name of the tracer.
 //!
-//! Leave tracing-opentelemetry's `with_target` on. Without targets and locations, the spans of all dependencies have the
-//! scope of the program's tracer and cannot be told from the program's own.
+//! Leave tracing-opentelemetry's `with_target` on. Without targets and locations, spans of dependencies look like the
+//! program's own, because all have the scope of the program's tracer.
 //!
 //! # Unapproved spans
 //!
