@@ -3,6 +3,7 @@
 //! reason.
 //!
 //! `COUNTED_INSTALLATIONS=200 cargo test --test it year_of_counts -- --nocapture` simulates more of them, and prints the sums.
+//! `103..104` simulates the one with the number 103.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,6 +24,8 @@ const AT_ONCE: usize = 4;
 const WEEKS: u64 = 52;
 /// A count of so many weeks before may still wait, if the uploader was killed or the receiver was busy in the meantime.
 const BEFORE: u64 = 4;
+/// A count leaves at most so many seconds after the pass that delivered its run.
+const LONGEST_WAIT: u64 = 49 * 3_600;
 /// The sum of `at_most` in `tests/tool/counts.toml`.
 const AT_MOST_TOGETHER: u64 = 11;
 
@@ -37,6 +40,8 @@ enum Reason {
     Clock,
     /// The tool was updated, so other tables count.
     Update,
+    /// Every pass failed until the week was closed, four weeks after its end.
+    Unsent,
 }
 
 /// What happens before a run.
@@ -117,6 +122,10 @@ struct Installation {
     disturbed: BTreeMap<u64, BTreeSet<Reason>>,
     /// The latest week that the clock showed.
     latest_week: u64,
+    /// When the last run of each week was recorded.
+    last_runs: BTreeMap<u64, u64>,
+    /// When an uploader worked undisturbed.
+    passes: Vec<u64>,
     events: Vec<(u64, Event)>,
 }
 
@@ -163,6 +172,8 @@ impl Installation {
             possible: BTreeMap::new(),
             disturbed: BTreeMap::new(),
             latest_week: 0,
+            last_runs: BTreeMap::new(),
+            passes: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -188,6 +199,17 @@ impl Installation {
                 self.happen(MONDAY + week * WEEK + time, event);
             }
         }
+        let unsent: Vec<u64> =
+            self.last_runs.keys().copied().filter(|week| !self.could_send(*week)).collect();
+        self.disturb(unsent, Reason::Unsent);
+    }
+
+    /// Whether the runs of a week and then their counts had a pass to leave in, before the week was closed.
+    fn could_send(&self, week: u64) -> bool {
+        let closed = MONDAY + (week + 1 + 4) * WEEK;
+        let mut passes = self.passes.iter().skip_while(|pass| **pass < self.last_runs[&week]);
+        let Some(delivered) = passes.next() else { return false };
+        passes.any(|pass| *pass >= delivered + LONGEST_WAIT && *pass < closed)
     }
 
     /// An event, and a run at this true time.
@@ -295,7 +317,11 @@ impl Installation {
             self.occurred.entry(week).or_default().extend(cells(self.is_updated));
             self.possible.entry(week).or_default().extend(cells(false).into_iter().chain(cells(true)));
         }
+        self.last_runs.entry((now - MONDAY) / WEEK).and_modify(|last| *last = now.max(*last)).or_insert(now);
         self.upload(event, is_detached);
+        if matches!(event, Event::Nothing | Event::UploadersRace) {
+            self.passes.push(now);
+        }
     }
 
     fn upload(&mut self, event: Event, is_detached: bool) {
@@ -416,15 +442,17 @@ fn cells_of(command: &str, code: i32, is_cached: bool, version: &str, is_updated
 #[test]
 #[expect(clippy::print_stdout, reason = "the sums are a figure of the documents")]
 fn a_year_of_installations_counts_never_too_much_and_loses_only_with_a_reason() {
-    let installations: u64 = std::env::var("COUNTED_INSTALLATIONS")
-        .map_or(INSTALLATIONS, |number| number.parse().expect("a number"));
-    let (next, sums) = (AtomicU64::new(0), Mutex::new(Sums::default()));
+    let wanted = std::env::var("COUNTED_INSTALLATIONS").unwrap_or(INSTALLATIONS.to_string());
+    let (first, end) = wanted.split_once("..").unwrap_or(("0", &wanted));
+    let [first, end]: [u64; 2] = [first, end].map(|number| number.parse().expect("a number"));
+    let installations = end - first;
+    let (next, sums) = (AtomicU64::new(first), Mutex::new(Sums::default()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= installations {
+                    if number >= end {
                         return;
                     }
                     let mut installation = Installation::new(number);
