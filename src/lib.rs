@@ -115,7 +115,7 @@ mod upload;
 
 pub use consent::{Decision, Reason};
 pub use error::Error;
-pub use model::chosen_by::ChosenBy;
+pub use model::chooser::Chooser;
 #[doc(inline)]
 pub use model::data_points::{
     Audience, DataPoints, MAX_DATA_POINTS, MAX_SPANS, OTHER, Publisher, Times, Version,

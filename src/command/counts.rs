@@ -7,7 +7,7 @@ use crate::consent::user_paths::UserPaths;
 use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
 use crate::model::cell::CountSpan;
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::platform;
 use crate::spool::directory::SpoolDirectory;
 use crate::telemetry::Telemetry;
@@ -37,7 +37,7 @@ impl Telemetry {
         let policy = Policy::read(&platform::policy_file(), settings.name);
         let mut waiting = read(&paths, settings.name);
         waiting.retain(|waiting| {
-            let chosen_by = ChosenBy::from_directory_name(&waiting.destination);
+            let chosen_by = Chooser::from_directory_name(&waiting.destination);
             let allowlist = Allowlist::for_sending(data_points, chosen_by, policy.narrowed_to());
             waiting.count.cell.is_approved(&allowlist)
         });

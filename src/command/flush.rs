@@ -10,7 +10,7 @@ use crate::consent::preflight::Preflight;
 use crate::consent::user_paths::UserPaths;
 use crate::env::{Environment, ModeOverride};
 use crate::error::Error;
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::settings::Settings;
 use crate::platform::{DetachedProcess, ExitReport};
 use crate::spool::directory::SpoolDirectory;
@@ -151,7 +151,7 @@ fn flush_tool(
     let mut outcome = FlushOutcome::NothingLeft;
     for (name, spool, _) in &spools {
         let destination = operator.as_ref().filter(|operator| operator.owns_directory(name));
-        if destination.is_none() && ChosenBy::from_directory_name(name) == ChosenBy::Operator {
+        if destination.is_none() && Chooser::from_directory_name(name) == Chooser::Operator {
             // No setting names this destination any more. Settings are not stored, so its runs cannot be sent.
             outcome = FlushOutcome::StillPending;
             continue;

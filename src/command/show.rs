@@ -8,7 +8,7 @@ use crate::consent::policy::Policy;
 use crate::consent::user_paths::UserPaths;
 use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::data_points::DataPoints;
 use crate::model::hex;
 use crate::model::span::LineWriter;
@@ -116,7 +116,7 @@ impl RunReader<'_> {
         }
         // A sent run is shown as it was sent.
         if state != RunStatus::Sent {
-            let chosen_by = ChosenBy::from_directory_name(destination);
+            let chosen_by = Chooser::from_directory_name(destination);
             run.keep_only(&Allowlist::for_sending(self.data_points, chosen_by, self.narrowed_to));
         }
         let destination = destination.to_owned();

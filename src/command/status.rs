@@ -16,7 +16,7 @@ use crate::consent::policy::PolicyFile;
 use crate::consent::preflight::Preflight;
 use crate::consent::user_paths::UserPaths;
 use crate::env::{self, Environment, ModeOverride};
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::clock::unix_seconds;
 use crate::platform;
 use crate::spool::backoff::Backoff;
@@ -40,7 +40,7 @@ pub struct Status {
     /// Whether telemetry is on, and why.
     pub decision: Decision,
     /// The origin of the destination of this process's runs, and who chose it.
-    pub destination: Option<(String, ChosenBy)>,
+    pub destination: Option<(String, Chooser)>,
     /// The site with what the tool's author publishes, if there is one.
     pub published_at: Option<String>,
     /// Settings that are ignored, and other problems.

@@ -2,13 +2,13 @@
 
 use super::endpoint::Endpoint;
 use crate::env::{self, Environment, ModeOverride};
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::hex;
 
 /// The destination of this process's runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Destination {
-    pub(crate) chosen_by: ChosenBy,
+    pub(crate) chosen_by: Chooser,
     /// The machine's policy or `<TOOL>_TELEMETRY=otlp` set it, so it needs no notice of its own. The `OTEL_*` variables
     /// alone may be meant for the program that the user develops.
     pub(crate) is_set_for_us: bool,
@@ -69,7 +69,7 @@ impl Destination {
     /// Whether a directory belongs to this receiver, for any publisher.
     pub(crate) fn owns_directory(&self, name: &str) -> bool {
         let endpoint = name.rsplit_once('+').map(|(_, endpoint)| endpoint);
-        ChosenBy::from_directory_name(name) == self.chosen_by
+        Chooser::from_directory_name(name) == self.chosen_by
             && endpoint == Some(self.endpoint.directory_name().as_str())
     }
 
@@ -117,7 +117,7 @@ impl Destination {
             })
             .map_err(|why| InvalidDestination(format!("the author's endpoint {why}")))?;
         let (settings, warnings) = (Vec::new(), Vec::new());
-        let chosen_by = ChosenBy::Maker;
+        let chosen_by = Chooser::Maker;
         Ok(Self { chosen_by, is_set_for_us: false, publisher, endpoint, settings, warnings })
     }
 
@@ -157,7 +157,7 @@ impl Destination {
         })
         .map(|(name, what)| format!("{} {what}", name_of(name)))
         .collect();
-        let chosen_by = ChosenBy::Operator;
+        let chosen_by = Chooser::Operator;
         Ok(Self { chosen_by, is_set_for_us: false, publisher, endpoint, settings, warnings })
     }
 }
@@ -285,7 +285,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x"),
         ];
         let maker = found(&variables, ModeOverride::None, Some("https://maker.example/v1/traces"));
-        assert_eq!(maker.chosen_by, ChosenBy::Maker);
+        assert_eq!(maker.chosen_by, Chooser::Maker);
         assert_eq!(maker.directory_name(), "maker+example-sons-ltd+https-maker.example-443");
         assert!(maker.settings.is_empty());
         let operator = found(&variables, ModeOverride::Otlp, Some("https://maker.example/v1/traces"));

@@ -10,7 +10,7 @@ use super::preflight::Preflight;
 use super::user_paths::UserPaths;
 use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::clock::unix_seconds;
 use crate::model::data_points::{DataPoints, Publisher, Version};
 use crate::model::settings::Settings;
@@ -167,7 +167,7 @@ fn no_data_points() -> Option<Version> {
 
 /// The version of a notice that lists all data points, for every audience.
 pub(crate) fn notice_version(data_points: &'static DataPoints) -> Option<Version> {
-    Allowlist::for_sending(data_points, ChosenBy::Operator, None).newest().or(no_data_points())
+    Allowlist::for_sending(data_points, Chooser::Operator, None).newest().or(no_data_points())
 }
 
 fn render(
@@ -220,7 +220,7 @@ fn sentences(collected: &Allowlist, seen: Option<&Version>) -> Vec<&'static str>
 /// The paragraphs below the list: who receives it, how to turn it off, and where to see more.
 fn closing(settings: &Settings, publisher: Option<&Publisher>, destination: &Destination) -> [String; 3] {
     let receiver = match (destination.chosen_by, publisher) {
-        (ChosenBy::Maker, Some(publisher)) => format!("{} ({})", publisher.name, destination.origin()),
+        (Chooser::Maker, Some(publisher)) => format!("{} ({})", publisher.name, destination.origin()),
         _ => format!("{}, set on this machine", destination.origin()),
     };
     let see = match settings.command_line("show") {

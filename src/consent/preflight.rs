@@ -8,7 +8,7 @@ use super::destination::{Destination, DestinationSources, InvalidDestination};
 use super::policy::{Policy, PolicyFile};
 use super::user_paths::UserPaths;
 use crate::env::{self, Environment, ModeOverride};
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::data_points::{DataPoints, Version};
 use crate::model::settings::{CiPolicy, Settings};
 use crate::platform::{self, has_broken_link};
@@ -135,7 +135,7 @@ impl Preflight {
     fn destination_off_reason(&self, settings: &Settings) -> Option<Reason> {
         match &self.destination {
             Ok(Some(destination)) => (self.is_ci
-                && destination.chosen_by == ChosenBy::Maker
+                && destination.chosen_by == Chooser::Maker
                 && settings.ci_policy == CiPolicy::OperatorOnly
                 && !self.is_author_chosen())
             .then_some(Reason::Ci),

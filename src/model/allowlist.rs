@@ -3,7 +3,7 @@
 
 use tracing::Metadata;
 
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::data_points::{Audience, DataPoints, Times, Version, tracing_level};
 
 /// The spans and data points that this run may record.
@@ -32,7 +32,7 @@ impl Allowlist {
     /// is needed. `policy_keys` are the only keys that the machine's policy allows, if it names any.
     pub(crate) fn new(
         data_points: &'static DataPoints,
-        chosen_by: ChosenBy,
+        chosen_by: Chooser,
         tool: Option<&Version>,
         notice: Option<&Version>,
         policy_keys: Option<&[String]>,
@@ -49,7 +49,7 @@ impl Allowlist {
     /// because both may have changed. It does not check `since` and `until`, which applied when the run was recorded.
     pub(crate) fn for_sending(
         data_points: &'static DataPoints,
-        chosen_by: ChosenBy,
+        chosen_by: Chooser,
         policy_keys: Option<&[String]>,
     ) -> Self {
         Self::filter(data_points, chosen_by, policy_keys, |entry| chosen_by.receives(entry.audience))
@@ -57,7 +57,7 @@ impl Allowlist {
 
     fn filter(
         data_points: &'static DataPoints,
-        chosen_by: ChosenBy,
+        chosen_by: Chooser,
         policy_keys: Option<&[String]>,
         applies: impl Fn(EntryConditions) -> bool,
     ) -> Self {
@@ -72,14 +72,8 @@ impl Allowlist {
                     until: data_point.until,
                 })
         }));
-        let has_coarse_times = chosen_by == ChosenBy::Maker && data_points.times == Times::Hour;
-        Self {
-            data_points,
-            is_for_operator: chosen_by == ChosenBy::Operator,
-            spans,
-            values,
-            has_coarse_times,
-        }
+        let has_coarse_times = chosen_by == Chooser::Maker && data_points.times == Times::Hour;
+        Self { data_points, is_for_operator: chosen_by == Chooser::Operator, spans, values, has_coarse_times }
     }
 
     /// The newest `since` among the entries that apply. A notice of this version announces them all.

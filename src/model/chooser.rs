@@ -4,19 +4,19 @@ use crate::model::data_points::Audience;
 
 /// Who chose a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChosenBy {
+pub enum Chooser {
     /// The tool's author.
     Maker,
     /// The user or the machine's administrator.
     Operator,
 }
 
-impl ChosenBy {
+impl Chooser {
     /// The word in a directory's name and in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            ChosenBy::Maker => "maker",
-            ChosenBy::Operator => "operator",
+            Chooser::Maker => "maker",
+            Chooser::Operator => "operator",
         }
     }
 
@@ -24,13 +24,13 @@ impl ChosenBy {
     /// name counts as the maker's.
     pub(crate) fn from_directory_name(directory: &str) -> Self {
         match directory.split_once('+') {
-            Some(("operator", _)) => ChosenBy::Operator,
-            _ => ChosenBy::Maker,
+            Some(("operator", _)) => Chooser::Operator,
+            _ => Chooser::Maker,
         }
     }
 
     /// Whether a destination receives entries for this audience.
     pub(crate) fn receives(self, audience: Audience) -> bool {
-        self == ChosenBy::Operator || audience == Audience::Maker
+        self == Chooser::Operator || audience == Audience::Maker
     }
 }

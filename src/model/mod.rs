@@ -6,7 +6,7 @@
 
 pub(crate) mod allowlist;
 pub(crate) mod cell;
-pub(crate) mod chosen_by;
+pub(crate) mod chooser;
 pub(crate) mod clock;
 pub(crate) mod coarse;
 pub(crate) mod data_points;

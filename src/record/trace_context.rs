@@ -2,7 +2,7 @@
 
 use crate::consent::destination::Destination;
 use crate::env::{self, Environment};
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::hex;
 use crate::model::span::{SpanId, TraceId};
 use crate::platform;
@@ -12,8 +12,8 @@ use crate::platform;
 /// approved. `TRACESTATE` is never read.
 pub(crate) fn parent(environment: Environment<'_>, destination: &Destination) -> Option<(TraceId, SpanId)> {
     match destination.chosen_by {
-        ChosenBy::Operator => parse(&environment.text(env::TRACEPARENT)?),
-        ChosenBy::Maker => {
+        Chooser::Operator => parse(&environment.text(env::TRACEPARENT)?),
+        Chooser::Maker => {
             let parent = ParentProcess::parse(&environment.text(env::PARENT)?)?;
             parent.may_be_revealed_to(destination).then_some(parent.context)
         }
@@ -36,13 +36,13 @@ pub(crate) fn for_child(
 ) -> Vec<(&'static str, String)> {
     let parent = traceparent(trace_id, span_id);
     match destination.chosen_by {
-        ChosenBy::Maker => {
+        Chooser::Maker => {
             vec![(env::PARENT, format!("{parent};{process};{}", destination.directory_name()))]
         }
-        ChosenBy::Operator if environment.raw(env::TRACESTATE).is_some() => {
+        Chooser::Operator if environment.raw(env::TRACESTATE).is_some() => {
             vec![(env::TRACEPARENT, parent), (env::TRACESTATE, String::new())]
         }
-        ChosenBy::Operator => vec![(env::TRACEPARENT, parent)],
+        Chooser::Operator => vec![(env::TRACEPARENT, parent)],
     }
 }
 
@@ -108,22 +108,22 @@ mod tests {
         id
     }
 
-    fn destination(chosen_by: ChosenBy, address: &'static str) -> Destination {
+    fn destination(chosen_by: Chooser, address: &'static str) -> Destination {
         let by = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| address.into());
         let named = match chosen_by {
-            ChosenBy::Maker => DestinationSources { maker: Some(address), ..DestinationSources::default() },
-            ChosenBy::Operator => DestinationSources::default(),
+            Chooser::Maker => DestinationSources { maker: Some(address), ..DestinationSources::default() },
+            Chooser::Operator => DestinationSources::default(),
         };
         let found = Destination::find(Environment::new(&by), ModeOverride::None, &named);
         found.expect("a usable one").expect("a destination")
     }
 
     fn maker() -> Destination {
-        destination(ChosenBy::Maker, "https://maker.example")
+        destination(Chooser::Maker, "https://maker.example")
     }
 
     fn operator() -> Destination {
-        destination(ChosenBy::Operator, "https://collector.example")
+        destination(Chooser::Operator, "https://collector.example")
     }
 
     /// The parent that a child finds, if this process's run goes to `from` and the child's run goes to `to`.
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_trace_id_stays_with_its_receiver() {
-        let another = destination(ChosenBy::Maker, "https://another.example");
+        let another = destination(Chooser::Maker, "https://another.example");
         let ours = Some((id(0xa), id(0xb)));
         assert_eq!(parent_of_child(&maker(), &maker()), ours);
         assert_eq!(parent_of_child(&operator(), &operator()), ours);

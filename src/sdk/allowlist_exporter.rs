@@ -11,7 +11,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use super::ancestry::{Ancestry, Placement, SpanKey, SpanParent};
 use super::approval;
 use crate::model::allowlist::Allowlist;
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::data_points::{Audience, DataPoints, Version};
 use crate::model::ids::Ids;
 use crate::model::span::{Parent, Span, Subject, Tool};
@@ -76,7 +76,7 @@ impl<E: SpanExporter> AllowlistExporter<E> {
             inner,
             tool,
             data_points,
-            allowlist: allowlist(data_points, version, ChosenBy::Maker),
+            allowlist: allowlist(data_points, version, Chooser::Maker),
             keeps_ids: false,
             ids: Ids::new(),
             ancestry: Mutex::default(),
@@ -88,7 +88,7 @@ impl<E: SpanExporter> AllowlistExporter<E> {
     #[must_use]
     pub fn audience(mut self, audience: Audience) -> Self {
         self.keeps_ids = audience == Audience::Operator;
-        let chosen_by = if self.keeps_ids { ChosenBy::Operator } else { ChosenBy::Maker };
+        let chosen_by = if self.keeps_ids { Chooser::Operator } else { Chooser::Maker };
         self.allowlist = allowlist(self.data_points, self.tool.version, chosen_by);
         self
     }
@@ -162,7 +162,7 @@ impl<E: SpanExporter> AllowlistExporter<E> {
     }
 }
 
-fn allowlist(data_points: &'static DataPoints, version: &str, chosen_by: ChosenBy) -> Allowlist {
+fn allowlist(data_points: &'static DataPoints, version: &str, chosen_by: Chooser) -> Allowlist {
     Allowlist::new(data_points, chosen_by, Version::parse(version).as_ref(), None, None)
 }
 

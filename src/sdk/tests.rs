@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::{AllowlistExporter, ExporterTransport, SpoolExporter};
 use crate::fixtures::{self, DATA_POINTS, TOOL};
 use crate::model::allowlist::Allowlist;
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::data_points::{Audience, Value};
 use crate::model::span;
 use crate::record::{EndedRun, RunId, Runs};
@@ -62,7 +62,7 @@ impl RecordedPipeline {
     fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let spool = SpoolDirectory::new(directory.path(), "weave", "maker");
-        let allowlist = Allowlist::new(&DATA_POINTS, ChosenBy::Maker, None, None, None);
+        let allowlist = Allowlist::new(&DATA_POINTS, Chooser::Maker, None, None, None);
         let runs: &'static Runs = Box::leak(Box::new(Runs::new(allowlist, TOOL, Some(spool), None, true)));
         let run = runs.begin("build", false, true, || true).expect("this is no forked child").run;
         let provider =

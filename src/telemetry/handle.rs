@@ -11,7 +11,7 @@ use super::recording::Recording;
 use crate::consent::notice::PendingNotice;
 use crate::consent::{Decision, Reason};
 use crate::model::allowlist::Allowlist;
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::data_points::DataPoints;
 use crate::model::field_value::FieldValue;
 use crate::model::settings::Settings;
@@ -55,7 +55,7 @@ impl Telemetry {
 
     /// Telemetry that keeps runs for a test. It lives as long as the process, because layers refer to it.
     pub(crate) fn for_test(data_points: &'static DataPoints) -> Self {
-        let newest = Allowlist::for_sending(data_points, ChosenBy::Operator, None).newest();
+        let newest = Allowlist::for_sending(data_points, Chooser::Operator, None).newest();
         let version = newest.map_or_else(|| "1.0.0".to_owned(), |version| version.to_string());
         let mut settings =
             Settings::new(data_points.tool.unwrap_or("tool"), Box::leak(version.into_boxed_str()));

@@ -19,7 +19,7 @@ use crate::consent::preflight::Preflight;
 use crate::consent::{Decision, Reason};
 use crate::env::Environment;
 use crate::model::allowlist::Allowlist;
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::data_points::{DataPoints, Version};
 use crate::model::settings::Settings;
 use crate::model::span::{Ending, Tool};
@@ -116,16 +116,16 @@ impl Recording {
         let destination = preflight.destination.ok().flatten();
         // A user who prints a run as a tree is its operator.
         let chosen_by = match (&destination, preview) {
-            (_, Some(Preview::Tree)) => ChosenBy::Operator,
+            (_, Some(Preview::Tree)) => Chooser::Operator,
             (Some(destination), _) => destination.chosen_by,
-            (None, _) => ChosenBy::Maker,
+            (None, _) => Chooser::Maker,
         };
         let is_stored = decision.is_on
             && match preview {
                 None => true,
                 Some(Preview::Otlp | Preview::Explanation | Preview::Capture) => false,
                 Some(Preview::Tree) => {
-                    destination.as_ref().is_some_and(|found| found.chosen_by == ChosenBy::Operator)
+                    destination.as_ref().is_some_and(|found| found.chosen_by == Chooser::Operator)
                 }
             };
         let storage = match (is_stored, &destination, preflight.paths) {
@@ -150,7 +150,7 @@ impl Recording {
         let parent = destination.as_ref().and_then(|found| trace_context::parent(environment, found));
         let spool = storage.as_ref().map(|storage| storage.spool.clone());
         // Variables alone decide, because the command makes no system call for it.
-        let are_countable = chosen_by == ChosenBy::Maker
+        let are_countable = chosen_by == Chooser::Maker
             && !allowlist.data_points.counts.is_empty()
             && !is_ci
             && !environment.is_in_container();
@@ -176,7 +176,7 @@ impl Recording {
 
     /// A recording for a test. Everything that the data points approve is recorded, and nothing is stored.
     pub(super) fn for_test(settings: &Settings, data_points: &'static DataPoints) -> Self {
-        let allowlist = Allowlist::for_sending(data_points, ChosenBy::Operator, None);
+        let allowlist = Allowlist::for_sending(data_points, Chooser::Operator, None);
         let content_hash = Some(data_points.content_hash);
         let tool = Tool { name: settings.name, version: settings.version, content_hash };
         Self {

@@ -149,7 +149,7 @@ fn named_agent(text: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::chosen_by::ChosenBy;
+    use crate::model::chooser::Chooser;
     use crate::model::data_points::DataPoints;
 
     static ALL: DataPoints = crate::data_points!("tests/data/standard.toml");
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn only_what_is_approved_is_looked_up() {
         let keys = |data_points: &'static DataPoints| -> Vec<&str> {
-            let allowlist = Allowlist::for_sending(data_points, ChosenBy::Operator, None);
+            let allowlist = Allowlist::for_sending(data_points, Chooser::Operator, None);
             let values = values(&allowlist, Environment::new(&|_| None));
             values.iter().map(|(position, _)| data_points.data_points[usize::from(*position)].key).collect()
         };

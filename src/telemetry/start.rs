@@ -9,10 +9,10 @@ use crate::consent::{Decision, Reason};
 use crate::env::Environment;
 use crate::model::settings::Settings;
 use crate::upload::launch::ProcessRole;
-use crate::upload::process::{self, OpenExporter};
+use crate::upload::process::{self, ExporterOpener};
 
 /// Starts telemetry. In the uploader, this never returns; `open_exporter` then opens the author's own exporter.
-pub(super) fn start(settings: Settings, open_exporter: OpenExporter<'_>) -> Telemetry {
+pub(super) fn start(settings: Settings, open_exporter: ExporterOpener<'_>) -> Telemetry {
     let environment = Environment::process();
     match ProcessRole::of(environment, &mut std::env::args_os()) {
         ProcessRole::Tool => {}

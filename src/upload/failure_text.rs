@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::consent::policy::PolicyFile;
 use crate::consent::preflight::Preflight;
 use crate::env::{self, Environment};
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::upload::delivery::DeliveryOutcome;
 use crate::upload::failure::{FailureKind, Setting, SettingError, TlsFailure};
 
@@ -199,7 +199,7 @@ impl SettingNames {
     pub(crate) fn in_force(preflight: &Preflight, environment: Environment<'_>, policy_file: &Path) -> Self {
         let mut names = Self::default();
         let Some(destination) = preflight.destination() else { return names };
-        if destination.chosen_by == ChosenBy::Maker {
+        if destination.chosen_by == Chooser::Maker {
             names.settings.push((Setting::Endpoint, "the endpoint of the tool's author".to_owned()));
             // None of the OTLP variables applies to the author's endpoint.
             names.settings.push((Setting::Certificate, env::SSL_CERT_FILE.to_owned()));

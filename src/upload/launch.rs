@@ -5,7 +5,7 @@ use std::io;
 
 use crate::consent::destination::Destination;
 use crate::env::{self, Environment};
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::settings::Settings;
 use crate::platform::{self, native_text};
 
@@ -83,7 +83,7 @@ pub(crate) fn start(
     destination: &Destination,
     mode: UploadMode,
 ) -> io::Result<platform::DetachedProcess> {
-    let operator = (destination.chosen_by == ChosenBy::Operator).then_some(destination);
+    let operator = (destination.chosen_by == Chooser::Operator).then_some(destination);
     let program = settings.program.map(|_| settings.name);
     start_self(environment, UploadTask { directory: &destination.directory_name(), operator, program, mode })
 }

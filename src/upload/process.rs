@@ -4,7 +4,7 @@ use super::delivery::Transport;
 use super::launch::UploadMode;
 use crate::consent::destination::Destination;
 use crate::env::Environment;
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::settings::Settings;
 use crate::platform;
 use crate::spool::directory::SpoolDirectory;
@@ -13,10 +13,10 @@ use crate::spool::directory::SpoolDirectory;
 pub(crate) const STILL_PENDING: i32 = 3;
 
 /// Opens the author's own exporter, if there is one.
-pub(crate) type OpenExporter<'a> = Option<&'a (dyn Fn() -> Box<dyn Transport> + Sync)>;
+pub(crate) type ExporterOpener<'a> = Option<&'a (dyn Fn() -> Box<dyn Transport> + Sync)>;
 
 /// Runs this process as an uploader, and exits.
-pub(crate) fn run(settings: &Settings, open_exporter: OpenExporter<'_>, mode: UploadMode) -> ! {
+pub(crate) fn run(settings: &Settings, open_exporter: ExporterOpener<'_>, mode: UploadMode) -> ! {
     let environment = Environment::process();
     platform::ignore_terminal_signals();
     // Other modes end soon.
@@ -75,7 +75,7 @@ fn note_panics(spool: &SpoolDirectory) {
 
 fn upload(
     settings: &Settings,
-    open_exporter: OpenExporter<'_>,
+    open_exporter: ExporterOpener<'_>,
     environment: Environment<'_>,
     mode: UploadMode,
 ) -> i32 {
@@ -83,7 +83,7 @@ fn upload(
     use std::time::SystemTime;
 
     use crate::model::allowlist::Allowlist;
-    use crate::upload::counts::Counting;
+    use crate::upload::counts::InstallationCounter;
     use crate::upload::uploader::{CountingRole, Uploader, UploaderExit};
 
     let preflight = Preflight::run(settings, environment);
@@ -110,8 +110,8 @@ fn upload(
             && now.destination == preflight.destination
             && now.policy.narrowed_to() == preflight.policy.narrowed_to()
     };
-    let counting = Counting::new(&spool, data_points, SystemTime::now)
-        .filter(|_| destination.chosen_by == ChosenBy::Maker);
+    let counting = InstallationCounter::new(&spool, data_points, SystemTime::now)
+        .filter(|_| destination.chosen_by == Chooser::Maker);
     let is_in_container =
         || platform::is_container(&platform::ContainerSigns::read(environment.is_in_container()));
     let counting = match counting {
@@ -174,8 +174,11 @@ impl<F: Fn() -> Option<Box<dyn Transport>>> super::delivery::Transport for LazyT
 }
 
 /// Opens the transport to the destination. The author's exporter serves only the author's own endpoint.
-fn open_transport(open_exporter: OpenExporter<'_>, destination: &Destination) -> Option<Box<dyn Transport>> {
-    if let (ChosenBy::Maker, Some(open_exporter)) = (destination.chosen_by, open_exporter) {
+fn open_transport(
+    open_exporter: ExporterOpener<'_>,
+    destination: &Destination,
+) -> Option<Box<dyn Transport>> {
+    if let (Chooser::Maker, Some(open_exporter)) = (destination.chosen_by, open_exporter) {
         return Some(open_exporter());
     }
     #[cfg(any(feature = "http", feature = "grpc"))]

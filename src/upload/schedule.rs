@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::launch::{self, UploadMode};
 use crate::consent::destination::Destination;
 use crate::env::Environment;
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::settings::Settings;
 use crate::platform::{self, ExitReport};
 use crate::record::SealedRun;
@@ -148,7 +148,7 @@ impl UploaderLauncher<'_> {
 
 /// Whether this build can deliver to the destination.
 fn can_deliver(settings: &Settings, destination: &Destination) -> bool {
-    super::CAN_DELIVER || (settings.has_exporter && destination.chosen_by == ChosenBy::Maker)
+    super::CAN_DELIVER || (settings.has_exporter && destination.chosen_by == Chooser::Maker)
 }
 
 /// Enforces the limits while delivery is blocked. No uploader runs for long then.

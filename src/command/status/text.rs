@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::{CountStatus, DestinationStatus, Status};
 use crate::consent::Reason;
 use crate::env;
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::clock::unix_seconds;
 
 impl fmt::Display for Status {
@@ -50,8 +50,8 @@ impl Status {
     fn write_destination(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let go = if self.decision.is_on { "go" } else { "would go" };
         match &self.destination {
-            Some((origin, ChosenBy::Maker)) => writeln!(f, "runs {go} to {origin} (the tool's author)"),
-            Some((origin, ChosenBy::Operator)) => writeln!(f, "runs {go} to {origin} (set on this machine)"),
+            Some((origin, Chooser::Maker)) => writeln!(f, "runs {go} to {origin} (the tool's author)"),
+            Some((origin, Chooser::Operator)) => writeln!(f, "runs {go} to {origin} (set on this machine)"),
             None if self.is_companion => writeln!(
                 f,
                 "only the tool itself knows where runs go; a receiver that no notice has named gets nothing"

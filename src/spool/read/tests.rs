@@ -3,7 +3,7 @@ use proptest::sample::Index;
 
 use super::*;
 use crate::fixtures::{DATA_POINTS, TOOL, spans};
-use crate::model::chosen_by::ChosenBy;
+use crate::model::chooser::Chooser;
 use crate::model::data_points::{ApprovedSpan, Audience, Times};
 use crate::model::span::{LineWriter, Tool};
 
@@ -230,9 +230,9 @@ fn children_of_a_removed_span_move_up() {
         run.keep_only(&Allowlist::for_sending(data_points, chosen_by, narrowed_to));
         run
     };
-    assert_eq!(kept(ChosenBy::Operator, None), recorded);
+    assert_eq!(kept(Chooser::Operator, None), recorded);
 
-    let for_maker = kept(ChosenBy::Maker, None);
+    let for_maker = kept(Chooser::Maker, None);
     let expected = [
         recorded.spans[0].clone(),
         span(4, 1, Subject::Approved(0), &[packages, verbose]),
@@ -240,7 +240,7 @@ fn children_of_a_removed_span_move_up() {
     ];
     assert_eq!((&*for_maker.spans, for_maker.left_out), (&expected[..], 2));
 
-    let narrowed = kept(ChosenBy::Operator, Some(&["weave.packages".to_owned()]));
+    let narrowed = kept(Chooser::Operator, Some(&["weave.packages".to_owned()]));
     assert_eq!(narrowed.ending(), None);
     let values: Vec<_> = narrowed.spans.iter().map(|span| &*span.values).collect();
     assert_eq!(values, [&[][..], &[packages], &[], &[packages], &[]]);
@@ -249,7 +249,7 @@ fn children_of_a_removed_span_move_up() {
     // A damaged file may contain a cycle.
     let mut cycle = recorded.clone();
     cycle.spans[1].parent = cycle.spans[3].parent;
-    cycle.keep_only(&Allowlist::for_sending(data_points, ChosenBy::Maker, None));
+    cycle.keep_only(&Allowlist::for_sending(data_points, Chooser::Maker, None));
     assert_eq!(cycle.spans, expected);
 }
 
@@ -265,7 +265,7 @@ fn spans_with_one_name_and_two_targets_keep_their_audience() {
         on_run: DATA_POINTS.on_run,
         ..DataPoints::EMPTY
     };
-    for (chosen_by, targets) in [(ChosenBy::Maker, &BOTH.spans[1..]), (ChosenBy::Operator, BOTH.spans)] {
+    for (chosen_by, targets) in [(Chooser::Maker, &BOTH.spans[1..]), (Chooser::Operator, BOTH.spans)] {
         let allowlist = Allowlist::for_sending(&BOTH, chosen_by, None);
         let run = spans()[1].clone();
         let parts = targets.iter().enumerate().map(|(number, span)| {

@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 use std::time::SystemTime;
 
 use super::cells;
-use super::state::{Clocks, CountState, Draw, is_plausible};
+use super::state::{Clocks, CountState, RandomPart, is_plausible};
 use crate::model::clock::unix_seconds;
 use crate::model::data_points::{DataPoints, Period};
 use crate::model::ids::Ids;
@@ -64,7 +64,7 @@ impl CountFile {
 
 /// Counts installations for one destination.
 #[derive(Debug)]
-pub(crate) struct Counting<'a> {
+pub(crate) struct InstallationCounter<'a> {
     pub(super) spool: &'a SpoolDirectory,
     pub(super) data_points: &'static DataPoints,
     period: Period,
@@ -73,7 +73,7 @@ pub(crate) struct Counting<'a> {
     pub(super) now: fn() -> SystemTime,
 }
 
-impl<'a> Counting<'a> {
+impl<'a> InstallationCounter<'a> {
     /// `None` if no `[[count]]` asks for counts.
     pub(crate) fn new(
         spool: &'a SpoolDirectory,
@@ -114,7 +114,7 @@ impl<'a> Counting<'a> {
             }
         };
         is_changed |= state.forget_closed(now);
-        let mut draw = || Draw::new(self.ids.trace_id(), self.ids.span_id(), random_number());
+        let mut draw = || RandomPart::new(self.ids.trace_id(), self.ids.span_id(), random_number());
         for run in runs {
             let started = run.spans.first().map_or(0, |root| root.start / 1_000_000_000);
             let cells = cells::of_run(&run.version, &run.spans, self.data_points);

@@ -14,5 +14,5 @@ mod file;
 mod sending;
 mod state;
 
-pub(crate) use file::{CountFile, Counting};
+pub(crate) use file::{CountFile, InstallationCounter};
 pub(crate) use state::PeriodCounts;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::file::{CountFile, Counting};
+use super::file::{CountFile, InstallationCounter};
 use crate::model::allowlist::Allowlist;
 use crate::model::cell::CountSpan;
 use crate::platform::random_number;
@@ -13,7 +13,7 @@ const DELAY_AFTER_FAILURE: Duration = Duration::from_secs(60 * 60);
 /// The longest wait that a receiver may request.
 const LONGEST_REQUESTED: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl Counting<'_> {
+impl InstallationCounter<'_> {
     /// Sends the counts that are due, in random order, until one is not delivered. A failure delays counts only, never
     /// runs. `may_send` is asked before each request.
     pub(crate) fn send(

@@ -74,7 +74,7 @@ impl Clocks {
 
 /// The random part of a new count.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Draw {
+pub(crate) struct RandomPart {
     pub(crate) trace_id: TraceId,
     pub(crate) span_id: SpanId,
     pub(crate) delay: u64,
@@ -119,7 +119,7 @@ impl CountState {
         cells: Vec<Cell>,
         started: u64,
         clocks: Clocks,
-        draw: &mut dyn FnMut() -> Draw,
+        draw: &mut dyn FnMut() -> RandomPart,
     ) -> bool {
         let (start, now) = (self.period.start(started), clocks.now);
         if !self.may_count(start, clocks) {
@@ -139,7 +139,7 @@ impl CountState {
                     || of_table(known) >= usize::from(table.at_most)
             });
             if !is_full {
-                let Draw { trace_id, span_id, delay } = draw();
+                let RandomPart { trace_id, span_id, delay } = draw();
                 let waiting = Delivery::Waiting { trace_id, span_id, due: now + delay };
                 self.open.entry(start).or_default().insert(cell, waiting);
                 is_changed = true;
@@ -300,7 +300,7 @@ impl Delivery {
     }
 }
 
-impl Draw {
+impl RandomPart {
     /// A count with these ids, and with a delay that `random` chooses.
     pub(crate) fn new(trace_id: TraceId, span_id: SpanId, random: u64) -> Self {
         Self { trace_id, span_id, delay: MIN_DELAY + random % (MAX_DELAY - MIN_DELAY) }

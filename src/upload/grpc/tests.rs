@@ -30,13 +30,13 @@ type Reply = Result<ExportTraceServiceResponse, Status>;
 
 /// Sends one reply after the other, and keeps the requests.
 #[derive(Debug, Clone, Default)]
-struct Scripted {
+struct ScriptedService {
     replies: Arc<Mutex<VecDeque<Reply>>>,
     requests: Arc<Mutex<Vec<(MetadataMap, ExportTraceServiceRequest)>>>,
 }
 
 #[tonic::async_trait]
-impl TraceService for Scripted {
+impl TraceService for ScriptedService {
     async fn export(
         &self,
         request: Request<ExportTraceServiceRequest>,
@@ -54,7 +54,7 @@ impl TraceService for Scripted {
 /// A receiver on loopback, on its own thread.
 struct Receiver {
     address: SocketAddr,
-    scripted: Scripted,
+    scripted: ScriptedService,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -68,12 +68,12 @@ impl Receiver {
     fn with(
         replies: impl IntoIterator<Item = Reply>,
         tls: Option<ServerTlsConfig>,
-        change: impl FnOnce(TraceServiceServer<Scripted>) -> TraceServiceServer<Scripted>,
+        change: impl FnOnce(TraceServiceServer<ScriptedService>) -> TraceServiceServer<ScriptedService>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket option");
         let address = listener.local_addr().expect("its address");
-        let scripted = Scripted::default();
+        let scripted = ScriptedService::default();
         scripted.replies.lock().expect("a lock").extend(replies);
         let service = TraceServiceServer::new(scripted.clone()).accept_compressed(CompressionEncoding::Gzip);
         let service = change(service);
@@ -167,7 +167,7 @@ fn a_gzip_response_is_decompressed() {
     for gzip in [false, true] {
         // A gRPC server in Go responds in the request's compression, and others in one that the client accepts.
         let compressing =
-            |service: TraceServiceServer<Scripted>| service.send_compressed(CompressionEncoding::Gzip);
+            |service: TraceServiceServer<ScriptedService>| service.send_compressed(CompressionEncoding::Gzip);
         let receiver = Receiver::with([partial(2, &"long ".repeat(100))], None, compressing);
         let mut settings = settings(receiver.address);
         settings.gzip = gzip;

@@ -10,7 +10,7 @@ use crate::spool::directory::SpoolDirectory;
 use crate::spool::listing::SpooledRun;
 use crate::spool::read::RecordedRun;
 use crate::spool::run_file::MAX_RUN_BYTES;
-use crate::upload::counts::Counting;
+use crate::upload::counts::InstallationCounter;
 use crate::upload::launch::UploadMode;
 
 /// A larger file is not a run file of ours.
@@ -45,7 +45,7 @@ pub(crate) enum CountingRole<'a> {
     /// It counts nothing, and no later uploader counts the runs that it finds. They may come from this container, which a
     /// command cannot tell if no variable shows it.
     Withdraw,
-    Count(Counting<'a>),
+    Count(InstallationCounter<'a>),
 }
 
 /// How an uploader ended.

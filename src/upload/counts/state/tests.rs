@@ -30,13 +30,13 @@ fn cell(command: u8, has_failed: bool) -> Cell {
 }
 
 /// Draws of a fixed delay, with ids that are never the same.
-fn draws() -> impl FnMut() -> Draw {
+fn draws() -> impl FnMut() -> RandomPart {
     let mut number = 0_u64;
     move || {
         number += 1;
         let mut trace_id = [1; 16];
         trace_id[..8].copy_from_slice(&number.to_be_bytes());
-        Draw::new(trace_id, number.to_be_bytes(), number)
+        RandomPart::new(trace_id, number.to_be_bytes(), number)
     }
 }
 
@@ -100,7 +100,7 @@ fn a_closed_period_is_never_counted_again() {
 #[test]
 fn a_count_waits_for_1_to_49_hours() {
     for random in [0, 1, 47 * HOUR, 48 * HOUR - 1, 48 * HOUR, u64::MAX] {
-        let delay = Draw::new([1; 16], [1; 8], random).delay;
+        let delay = RandomPart::new([1; 16], [1; 8], random).delay;
         assert!((HOUR..49 * HOUR).contains(&delay), "{delay}");
     }
     let (mut state, now) = (CountState::new(Period::Week, MONDAY), MONDAY + WEEK);
