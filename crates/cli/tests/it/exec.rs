@@ -37,6 +37,7 @@ impl FrobUser {
     }
 
     fn newcomer() -> Self {
+        stop_ignoring_signals();
         let user = TestUser::new();
         user.write("telemetry.toml", GOOD);
         Self { user, endpoint: NO_RECEIVER.to_owned() }
@@ -474,6 +475,16 @@ fn the_examples_run_with_telemetry_without_it_and_without_the_program() {
             "{tree}"
         );
         assert_eq!(receiver.spans().len(), if language == "shell" { 2 } else { 1 }, "{tree}");
+    }
+}
+
+/// A shell starts what it runs in the background with these signals ignored, and programs inherit that. A test that sends one
+/// would wait for ever.
+#[expect(unsafe_code, reason = "std cannot set what a signal does")]
+fn stop_ignoring_signals() {
+    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+        // SAFETY: the default action needs no handler, and no other code of the tests handles signals.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
 
