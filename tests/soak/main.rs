@@ -2,8 +2,7 @@
 //!
 //! `cargo build --examples && cargo run --example soak [panic-abort|crash-points|limits|answers|concurrency]...` runs some
 //! parts, or without an argument all but those on counts of installations, which take longer; `--list` names all. Each prints
-//! its figures. The first violated rule ends the
-//! program with exit code 1 and prints the command that repeats it.
+//! its figures. The first violated rule ends the program with exit code 1 and prints the command that repeats it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints to its user")]
 
 mod answers; // every response that OTLP allows, and every failure
